@@ -1,0 +1,136 @@
+//! What the caller's side asks of the engine.
+
+use super::id::{Name, Payload, Pid, Ref};
+use super::protocol::Resolver;
+use super::status::{Reason, Status};
+use super::time::Time;
+use std::time::Duration;
+
+/// How long an operation may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Patience {
+    /// When it is undone or answered at the latest; `None`: it waits for ever.
+    pub deadline: Option<Time>,
+    /// Never queue behind another (a timeout of 0): the answer is no as soon as somebody else holds the claim.
+    pub nowait: bool,
+}
+
+impl Patience {
+    pub const FOREVER: Patience = Patience { deadline: None, nowait: false };
+
+    /// From a timeout in ms as the C interface has it: -1 is for ever; 0 never queues behind another and waits for
+    /// the network at most the detection time.
+    pub fn from_timeout_ms(now: Time, timeout_ms: i64, detection: Duration) -> Patience {
+        match timeout_ms {
+            0 => Patience { deadline: Some(now + detection), nowait: true },
+            ms if ms < 0 => Patience::FOREVER,
+            ms => Patience { deadline: Some(now + Duration::from_millis(ms as u64)), nowait: false },
+        }
+    }
+}
+
+/// `process`: the serial of the process on whose behalf the command is given. `op`: where the one answer goes.
+/// Serials and refs are given out by the caller's side, each once; a process is spawned before it is named.
+#[derive(Clone, Debug)]
+pub enum Command {
+    Spawn {
+        process: u64,
+    },
+    /// The process ends by its own will (or its handle was freed). It gets no EXIT of its own.
+    Exit {
+        process: u64,
+        reason: Reason,
+        data: Payload,
+    },
+    /// Ends any process, here or elsewhere; a process killed from outside gets a last EXIT event of its own.
+    Kill {
+        process: u64,
+        target: Pid,
+        reason: Reason,
+    },
+    /// Exactly one [`Event::Exit`] with this reference follows, unless it is cancelled first.
+    Monitor {
+        process: u64,
+        reference: Ref,
+        target: Pid,
+    },
+    /// [`Event::NameChanged`] at once with the present binding, then at every change.
+    MonitorName {
+        process: u64,
+        reference: Ref,
+        name: Name,
+    },
+    /// [`Event::NodeUp`] for every present peer, [`Event::SnapshotEnd`], then every change.
+    MonitorNodes {
+        process: u64,
+        reference: Ref,
+    },
+    /// Ends a monitor (silently) or a pending operation (answered `E_CANCELLED` unless it was complete already).
+    Cancel {
+        process: u64,
+        reference: Ref,
+    },
+    /// `pid` may live elsewhere. `replace`: re-register.
+    Register {
+        process: u64,
+        op: Ref,
+        name: Name,
+        pid: Pid,
+        resolver: Resolver,
+        replace: bool,
+        patience: Patience,
+    },
+    Unregister {
+        process: u64,
+        op: Ref,
+        name: Name,
+        patience: Patience,
+    },
+    /// Answer value: 1 alive, 0 not.
+    IsAlive {
+        process: u64,
+        op: Ref,
+        pid: Pid,
+        patience: Patience,
+    },
+    /// Dials an address once (no back-off) and answers when the link is up.
+    Connect {
+        process: u64,
+        op: Ref,
+        address: String,
+        patience: Patience,
+    },
+    /// Ends the link with a node and does not dial it again until it is asked to.
+    Disconnect {
+        process: u64,
+        op: Ref,
+        node_name: String,
+        patience: Patience,
+    },
+    /// Leaves in order: every process exits with NODE_CLOSED, every peer is told. [`Output::Closed`] follows when all
+    /// is handed over.
+    ///
+    /// [`Output::Closed`]: super::Output::Closed
+    Close,
+}
+
+/// The answer to an operation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    pub status: Status,
+    /// More than the status says, in English; often empty.
+    pub detail: String,
+    pub value: u64,
+}
+
+impl Outcome {
+    pub fn of(status: Status) -> Outcome {
+        Outcome { status, detail: String::new(), value: 0 }
+    }
+    pub fn value(value: u64) -> Outcome {
+        Outcome { status: Status::Ok, detail: String::new(), value }
+    }
+    pub fn failed(status: Status, detail: impl Into<String>) -> Outcome {
+        Outcome { status, detail: detail.into(), value: 0 }
+    }
+}

@@ -1,0 +1,108 @@
+//! Limits on everything, and the configuration of an engine.
+
+use super::time::Time;
+use super::{NodeId, status::Status};
+use std::time::Duration;
+
+/// What a node never exceeds. Sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest name (option `limits.name`).
+    pub name: usize,
+    /// Largest payload of one message (option `limits.message`).
+    pub message: usize,
+    /// Largest data of an exit or a kill.
+    pub exit_data: usize,
+    /// Memory that messages waiting on this node may take, in all (option `limits.memory`). At least twice `message`.
+    pub memory: usize,
+    /// Bytes that may wait in the buffers of one link before senders get `E_FULL` (option `limits.link_buffer`).
+    pub link_buffer: usize,
+    /// Processes of this node that are alive at one time (option `limits.processes`).
+    pub processes: usize,
+    /// Names that processes of this node may hold (option `limits.names`).
+    pub names: usize,
+    /// Operations and monitors of this node under way at one time (option `limits.operations`).
+    pub operations: usize,
+    /// Nodes that this node links to (option `limits.peers`).
+    pub peers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            name: 1024,
+            message: 16 << 20,
+            exit_data: 64 << 10,
+            memory: 256 << 20,
+            link_buffer: 8 << 20,
+            processes: 1 << 20,
+            names: 4 << 20,
+            operations: 1 << 20,
+            peers: 4096,
+        }
+    }
+}
+
+/// Overhead that is charged for a waiting message beside its payload, so that empty messages are bounded too.
+pub const MESSAGE_OVERHEAD: usize = 128;
+/// The largest piece of a payload that is sent in one go; a message of another pair waits for at most one.
+pub const FRAGMENT: usize = 64 << 10;
+/// The largest frame on a link: a fragment and its header, or one control message.
+pub const MAX_FRAME: usize = 256 << 10;
+/// Facts in one part of a snapshot. A part is at most this many rows and stays below [`MAX_FRAME`].
+pub const SNAPSHOT_ROWS: usize = 128;
+/// Peers named in one snapshot part, and elements of any other list in a message.
+pub const MAX_LIST: usize = 4096;
+/// A clock that jumps further than this in one message is a defect or an attack; the link is ended.
+pub const MAX_CLOCK_JUMP: u64 = 1 << 32;
+
+/// What an engine is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This incarnation.
+    pub node: NodeId,
+    /// The node's name in the cluster.
+    pub name: String,
+    /// The address that other nodes dial, once known; empty: not dialled by others.
+    pub address: String,
+    /// Addresses that are dialled for ever.
+    pub seeds: Vec<String>,
+    /// A silent peer is down after this time at the latest (option `detection_ms`).
+    pub detection: Duration,
+    /// A link that was idle this long carries a heartbeat (option `heartbeat_ms`).
+    pub heartbeat: Duration,
+    /// First and longest pause between two dials of one address (options `dial.min_ms`, `dial.max_ms`).
+    pub dial_min: Duration,
+    pub dial_max: Duration,
+    /// `names.per_pid = one`: a pid has at most one name (`E_EXISTS`).
+    pub one_name_per_pid: bool,
+    pub limits: Limits,
+}
+
+impl Config {
+    pub fn new(node: NodeId, name: &str) -> Config {
+        Config {
+            node,
+            name: name.to_owned(),
+            address: String::new(),
+            seeds: Vec::new(),
+            detection: Duration::from_secs(5),
+            heartbeat: Duration::from_millis(500),
+            dial_min: Duration::from_millis(50),
+            dial_max: Duration::from_secs(5),
+            one_name_per_pid: false,
+            limits: Limits::default(),
+        }
+    }
+    /// Until when an operation with this time left may run; `None` is for ever.
+    pub fn deadline(now: Time, left: Option<Duration>) -> Option<Time> {
+        left.map(|d| now + d)
+    }
+    pub fn check_name(&self, name: &[u8]) -> Result<(), Status> {
+        match name.len() {
+            0 => Err(Status::Invalid),
+            n if n > self.limits.name => Err(Status::TooBig),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Every effect that the engine has on the world: one variant of one type.
+
+use super::command::Outcome;
+use super::id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
+use super::message::{Credit, DataHeader, Window};
+use super::protocol::{Goodbye, Refusal, Stamped};
+use super::status::{Reason, Status};
+
+/// Drained with [`Engine::poll_output`](super::Engine::poll_output) until empty after every input, in the order given:
+/// published tables, then messages to peers, then events and answers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output {
+    // ---- 1: tables for readers
+    /// `whereis(name)` answers `pid` from now on.
+    PublishName {
+        name: Name,
+        pid: Option<Pid>,
+    },
+    /// A link came up (`Some`) or went down. Senders reach `node` through this connection from now on.
+    PublishPeer {
+        node: NodeId,
+        name: String,
+        address: String,
+        connection: Option<ConnectionId>,
+    },
+    // ---- 2: messages to peers
+    /// The same message on the control lane of each connection: encode it once.
+    Send {
+        to: Vec<ConnectionId>,
+        message: Stamped,
+    },
+    /// An exit notice or a kill, on the data lane, in the FIFO of its pair.
+    Signal {
+        to: ConnectionId,
+        header: DataHeader,
+        data: Payload,
+    },
+    /// The peer has granted room for messages to its process `to`: hand it to the outbox of the connection.
+    Credit {
+        connection: ConnectionId,
+        to: u64,
+        credit: Credit,
+    },
+    /// The peer has no process `to`: the outbox forgets its window.
+    NoReceiver {
+        connection: ConnectionId,
+        to: u64,
+    },
+    /// Connect to this address; answered by `handle_connection` or `handle_dial_failed`.
+    Dial {
+        address: String,
+    },
+    /// The connection becomes a link: send `Go`, then whatever follows.
+    Open {
+        connection: ConnectionId,
+    },
+    /// The connection does not become a link: say why, then close it.
+    Refuse {
+        connection: ConnectionId,
+        why: Refusal,
+    },
+    /// The link is over: send the goodbye behind all that was sent before, then close. Nothing comes from this
+    /// connection any more.
+    Close {
+        connection: ConnectionId,
+        goodbye: Option<Goodbye>,
+    },
+    // ---- 3: events and answers
+    /// A message for a process of this node; what it occupies is reported with `handle_taken(window, ..)` when the
+    /// application takes it.
+    Deliver {
+        to: u64,
+        from: Pid,
+        payload: Payload,
+        window: Window,
+    },
+    Notify {
+        process: u64,
+        event: Event,
+    },
+    /// The one answer to an operation.
+    Answer {
+        process: u64,
+        op: Ref,
+        outcome: Outcome,
+    },
+    /// The process is no more. When it was killed from outside an [`Event::Exit`] of its own went before.
+    ProcessGone {
+        process: u64,
+    },
+    /// The node is closed: by `Close`, or because its name was taken. Nothing else follows.
+    Closed {
+        reason: Reason,
+    },
+    /// Worth telling an operator.
+    Log {
+        status: Status,
+        text: String,
+    },
+}
+
+/// What a process is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// `pid` exited. With `reference` of a monitor; a process that is killed gets one about itself with reference 0,
+    /// its last event. `by`: who killed it, if anybody did.
+    Exit {
+        reference: Ref,
+        pid: Pid,
+        reason: Reason,
+        data: Payload,
+        by: Option<Pid>,
+    },
+    /// The process lost a name and lives on: to `winner` (if any), in a clash or by a re-register.
+    NameConflict {
+        name: Name,
+        winner: Option<Pid>,
+        reason: Reason,
+    },
+    NameChanged {
+        reference: Ref,
+        name: Name,
+        old: Option<Pid>,
+        new: Option<Pid>,
+    },
+    NodeUp {
+        reference: Ref,
+        node: NodeId,
+        name: String,
+        address: String,
+    },
+    NodeDown {
+        reference: Ref,
+        node: NodeId,
+        name: String,
+        address: String,
+        reason: Reason,
+    },
+    SnapshotEnd {
+        reference: Ref,
+    },
+}

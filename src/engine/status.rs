@@ -1,0 +1,112 @@
+//! How operations end, and why things end. The numbers are those of the C interface: append-only, never reused.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $c:literal, $text:literal;)*) => {
+        /// The outcome of an operation.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
+        #[repr(i32)]
+        pub enum Status { $($(#[$doc])* $name = $number,)* }
+
+        impl Status {
+            /// Every status, in the order of the header.
+            pub const ALL: &[Status] = &[$(Status::$name,)*];
+            /// The symbolic name in the C header.
+            pub fn c_name(self) -> &'static str { match self { $(Status::$name => $c,)* } }
+            /// One English sentence.
+            pub fn text(self) -> &'static str { match self { $(Status::$name => $text,)* } }
+        }
+    };
+}
+
+statuses! {
+    Ok = 0, "CONVOKE_OK", "The call did what it says.";
+    Invalid = -1, "CONVOKE_E_INVALID", "An argument is null, out of range or not a live handle.";
+    Memory = -2, "CONVOKE_E_MEMORY", "Memory could not be allocated.";
+    Internal = -3, "CONVOKE_E_INTERNAL", "A defect in the library was met; the node has been closed.";
+    Forked = -4, "CONVOKE_E_FORKED", "The handle was made by the parent of this forked process.";
+    Closed = -5, "CONVOKE_E_CLOSED", "The node or the queue is closed.";
+    Timeout = -6, "CONVOKE_E_TIMEOUT", "The time given to the call ran out.";
+    Cancelled = -7, "CONVOKE_E_CANCELLED", "The operation was cancelled.";
+    WouldDeadlock = -8, "CONVOKE_E_WOULD_DEADLOCK", "The call would wait for the very callback that makes it.";
+    Full = -9, "CONVOKE_E_FULL", "A limit is reached or a receiver has no room; try again later.";
+    NotFound = -10, "CONVOKE_E_NOT_FOUND", "There is no such name, group, resolver or node.";
+    Exists = -11, "CONVOKE_E_EXISTS", "The name is already in use.";
+    NotOwner = -12, "CONVOKE_E_NOT_OWNER", "The process does not hold the lock.";
+    NoProcess = -13, "CONVOKE_E_NO_PROCESS", "The process does not exist or has exited.";
+    Unreachable = -14, "CONVOKE_E_UNREACHABLE", "The node of the process cannot be reached.";
+    TooBig = -15, "CONVOKE_E_TOO_BIG", "A name or a payload is larger than the limit.";
+    Buffer = -16, "CONVOKE_E_BUFFER", "The buffer is too small; the needed length was stored.";
+    Option = -17, "CONVOKE_E_OPTION", "An option is unknown or its value is not acceptable.";
+    Auth = -18, "CONVOKE_E_AUTH", "The peer belongs to another cluster or does not share the secret.";
+    Io = -19, "CONVOKE_E_IO", "The operating system refused an operation on a file or a socket.";
+    Version = -20, "CONVOKE_E_VERSION", "The versions of header and library, or of two nodes, do not fit.";
+    Unsupported = -21, "CONVOKE_E_UNSUPPORTED", "This build or platform cannot do that.";
+    State = -22, "CONVOKE_E_STATE", "The object is not in a state that allows the call.";
+    Aborted = -23, "CONVOKE_E_ABORTED", "The lock was not obtained, and the function was not called.";
+}
+
+impl Status {
+    /// Whether the same call may succeed later with nothing changed by the caller.
+    pub fn is_retryable(self) -> bool {
+        matches!(self, Status::Timeout | Status::Full | Status::Unreachable | Status::Memory | Status::Io)
+    }
+    /// The status with this number, if there is one.
+    pub fn from_number(number: i32) -> Option<Status> {
+        Status::ALL.iter().copied().find(|s| *s as i32 == number)
+    }
+}
+
+/// Why a process exited, a node went away or a name was lost. Below 0x10000 the library's own; from there on the
+/// application's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reason(pub u32);
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
+        impl Reason {
+            $($(#[$doc])* pub const $name: Reason = Reason($number);)*
+            /// The reasons that have a name.
+            pub const ALL: &[(Reason, &'static str)] = &[$((Reason::$name, stringify!($name)),)*];
+        }
+    };
+}
+
+reasons! {
+    /// Nothing special.
+    NORMAL = 0;
+    /// The process exited by itself without naming a reason of its own.
+    EXPLICIT = 1;
+    /// The handle of the process was freed.
+    FREED = 2;
+    /// Another process killed it.
+    KILLED = 3;
+    /// Its node was closed in order.
+    NODE_CLOSED = 4;
+    /// The connection to its node ended without a goodbye: the OS process most likely died.
+    OS_PROCESS_DIED = 5;
+    /// Its node has fallen silent or has no link to this one.
+    NODE_UNREACHABLE = 6;
+    /// Its node does not know such a process.
+    NO_PROCESS = 7;
+    /// It lost the clash of a name when two parts of a cluster joined.
+    CONFLICT_LOST = 8;
+    /// Its name was registered anew for another process.
+    REPLACED = 9;
+    /// Another node of the same name has been open for longer.
+    NAME_TAKEN = 10;
+    /// A caught panic closed the node.
+    INTERNAL_ERROR = 11;
+    /// The link was ended by `convoke_node_disconnect`.
+    DISCONNECTED = 12;
+}
+
+impl std::fmt::Debug for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match Reason::ALL.iter().find(|(r, _)| r == self) {
+            Some((_, name)) => f.write_str(name),
+            None => write!(f, "Reason({})", self.0),
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Convoke: a program that links this library becomes a node of a cluster with no server to run.
+//!
+//! The map of the house (docs/design.md has the whole story):
+//!
+//! | room | what it is for | what it may touch |
+//! |---|---|---|
+//! | [`engine`] | the state machine: names, claims, clashes, processes, membership, messages | nothing below; no I/O, clock, threads or unseeded randomness |
+//! | [`wire`] | bytes <-> messages: frames, codec, handshake | `engine` types |
+//! | [`mesh`] | sockets: listener, dialler, link tasks | `engine`, `wire`, tokio |
+//! | [`node`] | a running node: its thread, commands in, tables and events out | all of the above |
+//! | [`os`] | safe wrappers of the few libc calls | libc (`unsafe`) |
+//! | [`ffi`] | the C ABI | `node` (`unsafe`) |
+//!
+//! The product is the C interface in `include/convoke.h`. The Rust items are public for the simulator, the tests
+//! and the benches; they carry no promise of stability.
+
+#![deny(unsafe_code)]
+
+pub mod engine;
+pub mod ffi;
+pub mod mesh;
+pub mod node;
+pub mod os;
+pub mod wire;

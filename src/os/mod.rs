@@ -1,0 +1,11 @@
+//! Safe wrappers of the few libc calls that std and tokio do not offer: one file each, `unsafe` inside, nothing of
+//! Convoke's own logic.
+#![allow(unsafe_code)] // this room and `ffi` are where unsafe lives
+
+mod event_fd;
+mod fork;
+mod signals;
+
+pub use event_fd::EventFd;
+pub use fork::{fork_epoch, watch_forks};
+pub use signals::block_all_signals;
