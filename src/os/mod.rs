@@ -5,7 +5,9 @@
 mod event_fd;
 mod fork;
 mod signals;
+mod thread;
 
 pub use event_fd::EventFd;
 pub use fork::{fork_epoch, watch_forks};
 pub use signals::block_all_signals;
+pub use thread::thread_number;
