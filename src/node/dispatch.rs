@@ -8,7 +8,7 @@ use super::queue_core::{End, QueueCore, State, Wait, event_of};
 use super::shared::Shared;
 use super::{Error, Handler, Result};
 use crate::engine::Status;
-use crate::os::{block_all_signals, thread_number};
+use crate::os::{thread_number, with_signals_blocked};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -177,9 +177,11 @@ impl QueueCore {
         }
         let (core, shared) = (self.clone(), shared.clone());
         // The new thread's first act is to take the lock, so it sees what is written below.
-        let handle = std::thread::Builder::new()
-            .name("convoke/queue".into())
-            .spawn(move || core.run_thread(&shared))
+        let start = || {
+            let thread = std::thread::Builder::new().name("convoke/queue".into());
+            thread.spawn(move || core.run_thread(&shared))
+        };
+        let handle = with_signals_blocked(start)
             .map_err(|e| Error::new(Status::Io, format!("no thread could be started: {e}")))?;
         state.dispatching.thread =
             LibraryThread { running: true, handle: Some(handle), ..LibraryThread::default() };
@@ -187,7 +189,6 @@ impl QueueCore {
     }
 
     fn run_thread(&self, shared: &Shared) {
-        block_all_signals();
         self.lock().dispatching.thread.number = Some(thread_number());
         let _end = ThreadEnd(self);
         loop {

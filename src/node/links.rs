@@ -1,10 +1,10 @@
 //! The links that senders write into.
 
-use super::encoder::DataEncoder;
 use super::shared::lock;
 use crate::engine::message::{Outbox, SendRefusal};
 use crate::engine::{ConnectionId, Limits, NodeId, Status};
 use crate::node::Inbox;
+use crate::wire::DataEncoder;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

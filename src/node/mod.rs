@@ -10,7 +10,6 @@ mod backlog;
 mod delivery;
 mod dispatch;
 mod driver;
-mod encoder;
 mod error;
 mod event;
 mod inbox;
