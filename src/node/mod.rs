@@ -5,6 +5,7 @@
 //! condition variable or on a queue's eventfd. What comes back is applied by [`Delivery`] on the node's thread.
 //! This room may use all the others but `ffi`; it keeps clear of the native protocol's details.
 
+mod bridge;
 mod delivery;
 mod driver;
 mod encoder;
