@@ -48,6 +48,7 @@ pub(crate) struct Operation {
     pub(crate) process: u64,
     pub(crate) issued: u64,
     pub(crate) deadline: Option<u64>,
+    pub(crate) nowait: bool,
     pub(crate) cancelled: bool,
     pub(crate) answer: Option<Status>,
     /// Breaks of the links between caller and home before it was given.
@@ -111,8 +112,8 @@ pub(crate) struct Book {
     pub(crate) gone: BTreeSet<NodeId>,
     /// When the home first showed it as its own.
     pub(crate) born: BTreeMap<Reg, u64>,
-    /// loser -> winner, where the winner is certain.
-    pub(crate) lost_to: BTreeMap<Pid, Pid>,
+    /// Name and loser -> winner, where that is certain.
+    pub(crate) lost_to: BTreeMap<(Name, Pid), Pid>,
     pub(crate) stats: Stats,
 }
 
@@ -170,12 +171,5 @@ impl Book {
         let breaks = self.breaks.entry((seen_by, peer)).or_default();
         breaks.count += 1;
         breaks.reasons.extend(reason);
-    }
-
-    pub(crate) fn pending(&self) -> usize {
-        self.operations
-            .iter()
-            .filter(|((node, _), o)| o.answer.is_none() && !self.gone.contains(node))
-            .count()
     }
 }

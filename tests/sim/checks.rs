@@ -25,7 +25,7 @@ impl World {
         let Some(engine) = self.hosts[slot].engine.as_ref() else { return Ok(()) };
         let host = &self.hosts[slot];
         if host.closing {
-            return Ok(());
+            return Err(format!("P5: processes of h{slot} are gone for no reason, or it does not close"));
         }
         let mut shown = 0;
         for (name, pid) in engine.names() {
@@ -137,8 +137,8 @@ impl World {
         let host = &self.hosts[home];
         let Some(engine) = host.engine.as_ref() else { return Ok(()) };
         let mine = engine.bindings().find(|(n, b)| *n == name && b.reg.node == host.id);
-        // A later command may have put another binding in its place already.
-        let Some((_, mine)) = mine.filter(|(_, b)| b.serial == serial) else { return Ok(()) };
+        // A later command may have put another binding in its place already; that one is not settled yet.
+        let Some((_, mine)) = mine.filter(|(_, b)| b.serial == serial && b.settled) else { return Ok(()) };
         for (peer, link) in &host.links {
             let Some(other) = self.hosts.iter().find(|h| h.id == *peer && h.is_up()) else { continue };
             if other.link_to(host.id) != Some(other_end(link.connection)) {
@@ -174,8 +174,15 @@ impl World {
         let status = outcome.status;
         o.answer = Some(status);
         *self.book.stats.answers.entry(status).or_default() += 1;
+        // At the deadline of what another node runs, that node is asked to undo it; only its answer says that it has.
+        let elsewhere = match &o.what {
+            What::Register { pid, .. } | What::IsAlive { pid, .. } => pid.node != id,
+            What::Unregister { .. } => true,
+            What::Connect | What::Disconnect => false,
+        };
+        let patience = if elsewhere { self.plan.detection } else { 0 } + self.plan.timer_lag * 2;
         if let Some(deadline) = o.deadline
-            && local > deadline + self.plan.timer_lag
+            && local > deadline + patience
             && resumed < o.issued
         {
             return Err(format!("P7: h{slot} answers {op:?} {} us after its deadline", local - deadline));
@@ -209,7 +216,7 @@ impl World {
         if !sane {
             return Err(format!("P7: {:?} is answered {outcome:?}", o.what));
         }
-        if status == Status::Timeout && o.deadline.is_none() {
+        if status == Status::Timeout && o.deadline.is_none() && !o.nowait {
             return Err(format!("P7: {:?} without a deadline is answered {outcome:?}", o.what));
         }
         if status == Status::Cancelled && !o.cancelled {
@@ -254,13 +261,15 @@ impl World {
             return Err(format!("P7: process {pid:?} goes before {op:?} is answered"));
         }
         let now = self.now;
-        let closing = self.hosts[slot].closing;
         let Some(life) = self.book.lives.get_mut(&pid) else { return Err(format!("{pid:?} was never there")) };
         let (reason, data) = match (&life.told, &life.leaving) {
             (Some(told), _) => (*told, Payload::default()),
             (None, Some(leaving)) => leaving.clone(),
-            (None, None) if closing => (Reason::NODE_CLOSED, Payload::default()),
-            (None, None) => return Err(format!("P5: {pid:?} is gone for no reason")),
+            // Its node closes: because it was told to, or because its name is taken. `after` sees whether it does.
+            (None, None) => {
+                self.hosts[slot].closing = true;
+                (Reason::NODE_CLOSED, Payload::default())
+            }
         };
         life.end = Some(End { at: now, reason, data });
         for link in self.hosts[slot].links.values_mut() {
@@ -307,7 +316,9 @@ impl World {
             return Err(format!("P5: {me:?} gets {event:?} after the event of its own exit"));
         }
         match event {
-            Event::Exit { reference: Ref(0), pid, reason, .. } if pid == me => self.exits_itself(slot, me, reason),
+            Event::Exit { reference: Ref(0), pid, reason, by, .. } if pid == me => {
+                self.exits_itself(slot, me, reason, by)
+            }
             Event::Exit { reference, pid, reason, data, .. } => self.exit_seen(slot, process, reference, pid, reason, &data),
             Event::NameConflict { reason, .. } => {
                 if reason == Reason::REPLACED {
@@ -361,14 +372,14 @@ impl World {
     }
 
     /// The last event of a process that is killed from outside.
-    fn exits_itself(&mut self, slot: usize, me: Pid, reason: Reason) -> R {
+    fn exits_itself(&mut self, slot: usize, me: Pid, reason: Reason, by: Option<Pid>) -> R {
         let closing = self.hosts[slot].closing;
         let stable = self.plan.mode == Mode::Stable;
         let Some(life) = self.book.lives.get_mut(&me) else { return Err(format!("{me:?} was never there")) };
         life.told = Some(reason);
         match reason {
             Reason::CONFLICT_LOST if stable => Err(format!("P6: a clash in a stable mesh: {me:?}\n{}", self.describe())),
-            Reason::CONFLICT_LOST => self.lost_clash(slot, me),
+            Reason::CONFLICT_LOST => self.lost_clash(slot, me, by),
             Reason::NODE_CLOSED | Reason::NAME_TAKEN if closing => Ok(()),
             reason if life.kills.contains(&reason) => Ok(()),
             reason => Err(format!("P5: {me:?} is killed with {reason:?}, which nobody asked")),
@@ -376,23 +387,24 @@ impl World {
     }
 
     /// The process lost a clash: who won?
-    fn lost_clash(&mut self, slot: usize, loser: Pid) -> R {
+    fn lost_clash(&mut self, slot: usize, loser: Pid, winner: Option<Pid>) -> R {
         self.book.stats.conflicts += 1;
+        let Some(winner) = winner else { return Ok(()) };
         // As the table was before this input.
         let rows = &self.hosts[slot].rows;
-        let names: Vec<&Name> = rows.iter().filter(|(_, b)| b.pid() == loser).map(|(n, _)| n).collect();
-        let rivals: BTreeSet<Pid> =
-            rows.iter().filter(|(n, b)| names.contains(&n) && b.pid() != loser).map(|(_, b)| b.pid()).collect();
-        let rivals: Vec<Pid> = rivals.into_iter().collect();
-        if let [winner] = rivals[..] {
+        let bound = |pid: Pid, name: &Name| rows.iter().any(|(n, b)| n == name && b.pid() == pid);
+        let of_loser = rows.iter().filter(|(_, b)| b.pid() == loser).map(|(n, _)| n);
+        let names: Vec<&Name> = of_loser.filter(|n| bound(winner, n)).collect();
+        // With two names between the two of them each may lose one.
+        if let [name] = names[..] {
             let mut next = Some(winner);
             while let Some(at) = next {
                 if at == loser {
-                    return Err(format!("P6: {loser:?} and {winner:?} both lost to each other"));
+                    return Err(format!("P6: {loser:?} and {winner:?} both lost {name:?} to each other"));
                 }
-                next = self.book.lost_to.get(&at).copied();
+                next = self.book.lost_to.get(&(name.clone(), at)).copied();
             }
-            self.book.lost_to.insert(loser, winner);
+            self.book.lost_to.insert((name.clone(), loser), winner);
         }
         Ok(())
     }

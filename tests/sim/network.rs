@@ -3,7 +3,7 @@
 
 use crate::world::{Happening, R, World};
 use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Stamped, Status};
-use convoke::wire::{Frame, FrameReader, Handshake, encode_control, encode_handshake};
+use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What matters about bytes that are under way.
@@ -38,6 +38,8 @@ pub(crate) struct ConnectionEnd {
     pub(crate) open: bool,
     /// The engine was told who is at the other end.
     pub(crate) introduced: bool,
+    /// A Go was sent or read.
+    pub(crate) linked: bool,
     dialled: Option<String>,
     reader: FrameReader,
 }
@@ -89,6 +91,13 @@ impl Network {
         })
     }
 
+    /// A dead connection of which an end is still open, or one whose handshake is not over.
+    pub(crate) fn has_ruins(&self) -> bool {
+        self.connections.iter().any(|(id, c)| {
+            c.ends.iter().any(|e| e.open && !e.linked) || !self.is_whole(id_of(*id, 0))
+        })
+    }
+
     /// Is something under way that is not exchanged for ever?
     pub(crate) fn is_busy(&self) -> bool {
         self.connections
@@ -114,7 +123,15 @@ impl World {
     pub(crate) fn dial(&mut self, slot: usize, address: String) {
         let at = self.now + self.delay(slot, slot);
         let node = self.hosts[slot].id;
-        self.later(at, Happening::Dialled { slot, node, address });
+        let up = self.hosts.iter().any(|h| h.address == address && h.is_up());
+        self.later(
+            at,
+            if up {
+                Happening::Dialled { slot, node, address }
+            } else {
+                Happening::DialFailed { slot, node, address }
+            },
+        );
     }
 
     pub(crate) fn dialled(&mut self, slot: usize, node: NodeId, address: String) -> R {
@@ -154,6 +171,7 @@ impl World {
             node: self.hosts[slot].id,
             open: true,
             introduced: false,
+            linked: false,
             dialled,
             reader: FrameReader::new(),
         };
@@ -170,17 +188,17 @@ impl World {
             };
             let handshake = Handshake::identity("sim", identity);
             self.put_handshake(id_of(id, end), &handshake);
-            // The driver gives up on a peer that never says who it is.
+            // The driver gives up on a handshake that does not come to its end.
             let late = self.now + self.plan.detection;
             self.later(late, Happening::Late { connection: id, end });
         }
         Ok(())
     }
 
-    /// Nobody introduced itself in time.
+    /// The handshake has taken too long.
     pub(crate) fn late(&mut self, connection: u64, end: usize) -> R {
         match self.net.connections.get(&connection) {
-            Some(c) if c.ends[end].open && !c.ends[end].introduced => self.end_of(connection, end, "handshake"),
+            Some(c) if c.ends[end].open && !c.ends[end].linked => self.end_of(connection, end, "handshake"),
             _ => Ok(()),
         }
     }
@@ -227,6 +245,7 @@ impl World {
         if c.ends[end].open {
             // The higher side may send as soon as it has read the Go.
             c.ends[end].reader.link();
+            c.ends[end].linked = true;
             self.put_handshake(id, &Handshake::Go);
         }
     }
@@ -308,6 +327,7 @@ impl World {
             return self.end_of(connection, to, "end of stream");
         }
         let mut frames = Vec::new();
+        let mut broken = false;
         let reader = &mut c.ends[to].reader;
         // Sometimes the bytes come in two pieces.
         let middle = if self.rng.percent(10) { self.rng.index(parcel.bytes.len() + 1) } else { 0 };
@@ -332,6 +352,11 @@ impl World {
                             frames.push(Arrived::Data(header, body.to_vec()));
                         }
                         Ok(None) => break,
+                        // A refusal that crossed our Go: the driver ends the connection.
+                        Err(WireError::Lane(0)) => {
+                            broken = true;
+                            break;
+                        }
                         Err(error) => return Err(format!("wire: a frame of a peer is refused: {error:?}")),
                     }
                 }
@@ -341,6 +366,9 @@ impl World {
             if self.net.end(id_of(connection, to)).is_some_and(|e| e.open) {
                 self.frame(connection, to, frame)?;
             }
+        }
+        if broken {
+            return self.end_of(connection, to, "a frame that is not allowed here");
         }
         self.sweep(connection);
         Ok(())
@@ -363,6 +391,9 @@ impl World {
         match frame {
             Arrived::Handshake(Handshake::Go) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} Go"));
+                if let Some(c) = self.net.connections.get_mut(&connection) {
+                    c.ends[end].linked = true;
+                }
                 self.feed(slot, |engine, now| engine.handle_go(now, id))
             }
             Arrived::Handshake(Handshake::Refuse(why)) => {

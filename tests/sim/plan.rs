@@ -170,6 +170,11 @@ impl Weights {
             clog: often(40, 4),
             ..Weights::default()
         };
+        if std::env::var("CONVOKE_SIM_NOMSG").is_ok() {
+            weights.kill = 0;
+            weights.send = 0;
+            weights.monitor = 0;
+        }
         match mode {
             Mode::Stable => {}
             Mode::Join => weights.unblock = 3 + often(80, 6),

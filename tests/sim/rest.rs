@@ -129,7 +129,7 @@ impl World {
 
     /// What is not at rest yet.
     fn unrest(&self, whole: bool) -> Option<String> {
-        if self.has_errands() {
+        if self.has_errands() || whole && self.is_dialling() {
             return Some("something is still to come".into());
         }
         if self.net.is_busy() {
@@ -156,6 +156,9 @@ impl World {
         }
         if !whole {
             return self.torn_name();
+        }
+        if self.net.has_ruins() {
+            return Some("links: a dead connection is kept".into());
         }
         let up: Vec<_> = self.hosts.iter().filter(|h| h.is_up()).collect();
         for a in &up {
@@ -333,8 +336,8 @@ impl World {
             match self.rng.below(if self.plan.mode == Mode::Faulty { 3 } else { 2 }) {
                 0 => self.end_process(home, owner, Reason::EXPLICIT, Payload::default())?,
                 1 => {
-                    let process = self.some_process(home).unwrap_or(1);
-                    self.unregister(home, process, name.clone())?;
+                    let asker = self.spawn(home, true)?;
+                    self.unregister(home, asker.serial, name.clone())?;
                 }
                 _ => self.crash(home),
             }
@@ -344,7 +347,7 @@ impl World {
                     return Err(format!("P5: h{heir} shows {name:?} of {owner:?} for ever\n{}", self.describe()));
                 }
             }
-            let pid = Pid { node: self.hosts[heir].id, serial: self.some_process(heir).unwrap_or(1) };
+            let pid = self.spawn(heir, true)?;
             let op = self.register_with(heir, pid.serial, name.clone(), pid, false, Patience::FOREVER)?;
             let node = self.hosts[heir].id;
             let until = self.now + self.plan.detection * 60;
@@ -369,9 +372,10 @@ impl World {
 fn granted(book: &Book, name: &Name, pid: Pid) -> bool {
     book.operations.iter().any(|((node, _), o)| match &o.what {
         What::Register { name: n, pid: p, .. } if n == name && *p == pid => {
-            // The caller's link to the home broke, or the caller itself is no more: its outcome is unknown.
+            // The caller's link to the home broke, or the caller itself is no more: nobody knows its outcome.
+            let caller = Pid { node: *node, serial: o.process };
             let unknown = *node != pid.node
-                && (book.gone.contains(node) || book.breaks_between(*node, pid.node) > o.breaks);
+                && (book.is_over(caller) || book.breaks_between(*node, pid.node) > o.breaks);
             o.answer == Some(Status::Ok) || unknown
         }
         _ => false,

@@ -45,10 +45,6 @@ impl Trace {
         self.last.push_back(line);
     }
 
-    pub(crate) fn is_on(&self) -> bool {
-        self.tracing != Tracing::Off
-    }
-
     /// The same for two runs only if they are the same byte for byte (but for a collision of 64 bits).
     pub(crate) fn digest(&self) -> (u64, u64) {
         (self.lines, self.digest)

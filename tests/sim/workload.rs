@@ -110,7 +110,16 @@ impl World {
         let op = host.next_reference();
         let breaks = self.book.breaks_between(host.id, home);
         let deadline = patience.deadline.map(|at| at.0);
-        let operation = Operation { what, process, issued: self.now, deadline, cancelled: false, answer: None, breaks };
+        let operation = Operation {
+            what,
+            process,
+            issued: self.now,
+            deadline,
+            nowait: patience.nowait,
+            cancelled: false,
+            answer: None,
+            breaks,
+        };
         self.book.operations.insert((host.id, op), operation);
         op
     }

@@ -78,6 +78,8 @@ pub(crate) struct World {
     numbers: u64,
     /// Things to come that are more than parcels: the world is not at rest while there are some.
     errands: usize,
+    /// Dials under way to hosts that are there; for ever, where one cannot be reached.
+    dials: usize,
     /// What waits for a paused host.
     deferred: Vec<(usize, Happening)>,
     pub(crate) ticks_left: u64,
@@ -120,6 +122,7 @@ impl World {
             heap: BinaryHeap::new(),
             numbers: 0,
             errands: 0,
+            dials: 0,
             deferred: Vec::new(),
             ticks_left: 0,
             arriving: None,
@@ -134,8 +137,8 @@ impl World {
 
     pub(crate) fn later(&mut self, at: u64, what: Happening) {
         self.numbers += 1;
-        if is_errand(&what) {
-            self.errands += 1;
+        if let Some(count) = self.count_of(&what) {
+            *count += 1;
         }
         let tie = self.rng.number() as u32;
         self.heap.push(Reverse(Entry { at: at.max(self.now), tie, number: self.numbers, what }));
@@ -143,6 +146,22 @@ impl World {
 
     pub(crate) fn has_errands(&self) -> bool {
         self.errands > 0
+    }
+
+    pub(crate) fn is_dialling(&self) -> bool {
+        self.dials > 0
+    }
+
+    fn count_of(&mut self, what: &Happening) -> Option<&mut usize> {
+        match what {
+            Happening::Arrive { .. }
+            | Happening::Late { .. }
+            | Happening::Notice { .. }
+            | Happening::DialFailed { .. }
+            | Happening::Tick => None,
+            Happening::Dialled { .. } => Some(&mut self.dials),
+            _ => Some(&mut self.errands),
+        }
     }
 
     /// One thing happens. `false`: nothing will ever happen again.
@@ -167,8 +186,8 @@ impl World {
             _ => {
                 if let Some(Reverse(entry)) = self.heap.pop() {
                     self.now = self.now.max(entry.at);
-                    if is_errand(&entry.what) {
-                        self.errands -= 1;
+                    if let Some(count) = self.count_of(&entry.what) {
+                        *count -= 1;
                     }
                     self.happen(entry.what)?;
                 }
@@ -486,13 +505,6 @@ impl World {
         }
         text
     }
-}
-
-fn is_errand(what: &Happening) -> bool {
-    !matches!(
-        what,
-        Happening::Arrive { .. } | Happening::Late { .. } | Happening::Notice { .. } | Happening::Tick
-    )
 }
 
 pub(crate) fn pids_of(node: NodeId) -> std::ops::RangeInclusive<Pid> {
