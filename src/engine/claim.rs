@@ -313,11 +313,18 @@ impl Engine {
                 self.unbind(&name, reg, restore);
             } else {
                 // A newer re-register keeps this binding: it takes over what this one kept.
+                let mut taken_over = false;
                 for other in self.claims.of(&Key::Name(name.clone())) {
                     let Some(newer) = self.claims.operations.get_mut(&other) else { continue };
                     if newer.restore.as_ref().is_some_and(|kept| kept.reg == reg) {
                         newer.restore = restore.clone();
+                        taken_over = true;
                     }
+                }
+                // Nobody does: it was unregistered meanwhile, and what it covered went with it.
+                if let Some(kept) = restore.filter(|_| !taken_over) {
+                    let bound = self.names.of(&name, reg.node);
+                    self.processes.forget_name_unless_bound(kept.serial, &name, bound);
                 }
             }
             self.conclude(op.origin, outcome);
