@@ -1,0 +1,3 @@
+//! What the outboxes of links are filled by.
+
+pub use crate::wire::DataEncoder;
