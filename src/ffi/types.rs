@@ -2,10 +2,9 @@
 
 use std::ffi::c_void;
 
-/// What became of a call: 0 is success, everything below is a failure. See the constants.
-///
-/// An enumeration of `int32_t` in the header (written by its generator from the table of statuses), a plain number
-/// here: a number that is no member of a Rust enumeration would be undefined behaviour.
+/// What became of a call.
+// An enumeration of `int32_t` in the header, written by its generator from the table of statuses. A plain number here:
+// one that is no member of a Rust enumeration would be undefined behaviour.
 #[allow(non_camel_case_types)] // the name in the header
 pub type convoke_status = i32;
 
@@ -26,27 +25,42 @@ pub type convoke_field = u32;
 #[allow(non_camel_case_types)] // the name in the header
 pub type convoke_ref = u64;
 
-macro_rules! opaque {
-    ($($(#[$doc:meta])* $name:ident;)*) => {$(
-        $(#[$doc])*
-        #[allow(non_camel_case_types)] // the name in the header
-        pub struct $name { _opaque: [u8; 0] }
-    )*};
+// The header's generator does not see through macros.
+
+/// The configuration of a node that is going to be opened.
+#[allow(non_camel_case_types)] // the name in the header
+pub struct convoke_options {
+    _opaque: [u8; 0],
 }
 
-opaque! {
-    /// The configuration of a node that is going to be opened.
-    convoke_options;
-    /// A member of the cluster. A checked handle.
-    convoke_node;
-    /// Where events of one or many processes wait. A checked handle.
-    convoke_queue;
-    /// A process of this program: it has a pid and a mailbox, and names belong to it. A checked handle.
-    convoke_process;
-    /// Something that a process is told.
-    convoke_event;
-    /// The answer to a question that has many: names or nodes at one moment.
-    convoke_list;
+/// A member of the cluster. A checked handle.
+#[allow(non_camel_case_types)] // the name in the header
+pub struct convoke_node {
+    _opaque: [u8; 0],
+}
+
+/// Where events of one or many processes wait. A checked handle.
+#[allow(non_camel_case_types)] // the name in the header
+pub struct convoke_queue {
+    _opaque: [u8; 0],
+}
+
+/// A process of this program: it has a pid and a mailbox, and names belong to it. A checked handle.
+#[allow(non_camel_case_types)] // the name in the header
+pub struct convoke_process {
+    _opaque: [u8; 0],
+}
+
+/// Something that a process is told.
+#[allow(non_camel_case_types)] // the name in the header
+pub struct convoke_event {
+    _opaque: [u8; 0],
+}
+
+/// The answer to a question that has many: names or nodes at one moment.
+#[allow(non_camel_case_types)] // the name in the header
+pub struct convoke_list {
+    _opaque: [u8; 0],
 }
 
 /// Identifies a process in the whole cluster: the incarnation of its node and a serial that the node never uses again.
