@@ -1,3 +1,0 @@
-//! What the outboxes of links are filled by.
-
-pub use crate::wire::DataEncoder;
