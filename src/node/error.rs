@@ -9,7 +9,7 @@ pub struct Error {
     pub detail: String,
 }
 
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn new(status: Status, detail: impl Into<String>) -> Error {

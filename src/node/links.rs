@@ -1,10 +1,11 @@
 //! The links that senders write into.
 
+use super::shared::lock;
 use crate::engine::message::{Outbox, SendRefusal};
-use crate::engine::{ConnectionId, Limits, NodeId};
+use crate::engine::{ConnectionId, Limits, NodeId, Status};
 use crate::node::Inbox;
-use crate::node::encoder::DataEncoder;
-use std::collections::HashMap;
+use crate::wire::DataEncoder;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -12,20 +13,39 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub struct LinkOutbox {
     pub outbox: Mutex<Outbox<DataEncoder>>,
     pub connection: ConnectionId,
+    /// The connection is named in the inbox, or the node's thread is at it.
     dirty: AtomicBool,
+    /// The link is over. Set under the outbox's lock.
+    closed: AtomicBool,
 }
 
 impl LinkOutbox {
-    /// From a caller's thread: puts a message in and wakes the node's thread if need be.
-    pub fn send(&self, inbox: &Inbox, from: u64, to: u64, payload: &[u8]) -> Result<(), SendRefusal> {
-        let mut outbox = self.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+    fn new(limits: &Limits, connection: ConnectionId) -> LinkOutbox {
+        LinkOutbox {
+            outbox: Mutex::new(Outbox::new(limits)),
+            connection,
+            dirty: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// From a caller's thread: puts a message in and wakes the node's thread if need be. `Full`: the sender is told
+    /// when there is room. `NoProcess`; `Unreachable`.
+    pub(super) fn send(&self, inbox: &Inbox, from: u64, to: u64, payload: &[u8]) -> Result<(), Status> {
+        let mut outbox = lock(&self.outbox);
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Status::Unreachable);
+        }
         let sent = outbox.send(from, to, payload);
-        let waiting = !outbox.is_empty();
+        let has_work = !outbox.is_empty();
         drop(outbox);
-        if waiting {
+        if has_work {
             self.poke(inbox);
         }
-        sent
+        sent.map_err(|refusal| match refusal {
+            SendRefusal::Full => Status::Full,
+            SendRefusal::NoProcess => Status::NoProcess,
+        })
     }
 
     /// There may be something to write: names this connection in the inbox, unless that is so already.
@@ -37,14 +57,21 @@ impl LinkOutbox {
 
     /// The node's thread begins to look at the outbox: what is put in from now on pokes again.
     pub fn begin(&self) {
-        self.dirty.store(false, Ordering::Release);
+        self.dirty.swap(false, Ordering::AcqRel);
+    }
+
+    /// The link is over: drops what waits. (sender, receiver) of those who wait for room.
+    fn close(&self) -> Vec<(u64, u64)> {
+        let mut outbox = lock(&self.outbox);
+        self.closed.store(true, Ordering::Relaxed);
+        outbox.close()
     }
 }
 
 /// The present links by the node at the other end.
 pub struct Links {
     limits: Limits,
-    map: RwLock<HashMap<NodeId, Arc<LinkOutbox>>>,
+    map: RwLock<BTreeMap<NodeId, Arc<LinkOutbox>>>,
 }
 
 impl Links {
@@ -52,27 +79,34 @@ impl Links {
         Links { limits: limits.clone(), map: RwLock::default() }
     }
 
-    /// Makes the outbox of a connection that becomes a link (or gives the one that it has). Senders find it at once.
+    /// Makes the outbox of a connection that becomes a link, or gives the one that it has. Senders find it at once.
     pub fn up(&self, node: NodeId, connection: ConnectionId) -> Arc<LinkOutbox> {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = map.get(&node).filter(|link| link.connection == connection) {
             return link.clone();
         }
-        let outbox = Mutex::new(Outbox::new(&self.limits));
-        let link = Arc::new(LinkOutbox { outbox, connection, dirty: AtomicBool::new(false) });
+        let link = Arc::new(LinkOutbox::new(&self.limits, connection));
         map.insert(node, link.clone());
         link
     }
 
-    /// The link over this connection is over; another connection's stays.
-    pub fn down(&self, node: NodeId, connection: ConnectionId) {
+    /// The link over this connection is over; another connection's stays. (sender, receiver) of those who wait for
+    /// room on it.
+    pub fn down(&self, node: NodeId, connection: ConnectionId) -> Vec<(u64, u64)> {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        if map.get(&node).is_some_and(|link| link.connection == connection) {
-            map.remove(&node);
+        if map.get(&node).is_none_or(|link| link.connection != connection) {
+            return Vec::new();
         }
+        let link = map.remove(&node);
+        drop(map);
+        link.map(|link| link.close()).unwrap_or_default()
     }
 
     pub fn get(&self, node: NodeId) -> Option<Arc<LinkOutbox>> {
         self.map.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<LinkOutbox>> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 }

@@ -5,9 +5,11 @@
 //! condition variable or on a queue's eventfd. What comes back is applied by [`Delivery`] on the node's thread.
 //! This room may use all the others but `ffi`; it keeps clear of the native protocol's details.
 
+mod accounts;
+mod backlog;
 mod delivery;
+mod dispatch;
 mod driver;
-mod encoder;
 mod error;
 mod event;
 mod inbox;
@@ -17,21 +19,24 @@ mod list;
 mod node;
 mod options;
 mod process;
+mod process_core;
 mod queue;
+mod queue_core;
 mod reply;
+mod send;
 mod shared;
 mod tables;
 
 pub use delivery::Delivery;
 pub use error::{Error, Result};
-pub use event::{Event, EventKind, Field};
+pub use event::{EVENT_FIELDS, Event, EventKind, Field, FieldType};
 pub use inbox::{Inbox, Request};
 pub use links::{LinkOutbox, Links};
 pub use list::List;
 pub use node::{Node, Stats};
-pub use options::{OPTIONS, OptionInfo, Options};
+pub use options::{OPTIONS, OptionInfo, OptionType, Options};
 pub use process::{Completion, Done, Process};
 pub use queue::{Handler, Queue};
-pub use reply::{Reply, Waiter, operation_of};
+pub use reply::{Asker, Reply, Waiter, operation_of};
 pub use shared::{Clock, Shared};
 pub use tables::Tables;

@@ -1,5 +1,7 @@
 //! Where the answer to an operation goes.
 
+use super::process_core::ProcessCore;
+use super::shared::lock;
 use crate::engine::{Command, Outcome, Ref};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -9,8 +11,12 @@ pub enum Reply {
     /// A thread that waits.
     Wait(Arc<Waiter>),
     /// A DONE event on the queue of this process.
-    Event { process: u64 },
+    Event(Asker),
 }
+
+/// The process on whose behalf an operation runs.
+#[derive(Clone, Debug)]
+pub struct Asker(pub(super) Arc<ProcessCore>);
 
 /// One thread waiting for one outcome.
 #[derive(Debug, Default)]
@@ -22,7 +28,7 @@ pub struct Waiter {
 impl Waiter {
     /// The first answer counts.
     pub fn answer(&self, outcome: Outcome) {
-        let mut slot = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.outcome);
         slot.get_or_insert(outcome);
         self.answered.notify_all();
     }
@@ -30,7 +36,7 @@ impl Waiter {
     /// Waits for the answer. It always comes: by the result, the deadline, which the engine keeps, the exit of the
     /// process, or the closing of the node.
     pub fn wait(&self) -> Outcome {
-        let mut slot = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = lock(&self.outcome);
         loop {
             if let Some(outcome) = slot.take() {
                 return outcome;

@@ -5,7 +5,11 @@
 mod event_fd;
 mod fork;
 mod signals;
+mod socket;
+mod thread;
 
 pub use event_fd::EventFd;
 pub use fork::{fork_epoch, watch_forks};
-pub use signals::block_all_signals;
+pub use signals::{block_all_signals, with_signals_blocked};
+pub use socket::tune_link_socket;
+pub use thread::thread_number;
