@@ -7,6 +7,7 @@
 
 mod accounts;
 mod backlog;
+mod bridge;
 mod delivery;
 mod dispatch;
 mod driver;
