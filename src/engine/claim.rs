@@ -424,6 +424,16 @@ impl Engine {
                 acks.remove(&peer);
             }
             self.update_grace(tx);
+        }
+        // A link that is replaced in the same moment is there again before anything completes: else OK would be
+        // answered although a linked node has yet to read the snapshot.
+        if !self.members.replacing {
+            self.check_all();
+        }
+    }
+
+    pub(super) fn check_all(&mut self) {
+        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
             self.check(tx);
         }
     }

@@ -67,6 +67,9 @@ impl Names {
     pub(super) fn all_visible(&self) -> impl Iterator<Item = (&Name, Pid)> {
         self.entries.iter().filter_map(|(name, entry)| Some((name, entry.visible()?.pid())))
     }
+    pub(super) fn all_bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
+        self.entries.iter().flat_map(|(name, entry)| entry.rows.iter().map(move |row| (name, &row.binding)))
+    }
     /// The owner's binding of the name.
     pub(super) fn of(&self, name: &Name, owner: NodeId) -> Option<&Binding> {
         let entry = self.entries.get(name)?;
