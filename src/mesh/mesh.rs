@@ -162,7 +162,7 @@ impl<C: Core> Mesh<C> {
 
     // ---- for the tasks
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
     }
 
