@@ -313,11 +313,18 @@ impl Engine {
                 self.unbind(&name, reg, restore);
             } else {
                 // A newer re-register keeps this binding: it takes over what this one kept.
+                let mut taken_over = false;
                 for other in self.claims.of(&Key::Name(name.clone())) {
                     let Some(newer) = self.claims.operations.get_mut(&other) else { continue };
                     if newer.restore.as_ref().is_some_and(|kept| kept.reg == reg) {
                         newer.restore = restore.clone();
+                        taken_over = true;
                     }
+                }
+                // Nobody does: it was unregistered meanwhile, and what it covered went with it.
+                if let Some(kept) = restore.filter(|_| !taken_over) {
+                    let bound = self.names.of(&name, reg.node);
+                    self.processes.forget_name_unless_bound(kept.serial, &name, bound);
                 }
             }
             self.conclude(op.origin, outcome);
@@ -456,19 +463,24 @@ impl Engine {
         }
         let request = Request { replace, told: None };
         let admitted = self.is_admitted(&key, &request);
-        let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
-        if arbiter.holders.contains_key(&tx) || arbiter.queue.contains_key(&tx) {
+        let here = self.claims.arbiters.get(&key);
+        if here.is_some_and(|arbiter| arbiter.holders.contains_key(&tx) || arbiter.queue.contains_key(&tx)) {
             return Err("a claim that is here already");
         }
+        // A waiter that is not admitted is in nobody's way.
+        let behind = here.is_some_and(|arbiter| {
+            let mut waiters = arbiter.queue.range(..tx);
+            arbiter.holders.keys().any(|other| *other < tx) || waiters.any(|(_, w)| self.is_admitted(&key, w))
+        });
         let count = self.claims.requests.entry(from).or_default();
         *count += 1;
         if *count > self.config.limits.operations && from != self.config.node {
             return Err("more claims than the limit");
         }
-        let older = arbiter.holders.keys().chain(arbiter.queue.keys()).any(|other| *other < tx);
+        let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
         if admitted && arbiter.holders.is_empty() && arbiter.queue.is_empty() {
             self.grant(tx, &key, request);
-        } else if nowait && older {
+        } else if nowait && behind {
             self.claims.forget_request(from);
             self.send(from, Message::Deny { tx });
         } else {

@@ -87,7 +87,8 @@ impl FrameReader {
         FrameReader { buffer: Vec::new(), start: 0, end: 0, linked: false, small_reads: 0 }
     }
 
-    /// The connection is a link from the next frame on: handshake frames are over, control and data frames begin.
+    /// The connection is a link from the next frame on: control and data frames begin. (A frame of the handshake may
+    /// still be on its way from a peer that has not heard of it.)
     pub fn link(&mut self) {
         self.linked = true;
     }
@@ -127,21 +128,31 @@ impl FrameReader {
         }
     }
 
+    /// What was read and not yet parsed is of no interest any more.
+    pub fn discard(&mut self) {
+        (self.start, self.end) = (0, 0);
+    }
+
     /// The next whole frame, if it is there. An error is final.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         let Some(length) = self.announced() else { return Ok(None) };
-        let limit = self.limit();
+        // The lane is judged before the rest of the frame is waited for.
+        let lane = self.buffer[..self.end].get(self.start + 4).copied();
+        let limit = match lane {
+            Some(HANDSHAKE) => MAX_HANDSHAKE_FRAME,
+            Some(CONTROL | DATA) | None => self.limit(),
+            Some(lane) => return Err(WireError::Lane(lane)),
+        };
         if length == 0 || length > limit {
             return Err(WireError::Length { length, limit });
         }
-        // The lane is judged before the rest of the frame is waited for.
-        let lane = self.buffer[..self.end].get(self.start + 4).copied();
-        if let Some(lane) = lane
-            && !(if self.linked { matches!(lane, CONTROL | DATA) } else { lane == HANDSHAKE })
-        {
-            return Err(if self.linked { WireError::Lane(lane) } else { WireError::Stranger });
+        let Some(lane) = lane else { return Ok(None) };
+        if lane != HANDSHAKE && !self.linked {
+            return Err(WireError::Lane(lane));
         }
-        let (Some(lane), true) = (lane, self.end - self.start >= 4 + length) else { return Ok(None) };
+        if self.end - self.start < 4 + length {
+            return Ok(None);
+        }
         let body = &self.buffer[self.start + 5..self.start + 4 + length];
         self.start += 4 + length;
         Ok(Some(match lane {
