@@ -4,4 +4,5 @@
 mod asks;
 mod claims;
 mod harness;
+mod hostile;
 mod names;
