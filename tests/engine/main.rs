@@ -3,6 +3,7 @@
 
 mod asks;
 mod claims;
+mod clashes;
 mod harness;
 mod hostile;
 mod names;
