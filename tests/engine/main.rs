@@ -4,6 +4,8 @@
 mod asks;
 mod claims;
 mod clashes;
+mod forward;
 mod harness;
 mod hostile;
 mod names;
+mod processes;
