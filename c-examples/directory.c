@@ -202,11 +202,11 @@ int main(int argc, char **argv) {
     }
     node = open_node(&settings);
     check(convoke_process_spawn(node, NULL, &self), "spawn");
-    until = now_ms() + settings.wait_ms;
     if (is_serve) {
         result = serve(node, self, &settings, argv + optind + 1, words - 1);
     } else {
         join_cluster(self, &settings);
+        until = now_ms() + settings.wait_ms;
         if (is_list) {
             result = list(node, self, words == 2 ? argv[optind + 1] : "", until);
         } else if (!wait_for(self, argv[optind + 1], until, &server)) {
