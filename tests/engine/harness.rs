@@ -374,6 +374,17 @@ impl World {
         Some(frame)
     }
 
+    /// Only this message arrives, before those that were sent earlier. For what another schedule of more nodes would
+    /// bring about; a link itself is FIFO.
+    pub(crate) fn take_out(&mut self, from: NodeIndex, to: NodeIndex, wanted: impl Fn(&Message) -> bool) {
+        let id = self.wire(from, to).expect("the nodes have a connection");
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let side = wire.side(to);
+        let at = wire.to[side].iter().position(|frame| frame.message().is_some_and(&wanted));
+        let frame = at.and_then(|at| wire.to[side].remove(at)).expect("the message is on the way");
+        self.arrive(id, to, frame);
+    }
+
     /// Delivers from one node to the other up to the first message of this kind.
     pub(crate) fn until(&mut self, from: NodeIndex, to: NodeIndex, wanted: impl Fn(&Message) -> bool) {
         while let Some(frame) = self.step(from, to) {

@@ -2,5 +2,6 @@
 //! schedules are the simulator's job.
 
 mod asks;
+mod claims;
 mod harness;
 mod names;
