@@ -31,7 +31,10 @@ fn part(document: &str, from: &str, to: &str, expected: &str) {
         fs::write(root().join(document), format!("{}{expected}{}", &text[..start], &text[end..])).unwrap();
         return;
     }
-    assert!(text[start..end] == *expected, "{document} is not up to date: CONVOKE_BLESS=1 cargo test --test readme");
+    assert!(
+        text[start..end] == *expected,
+        "{document} is not up to date: CONVOKE_BLESS=1 cargo test --test readme"
+    );
 }
 
 #[test]
@@ -48,13 +51,20 @@ fn the_table_of_options_is_that_of_the_code() {
             OptionType::Address => "host:port".to_owned(),
             OptionType::Addresses => "host:port, with commas".to_owned(),
             OptionType::Number(low, high) => format!("{low} to {high} {}", option.unit).trim_end().to_owned(),
-            OptionType::Choice(words) => words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or "),
+            OptionType::Choice(words) => {
+                words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
+            }
         };
         let default = if option.default.is_empty() { String::new() } else { format!("`{}`", option.default) };
         let meaning = option.meaning;
         writeln!(table, "| `{}` | {value} | {default} | {meaning} |", option.key).unwrap();
     }
-    part("docs/options.md", "<!-- the table is written by tests/readme.rs -->", "<!-- end of the table -->", &table);
+    part(
+        "docs/options.md",
+        "<!-- the table is written by tests/readme.rs -->",
+        "<!-- end of the table -->",
+        &table,
+    );
 }
 
 /// Words of this form in a text.
@@ -72,7 +82,10 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     for document in ["README.md", "docs/design.md", "docs/options.md"] {
         let text = read(document);
         for word in words(&text, "convoke_").chain(words(&text, "CONVOKE_")) {
-            assert!(known.contains(word) || others.contains(&word), "{document}: {word} is not in the header");
+            assert!(
+                known.contains(word) || others.contains(&word),
+                "{document}: {word} is not in the header"
+            );
         }
     }
 }
@@ -93,12 +106,15 @@ fn every_row_of_the_manual_has_a_test_or_comes_later() {
             continue;
         }
         assert!(words(c, "convoke_").next().is_some(), "no C function: {row}");
-        let (file, name) = test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("no test: {row}"));
+        let (file, name) =
+            test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("no test: {row}"));
         let found = read(file).contains(&format!("#[test]\nfn {name}()"));
         assert!(found, "there is no test {name} in {file}");
         held.push(erlang);
     }
-    for function in ["register_name", "re_register_name", "unregister_name", "whereis_name", "registered_names", "send"] {
+    for function in
+        ["register_name", "re_register_name", "unregister_name", "whereis_name", "registered_names", "send"]
+    {
         let row = format!("`global:{function}/");
         assert!(held.iter().any(|erlang| erlang.starts_with(&row)), "no row of {function} with a test");
     }
@@ -194,7 +210,8 @@ fn an_installed_library_builds_programs() {
     assert!(version.contains(&format!("set(PACKAGE_VERSION \"{}\")", env!("CARGO_PKG_VERSION"))));
     for file in ["ConvokeConfig.cmake", "ConvokeConfigVersion.cmake"] {
         let text = read_installed(&prefix, &format!("lib/cmake/Convoke/{file}"));
-        let left = text.split('@').nth(1).filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+        let left =
+            text.split('@').nth(1).filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
         assert_eq!(left, None, "{file} has something left to fill in");
     }
     // Moved as a whole, as packagers do it.
