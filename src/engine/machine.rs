@@ -237,11 +237,12 @@ impl Engine {
     /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         let clashes = self.clashes.values();
+        let linked = |node| self.members.is_linked(node);
         vec![
             ("operations", self.claims.operations.len()),
             ("claims at this voter", self.claims.arbiters.len()),
             ("forwarded operations", self.forwards.residue()),
-            ("undecided clashes", clashes.filter(|c| !c.is_at_rest()).count()),
+            ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
 
