@@ -41,8 +41,8 @@ static void serve_event(convoke_event *event, void *user_data) {
                                   (const char *)request);
         for (at = 0; at < length; at++) text[at] = (char)toupper((unsigned char)text[at]);
         status = convoke_send(service->process, &asker, text, length);
-        printf("%s answers %s: %s\n", service->name, describe_pid(service->node, &asker, asker_text, sizeof asker_text),
-               convoke_status_text(status));
+        printf("%s answers %s%s%s\n", service->name, describe_pid(service->node, &asker, asker_text, sizeof asker_text),
+               status == CONVOKE_OK ? "" : ": ", status == CONVOKE_OK ? "" : convoke_status_text(status));
         break;
     case CONVOKE_EVENT_EXIT: /* killed: after a network split, another process kept the name */
         printf("%s is lost (reason %u)\n", service->name, convoke_event_get_reason(event));
@@ -202,11 +202,11 @@ int main(int argc, char **argv) {
     }
     node = open_node(&settings);
     check(convoke_process_spawn(node, NULL, &self), "spawn");
-    until = now_ms() + settings.wait_ms;
     if (is_serve) {
         result = serve(node, self, &settings, argv + optind + 1, words - 1);
     } else {
         join_cluster(self, &settings);
+        until = now_ms() + settings.wait_ms;
         if (is_list) {
             result = list(node, self, words == 2 ? argv[optind + 1] : "", until);
         } else if (!wait_for(self, argv[optind + 1], until, &server)) {

@@ -1,6 +1,7 @@
 /* Exactly one of many. Start this program as often as you like, on one machine or on many: the instance that holds the
  * cluster-wide name JOB works, all others stand by, and when it dies one of them takes over. */
 #include "common.h"
+#include <time.h>
 
 static const char USAGE[] =
     "usage: singleton [options] JOB\n"
@@ -14,14 +15,20 @@ struct instance {
     convoke_queue *queue;
     convoke_process *process;
     int works;
-    unsigned long work_done;
+    time_t since;
+    unsigned long pieces;
 };
 
-/* The process that stands for this instance in the cluster: the name will be its, and goes with it. */
-static void start_process(struct instance *instance) {
-    convoke_ref monitor;
-    check(convoke_process_spawn(instance->node, instance->queue, &instance->process), "spawn");
-    check(convoke_name_monitor(instance->process, instance->job, strlen(instance->job), &monitor), "monitor of the name");
+/* Who stands by is told when the holder goes. This is for what cannot be told: a try that failed for want of time, or a
+ * holder that other nodes see and this one has no link to. */
+#define RETRY_MS 5000
+
+/* What only one may do: a piece at a time, short enough to hear of the next event soon. */
+static void work(struct instance *instance) { instance->pieces++; }
+
+static int holder_is_known(const struct instance *instance) {
+    convoke_pid holder;
+    return convoke_name_whereis(instance->node, instance->job, strlen(instance->job), &holder) == CONVOKE_OK;
 }
 
 /* Asks the whole cluster for the name. All nodes must agree, so of several instances that ask at once one gets it. */
@@ -32,6 +39,7 @@ static void try_to_work(struct instance *instance) {
                                                   instance->settings->wait_ms, NULL);
     if (status == CONVOKE_OK) {
         instance->works = 1;
+        instance->since = time(NULL);
         printf("works: holds \"%s\"\n", instance->job);
     } else if (status == CONVOKE_E_EXISTS) {
         status = convoke_name_whereis(instance->node, instance->job, strlen(instance->job), &holder);
@@ -44,16 +52,24 @@ static void try_to_work(struct instance *instance) {
     }
 }
 
+/* The process that stands for this instance in the cluster: the name will be its, and goes with it. */
+static void start_process(struct instance *instance) {
+    convoke_ref monitor;
+    check(convoke_process_spawn(instance->node, instance->queue, &instance->process), "spawn");
+    check(convoke_name_monitor(instance->process, instance->job, strlen(instance->job), &monitor), "monitor of the name");
+    try_to_work(instance);
+}
+
 static void answer(struct instance *instance, const convoke_event *event) {
     char text[512], asker_text[256];
     convoke_pid asker;
     check(convoke_event_peer(event, &asker), "sender");
-    snprintf(text, sizeof text, "%s holds \"%s\" and has done %lu pieces of work", instance->settings->name,
-             instance->job, instance->work_done);
-    /* A full or vanished asker is no reason to stop working. */
+    snprintf(text, sizeof text, "%s holds \"%s\" for %ld s now, %lu pieces of work done", instance->settings->name,
+             instance->job, (long)(time(NULL) - instance->since), instance->pieces);
     convoke_status status = convoke_send(instance->process, &asker, text, strlen(text));
-    printf("answers %s: %s\n", describe_pid(instance->node, &asker, asker_text, sizeof asker_text),
-           convoke_status_text(status));
+    /* An asker that is gone or has no room is no reason to stop working. */
+    printf("answers %s%s%s\n", describe_pid(instance->node, &asker, asker_text, sizeof asker_text),
+           status == CONVOKE_OK ? "" : ": ", status == CONVOKE_OK ? "" : convoke_status_text(status));
 }
 
 static void handle(struct instance *instance, const convoke_event *event) {
@@ -105,14 +121,16 @@ int main(int argc, char **argv) {
 
     while (!stopping) {
         convoke_event *event;
-        convoke_status status = convoke_queue_next(instance.queue, 1000, &event);
+        convoke_status status = convoke_queue_next(instance.queue, instance.works ? 100 : RETRY_MS, &event);
         if (status == CONVOKE_OK) {
             handle(&instance, event);
             convoke_event_free(event);
         } else if (status != CONVOKE_E_TIMEOUT) {
             check(status, "queue");
         } else if (instance.works) {
-            instance.work_done++; /* here is where a real program does what only one may do */
+            work(&instance);
+        } else if (!holder_is_known(&instance)) {
+            try_to_work(&instance);
         }
     }
     printf("leaves\n");

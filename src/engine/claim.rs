@@ -191,6 +191,9 @@ impl Engine {
         key: Key,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
+        if regs.iter().any(|reg| reg.node != from) {
+            return Err("a vote that names what the voter does not own");
+        }
         match self.claims.operations.get_mut(&tx) {
             None => self.send(from, Message::Release { tx, key }),
             Some(op) if op.phase == Phase::Acquiring && op.nodes.contains(&from) => {

@@ -3,5 +3,9 @@
 
 mod asks;
 mod claims;
+mod clashes;
+mod forward;
 mod harness;
+mod hostile;
 mod names;
+mod processes;

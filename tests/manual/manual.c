@@ -1,75 +1,37 @@
 /* The rows of the README's table "the manual's functions", sentence by sentence of Erlang's manual page where there is one.
  * Run with the name of a row. Two nodes, linked; `one` and `two` are a process on each. */
-#include <convoke.h>
+#include "../c/check.h"
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define PATIENCE 20000
-#define EXPECT(what)                                                                        \
-    do {                                                                                    \
-        if (!(what)) fail(__LINE__, #what);                                                 \
-    } while (0)
-#define OK(call) check(__LINE__, #call, (call), CONVOKE_OK)
-#define STATUS(status, call) check(__LINE__, #call, (call), (status))
-
-static void fail(int line, const char *what) {
-    fprintf(stderr, "line %d: %s does not hold\n", line, what);
-    exit(1);
-}
-
-static void check(int line, const char *call, convoke_status status, convoke_status expected) {
-    char detail[256];
-    if (status == expected) return;
-    convoke_last_error(detail, sizeof detail);
-    fprintf(stderr, "line %d: %s: %s, not %s: %s\n", line, call, convoke_status_name(status), convoke_status_name(expected),
-            detail);
-    exit(1);
-}
 
 static convoke_node *node_one, *node_two;
 static convoke_process *one, *two;
 static convoke_pid pid_one, pid_two;
 
-static convoke_node *open_node(const char *name, convoke_process **process, convoke_pid *pid) {
-    convoke_options *options;
-    convoke_node *node;
-    OK(convoke_options_new(&options));
-    OK(convoke_options_set(options, "name", name));
-    OK(convoke_node_open(options, &node));
-    convoke_options_free(options);
-    OK(convoke_process_spawn(node, NULL, process));
-    OK(convoke_process_pid(*process, pid));
-    return node;
-}
-
 static void connect_to(convoke_process *from, convoke_node *to) {
     char address[128];
     OK(convoke_node_address(to, address, sizeof address, NULL));
-    OK(convoke_node_connect(from, address, PATIENCE, NULL));
+    OK(convoke_node_connect(from, address, SOON, NULL));
 }
 
 static void open_both(void) {
-    node_one = open_node("one", &one, &pid_one);
-    node_two = open_node("two", &two, &pid_two);
+    node_one = open_node("one", NULL);
+    node_two = open_node("two", NULL);
+    one = spawn(node_one, NULL);
+    two = spawn(node_two, NULL);
+    pid_one = pid_of(one);
+    pid_two = pid_of(two);
 }
 
 static void close_both(void) {
     convoke_process_free(one);
     convoke_process_free(two);
-    convoke_node_close(node_one, PATIENCE);
-    convoke_node_close(node_two, PATIENCE);
-    convoke_node_free(node_one);
-    convoke_node_free(node_two);
-    EXPECT(convoke_live_handles() == 0);
+    close_node(node_one);
+    close_node(node_two);
 }
-
-static int same(const convoke_pid *a, const convoke_pid *b) { return memcmp(a, b, sizeof *a) == 0; }
 
 static int shows(const convoke_node *node, const char *name, const convoke_pid *pid) {
     convoke_pid shown;
-    return convoke_name_whereis(node, name, strlen(name), &shown) == CONVOKE_OK && same(&shown, pid);
+    return convoke_name_whereis(node, name, strlen(name), &shown) == CONVOKE_OK && same_pid(&shown, pid);
 }
 
 static int shows_none(const convoke_node *node, const char *name) {
@@ -78,33 +40,20 @@ static int shows_none(const convoke_node *node, const char *name) {
 }
 
 static convoke_status reg(convoke_process *caller, const char *name, const convoke_pid *pid) {
-    return convoke_name_register(caller, name, strlen(name), pid, NULL, PATIENCE, NULL);
-}
-
-/* The next event of the process, which must be of this kind. */
-static convoke_event *next(convoke_process *process, convoke_event_kind kind) {
-    convoke_event *event;
-    OK(convoke_process_recv(process, PATIENCE, &event));
-    if (convoke_event_get_kind(event) != kind) {
-        fprintf(stderr, "event %u instead of %u\n", convoke_event_get_kind(event), kind);
-        exit(1);
-    }
-    return event;
+    return convoke_name_register(caller, name, strlen(name), pid, NULL, SOON, NULL);
 }
 
 /* Waits until a process of the node is told that the name is bound to the pid (NULL: to nobody). */
 static void wait_until_shown(convoke_node *node, const char *name, const convoke_pid *pid) {
-    static const convoke_pid nobody = {0, 0};
-    convoke_process *watcher;
+    convoke_process *watcher = spawn(node, NULL);
     convoke_ref monitor;
     convoke_pid shown;
     int found = 0;
-    OK(convoke_process_spawn(node, NULL, &watcher));
     OK(convoke_name_monitor(watcher, name, strlen(name), &monitor));
     while (!found) {
-        convoke_event *event = next(watcher, CONVOKE_EVENT_NAME_CHANGED);
+        convoke_event *event = expect(watcher, CONVOKE_EVENT_NAME_CHANGED);
         OK(convoke_event_peer(event, &shown));
-        found = same(&shown, pid ? pid : &nobody);
+        found = pid ? same_pid(&shown, pid) : is_none(&shown);
         convoke_event_free(event);
     }
     convoke_process_free(watcher);
@@ -116,29 +65,31 @@ static void register_name(void) {
     convoke_pid pid_three, pid_mortal;
     /* "when this function returns, the name is either registered on all nodes or none" */
     OK(reg(one, "first", NULL));
-    EXPECT(shows(node_one, "first", &pid_one) && shows(node_two, "first", &pid_one));
+    CHECK(shows(node_one, "first", &pid_one) && shows(node_two, "first", &pid_one));
     /* "no is returned if an attempt is made to register a process with a name that is already in use" */
     STATUS(CONVOKE_E_EXISTS, reg(two, "first", NULL));
     STATUS(CONVOKE_E_EXISTS, reg(one, "first", NULL));
-    EXPECT(shows(node_one, "first", &pid_one) && shows(node_two, "first", &pid_one));
+    CHECK(shows(node_one, "first", &pid_one) && shows(node_two, "first", &pid_one));
     /* Any process may register any pid, as in the manual; this one lives on the other node. */
     OK(reg(two, "remote", &pid_one));
-    EXPECT(shows(node_one, "remote", &pid_one) && shows(node_two, "remote", &pid_one));
+    CHECK(shows(node_one, "remote", &pid_one) && shows(node_two, "remote", &pid_one));
     /* "When new nodes are added to the network, they are informed of the globally registered names that already exist." */
-    node_three = open_node("three", &three, &pid_three);
+    node_three = open_node("three", NULL);
+    three = spawn(node_three, NULL);
+    pid_three = pid_of(three);
     connect_to(three, node_one);
-    EXPECT(shows(node_three, "first", &pid_one));
+    CHECK(shows(node_three, "first", &pid_one));
     /* "The network is also informed of any global names in newly connected nodes." */
     OK(reg(three, "late", NULL));
-    EXPECT(shows(node_one, "late", &pid_three));
+    CHECK(shows(node_one, "late", &pid_three));
     /* "If a process with a registered name dies, or the node goes down, the name is unregistered on all nodes." */
-    OK(convoke_process_spawn(node_one, NULL, &mortal));
-    OK(convoke_process_pid(mortal, &pid_mortal));
+    mortal = spawn(node_one, NULL);
+    pid_mortal = pid_of(mortal);
     OK(reg(mortal, "mortal", NULL));
     OK(convoke_process_exit(mortal, CONVOKE_REASON_EXPLICIT, NULL, 0));
     wait_until_shown(node_one, "mortal", NULL);
     wait_until_shown(node_two, "mortal", NULL);
-    OK(convoke_node_close(node_three, PATIENCE));
+    OK(convoke_node_close(node_three, SOON));
     wait_until_shown(node_one, "late", NULL);
     wait_until_shown(node_two, "late", NULL);
     STATUS(CONVOKE_E_NO_PROCESS, reg(one, "mortal", &pid_mortal));
@@ -152,48 +103,48 @@ static void re_register_name(void) {
     convoke_pid winner;
     OK(reg(one, "name", NULL));
     /* "Atomically changes the registered name Name on all nodes to refer to Pid." */
-    OK(convoke_name_reregister(two, "name", 4, NULL, NULL, PATIENCE, NULL));
-    EXPECT(shows(node_one, "name", &pid_two) && shows(node_two, "name", &pid_two));
+    OK(convoke_name_reregister(two, "name", 4, NULL, NULL, SOON, NULL));
+    CHECK(shows(node_one, "name", &pid_two) && shows(node_two, "name", &pid_two));
     /* The old process lives on and is told. */
-    event = next(one, CONVOKE_EVENT_NAME_CONFLICT);
+    event = expect(one, CONVOKE_EVENT_NAME_CONFLICT);
     OK(convoke_event_peer(event, &winner));
-    EXPECT(same(&winner, &pid_two) && convoke_event_get_reason(event) == CONVOKE_REASON_REPLACED);
+    CHECK(same_pid(&winner, &pid_two) && convoke_event_get_reason(event) == CONVOKE_REASON_REPLACED);
     convoke_event_free(event);
     OK(reg(one, "other", NULL));
     /* A name that nobody has is registered. */
-    OK(convoke_name_reregister(two, "new", 3, &pid_one, NULL, PATIENCE, NULL));
-    EXPECT(shows(node_one, "new", &pid_one) && shows(node_two, "new", &pid_one));
+    OK(convoke_name_reregister(two, "new", 3, &pid_one, NULL, SOON, NULL));
+    CHECK(shows(node_one, "new", &pid_one) && shows(node_two, "new", &pid_one));
     /* The end of the old process changes nothing. */
     OK(convoke_process_exit(one, CONVOKE_REASON_EXPLICIT, NULL, 0));
     wait_until_shown(node_two, "other", NULL);
-    EXPECT(shows(node_one, "name", &pid_two) && shows(node_two, "name", &pid_two));
+    CHECK(shows(node_one, "name", &pid_two) && shows(node_two, "name", &pid_two));
 }
 
 static void unregister_name(void) {
     OK(reg(one, "name", NULL));
     /* "Removes the globally registered name Name from the network": by anybody, wherever the process lives. */
-    OK(convoke_name_unregister(two, "name", 4, PATIENCE, NULL));
-    EXPECT(shows_none(node_one, "name") && shows_none(node_two, "name"));
-    OK(convoke_name_unregister(two, "name", 4, PATIENCE, NULL));
+    OK(convoke_name_unregister(two, "name", 4, SOON, NULL));
+    CHECK(shows_none(node_one, "name") && shows_none(node_two, "name"));
+    OK(convoke_name_unregister(two, "name", 4, SOON, NULL));
     /* The process lives on, and the name is free. */
     OK(reg(one, "name", NULL));
-    OK(convoke_name_unregister(one, "name", 4, PATIENCE, NULL));
-    EXPECT(shows_none(node_one, "name") && shows_none(node_two, "name"));
+    OK(convoke_name_unregister(one, "name", 4, SOON, NULL));
+    CHECK(shows_none(node_one, "name") && shows_none(node_two, "name"));
     OK(reg(two, "name", NULL));
 }
 
 static void whereis_name(void) {
     static const char binary[] = {0, 1, 0, (char)0xff};
-    convoke_pid shown = {1, 1}, none = {0, 0};
+    convoke_pid shown = {1, 1};
     STATUS(CONVOKE_E_NOT_FOUND, convoke_name_whereis(node_two, "name", 4, &shown));
-    EXPECT(same(&shown, &none));
+    CHECK(is_none(&shown));
     OK(reg(one, "name", NULL));
     OK(convoke_name_whereis(node_two, "name", 4, &shown));
-    EXPECT(same(&shown, &pid_one));
+    CHECK(same_pid(&shown, &pid_one));
     /* A name is bytes: nothing ends it but its length. */
-    OK(convoke_name_register(two, binary, sizeof binary, NULL, NULL, PATIENCE, NULL));
+    OK(convoke_name_register(two, binary, sizeof binary, NULL, NULL, SOON, NULL));
     OK(convoke_name_whereis(node_one, binary, sizeof binary, &shown));
-    EXPECT(same(&shown, &pid_two));
+    CHECK(same_pid(&shown, &pid_two));
     STATUS(CONVOKE_E_NOT_FOUND, convoke_name_whereis(node_one, binary, sizeof binary - 1, &shown));
 }
 
@@ -208,16 +159,16 @@ static void registered_names(void) {
     OK(reg(one, "a/1", NULL));
     /* "Returns a lists of all globally registered names." */
     OK(convoke_name_list(node_two, NULL, 0, &list));
-    EXPECT(convoke_list_len(list) == 3);
+    CHECK(convoke_list_len(list) == 3);
     for (at = 0; at < 3; at++) {
         OK(convoke_list_name(list, at, &name, &length));
-        EXPECT(length == strlen(expected[at]) && memcmp(name, expected[at], length) == 0);
+        CHECK(length == strlen(expected[at]) && memcmp(name, expected[at], length) == 0);
     }
     convoke_list_free(list);
     OK(convoke_name_list(node_one, "a/", 2, &list));
-    EXPECT(convoke_list_len(list) == 2);
+    CHECK(convoke_list_len(list) == 2);
     OK(convoke_list_pid(list, 1, &pid));
-    EXPECT(same(&pid, &pid_two));
+    CHECK(same_pid(&pid, &pid_two));
     convoke_list_free(list);
 }
 
@@ -229,12 +180,12 @@ static void send_to_name(void) {
     OK(reg(one, "name", NULL));
     /* "send(Name, Msg) -> Pid: Sends the message Msg to the pid globally registered as Name." */
     OK(convoke_send_name(two, "name", 4, "hello", 5, &pid));
-    EXPECT(same(&pid, &pid_one));
-    event = next(one, CONVOKE_EVENT_MESSAGE);
+    CHECK(same_pid(&pid, &pid_one));
+    event = expect(one, CONVOKE_EVENT_MESSAGE);
     OK(convoke_event_payload(event, &payload, &length));
-    EXPECT(length == 5 && memcmp(payload, "hello", 5) == 0);
+    CHECK(length == 5 && memcmp(payload, "hello", 5) == 0);
     OK(convoke_event_peer(event, &pid));
-    EXPECT(same(&pid, &pid_two));
+    CHECK(same_pid(&pid, &pid_two));
     convoke_event_free(event);
     /* "If Name is not a globally registered name": an exit there, a status here. */
     STATUS(CONVOKE_E_NOT_FOUND, convoke_send_name(two, "unknown", 7, "hello", 5, &pid));
@@ -252,36 +203,36 @@ static void random_exit_name(void) {
     const convoke_pid *winner;
     convoke_pid killed;
     int at;
-    OK(convoke_name_register(one, "name", 4, NULL, "random-exit", PATIENCE, NULL));
-    OK(convoke_name_register(two, "name", 4, NULL, NULL, PATIENCE, NULL)); /* the default */
+    OK(convoke_name_register(one, "name", 4, NULL, "random-exit", SOON, NULL));
+    OK(convoke_name_register(two, "name", 4, NULL, NULL, SOON, NULL)); /* the default */
     nodes[0] = node_one, nodes[1] = node_two;
     for (at = 0; at < 2; at++) {
         OK(convoke_queue_new(nodes[at], &queues[at]));
         OK(convoke_queue_fd(queues[at], &ready[at].fd));
         ready[at].events = POLLIN;
-        OK(convoke_process_spawn(nodes[at], queues[at], &watchers[at]));
+        watchers[at] = spawn(nodes[at], queues[at]);
         OK(convoke_process_monitor(watchers[at], at == 0 ? &pid_one : &pid_two, &monitor));
     }
     connect_to(two, node_one);
-    EXPECT(poll(ready, 2, PATIENCE) == 1);
+    CHECK(poll(ready, 2, SOON) == 1);
     OK(convoke_queue_next(queues[ready[0].revents ? 0 : 1], 0, &event));
-    EXPECT(convoke_event_get_kind(event) == CONVOKE_EVENT_EXIT);
-    EXPECT(convoke_event_get_reason(event) == CONVOKE_REASON_CONFLICT_LOST);
+    CHECK(convoke_event_get_kind(event) == CONVOKE_EVENT_EXIT);
+    CHECK(convoke_event_get_reason(event) == CONVOKE_REASON_CONFLICT_LOST);
     OK(convoke_event_peer(event, &killed));
     convoke_event_free(event);
-    winner = same(&killed, &pid_one) ? &pid_two : &pid_one;
-    winner_node = same(&killed, &pid_one) ? node_two : node_one;
-    loser_node = same(&killed, &pid_one) ? node_one : node_two;
-    loser_process = same(&killed, &pid_one) ? one : two;
+    winner = same_pid(&killed, &pid_one) ? &pid_two : &pid_one;
+    winner_node = same_pid(&killed, &pid_one) ? node_two : node_one;
+    loser_node = same_pid(&killed, &pid_one) ? node_one : node_two;
+    loser_process = same_pid(&killed, &pid_one) ? one : two;
     wait_until_shown(loser_node, "name", winner);
     wait_until_shown(winner_node, "name", winner);
     /* The killed process is told too, and can do nothing any more. */
-    event = next(loser_process, CONVOKE_EVENT_EXIT);
-    EXPECT(convoke_event_get_reason(event) == CONVOKE_REASON_CONFLICT_LOST);
+    event = expect(loser_process, CONVOKE_EVENT_EXIT);
+    CHECK(convoke_event_get_reason(event) == CONVOKE_REASON_CONFLICT_LOST);
     convoke_event_free(event);
     STATUS(CONVOKE_E_NO_PROCESS, reg(loser_process, "another", NULL));
     /* The other one lives, and was not told of an end. */
-    OK(convoke_name_unregister(same(winner, &pid_one) ? one : two, "name", 4, PATIENCE, NULL));
+    OK(convoke_name_unregister(same_pid(winner, &pid_one) ? one : two, "name", 4, SOON, NULL));
     for (at = 0; at < 2; at++) {
         STATUS(CONVOKE_E_TIMEOUT, convoke_queue_next(queues[at], 0, &event));
         convoke_process_free(watchers[at]);
@@ -307,7 +258,7 @@ int main(int argc, char **argv) {
             if (rows[at].linked) connect_to(two, node_one);
             rows[at].run();
             close_both();
-            return 0;
+            return done();
         }
     }
     fprintf(stderr, "usage: manual ROW\n");
