@@ -4,6 +4,7 @@
 mod asks;
 mod claims;
 mod clashes;
+mod dial;
 mod forward;
 mod harness;
 mod hostile;
