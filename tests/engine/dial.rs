@@ -11,7 +11,7 @@ fn with_seeds(index: NodeIndex, seeds: &[&str]) -> Config {
 }
 
 impl World {
-    fn connect_call(&mut self, process: Pid, address: &str, patience: Patience) -> Ref {
+    pub(crate) fn connect_call(&mut self, process: Pid, address: &str, patience: Patience) -> Ref {
         let address = address.to_owned();
         self.call(process, |process, op| Command::Connect { process, op, address, patience })
     }

@@ -8,5 +8,7 @@ mod dial;
 mod forward;
 mod harness;
 mod hostile;
+mod limits;
+mod membership;
 mod names;
 mod processes;
