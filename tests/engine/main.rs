@@ -4,6 +4,8 @@
 mod asks;
 mod claims;
 mod clashes;
+mod close;
+mod deadlines;
 mod dial;
 mod forward;
 mod harness;
@@ -11,4 +13,8 @@ mod hostile;
 mod limits;
 mod membership;
 mod names;
+mod namesakes;
+mod outputs;
+mod passage;
 mod processes;
+mod tables;
