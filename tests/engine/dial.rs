@@ -207,7 +207,7 @@ fn connect_answers_when_the_tables_are_merged() {
         world.register(named, "x");
         let to = address(1 - dialler);
         let op = world.connect_call(pid, &to, Patience::FOREVER);
-        assert_eq!(world.dials(dialler), [to.clone()]);
+        assert_eq!(world.dials(dialler), [to.as_str()]);
         let second = world.connect_call(pid, &to, Patience::FOREVER);
         assert_eq!(world.dials(dialler), [""; 0], "one dial at a time");
         world.connect(dialler, 1 - dialler);

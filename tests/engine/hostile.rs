@@ -4,7 +4,7 @@
 use crate::harness::*;
 use convoke::engine::message::{Credit, DataHeader};
 use convoke::engine::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The engine under test, and the node the test speaks for.
 pub(crate) const ENGINE: NodeIndex = 0;
@@ -201,11 +201,22 @@ fn harmless() -> Vec<Message> {
 }
 
 /// The state that no message of these tables may change.
-fn tables(world: &World) -> (Vec<(Name, Pid)>, Vec<(&'static str, usize)>, usize, bool) {
+#[derive(PartialEq, Debug)]
+struct Tables {
+    names: BTreeMap<Name, Pid>,
+    residue: Vec<(&'static str, usize)>,
+    pending: usize,
+    friend: bool,
+}
+
+fn tables(world: &World) -> Tables {
     let engine = world.engine(ENGINE);
-    let mut names: Vec<_> = engine.names().map(|(name, pid)| (name.clone(), pid)).collect();
-    names.sort();
-    (names, engine.residue(), engine.pending_operations(), world.is_linked(ENGINE, FRIEND))
+    Tables {
+        names: engine.names().map(|(name, pid)| (name.clone(), pid)).collect(),
+        residue: engine.residue(),
+        pending: engine.pending_operations(),
+        friend: world.is_linked(ENGINE, FRIEND),
+    }
 }
 
 #[test]
