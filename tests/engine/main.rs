@@ -17,4 +17,5 @@ mod namesakes;
 mod outputs;
 mod passage;
 mod processes;
+mod reregister;
 mod tables;
