@@ -168,7 +168,12 @@ impl Engine {
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
             self.dial_ended(&address, why, peer.node);
         } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
+            // This side is the arbiter and said Go, but the peer has an objection of its own.
+            let addresses = self.led_to(node);
             self.link_down(node, Reason::NODE_UNREACHABLE, None);
+            for address in addresses {
+                self.dial_ended(&address, why, node);
+            }
         }
     }
 

@@ -84,12 +84,16 @@ impl World {
 
     /// Nothing is under way anywhere and nothing is left of what was.
     pub(crate) fn assert_at_rest(&self) {
-        for node in &self.nodes {
-            let Some(engine) = &node.engine else { continue };
-            assert_eq!(engine.pending_operations(), 0, "calls without an answer\n{}", self.picture());
-            for (what, count) in engine.residue() {
-                assert_eq!(count, 0, "{what} left at {}\n{}", node.name, self.picture());
-            }
+        for node in 0..self.nodes.len() {
+            self.assert_at_rest_at(node);
+        }
+    }
+
+    pub(crate) fn assert_at_rest_at(&self, node: NodeIndex) {
+        let Some(engine) = &self.nodes[node].engine else { return };
+        assert_eq!(engine.pending_operations(), 0, "calls without an answer\n{}", self.picture());
+        for (what, count) in engine.residue() {
+            assert_eq!(count, 0, "{what} left at node {node}\n{}", self.picture());
         }
     }
 

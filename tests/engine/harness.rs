@@ -66,6 +66,7 @@ pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) id: NodeId,
     pub(crate) name: String,
+    pub(crate) address: String,
     opened: Time,
     /// What a puppet was told.
     pub(crate) inbox: Vec<Frame>,
@@ -89,6 +90,8 @@ pub(crate) struct World {
     last_ref: u64,
     /// Connections that an engine has refused.
     pub(crate) refused: Vec<(ConnectionId, Refusal)>,
+    /// Whether dials are answered by themselves, by who lives at the address.
+    pub(crate) dials_go_through: bool,
     /// Frames delivered so far, for tests that count what a call costs.
     pub(crate) delivered: Vec<(NodeIndex, NodeIndex, Frame)>,
 }
@@ -112,6 +115,7 @@ impl World {
             answers: BTreeMap::new(),
             last_ref: 0,
             refused: Vec::new(),
+            dials_go_through: false,
             delivered: Vec::new(),
         }
     }
@@ -137,25 +141,26 @@ impl World {
     }
 
     pub(crate) fn add(&mut self, config: Config) -> NodeIndex {
-        let (id, name) = (config.node, config.name.clone());
+        let (id, name, address) = (config.node, config.name.clone(), config.address.clone());
         let engine = Engine::new(config, id.0, self.now);
-        self.push(Some(engine), id, name);
+        self.push(Some(engine), id, name, address);
         let index = self.nodes.len() - 1;
         self.drain(index);
         index
     }
 
     pub(crate) fn add_puppet(&mut self, id: u64) -> NodeIndex {
-        let name = format!("node{}", self.nodes.len());
-        self.push(None, NodeId(id), name);
-        self.nodes.len() - 1
+        let index = self.nodes.len();
+        self.push(None, NodeId(id), format!("node{index}"), address(index));
+        index
     }
 
-    fn push(&mut self, engine: Option<Engine>, id: NodeId, name: String) {
+    fn push(&mut self, engine: Option<Engine>, id: NodeId, name: String, address: String) {
         self.nodes.push(Node {
             engine,
             id,
             name,
+            address,
             opened: self.now,
             inbox: Vec::new(),
             seen: Vec::new(),
@@ -273,7 +278,7 @@ impl World {
     pub(crate) fn identity(&self, node: NodeIndex) -> Identity {
         let node_ = &self.nodes[node];
         let uptime_ms = self.now.since(node_.opened).as_millis() as u64;
-        Identity { node: node_.id, name: node_.name.clone(), address: address(node), uptime_ms }
+        Identity { node: node_.id, name: node_.name.clone(), address: node_.address.clone(), uptime_ms }
     }
 
     /// `a` dials `b`, and both say who they are. The connection is no link yet.
@@ -290,6 +295,34 @@ impl World {
         self.input(a, |engine, now| engine.handle_connection(now, id, of_b, dialled));
         self.input(b, |engine, now| engine.handle_connection(now, id, of_a, None));
         id
+    }
+
+    /// Each dial reaches who lives at its address, or fails. Says whether there were any.
+    pub(crate) fn answer_dials(&mut self) -> bool {
+        let mut any = false;
+        for node in 0..self.nodes.len() {
+            for address in std::mem::take(&mut self.nodes[node].dials) {
+                any = true;
+                let alive = |other: &Node| other.engine.is_some() && other.closed.is_none();
+                let at = self.nodes.iter().rposition(|other| alive(other) && other.address == address);
+                match at {
+                    Some(other) => {
+                        self.connect_at(node, other, &address);
+                    }
+                    None => self.fail_dial(node, &address),
+                }
+            }
+        }
+        any
+    }
+
+    pub(crate) fn fail_dial(&mut self, node: NodeIndex, address: &str) {
+        let (status, detail) = (Status::Unreachable, "connection refused");
+        self.input(node, |engine, now| engine.handle_dial_failed(now, address, status, detail));
+    }
+
+    pub(crate) fn dials(&mut self, node: NodeIndex) -> Vec<String> {
+        std::mem::take(&mut self.nodes[node].dials)
     }
 
     /// A link with everything that follows from it.
@@ -494,6 +527,9 @@ impl World {
         loop {
             if delivering {
                 self.settle();
+                while self.dials_go_through && self.answer_dials() {
+                    self.settle();
+                }
             }
             let due = self
                 .nodes

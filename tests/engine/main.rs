@@ -4,8 +4,11 @@
 mod asks;
 mod claims;
 mod clashes;
+mod dial;
 mod forward;
 mod harness;
 mod hostile;
+mod limits;
+mod membership;
 mod names;
 mod processes;
