@@ -137,8 +137,15 @@ impl Engine {
         if let Some(from) = self.heard(connection) {
             if stamped.clock > self.clock.saturating_add(MAX_CLOCK_JUMP) {
                 self.violated(from, "the clock jumps");
+            } else if matches!(stamped.message, Message::Hello { .. })
+                && self.members.is_stale(from, stamped.clock)
+            {
+                self.link_down(from, Reason::NODE_UNREACHABLE, None);
             } else {
                 self.clock = self.clock.max(stamped.clock) + 1;
+                if let Some(link) = self.members.links.get_mut(&from) {
+                    link.clock = link.clock.max(stamped.clock);
+                }
                 if let Err(what) = self.message(from, stamped.message) {
                     self.violated(from, what);
                 }
