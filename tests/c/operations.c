@@ -197,12 +197,16 @@ static void exits(void) {
     convoke_pid pid = pid_of(victim), pid_other = pid_of(other), who;
     convoke_ref first, second, third;
     convoke_event *event;
+    bool is_alive;
     const void *data;
     size_t len;
     OK(convoke_process_monitor(here, &pid, &first));
     OK(convoke_process_monitor(here, &pid, &second));
     OK(convoke_process_monitor(here, &pid_other, &third));
     OK(convoke_cancel(here, second));
+    /* The question goes the way of the monitors: after its answer they are there. */
+    OK(convoke_process_is_alive(here, &pid, SOON, &is_alive, NULL));
+    CHECK(is_alive);
     OK(convoke_process_exit(victim, CONVOKE_REASON_USER + 5, "why", 3));
     event = expect(here, CONVOKE_EVENT_EXIT);
     CHECK(convoke_event_ref(event) == first);
