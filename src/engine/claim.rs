@@ -313,11 +313,18 @@ impl Engine {
                 self.unbind(&name, reg, restore);
             } else {
                 // A newer re-register keeps this binding: it takes over what this one kept.
+                let mut taken_over = false;
                 for other in self.claims.of(&Key::Name(name.clone())) {
                     let Some(newer) = self.claims.operations.get_mut(&other) else { continue };
                     if newer.restore.as_ref().is_some_and(|kept| kept.reg == reg) {
                         newer.restore = restore.clone();
+                        taken_over = true;
                     }
+                }
+                // Nobody does: it was unregistered meanwhile, and what it covered went with it.
+                if let Some(kept) = restore.filter(|_| !taken_over) {
+                    let bound = self.names.of(&name, reg.node);
+                    self.processes.forget_name_unless_bound(kept.serial, &name, bound);
                 }
             }
             self.conclude(op.origin, outcome);
@@ -417,6 +424,16 @@ impl Engine {
                 acks.remove(&peer);
             }
             self.update_grace(tx);
+        }
+        // A link that is replaced in the same moment is there again before anything completes: else OK would be
+        // answered although a linked node has yet to read the snapshot.
+        if !self.members.replacing {
+            self.check_all();
+        }
+    }
+
+    pub(super) fn check_all(&mut self) {
+        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
             self.check(tx);
         }
     }

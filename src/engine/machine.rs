@@ -212,6 +212,11 @@ impl Engine {
         self.names.all_visible()
     }
 
+    /// Every binding that this node knows, those hidden behind a covering one too, in no particular order.
+    pub fn bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
+        self.names.all_bindings()
+    }
+
     /// The linked nodes, and whether their snapshot is complete here.
     pub fn links(&self) -> impl Iterator<Item = (NodeId, bool)> {
         self.members.links.iter().map(|(node, link)| (*node, link.synced))

@@ -54,6 +54,8 @@ pub(super) struct Membership {
     pub(super) dials: Dials,
     links_made: u64,
     pings: u64,
+    /// A link goes down because a new one of the same pair comes up at this very moment.
+    pub(super) replacing: bool,
     /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
     ill_health: u32,
 }
@@ -151,9 +153,12 @@ impl Engine {
         let Some(candidate) = self.members.candidates.remove(&connection) else { return };
         if self.members.is_linked(candidate.peer.node) {
             // The arbiter has lost the old link; this end had not noticed yet.
+            self.members.replacing = true;
             self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, None);
+            self.members.replacing = false;
         }
         self.link_up(connection, candidate.peer, candidate.dialled);
+        self.check_all();
     }
 
     pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {

@@ -67,6 +67,9 @@ impl Names {
     pub(super) fn all_visible(&self) -> impl Iterator<Item = (&Name, Pid)> {
         self.entries.iter().filter_map(|(name, entry)| Some((name, entry.visible()?.pid())))
     }
+    pub(super) fn all_bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
+        self.entries.iter().flat_map(|(name, entry)| entry.rows.iter().map(move |row| (name, &row.binding)))
+    }
     /// The owner's binding of the name.
     pub(super) fn of(&self, name: &Name, owner: NodeId) -> Option<&Binding> {
         let entry = self.entries.get(name)?;
@@ -189,8 +192,12 @@ impl Engine {
         }
         for tx in self.claims.of(&Key::Name(name.clone())) {
             let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            if op.restore.as_ref().is_some_and(|kept| over.contains(&kept.reg)) {
-                op.restore = None;
+            if let Some(kept) = op.restore.take_if(|kept| over.contains(&kept.reg))
+                && kept.serial != op.claim.serial
+            {
+                let bound = self.names.of(name, self.config.node);
+                self.processes.forget_name_unless_bound(kept.serial, name, bound);
+                self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
             }
         }
         if let Some(mine) = self.mine(name).filter(|mine| over.contains(mine)) {
@@ -312,7 +319,7 @@ impl Engine {
     fn may_register(&self, name: &Name, serial: u64, replace: bool) -> Result<(), Status> {
         let process = self.processes.get(serial).ok_or(Status::NoProcess)?;
         self.config.check_name(name.as_bytes())?;
-        if self.config.one_name_per_pid && process.names.iter().any(|held| held != name) {
+        if self.has_another_name(process, name) {
             return Err(Status::Exists);
         }
         if !replace && self.names.shows(name) {
@@ -322,6 +329,10 @@ impl Engine {
             return Err(Status::Full);
         }
         Ok(())
+    }
+
+    fn has_another_name(&self, process: &process::Process, name: &Name) -> bool {
+        self.config.one_name_per_pid && process.names.iter().any(|held| held != name)
     }
 
     /// Withdraws my binding of the name, and answers when every linked node has.
@@ -339,6 +350,11 @@ impl Engine {
     /// All granted: the home publishes the binding.
     pub(super) fn publish_binding(&mut self, tx: Tx, name: &Name) {
         let me = self.config.node;
+        let claimed = self.claims.operations.get(&tx).and_then(|op| self.processes.get(op.claim.serial));
+        if claimed.is_some_and(|process| self.has_another_name(process, name)) {
+            // It got the other name while this claim was under way.
+            return self.fail(tx, Outcome::of(Status::Exists));
+        }
         let acks = self.members.linked();
         let old = self.names.of(name, me).cloned();
         let reg = self.names_next_reg();

@@ -3,9 +3,26 @@
 //! Payloads, kills and exit notices of one (sender, receiver) pair share one FIFO, so an exit never overtakes a message.
 //! Room is granted per (sending node, receiving process), counted in messages and bytes, in absolute numbers since the
 //! link came up, so that a repeated or late credit does no harm.
+//!
+//! * A payload that fits into what is granted goes at once. Else the sender is refused, remembered, and told when there
+//!   is room; meanwhile the node asks for a credit ([`DataHeader::Wait`]), for the receiver reports what was taken only
+//!   in halves of a window.
+//! * A payload larger than the window waits at its own node and is asked for ([`DataHeader::Request`]), but only while
+//!   nothing of this node lies unread at the receiver: so what waits depends on the other node's memory alone, and
+//!   never on a process that does not read.
+//! * The receiving node grants windows and large payloads out of one cap. The part that windows may grow into leaves
+//!   room for the largest payload, so idle windows cannot keep large payloads out.
 
+mod blocks;
+mod bulk;
 mod inbound;
 mod outbox;
+mod partial;
+mod pool;
+#[cfg(test)]
+mod tests;
+mod waiters;
+mod window;
 
 pub use inbound::{Inbound, Received, Violation};
 pub use outbox::{EncodeData, Outbox, SendRefusal};
@@ -28,6 +45,9 @@ pub enum DataHeader {
     Exit { from: u64, to: u64, reference: u64, reason: u32 },
     /// Process `from` kills process `to`.
     Kill { from: u64, to: u64, reason: u32 },
+    /// Senders to `to` were refused. A credit is wanted as soon as one can be given that reaches `want` in messages and
+    /// bytes, or in `taken`: then all that was sent is taken, and more room than there is will not come.
+    Wait { to: u64, want: Credit },
 }
 
 /// How much the sending node may have sent to a process since the link came up.
@@ -35,6 +55,9 @@ pub enum DataHeader {
 pub struct Credit {
     pub messages: u64,
     pub bytes: u64,
+    /// The bytes that the application has taken of it: `bytes - taken` is the present window. A sender whose bytes are
+    /// all taken knows that the window is untouched.
+    pub taken: u64,
 }
 
 /// The window that a waiting message occupies: room given to node `from` at the process `to` of this node.
@@ -47,9 +70,12 @@ pub struct Window {
 }
 
 /// The room every (node, process) pair has unasked. A payload that fits goes out at once.
-pub const INITIAL_CREDIT: Credit = Credit { messages: 64, bytes: 96 << 10 };
+pub const INITIAL_CREDIT: Credit = Credit { messages: 64, bytes: 96 << 10, taken: 0 };
 /// The largest window one pair is given.
-pub const MAX_WINDOW: Credit = Credit { messages: 16 << 10, bytes: 4 << 20 };
+pub const MAX_WINDOW: Credit = Credit { messages: 16 << 10, bytes: 4 << 20, taken: 0 };
+
+/// Messages in pieces that may be under way on one link at a time, in each direction.
+const MAX_STREAMS: usize = 1024;
 
 /// What a message of this many bytes costs of a window's and the node's memory.
 pub fn cost(payload: usize) -> u64 {
