@@ -169,12 +169,6 @@ impl Cluster {
         settle(nodes, peers, names)
     }
 
-    /// Every node runs the task at the same time.
-    pub fn all(&mut self, task: &str, args: &Pairs, patience: Duration) -> Result<Vec<Pairs>, String> {
-        self.nodes.iter_mut().try_for_each(|node| node.begin(task, args))?;
-        self.nodes.iter_mut().map(|node| node.finish(patience)).collect()
-    }
-
     /// An error unless all nodes have the same table.
     pub fn check_equal(&mut self, extra: Option<&mut Peer>) -> Result<(), String> {
         let nodes = self.nodes.iter_mut().chain(extra);
