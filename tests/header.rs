@@ -57,7 +57,12 @@ fn constants_keep_their_numbers() {
 #[test]
 fn every_constant_is_documented() {
     for constant in generate::constants() {
-        assert!(constant.doc.ends_with('.') && constant.doc.len() > 5, "{}: {:?}", constant.name, constant.doc);
+        assert!(
+            constant.doc.ends_with('.') && constant.doc.len() > 5,
+            "{}: {:?}",
+            constant.name,
+            constant.doc
+        );
     }
     assert_eq!(
         generate::constants().len(),
@@ -135,7 +140,9 @@ fn comments_name_what_exists() {
 #[test]
 fn the_header_stays_plain() {
     let code = read::without_comments(&generate::header());
-    for word in ["inline", "long", "short", "errno", "time_t", "static", "va_list", "union", "volatile", "unsigned"] {
+    for word in
+        ["inline", "long", "short", "errno", "time_t", "static", "va_list", "union", "volatile", "unsigned"]
+    {
         let there = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|found| found == word);
         assert!(!there, "the header uses {word}");
     }

@@ -5,9 +5,9 @@
 //! condition variable or on a queue's eventfd. What comes back is applied by [`Delivery`] on the node's thread.
 //! This room may use all the others but `ffi`; it keeps clear of the native protocol's details.
 
-mod bridge;
 mod accounts;
 mod backlog;
+mod bridge;
 mod delivery;
 mod dispatch;
 mod driver;

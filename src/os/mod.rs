@@ -6,12 +6,12 @@ mod event_fd;
 mod fork;
 mod signals;
 mod socket;
-mod watch;
 mod thread;
+mod watch;
 
 pub use event_fd::EventFd;
 pub use fork::{fork_epoch, watch_forks};
 pub use signals::{block_all_signals, with_signals_blocked};
 pub use socket::tune_link_socket;
-pub use watch::EventFdWatch;
 pub use thread::thread_number;
+pub use watch::EventFdWatch;

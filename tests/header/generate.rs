@@ -235,7 +235,8 @@ pub fn header() -> String {
     let what = "Kinds of events: values of convoke_event_kind.";
     writeln!(text, "{}", open_set(what, &kinds())).unwrap();
     writeln!(text, "{}", open_set("Reasons: values of convoke_reason.", &reasons())).unwrap();
-    writeln!(text, "{}", open_set("Fields of events and lists: values of convoke_field.", &fields())).unwrap();
+    writeln!(text, "{}", open_set("Fields of events and lists: values of convoke_field.", &fields()))
+        .unwrap();
     writeln!(text, "{}", bindings("types.rs")).unwrap();
     for section in SECTIONS {
         writeln!(text, "{}\n{}", banner(section), bindings(&format!("{section}.rs"))).unwrap();

@@ -32,7 +32,9 @@ impl World {
             shown += 1;
             if host.table.get(name) != Some(&pid) || engine.whereis(name.as_bytes()) != Some(pid) {
                 let published = host.table.get(name);
-                return Err(format!("table: h{slot} published {published:?} for {name:?}, the engine shows {pid:?}"));
+                return Err(format!(
+                    "table: h{slot} published {published:?} for {name:?}, the engine shows {pid:?}"
+                ));
             }
             if pid.node == host.id && !host.processes.contains_key(&pid.serial) {
                 return Err(format!("P5: h{slot} shows {name:?} -> {pid:?}, a dead process of its own"));
@@ -42,17 +44,27 @@ impl World {
             return Err(format!("table: h{slot} published {:?}, the engine shows {shown} names", host.table));
         }
         if self.name_stays && host.table.get(&name(0)).is_none() {
-            return Err(format!("P4: h{slot} shows none for the name that is only re-registered\n{}", self.describe()));
+            return Err(format!(
+                "P4: h{slot} shows none for the name that is only re-registered\n{}",
+                self.describe()
+            ));
         }
         let links: Vec<NodeId> = engine.links().map(|(node, _)| node).collect();
-        if !links.iter().eq(host.links.keys()) && links.iter().copied().collect::<BTreeSet<_>>() != host.links.keys().copied().collect() {
-            return Err(format!("links: h{slot} published {:?}, the engine has {links:?}", host.links.keys()));
+        if !links.iter().eq(host.links.keys())
+            && links.iter().copied().collect::<BTreeSet<_>>() != host.links.keys().copied().collect()
+        {
+            return Err(format!(
+                "links: h{slot} published {:?}, the engine has {links:?}",
+                host.links.keys()
+            ));
         }
         if self.withdrawal || !engine.bindings().eq(host.rows.iter().map(|(n, b)| (n, b))) {
             self.withdrawal = false;
             self.rows_changed(slot)?;
         }
-        for ((node, _), watch) in self.book.watches.range((self.hosts[slot].id, Ref(0))..=(self.hosts[slot].id, Ref(u64::MAX))) {
+        for ((node, _), watch) in
+            self.book.watches.range((self.hosts[slot].id, Ref(0))..=(self.hosts[slot].id, Ref(u64::MAX)))
+        {
             if let Watch::Name { name, shown: Some(shown), process } = watch
                 && self.hosts[slot].table.get(name).copied() != *shown
                 && self.hosts[slot].processes.contains_key(process)
@@ -74,7 +86,11 @@ impl World {
                 return Err(format!("P5: h{slot} keeps {name:?} of {owner:?} without a link to it"));
             }
             if self.book.withdrawn.contains(&(id, b.reg)) {
-                return Err(format!("P1: h{slot} shows {name:?} {:?} again after its withdrawal\n{}", b.reg, self.describe()));
+                return Err(format!(
+                    "P1: h{slot} shows {name:?} {:?} again after its withdrawal\n{}",
+                    b.reg,
+                    self.describe()
+                ));
             }
             if owner == id {
                 self.book.born.entry(b.reg).or_insert(self.now);
@@ -95,7 +111,10 @@ impl World {
             let covered: BTreeSet<Reg> = own.iter().flat_map(|b| b.over.iter().copied()).collect();
             let open: Vec<Reg> = own.iter().map(|b| b.reg).filter(|r| !covered.contains(r)).collect();
             if open.len() > 1 {
-                return Err(format!("P6: {name:?} has two owners in a stable mesh (after h{slot}): {open:?}\n{}", self.describe()));
+                return Err(format!(
+                    "P6: {name:?} has two owners in a stable mesh (after h{slot}): {open:?}\n{}",
+                    self.describe()
+                ));
             }
         }
         Ok(())
@@ -189,7 +208,10 @@ impl World {
         }
         let o = o.clone();
         if o.process != process {
-            return Err(format!("P7: the answer to {op:?} goes to process {process} instead of {}", o.process));
+            return Err(format!(
+                "P7: the answer to {op:?} goes to process {process} instead of {}",
+                o.process
+            ));
         }
         let sane = match &o.what {
             What::Register { .. } => matches!(
@@ -230,7 +252,10 @@ impl World {
             What::IsAlive { pid, over_at_start } if status == Status::Ok => {
                 let over = self.book.is_over(pid);
                 if outcome.value == 1 && over_at_start || outcome.value == 0 && !over {
-                    return Err(format!("P5: is_alive({pid:?}) says {}; over: {over_at_start}, now {over}", outcome.value));
+                    return Err(format!(
+                        "P5: is_alive({pid:?}) says {}; over: {over_at_start}, now {over}",
+                        outcome.value
+                    ));
                 }
                 Ok(())
             }
@@ -261,7 +286,9 @@ impl World {
             return Err(format!("P7: process {pid:?} goes before {op:?} is answered"));
         }
         let now = self.now;
-        let Some(life) = self.book.lives.get_mut(&pid) else { return Err(format!("{pid:?} was never there")) };
+        let Some(life) = self.book.lives.get_mut(&pid) else {
+            return Err(format!("{pid:?} was never there"));
+        };
         let (reason, data) = match (&life.told, &life.leaving) {
             (Some(told), _) => (*told, Payload::default()),
             (None, Some(leaving)) => leaving.clone(),
@@ -319,7 +346,9 @@ impl World {
             Event::Exit { reference: Ref(0), pid, reason, by, .. } if pid == me => {
                 self.exits_itself(slot, me, reason, by)
             }
-            Event::Exit { reference, pid, reason, data, .. } => self.exit_seen(slot, process, reference, pid, reason, &data),
+            Event::Exit { reference, pid, reason, data, .. } => {
+                self.exit_seen(slot, process, reference, pid, reason, &data)
+            }
             Event::NameConflict { reason, .. } => {
                 if reason == Reason::REPLACED {
                     self.book.stats.replaced += 1;
@@ -332,7 +361,9 @@ impl World {
                 match self.book.watches.get_mut(&(id, reference)) {
                     Some(Watch::Name { name, shown, process: p }) if *name == about && *p == process => {
                         if shown.is_some_and(|s| s != old) || shown.is_some() && old == new {
-                            return Err(format!("monitor of {name:?}: told {shown:?}, then {old:?} -> {new:?}"));
+                            return Err(format!(
+                                "monitor of {name:?}: told {shown:?}, then {old:?} -> {new:?}"
+                            ));
                         }
                         *shown = Some(new);
                         Ok(())
@@ -365,7 +396,11 @@ impl World {
     ) -> R {
         match self.book.watches.get_mut(&(me.node, reference)) {
             Some(Watch::Nodes { up, process, .. }) if *process == me.serial => {
-                if change(up) { Ok(()) } else { Err(format!("{me:?} is told again of {node:?}: {up:?}")) }
+                if change(up) {
+                    Ok(())
+                } else {
+                    Err(format!("{me:?} is told again of {node:?}: {up:?}"))
+                }
             }
             other => Err(format!("{me:?} is told of {node:?} for {other:?}")),
         }
@@ -378,7 +413,9 @@ impl World {
         let Some(life) = self.book.lives.get_mut(&me) else { return Err(format!("{me:?} was never there")) };
         life.told = Some(reason);
         match reason {
-            Reason::CONFLICT_LOST if stable => Err(format!("P6: a clash in a stable mesh: {me:?}\n{}", self.describe())),
+            Reason::CONFLICT_LOST if stable => {
+                Err(format!("P6: a clash in a stable mesh: {me:?}\n{}", self.describe()))
+            }
             Reason::CONFLICT_LOST => self.lost_clash(slot, me, by),
             Reason::NODE_CLOSED | Reason::NAME_TAKEN if closing => Ok(()),
             reason if life.kills.contains(&reason) => Ok(()),
@@ -409,7 +446,15 @@ impl World {
         Ok(())
     }
 
-    fn exit_seen(&mut self, slot: usize, process: u64, reference: Ref, pid: Pid, reason: Reason, data: &Payload) -> R {
+    fn exit_seen(
+        &mut self,
+        slot: usize,
+        process: u64,
+        reference: Ref,
+        pid: Pid,
+        reason: Reason,
+        data: &Payload,
+    ) -> R {
         let id = self.hosts[slot].id;
         let linked = self.hosts[slot].links.contains_key(&pid.node);
         let closing = self.hosts[slot].closing;
@@ -436,7 +481,14 @@ impl World {
         ))
     }
 
-    fn exit_allowed(&self, m: &Monitor, watcher: NodeId, linked: bool, reason: Reason, data: &Payload) -> bool {
+    fn exit_allowed(
+        &self,
+        m: &Monitor,
+        watcher: NodeId,
+        linked: bool,
+        reason: Reason,
+        data: &Payload,
+    ) -> bool {
         let life = self.book.lives.get(&m.target);
         if let Some(Life { end: Some(end), .. }) = life
             && end.reason == reason
@@ -447,7 +499,8 @@ impl World {
         if !data.as_bytes().is_empty() {
             return false;
         }
-        let broken = !linked || !m.linked_at_start || self.book.breaks_between(watcher, m.target.node) > m.breaks;
+        let broken =
+            !linked || !m.linked_at_start || self.book.breaks_between(watcher, m.target.node) > m.breaks;
         let reasons = self.book.breaks.get(&(watcher, m.target.node)).map(|b| &b.reasons);
         match reason {
             Reason::NO_PROCESS => self.book.is_over(m.target),
@@ -458,7 +511,14 @@ impl World {
 
     // ---- messages
 
-    pub(crate) fn delivered(&mut self, slot: usize, to: u64, from: Pid, payload: &Payload, window: Window) -> R {
+    pub(crate) fn delivered(
+        &mut self,
+        slot: usize,
+        to: u64,
+        from: Pid,
+        payload: &Payload,
+        window: Window,
+    ) -> R {
         let to = Pid { node: self.hosts[slot].id, serial: to };
         let size = payload.as_bytes().len();
         self.trace.say(self.now, || format!("h{slot} p{} DELIVER {size} bytes from {from:?}", to.serial));
@@ -473,7 +533,9 @@ impl World {
         process.reading = true;
         let at = process.deaf_until;
         let Some(stream) = self.book.streams.get_mut(&(from, to, connection)) else {
-            return Err(format!("P8: {to:?} gets a message from {from:?}, which sent none over {connection:?}"));
+            return Err(format!(
+                "P8: {to:?} gets a message from {from:?}, which sent none over {connection:?}"
+            ));
         };
         let Some(len) = stream.lengths.pop_front() else {
             return Err(format!("P8: {to:?} gets a message from {from:?} more than once"));
@@ -481,7 +543,9 @@ impl World {
         let index = stream.delivered;
         stream.delivered += 1;
         if pattern(from, index, len) != payload.as_bytes() {
-            return Err(format!("P8: message {index} from {from:?} to {to:?} is not the {len} bytes that were sent, or not in order"));
+            return Err(format!(
+                "P8: message {index} from {from:?} to {to:?} is not the {len} bytes that were sent, or not in order"
+            ));
         }
         self.book.stats.delivered += 1;
         if start {
@@ -507,13 +571,20 @@ impl World {
     }
 
     /// Senders that were refused are told that there is room.
-    pub(crate) fn tell(&mut self, slot: usize, node: NodeId, connection: convoke::engine::ConnectionId, told: Vec<(u64, u64)>) {
+    pub(crate) fn tell(
+        &mut self,
+        slot: usize,
+        node: NodeId,
+        connection: convoke::engine::ConnectionId,
+        told: Vec<(u64, u64)>,
+    ) {
         for (from, to) in told {
             let from = Pid { node: self.hosts[slot].id, serial: from };
             let to = Pid { node, serial: to };
             self.trace.say(self.now, || format!("h{slot} p{} SENDABLE {to:?}", from.serial));
             if !self.book.refused.remove(&(connection, from, to)) {
-                self.fault = Some(format!("P8: {from:?} is told that {to:?} has room, and did not wait for it"));
+                self.fault =
+                    Some(format!("P8: {from:?} is told that {to:?} has room, and did not wait for it"));
             }
             if self.rng.percent(50) {
                 let at = self.now + self.rng.below(self.plan.delay_max);

@@ -87,7 +87,15 @@ impl Host {
     }
 
     /// A new incarnation.
-    pub(crate) fn start(&mut self, plan: &Plan, id: NodeId, seeds: Vec<String>, seed: u64, now: u64, offset: u64) {
+    pub(crate) fn start(
+        &mut self,
+        plan: &Plan,
+        id: NodeId,
+        seeds: Vec<String>,
+        seed: u64,
+        now: u64,
+        offset: u64,
+    ) {
         let mut config = Config::new(id, &self.name);
         config.address = self.address.clone();
         config.seeds = seeds;

@@ -42,7 +42,8 @@ fn run(mode: Mode, seed: u64, tracing: Tracing) -> (World, Result<(), String>) {
 /// Runs the seed again, traced, and says all that is known.
 fn report(mode: Mode, seed: u64) -> String {
     let (world, result) = run(mode, seed, Tracing::Keep);
-    let what = result.err().unwrap_or_else(|| "and now it passes: something is not decided by the seed".into());
+    let what =
+        result.err().unwrap_or_else(|| "and now it passes: something is not decided by the seed".into());
     format!(
         "seed {seed} in {mode} mode breaks a promise\n{lines}\n{what}\n\nreplay: CONVOKE_SIM_SEED={seed} CONVOKE_SIM_MODE={mode} cargo test --test sim replay -- --nocapture\n",
         mode = mode.name(),

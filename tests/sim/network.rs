@@ -86,16 +86,16 @@ impl Network {
     /// Both ends are there, and nobody has broken it.
     pub(crate) fn is_whole(&self, id: ConnectionId) -> bool {
         let (connection, _) = split(id);
-        self.connections.get(&connection).is_some_and(|c| {
-            !c.cut && c.ends.iter().all(|e| e.open) && c.ways.iter().all(|w| !w.dark)
-        })
+        self.connections
+            .get(&connection)
+            .is_some_and(|c| !c.cut && c.ends.iter().all(|e| e.open) && c.ways.iter().all(|w| !w.dark))
     }
 
     /// A dead connection of which an end is still open, or one whose handshake is not over.
     pub(crate) fn has_ruins(&self) -> bool {
-        self.connections.iter().any(|(id, c)| {
-            c.ends.iter().any(|e| e.open && !e.linked) || !self.is_whole(id_of(*id, 0))
-        })
+        self.connections
+            .iter()
+            .any(|(id, c)| c.ends.iter().any(|e| e.open && !e.linked) || !self.is_whole(id_of(*id, 0)))
     }
 
     /// Is something under way that is not exchanged for ever?
@@ -160,7 +160,9 @@ impl World {
             return Ok(());
         }
         self.trace.say(self.now, || format!("h{slot} dial of {address} failed"));
-        self.feed(slot, |engine, now| engine.handle_dial_failed(now, &address, Status::Unreachable, "simulated"))
+        self.feed(slot, |engine, now| {
+            engine.handle_dial_failed(now, &address, Status::Unreachable, "simulated")
+        })
     }
 
     fn connect(&mut self, from: usize, to: usize, address: String) -> R {
@@ -292,9 +294,11 @@ impl World {
             let told = link.outbox.written(block);
             self.put(id, bytes, Load::Block);
             // What is put on a dead connection is gone, and its room free again.
-            let lost = self.net.connections.get(&(id.0 >> 1)).is_none_or(|c| {
-                c.cut || c.ways[(id.0 & 1) as usize].dark
-            });
+            let lost = self
+                .net
+                .connections
+                .get(&(id.0 >> 1))
+                .is_none_or(|c| c.cut || c.ways[(id.0 & 1) as usize].dark);
             if lost && let Some(link) = self.hosts[slot].links.get_mut(&node) {
                 link.flowing -= 1;
             }
@@ -450,11 +454,7 @@ impl World {
 
     /// Drops a connection that neither end knows any more.
     fn sweep(&mut self, connection: u64) {
-        let over = self
-            .net
-            .connections
-            .get(&connection)
-            .is_some_and(|c| c.ends.iter().all(|e| !e.open));
+        let over = self.net.connections.get(&connection).is_some_and(|c| c.ends.iter().all(|e| !e.open));
         if over {
             self.net.connections.remove(&connection);
         }
@@ -476,7 +476,9 @@ impl World {
             lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
             way.queue.truncate(kept);
         }
-        self.trace.say(self.now, || format!("h{}-h{} CUT c{connection} noticed after {notice:?}", slots[0], slots[1]));
+        self.trace.say(self.now, || {
+            format!("h{}-h{} CUT c{connection} noticed after {notice:?}", slots[0], slots[1])
+        });
         for (end, after) in notice.into_iter().enumerate() {
             if let Some(after) = after {
                 self.later(self.now + after, Happening::Notice { connection, end });
@@ -524,7 +526,9 @@ impl World {
         self.net
             .connections
             .iter()
-            .filter(|(_, c)| !c.cut && c.ends.iter().all(|e| ends.contains(&e.slot)) && c.ends[0].slot != c.ends[1].slot)
+            .filter(|(_, c)| {
+                !c.cut && c.ends.iter().all(|e| ends.contains(&e.slot)) && c.ends[0].slot != c.ends[1].slot
+            })
             .map(|(id, _)| *id)
             .collect()
     }

@@ -147,7 +147,10 @@ impl World {
                     return Some(format!("P8: h{} keeps messages for {node:?}", host.slot));
                 }
                 if !whole_line {
-                    return Some(format!("h{} has not noticed that its link with {node:?} is dead", host.slot));
+                    return Some(format!(
+                        "h{} has not noticed that its link with {node:?} is dead",
+                        host.slot
+                    ));
                 }
             }
             if !host.unread.is_empty() || host.processes.values().any(|p| !p.mailbox.is_empty()) {
@@ -244,7 +247,9 @@ impl World {
                 return Err(format!("P5: {name:?} is bound to {pid:?}, which is dead"));
             }
             if !granted(&self.book, name, pid) {
-                return Err(format!("P1: {name:?} is bound to {pid:?}, and no registration of it was answered OK"));
+                return Err(format!(
+                    "P1: {name:?} is bound to {pid:?}, and no registration of it was answered OK"
+                ));
             }
         }
         Ok(())
@@ -254,7 +259,11 @@ impl World {
         for host in &self.hosts {
             let Some(engine) = &host.engine else { continue };
             if engine.pending_operations() != 0 {
-                return Err(format!("P7: h{} has {} operations at rest", host.slot, engine.pending_operations()));
+                return Err(format!(
+                    "P7: h{} has {} operations at rest",
+                    host.slot,
+                    engine.pending_operations()
+                ));
             }
             for (what, count) in engine.residue() {
                 if count != 0 {
@@ -276,7 +285,10 @@ impl World {
             for ((_, reference), m) in self.book.monitors.range(range.clone()) {
                 let watching = host.processes.contains_key(&m.process) && !m.cancelled && !m.fired;
                 if watching && self.book.is_over(m.target) {
-                    return Err(format!("P5: h{} never told {reference:?} of the end of {:?}", host.slot, m.target));
+                    return Err(format!(
+                        "P5: h{} never told {reference:?} of the end of {:?}",
+                        host.slot, m.target
+                    ));
                 }
             }
             for (_, watch) in self.book.watches.range(range) {
@@ -284,7 +296,11 @@ impl World {
                     && host.processes.contains_key(process)
                     && !up.iter().eq(host.links.keys())
                 {
-                    return Err(format!("the node monitor of h{} shows {up:?}, the links are {:?}", host.slot, host.links.keys()));
+                    return Err(format!(
+                        "the node monitor of h{} shows {up:?}, the links are {:?}",
+                        host.slot,
+                        host.links.keys()
+                    ));
                 }
             }
             for serial in host.processes.keys() {
@@ -307,7 +323,9 @@ impl World {
         for ((from, to, connection), stream) in &self.book.streams {
             let lost = stream.accepted != stream.delivered;
             if lost && self.net.is_whole(*connection) && !self.book.is_over(*to) {
-                return Err(format!("P8: {from:?} -> {to:?} over {connection:?}: {stream:?} of an unbroken link"));
+                return Err(format!(
+                    "P8: {from:?} -> {to:?} over {connection:?}: {stream:?} of an unbroken link"
+                ));
             }
         }
         if let Some(refused) = self.book.refused.first() {
@@ -331,7 +349,8 @@ impl World {
             let name = name(index);
             let Some(owner) = self.hosts.iter().find_map(|h| h.table.get(&name)).copied() else { continue };
             let Some(home) = self.hosts.iter().position(|h| h.id == owner.node) else { continue };
-            let up: Vec<usize> = self.hosts.iter().filter(|h| h.is_up() && h.slot != home).map(|h| h.slot).collect();
+            let up: Vec<usize> =
+                self.hosts.iter().filter(|h| h.is_up() && h.slot != home).map(|h| h.slot).collect();
             let Some(heir) = self.rng.pick(&up) else { continue };
             match self.rng.below(if self.plan.mode == Mode::Faulty { 3 } else { 2 }) {
                 0 => self.end_process(home, owner, Reason::EXPLICIT, Payload::default())?,
@@ -344,7 +363,10 @@ impl World {
             let until = self.now + self.plan.detection * 4;
             while self.hosts[heir].table.contains_key(&name) {
                 if self.now > until || !self.step()? {
-                    return Err(format!("P5: h{heir} shows {name:?} of {owner:?} for ever\n{}", self.describe()));
+                    return Err(format!(
+                        "P5: h{heir} shows {name:?} of {owner:?} for ever\n{}",
+                        self.describe()
+                    ));
                 }
             }
             let pid = self.spawn(heir, true)?;
@@ -358,7 +380,10 @@ impl World {
                 }
             };
             if answer != Some(Status::Ok) {
-                return Err(format!("P7: nobody holds {name:?}, and h{heir} is answered {answer:?}\n{}", self.describe()));
+                return Err(format!(
+                    "P7: nobody holds {name:?}, and h{heir} is answered {answer:?}\n{}",
+                    self.describe()
+                ));
             }
             self.heal()?;
             self.come_to_rest(true)?;

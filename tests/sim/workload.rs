@@ -22,9 +22,30 @@ impl World {
         let Some(slot) = self.rng.pick(&awake) else { return Ok(()) };
         let w = &self.plan.weights;
         let weights = [
-            w.register, w.reregister, w.unregister, w.cancel_operation, w.is_alive, w.spawn, w.exit, w.kill, w.monitor,
-            w.demonitor, w.watch, w.send, w.deafen, w.connect, w.disconnect, w.close, w.cut, w.isolate, w.darken,
-            w.block, w.unblock, w.crash, w.pause, w.clog,
+            w.register,
+            w.reregister,
+            w.unregister,
+            w.cancel_operation,
+            w.is_alive,
+            w.spawn,
+            w.exit,
+            w.kill,
+            w.monitor,
+            w.demonitor,
+            w.watch,
+            w.send,
+            w.deafen,
+            w.connect,
+            w.disconnect,
+            w.close,
+            w.cut,
+            w.isolate,
+            w.darken,
+            w.block,
+            w.unblock,
+            w.crash,
+            w.pause,
+            w.clog,
         ];
         match self.rng.weighted(&weights) {
             0 => self.register_something(slot, false),
@@ -60,12 +81,27 @@ impl World {
         self.register(slot, caller, name(index), pid, replace || stays).map(|_| ())
     }
 
-    pub(crate) fn register(&mut self, slot: usize, caller: u64, name: Name, pid: Pid, replace: bool) -> R<Ref> {
+    pub(crate) fn register(
+        &mut self,
+        slot: usize,
+        caller: u64,
+        name: Name,
+        pid: Pid,
+        replace: bool,
+    ) -> R<Ref> {
         let patience = self.patience(slot);
         self.register_with(slot, caller, name, pid, replace, patience)
     }
 
-    pub(crate) fn register_with(&mut self, slot: usize, caller: u64, name: Name, pid: Pid, replace: bool, patience: Patience) -> R<Ref> {
+    pub(crate) fn register_with(
+        &mut self,
+        slot: usize,
+        caller: u64,
+        name: Name,
+        pid: Pid,
+        replace: bool,
+        patience: Patience,
+    ) -> R<Ref> {
         let what = What::Register { name: name.clone(), pid, replace };
         let op = self.operation(slot, caller, what, patience, pid.node);
         let resolver = Resolver::RandomExit;
@@ -299,7 +335,8 @@ impl World {
                 link.queued += size as i64;
                 let most = (self.plan.limits.link_buffer + self.plan.limits.message) as i64;
                 if link.queued > most {
-                    self.fault = Some(format!("P8: {} bytes wait in one outbox, allowed are {most}", link.queued));
+                    self.fault =
+                        Some(format!("P8: {} bytes wait in one outbox, allowed are {most}", link.queued));
                 }
                 self.pump(slot, to.node);
                 true
@@ -465,7 +502,11 @@ impl World {
             }
             22 => {
                 // In a mesh where nothing may break nobody may be thought dead.
-                let most = if self.plan.mode == Mode::Faulty { self.plan.detection * 2 } else { self.plan.detection / 10 };
+                let most = if self.plan.mode == Mode::Faulty {
+                    self.plan.detection * 2
+                } else {
+                    self.plan.detection / 10
+                };
                 let until = self.now + self.rng.below(most);
                 self.pause(slot, until);
             }

@@ -18,21 +18,52 @@ pub(crate) type R<T = ()> = Result<T, String>;
 #[derive(Debug)]
 pub(crate) enum Happening {
     /// The next parcel from this end arrives at the other one.
-    Arrive { connection: u64, from: usize },
+    Arrive {
+        connection: u64,
+        from: usize,
+    },
     /// This end notices that the connection was cut.
-    Notice { connection: u64, end: usize },
+    Notice {
+        connection: u64,
+        end: usize,
+    },
     /// A handshake has taken too long.
-    Late { connection: u64, end: usize },
-    Dialled { slot: usize, node: NodeId, address: String },
-    DialFailed { slot: usize, node: NodeId, address: String },
-    Resume { slot: usize },
-    Start { slot: usize },
+    Late {
+        connection: u64,
+        end: usize,
+    },
+    Dialled {
+        slot: usize,
+        node: NodeId,
+        address: String,
+    },
+    DialFailed {
+        slot: usize,
+        node: NodeId,
+        address: String,
+    },
+    Resume {
+        slot: usize,
+    },
+    Start {
+        slot: usize,
+    },
     /// A process takes messages out of its mailbox.
-    Read { slot: usize, pid: Pid },
+    Read {
+        slot: usize,
+        pid: Pid,
+    },
     /// What processes that are gone had not read is thrown away.
-    Discard { slot: usize, node: NodeId },
+    Discard {
+        slot: usize,
+        node: NodeId,
+    },
     /// A sender that was told that there is room tries again.
-    Retry { slot: usize, from: Pid, to: Pid },
+    Retry {
+        slot: usize,
+        from: Pid,
+        to: Pid,
+    },
     /// The workload does the next thing.
     Tick,
 }
@@ -222,7 +253,10 @@ impl World {
             | Happening::Read { slot, .. }
             | Happening::Discard { slot, .. }
             | Happening::Retry { slot, .. } => Some(*slot),
-            Happening::Dialled { .. } | Happening::Resume { .. } | Happening::Start { .. } | Happening::Tick => None,
+            Happening::Dialled { .. }
+            | Happening::Resume { .. }
+            | Happening::Start { .. }
+            | Happening::Tick => None,
         };
         if let Some(slot) = concerned.filter(|slot| self.hosts[*slot].paused) {
             self.deferred.push((slot, what));
@@ -460,8 +494,7 @@ impl World {
         match connection {
             Some(connection) => {
                 self.book.stats.links += 1;
-                let link =
-                    Link { connection, outbox: Outbox::new(&self.plan.limits), flowing: 0, queued: 0 };
+                let link = Link { connection, outbox: Outbox::new(&self.plan.limits), flowing: 0, queued: 0 };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }

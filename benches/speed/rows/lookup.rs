@@ -4,52 +4,52 @@ use super::{Bench, Row};
 use crate::capi::{Node, OK, Pid};
 use crate::child::{Side, name_of};
 use crate::cluster::{Cluster, Pairs};
-use crate::measure::{median, now_ns};
+use crate::measure::{median, now_ns, thread_cpu_ns};
 use crate::report::{Figure, Mark};
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Duration;
 
 pub const LOOKUP: Row = Row {
     name: "lookup",
-    about: "whereis of names of 16 bytes that are there, in random order, on a node without peers; floor: HashMap (foldhash, \
-            Box<[u8]> keys, 16-byte values) with the same names in the same process, read in the same order",
+    about: "whereis of names of 16 bytes that are there, in random order, on a node without peers. 1 thread: each look-up \
+            waits for the answer of the one before, as in a program that uses it; CPU time of the thread. 2 threads: \
+            look-ups that do not wait for one another, wall time. Floor: the standard HashMap, hasher too, with Box<[u8]> keys \
+            and 16-byte values, of the same names in the same OS process and order (raw: the same with foldhash)",
     tasks: &[("lookup", lookup)],
     run,
     otp_suite: "whereis",
 };
 
-type Map = HashMap<Box<[u8]>, Pid, foldhash::fast::RandomState>;
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn run(_: &mut Bench) -> Result<Vec<Figure>, String> {
     let mut figures = Vec::new();
     for count in [1_000u64, 1_000_000] {
+        let small = count == 1000;
         let mut cluster = Cluster::start(1)?;
         let node = &mut cluster.nodes[0];
-        let minutes = Duration::from_secs(120);
-        node.call(
-            "fill",
-            &Pairs::new().with("count", count).with("prefix", "look").with("owners", "one"),
-            minutes,
-        )?;
-        let got = node.call("lookup", &Pairs::new().with("count", count), minutes)?;
+        let fill = Pairs::new().with("count", count).with("prefix", "look").with("owners", "one");
+        node.call("fill", &fill, PATIENCE)?;
+        let got = node.call("lookup", &Pairs::new().with("count", count), PATIENCE)?;
         let number = |key| got.number(key);
-        let (one, two, map_one, map_two) =
-            (number("one")?, number("two")?, number("map_one")?, number("map_two")?);
-        let goal = if count == 1000 { Mark::AtMost(60.0) } else { Mark::Times(2.0) };
-        let one_figure = Figure::new(format!("{count} names, 1 thread"), 1e9 / one, "ns")
-            .floor("map", 1e9 / map_one)
+        let figure = Figure::new(format!("{count} names, 1 thread"), number("node_wait")?, "ns")
+            .floor("map", number("map_wait")?)
             .first(Mark::Times(3.0))
-            .goal(goal);
-        let one_figure =
-            if count == 1000 { one_figure.otp("n3.whereis_hit_remote_pid_1t", 1.0) } else { one_figure };
-        figures.push(one_figure);
-        let two_figure = Figure::new(format!("{count} names, 2 threads in all"), two / 1e6, "M/s")
+            .goal(if small { Mark::AtMost(60.0) } else { Mark::Times(2.0) })
+            .raw("foldhash_map", number("fold_wait")?)
+            .raw("independent", number("node_cpu")?)
+            .raw("map_independent", number("map_cpu")?)
+            .raw("foldhash_map_independent", number("fold_cpu")?);
+        figures.push(if small { figure.otp("n3.whereis_hit_remote_pid_1t", 1.0) } else { figure });
+        let (one, two) = (number("node_one")?, number("node_two")?);
+        let (map_one, map_two) = (number("map_one")?, number("map_two")?);
+        let figure = Figure::new(format!("{count} names, 2 threads in all"), two / 1e6, "M/s")
             .floor("map", map_two / 1e6)
             .raw("one_thread_m_per_s", one / 1e6);
-        let otp = ("n3.whereis_hit_remote_pid_2t_total", 1e-6);
-        figures.push(if count == 1000 { two_figure.otp(otp.0, otp.1) } else { two_figure });
+        figures.push(if small { figure.otp("n3.whereis_hit_remote_pid_2t_total", 1e-6) } else { figure });
         figures.push(
             Figure::new(format!("{count} names, gain of the 2nd thread"), two / one, "x")
                 .floor("map", map_two / map_one)
@@ -60,65 +60,111 @@ fn run(_: &mut Bench) -> Result<Vec<Figure>, String> {
     Ok(figures)
 }
 
-/// Look-ups a second, with 1 and 2 threads, of the node and of the map: medians of rounds that take turns.
+type Map<S> = HashMap<Box<[u8]>, Pid, S>;
+type Names = [[u8; 16]];
+
+fn map_of<S: BuildHasher + Default>(node: Node, names: &Names) -> Result<Map<S>, String> {
+    let row = |name: &[u8; 16]| {
+        let mut pid = Pid::default();
+        let found = node.whereis(name, &mut pid) == OK;
+        found.then_some((Box::from(&name[..]), pid)).ok_or_else(|| "a name is not there".to_owned())
+    };
+    names.iter().map(row).collect()
+}
+
+/// Medians of rounds in which the node and the maps take turns.
 fn lookup(side: &mut Side, args: &Pairs) -> Result<Pairs, String> {
     let node = side.node()?;
-    let count = args.integer("count")?;
-    let mut names: Vec<[u8; 16]> = (0..count).map(|index| name_of("look", index)).collect();
-    let map: Map = names
-        .iter()
-        .map(|name| {
-            let mut pid = Pid::default();
-            let found = node.whereis(name, &mut pid) == OK;
-            found.then_some((Box::from(&name[..]), pid)).ok_or_else(|| "a name is not there".to_owned())
-        })
-        .collect::<Result<_, _>>()?;
+    let mut names: Vec<[u8; 16]> = (0..args.integer("count")?).map(|index| name_of("look", index)).collect();
+    let map: Map<std::hash::RandomState> = map_of(node, &names)?;
+    let fold: Map<foldhash::fast::RandomState> = map_of(node, &names)?;
     shuffle(&mut names);
-    let mut all: [Vec<f64>; 4] = Default::default();
-    for _ in 0..7 {
-        for (threads, at) in [(1, 0), (2, 1)] {
-            all[at].push(rate(threads, &names, |chunk| by_node(node, chunk)));
-            all[at + 2].push(rate(threads, &names, |chunk| by_map(&map, chunk)));
-        }
-    }
-    let [one, two, map_one, map_two] = all.map(median);
-    Ok(Pairs::new().with("one", one).with("two", two).with("map_one", map_one).with("map_two", map_two))
-}
-
-fn by_node(node: Node, names: &[[u8; 16]]) {
-    let mut pid = Pid::default();
-    for name in names {
+    let by_node = |name: &[u8; 16]| {
+        let mut pid = Pid::default();
         assert_eq!(node.whereis(name, &mut pid), OK);
-        black_box(pid);
+        pid
+    };
+    let by_map = |name: &[u8; 16]| map.get(&name[..]).copied().unwrap_or_default();
+    let by_fold = |name: &[u8; 16]| fold.get(&name[..]).copied().unwrap_or_default();
+    let mut all: [(&str, Vec<f64>); 10] = [
+        "node_wait",
+        "map_wait",
+        "fold_wait",
+        "node_cpu",
+        "map_cpu",
+        "fold_cpu",
+        "node_one",
+        "map_one",
+        "node_two",
+        "map_two",
+    ]
+    .map(|key| (key, Vec::new()));
+    for _ in 0..7 {
+        let round = [
+            waiting(&names, by_node),
+            waiting(&names, by_map),
+            waiting(&names, by_fold),
+            1e9 / rate(1, thread_cpu_ns, &names, by_node),
+            1e9 / rate(1, thread_cpu_ns, &names, by_map),
+            1e9 / rate(1, thread_cpu_ns, &names, by_fold),
+            rate(1, now_ns, &names, by_node),
+            rate(1, now_ns, &names, by_map),
+            rate(2, now_ns, &names, by_node),
+            rate(2, now_ns, &names, by_map),
+        ];
+        all.iter_mut().zip(round).for_each(|((_, values), value)| values.push(value));
     }
+    Ok(all.into_iter().fold(Pairs::new(), |pairs, (key, values)| pairs.with(key, median(values))))
 }
 
-fn by_map(map: &Map, names: &[[u8; 16]]) {
-    for name in names {
-        black_box(map.get(&name[..]).copied().unwrap_or_default());
+/// How long a round takes, in ns.
+const ROUND: u64 = 120_000_000;
+/// How many look-ups there are between two looks at the clock.
+const CHUNK: usize = 1000;
+
+/// CPU ns for a look-up that begins when the one before has answered.
+fn waiting(names: &Names, read: impl Fn(&[u8; 16]) -> Pid) -> f64 {
+    // Nobody but this line knows that it is zero: the next name depends on the answer.
+    let zero = black_box(0u64);
+    let (mut at, mut calls, mut last) = (0, 0, 0);
+    let began = thread_cpu_ns();
+    loop {
+        for _ in 0..CHUNK {
+            let pid = read(&names[at + last as usize]);
+            last = pid.serial & zero;
+            at = if at + 1 == names.len() { 0 } else { at + 1 };
+        }
+        calls += CHUNK;
+        let passed = thread_cpu_ns() - began;
+        if passed >= ROUND {
+            return passed as f64 / calls as f64;
+        }
     }
 }
 
 /// Calls a second of all threads; each starts at another place of the list.
-fn rate(threads: usize, names: &[[u8; 16]], read: impl Fn(&[[u8; 16]]) + Sync) -> f64 {
-    const TIME: u64 = 200_000_000;
+fn rate(threads: usize, clock: fn() -> u64, names: &Names, read: impl Fn(&[u8; 16]) -> Pid + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let run = |index: usize| {
         let (before, after) = names.split_at(names.len() * index / threads);
-        let chunks = || after.chunks(1000).chain(before.chunks(1000)).cycle();
-        chunks().take(20).for_each(&read);
+        let chunks = || after.chunks(CHUNK).chain(before.chunks(CHUNK)).cycle();
+        let each = |chunk: &Names| chunk.iter().for_each(|name| {
+            black_box(read(name));
+        });
+        chunks().take(20).for_each(each);
         barrier.wait();
-        let (began, mut calls) = (now_ns(), 0);
+        let (began, mut calls) = (clock(), 0);
         for chunk in chunks() {
-            read(chunk);
+            each(chunk);
             calls += chunk.len();
-            let passed = now_ns() - began;
-            if passed >= TIME {
+            let passed = clock() - began;
+            if passed >= ROUND {
                 return calls as f64 * 1e9 / passed as f64;
             }
         }
         0.0
     };
+    let run = &run;
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|index| scope.spawn(move || run(index))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum()
