@@ -191,6 +191,9 @@ impl Engine {
         key: Key,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
+        if regs.iter().any(|reg| reg.node != from) {
+            return Err("a vote that names what the voter does not own");
+        }
         match self.claims.operations.get_mut(&tx) {
             None => self.send(from, Message::Release { tx, key }),
             Some(op) if op.phase == Phase::Acquiring && op.nodes.contains(&from) => {
@@ -463,19 +466,24 @@ impl Engine {
         }
         let request = Request { replace, told: None };
         let admitted = self.is_admitted(&key, &request);
-        let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
-        if arbiter.holders.contains_key(&tx) || arbiter.queue.contains_key(&tx) {
+        let here = self.claims.arbiters.get(&key);
+        if here.is_some_and(|arbiter| arbiter.holders.contains_key(&tx) || arbiter.queue.contains_key(&tx)) {
             return Err("a claim that is here already");
         }
+        // A waiter that is not admitted is in nobody's way.
+        let behind = here.is_some_and(|arbiter| {
+            let mut waiters = arbiter.queue.range(..tx);
+            arbiter.holders.keys().any(|other| *other < tx) || waiters.any(|(_, w)| self.is_admitted(&key, w))
+        });
         let count = self.claims.requests.entry(from).or_default();
         *count += 1;
         if *count > self.config.limits.operations && from != self.config.node {
             return Err("more claims than the limit");
         }
-        let older = arbiter.holders.keys().chain(arbiter.queue.keys()).any(|other| *other < tx);
+        let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
         if admitted && arbiter.holders.is_empty() && arbiter.queue.is_empty() {
             self.grant(tx, &key, request);
-        } else if nowait && older {
+        } else if nowait && behind {
             self.claims.forget_request(from);
             self.send(from, Message::Deny { tx });
         } else {

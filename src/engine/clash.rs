@@ -316,7 +316,9 @@ impl Engine {
             if !self.members.is_linked(origin) {
                 self.messengers.insert(origin, from);
             }
-            return self.clash_message(origin, clash);
+            // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
+            let _ = self.clash_message(origin, clash);
+            return Ok(());
         }
         if origin == from {
             self.send(to, Message::Via { to, from: origin, clash });

@@ -433,6 +433,9 @@ impl Engine {
         name: Name,
         binding: Binding,
     ) -> Result<(), &'static str> {
+        if tx.node != from {
+            return Err("a commit under the claim of another node");
+        }
         self.check_binding(from, &name, &binding)?;
         self.install(&name, binding);
         self.send(from, Message::CommitAck { tx });

@@ -3,9 +3,9 @@
 //! A name is any 1 to 1024 bytes (option `limits.name`) and belongs to one process in the whole cluster, until it is
 //! unregistered or its process exits. Any process may register any pid, and unregister any name.
 //!
-//! When two parts of a cluster that were cut off from each other join, and a name is registered in both, one of the two
-//! keeps it, chosen at random, and the other process exits with CONVOKE_REASON_CONFLICT_LOST or is told by a
-//! NAME_CONFLICT event, as its resolver says.
+//! When two parts of a cluster that were cut off from each other join, and a name is registered in both, its resolver
+//! decides once which of the two processes keeps it. With the default the other exits with
+//! CONVOKE_REASON_CONFLICT_LOST.
 //!
 //! Rules for every call that may wait for the network, in this and other sections:
 //! - `process` is the process on whose behalf the call is made.
@@ -38,8 +38,8 @@ use std::ffi::{c_char, c_void};
 /// @param name the name, copied.
 /// @param name_len its length in bytes.
 /// @param pid who gets the name, on any node; NULL for `process`.
-/// @param resolver what decides a clash; NULL or "random_exit" for the default: one of the two at random keeps the name, the
-///        other exits. "random_notify": the other lives on and is told. "notify_all": neither keeps it, both are told.
+/// @param resolver who decides a clash, UTF-8, zero-terminated; NULL for the default, "random-exit": one of the two processes,
+///        chosen at random, keeps the name, and the other exits.
 /// @param timeout_ms how long it may take; see the rules above.
 /// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
 /// @return the status:

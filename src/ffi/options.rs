@@ -66,7 +66,7 @@ pub unsafe extern "C" fn convoke_options_new(options_out: *mut *mut convoke_opti
 
 /// Sets one option. The keys and their values stand in the manual; durations are whole numbers of ms.
 ///
-/// A key that is set again gets the new value, but for keys that collect (`seeds`): see the manual.
+/// A key that is set again gets the new value.
 ///
 /// @param options the options.
 /// @param key UTF-8, zero-terminated; copied.
@@ -132,7 +132,8 @@ pub unsafe extern "C" fn convoke_options_set_bytes(
     })
 }
 
-/// Sets the options that stand in a file: lines of `key = value`, empty lines, and comments from `#` on.
+/// Sets the options that stand in a file: lines of `key = value`, empty lines, and
+/// comments: lines that begin with `#`.
 ///
 /// @param options the options.
 /// @param path the file, UTF-8, zero-terminated.

@@ -96,7 +96,7 @@ pub unsafe extern "C" fn convoke_process_spawn(
 
 /// Ends the process: its names and monitors go, its pending operations and waiting calls end with
 /// CONVOKE_E_NO_PROCESS, and each process that monitors it gets one EXIT event with this reason and data. It gets none
-/// itself. Messages that it has sent are still delivered, before the EXIT.
+/// itself. Messages that it has sent are still delivered, before the EXIT; those that it has not read are dropped.
 ///
 /// The handle stays to be freed.
 ///
@@ -286,8 +286,8 @@ pub unsafe extern "C" fn convoke_process_monitor(
 ///
 /// @param from on whose behalf; named in the events as CONVOKE_FIELD_KILLED_BY.
 /// @param target who is to end.
-/// @param reason CONVOKE_REASON_KILLED, CONVOKE_REASON_NORMAL, CONVOKE_REASON_EXPLICIT, or one of the application's own from
-///        CONVOKE_REASON_USER on.
+/// @param reason CONVOKE_REASON_KILLED, CONVOKE_REASON_EXPLICIT, or one of the application's own from CONVOKE_REASON_USER on;
+///        CONVOKE_REASON_NORMAL counts as KILLED.
 /// @return the status:
 /// @retval CONVOKE_OK it is on its way.
 /// @retval CONVOKE_E_INVALID `from` is not a live process, `target` is NULL or none, or the reason is one that only the

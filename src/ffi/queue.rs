@@ -152,7 +152,7 @@ pub unsafe extern "C" fn convoke_queue_next(
 /// Sets what convoke_queue_dispatch and the queue's own thread call with each event, but for processes that have a handler
 /// of their own (convoke_process_set_handler). See the callback contract.
 ///
-/// Without a handler events wait, and dispatch passes over nothing: it answers CONVOKE_E_STATE.
+/// Without a handler events wait, and a dispatch that meets one answers CONVOKE_E_STATE.
 ///
 /// @param queue the queue.
 /// @param fn the handler; NULL for none any more.
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn convoke_queue_set_handler(
 /// @retval CONVOKE_E_TIMEOUT there was none in time, or convoke_queue_wake was called.
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue, or `timeout_ms` is below -1.
 /// @retval CONVOKE_E_WOULD_DEADLOCK called from a callback of this queue. Return from it first.
-/// @retval CONVOKE_E_STATE the queue has no handler.
+/// @retval CONVOKE_E_STATE there is no handler for the first event. It stays in the queue.
 /// @retval CONVOKE_E_CLOSED the node is closed and all was handled, or the queue is being freed. Free it.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
 /// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
@@ -219,7 +219,7 @@ pub unsafe extern "C" fn convoke_queue_dispatch(
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue.
-/// @retval CONVOKE_E_STATE the queue has no handler, or the thread runs already.
+/// @retval CONVOKE_E_STATE the thread runs already.
 /// @retval CONVOKE_E_IO the system has no thread left.
 /// @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.

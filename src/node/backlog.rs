@@ -50,6 +50,11 @@ impl Backlog {
         self.live
     }
 
+    #[cfg(test)]
+    pub(super) fn slots_held(&self) -> usize {
+        self.slots.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.live == 0
     }

@@ -13,6 +13,10 @@ use crate::mesh::{Core, Order};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+/// No link has this number; the tests of the driver use it.
+#[cfg(test)]
+pub(super) const PANIC_ON_PURPOSE: u64 = u64::MAX;
+
 /// The data lane of one link.
 #[derive(Clone)]
 pub(super) struct Lane {
@@ -76,6 +80,8 @@ impl Bridge {
                 }
                 self.engine.handle_command(self.now, command);
             }
+            #[cfg(test)]
+            Request::Taken { window, .. } if window.link == PANIC_ON_PURPOSE => panic!("a panic on purpose"),
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }

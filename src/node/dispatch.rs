@@ -24,6 +24,13 @@ pub(super) struct Dispatching {
     pub(super) thread: LibraryThread,
 }
 
+#[cfg(test)]
+impl Dispatching {
+    pub(super) fn thread_runs(&self) -> bool {
+        self.thread.running
+    }
+}
+
 /// The thread "convoke/queue".
 #[derive(Default)]
 pub(super) struct LibraryThread {

@@ -4,6 +4,9 @@
 //! does nothing else. What a turn does is bounded, so that callers, sockets and timers cannot starve each other.
 //! Whatever panics on this thread, everybody who waits for this node is answered and the process lives.
 
+#[cfg(test)]
+mod tests;
+
 use super::bridge::Bridge;
 use super::{Request, Shared};
 use crate::engine::{ConnectionId, Engine, Time};

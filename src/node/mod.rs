@@ -41,3 +41,6 @@ pub use queue::{Handler, Queue};
 pub use reply::{Asker, Reply, Waiter, operation_of};
 pub use shared::{Clock, Shared};
 pub use tables::Tables;
+
+#[cfg(test)]
+mod tests;

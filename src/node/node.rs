@@ -64,6 +64,14 @@ impl Node {
         Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) })))
     }
 
+    /// A node without a thread, for tests that drive it by hand.
+    #[cfg(test)]
+    pub(super) fn without_thread(options: &Options) -> Result<Node> {
+        let config = options.config(NodeId(random()?))?;
+        let shared = Shared::new(config, String::new()).map_err(|e| io("open", &e))?;
+        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(None) })))
+    }
+
     pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.0.shared
     }

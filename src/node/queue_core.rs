@@ -146,6 +146,14 @@ pub(super) struct State {
     writes_cleared: u64,
 }
 
+#[cfg(test)]
+impl State {
+    pub(super) fn sleepers(&self) -> u32 {
+        self.sleepers
+    }
+}
+
+/// A queue or a mailbox.
 pub(super) struct QueueCore {
     state: Mutex<State>,
     fd: OnceLock<EventFd>,

@@ -37,6 +37,15 @@ static const char *pid_text(const convoke_pid *pid, char *buf, size_t cap) {
     return buf;
 }
 
+/* The pid in a word; none if it is no pid. */
+static convoke_pid parse(const char *text) {
+    convoke_pid pid = {0, 0};
+    if (convoke_pid_parse(text, strlen(text), &pid) != CONVOKE_OK) {
+        memset(&pid, 0, sizeof pid);
+    }
+    return pid;
+}
+
 static void on_event(convoke_event *event, void *user_data) {
     (void)user_data;
     convoke_event_kind kind = convoke_event_get_kind(event);
@@ -67,11 +76,11 @@ static void on_event(convoke_event *event, void *user_data) {
         printf("! conflict %.*s reason=%" PRIu32 "\n", (int)len, (const char *)data, reason);
         break;
     case CONVOKE_EVENT_NODE_UP:
-        (void)convoke_event_bytes(event, CONVOKE_FIELD_NODE, &data, &len);
+        (void)convoke_event_name(event, &data, &len);
         printf("! up %.*s\n", (int)len, (const char *)data);
         break;
     case CONVOKE_EVENT_NODE_DOWN:
-        (void)convoke_event_bytes(event, CONVOKE_FIELD_NODE, &data, &len);
+        (void)convoke_event_name(event, &data, &len);
         printf("! down %.*s reason=%" PRIu32 "\n", (int)len, (const char *)data, reason);
         break;
     case CONVOKE_EVENT_NODE_CLOSED: printf("! closed reason=%" PRIu32 "\n", reason); break;
@@ -191,8 +200,7 @@ static void run(char *line) {
     }
     convoke_process *process = process_arg(words[0]);
     const char *text = words[1] != NULL ? words[1] : "";
-    convoke_pid pid = {0, 0};
-    (void)convoke_pid_parse(text, strlen(text), &pid);
+    convoke_pid pid = parse(text);
     int64_t timeout = words[2] != NULL ? atoll(words[2]) : 10000;
     convoke_ref ref = 0;
     char buf[80];
@@ -210,9 +218,7 @@ static void run(char *line) {
     } else if (strcmp(line, "register") == 0) {
         answer_status(convoke_name_register(process, text, strlen(text), NULL, NULL, timeout, NULL));
     } else if (strcmp(line, "register_for") == 0) { /* process name timeout pid */
-        convoke_pid other = {0, 0};
-        const char *of = words[3] != NULL ? words[3] : "";
-        (void)convoke_pid_parse(of, strlen(of), &other);
+        convoke_pid other = parse(words[3] != NULL ? words[3] : "");
         answer_status(convoke_name_register(process, text, strlen(text), &other, NULL, timeout, NULL));
     } else if (strcmp(line, "reregister") == 0) {
         answer_status(convoke_name_reregister(process, text, strlen(text), NULL, NULL, timeout, NULL));

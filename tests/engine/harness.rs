@@ -87,6 +87,8 @@ pub(crate) struct World {
     wires: BTreeMap<ConnectionId, Wire>,
     pub(crate) answers: BTreeMap<Ref, Outcome>,
     last_ref: u64,
+    /// Connections that an engine has refused.
+    pub(crate) refused: Vec<(ConnectionId, Refusal)>,
     /// Frames delivered so far, for tests that count what a call costs.
     pub(crate) delivered: Vec<(NodeIndex, NodeIndex, Frame)>,
 }
@@ -109,6 +111,7 @@ impl World {
             wires: BTreeMap::new(),
             answers: BTreeMap::new(),
             last_ref: 0,
+            refused: Vec::new(),
             delivered: Vec::new(),
         }
     }
@@ -351,6 +354,12 @@ impl World {
         self.arrive(id, to, Frame::Data(header, body.to_vec()));
     }
 
+    /// A frame that comes although this end is over: what the driver had read before it was told.
+    pub(crate) fn say_too_late(&mut self, puppet: NodeIndex, to: NodeIndex, message: Message) {
+        let id = self.wire(puppet, to).expect("the nodes had a connection");
+        self.input(to, |engine, now| engine.handle_message(now, id, Stamped { clock: 1, message }));
+    }
+
     /// What a puppet was told since it was asked last, without heartbeats.
     pub(crate) fn told(&mut self, puppet: NodeIndex) -> Vec<Message> {
         self.settle();
@@ -372,6 +381,17 @@ impl World {
         self.delivered.push((from, to, frame.clone()));
         self.arrive(id, to, frame.clone());
         Some(frame)
+    }
+
+    /// Only this message arrives, before those that were sent earlier. For what another schedule of more nodes would
+    /// bring about; a link itself is FIFO.
+    pub(crate) fn take_out(&mut self, from: NodeIndex, to: NodeIndex, wanted: impl Fn(&Message) -> bool) {
+        let id = self.wire(from, to).expect("the nodes have a connection");
+        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let side = wire.side(to);
+        let at = wire.to[side].iter().position(|frame| frame.message().is_some_and(&wanted));
+        let frame = at.and_then(|at| wire.to[side].remove(at)).expect("the message is on the way");
+        self.arrive(id, to, frame);
     }
 
     /// Delivers from one node to the other up to the first message of this kind.
@@ -594,7 +614,10 @@ impl World {
             }
             Output::Dial { address } => self.nodes[node].dials.push(address),
             Output::Open { connection } => self.put(connection, node, Frame::Go),
-            Output::Refuse { connection, why } => self.ends(node, connection, Frame::Refuse(why)),
+            Output::Refuse { connection, why } => {
+                self.refused.push((connection, why));
+                self.ends(node, connection, Frame::Refuse(why));
+            }
             Output::Close { connection, goodbye } => {
                 if let Some(why) = goodbye {
                     let message = Message::Goodbye { why };

@@ -2,5 +2,10 @@
 //! schedules are the simulator's job.
 
 mod asks;
+mod claims;
+mod clashes;
+mod forward;
 mod harness;
+mod hostile;
 mod names;
+mod processes;

@@ -1,7 +1,7 @@
 //! Puts the header together: cbindgen turns types and functions into C, the rest comes from the tables of the library.
 
 use convoke::engine::{Reason, Status};
-use convoke::node::{EventKind, Field};
+use convoke::node::{EVENT_FIELDS, EventKind, Field};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const SECTIONS: &[&str] =
     &["library", "options", "node", "queue", "event", "process", "name", "message", "list"];
 
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -20,10 +20,10 @@ fn source(path: impl AsRef<Path>) -> String {
 }
 
 /// A number with a name in the header.
-pub struct Constant {
-    pub name: String,
-    pub value: i64,
-    pub doc: String,
+pub(crate) struct Constant {
+    pub(crate) name: String,
+    pub(crate) value: i64,
+    pub(crate) doc: String,
 }
 
 fn statuses() -> Vec<Constant> {
@@ -37,10 +37,15 @@ fn statuses() -> Vec<Constant> {
 
 fn kinds() -> Vec<Constant> {
     let text = source("node/event.rs");
+    let fields = |kind: &EventKind| {
+        let (_, fields) = EVENT_FIELDS.iter().find(|row| row.0 == *kind).expect("every kind has a row");
+        let names = fields.iter().map(|field| field.c_name().trim_start_matches("CONVOKE_FIELD_"));
+        names.collect::<Vec<_>>().join(", ")
+    };
     let constant = |kind: &EventKind| Constant {
         name: kind.c_name().to_owned(),
         value: i64::from(kind.number()),
-        doc: doc_before(&text, &format!("\"{}\"", kind.c_name())),
+        doc: format!("{} Fields: {}.", doc_before(&text, &format!("\"{}\"", kind.c_name())), fields(kind)),
     };
     EventKind::ALL.iter().map(constant).collect()
 }
@@ -71,7 +76,7 @@ fn reasons() -> Vec<Constant> {
 }
 
 /// Every constant of the header.
-pub fn constants() -> Vec<Constant> {
+pub(crate) fn constants() -> Vec<Constant> {
     [statuses(), kinds(), reasons(), fields()].into_iter().flatten().collect()
 }
 
@@ -217,7 +222,7 @@ fn banner(file: &str) -> String {
 }
 
 /// The whole of `include/convoke.h`.
-pub fn header() -> String {
+pub(crate) fn header() -> String {
     let config = config();
     let guard = config.include_guard.as_ref().unwrap();
     let mut text = String::from("/*\n * convoke.h: the C interface of Convoke.\n *\n");
@@ -232,7 +237,8 @@ pub fn header() -> String {
     writeln!(text, "\n{}{}\n", version(), config.after_includes.as_ref().unwrap()).unwrap();
     writeln!(text, "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n").unwrap();
     writeln!(text, "{}", status_type()).unwrap();
-    let what = "Kinds of events: values of convoke_event_kind.";
+    let what =
+        "Kinds of events: values of convoke_event_kind. Each has exactly the fields that its comment names.";
     writeln!(text, "{}", open_set(what, &kinds())).unwrap();
     writeln!(text, "{}", open_set("Reasons: values of convoke_reason.", &reasons())).unwrap();
     writeln!(text, "{}", open_set("Fields of events and lists: values of convoke_field.", &fields()))

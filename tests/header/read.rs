@@ -1,16 +1,16 @@
 //! Reads functions and their comments back from the header.
 
-pub struct Function {
-    pub name: String,
-    pub returns: String,
-    pub parameters: Vec<String>,
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) returns: String,
+    pub(crate) parameters: Vec<String>,
     /// On one line, without the comment.
-    pub declaration: String,
+    pub(crate) declaration: String,
     doc: Vec<String>,
 }
 
 impl Function {
-    pub fn has(&self, start: &str) -> bool {
+    pub(crate) fn has(&self, start: &str) -> bool {
         self.doc.iter().any(|line| line.starts_with(start))
     }
 
@@ -19,23 +19,23 @@ impl Function {
         words.collect()
     }
 
-    pub fn documented_parameters(&self) -> Vec<String> {
+    pub(crate) fn documented_parameters(&self) -> Vec<String> {
         self.second_words("@param ").into_iter().map(str::to_owned).collect()
     }
 
-    pub fn listed_statuses(&self) -> Vec<&str> {
+    pub(crate) fn listed_statuses(&self) -> Vec<&str> {
         self.second_words("@retval ")
     }
 
     /// A node, queue or process: what a fork makes unusable.
-    pub fn takes_a_handle(&self) -> bool {
+    pub(crate) fn takes_a_handle(&self) -> bool {
         let handles = ["convoke_node *", "convoke_queue *", "convoke_process *"];
         handles.iter().any(|handle| self.declaration.contains(handle))
     }
 }
 
 /// Every function that the header declares.
-pub fn functions(header: &str) -> Vec<Function> {
+pub(crate) fn functions(header: &str) -> Vec<Function> {
     let mut found = Vec::new();
     let mut doc: Vec<String> = Vec::new();
     let mut lines = header.lines();
@@ -72,7 +72,7 @@ fn last_word(text: &str) -> &str {
     &text[start..]
 }
 
-pub fn without_comments(header: &str) -> String {
+pub(crate) fn without_comments(header: &str) -> String {
     let mut code = String::new();
     let mut rest = header;
     while let Some((before, after)) = rest.split_once("/*") {

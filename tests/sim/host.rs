@@ -56,8 +56,6 @@ pub(crate) struct Host {
     pub(crate) next_ref: u64,
     /// Rows of the table as they were after the last input.
     pub(crate) rows: Vec<(Name, Binding)>,
-    /// Nodes that were disconnected on purpose: connected again before the world heals.
-    pub(crate) disconnected: Vec<usize>,
 }
 
 impl Host {
@@ -82,7 +80,6 @@ impl Host {
             next_serial: 1,
             next_ref: 1,
             rows: Vec::new(),
-            disconnected: Vec::new(),
         }
     }
 

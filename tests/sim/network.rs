@@ -2,7 +2,7 @@
 //! go dark in one direction, break so that the two ends notice at different times, or so that an end never does.
 
 use crate::world::{Happening, R, World};
-use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Stamped, Status};
+use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Reason, Stamped, Status};
 use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -422,6 +422,7 @@ impl World {
             }
             Arrived::Data(header, body) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {header:?} {}", body.len()));
+                self.arriving = Some(id);
                 self.feed(slot, |engine, now| engine.handle_data(now, id, header, &body))
             }
         }
@@ -440,6 +441,7 @@ impl World {
         self.hang_up(id_of(connection, end));
         if introduced {
             let id = id_of(connection, end);
+            self.cause = Some(Reason::OS_PROCESS_DIED);
             self.feed(slot, |engine, now| engine.handle_connection_end(now, id, detail))
         } else if let Some(address) = dialled {
             self.feed(slot, |engine, now| engine.handle_dial_failed(now, &address, Status::Io, detail))

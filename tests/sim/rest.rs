@@ -97,8 +97,10 @@ impl World {
             if !name_lives {
                 self.start(slot)?;
             }
-            for other in std::mem::take(&mut self.hosts[slot].disconnected) {
-                let address = self.hosts[other].address.clone();
+        }
+        for (slot, other) in std::mem::take(&mut self.parted) {
+            let address = self.hosts[other].address.clone();
+            if self.hosts[slot].is_awake() {
                 self.connect_host(slot, address)?;
             }
         }

@@ -344,6 +344,8 @@ impl World {
             Err(SendRefusal::Full) => {
                 self.book.stats.refused += 1;
                 self.book.refused.insert((connection, from, to));
+                // The refusal may have asked the peer for room.
+                self.pump(slot, to.node);
                 false
             }
             Err(SendRefusal::NoProcess) => {
@@ -433,7 +435,8 @@ impl World {
         let patience = self.patience(slot);
         let home = self.hosts[slot].id;
         let op = self.operation(slot, process, What::Disconnect, patience, home);
-        self.hosts[slot].disconnected.push(other);
+        // Both sides keep apart until one is asked to connect, over restarts of the other too.
+        self.parted.extend([(slot, other), (other, slot)]);
         self.cause = Some(Reason::DISCONNECTED);
         self.give(slot, Command::Disconnect { process, op, node_name, patience })
     }

@@ -2,6 +2,7 @@
 //! seed; time jumps to the next thing.
 
 use crate::book::Book;
+use crate::checks::ExitSeen;
 use crate::host::{Host, Link};
 use crate::network::Network;
 use crate::plan::{Mode, Plan};
@@ -10,7 +11,7 @@ use crate::trace::{Trace, Tracing};
 use convoke::engine::message::Outbox;
 use convoke::engine::{ConnectionId, Engine, NodeId, Output, Pid, Reason, Time};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
 /// `Err`: a promise was broken, and how.
 pub(crate) type R<T = ()> = Result<T, String>;
@@ -113,6 +114,8 @@ pub(crate) struct World {
     dials: usize,
     /// What waits for a paused host.
     deferred: Vec<(usize, Happening)>,
+    /// Hosts whose nodes were disconnected on purpose.
+    pub(crate) parted: BTreeSet<(usize, usize)>,
     pub(crate) ticks_left: u64,
     /// The connection whose frame the engine is handling.
     pub(crate) arriving: Option<ConnectionId>,
@@ -120,6 +123,7 @@ pub(crate) struct World {
     pub(crate) cause: Option<Reason>,
     /// Found where no error can be returned.
     pub(crate) fault: Option<String>,
+    pub(crate) exits: Vec<ExitSeen>,
     /// A node has read a withdrawal: its rows are looked at even if they seem unchanged.
     pub(crate) withdrawal: bool,
     /// Name 0 is bound on all nodes and only ever re-registered.
@@ -155,10 +159,12 @@ impl World {
             errands: 0,
             dials: 0,
             deferred: Vec::new(),
+            parted: BTreeSet::new(),
             ticks_left: 0,
             arriving: None,
             cause: None,
             fault: None,
+            exits: Vec::new(),
             withdrawal: false,
             name_stays: false,
         }
@@ -264,10 +270,7 @@ impl World {
         }
         match what {
             Happening::Arrive { connection, from } => self.arrive(connection, from),
-            Happening::Notice { connection, end } => {
-                self.cause = Some(Reason::OS_PROCESS_DIED);
-                self.end_of(connection, end, "reset")
-            }
+            Happening::Notice { connection, end } => self.end_of(connection, end, "reset"),
             Happening::Late { connection, end } => self.late(connection, end),
             Happening::Dialled { slot, node, address } => self.dialled(slot, node, address),
             Happening::DialFailed { slot, node, address } => self.dial_failed(slot, node, address),
@@ -299,7 +302,8 @@ impl World {
         // Everybody knows the first host, some know others; a node may well be told its own address.
         let mut seeds = vec![self.hosts[0].address.clone()];
         for other in 1..self.hosts.len() {
-            if slot == 0 || self.rng.percent(30) {
+            // With a twin about the first host may be gone for good.
+            if slot == 0 || self.plan.twins > 0 || self.rng.percent(30) {
                 seeds.push(self.hosts[other].address.clone());
             }
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The folder with the libconvoke.so that cargo built for this very test run.
-pub fn library_dir() -> PathBuf {
+pub(crate) fn library_dir() -> PathBuf {
     let exe = std::env::current_exe().expect("the path of the test program");
     let deps = exe.parent().expect("a folder").to_path_buf();
     let beside = deps.parent().expect("a folder").to_path_buf();
@@ -17,14 +17,14 @@ pub fn library_dir() -> PathBuf {
 }
 
 /// A folder of this test run for what it builds.
-pub fn scratch_dir(name: &str) -> PathBuf {
+pub(crate) fn scratch_dir(name: &str) -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a scratch folder");
     dir
 }
 
 /// Compiles one C program against the header and the library of this tree.
-pub fn compile_c(source: &Path, program: &Path) {
+pub(crate) fn compile_c(source: &Path, program: &Path) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let lib = library_dir();
     let out = Command::new("cc")

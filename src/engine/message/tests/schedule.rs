@@ -132,7 +132,8 @@ impl World {
         self.messages += 1;
         let number = self.messages;
         let gone = !self.alive.contains(&to);
-        let limit = self.limits.link_buffer + self.limits.message + (64 << 10);
+        // What waited for room at the receivers is on its way at once when they grant it.
+        let limit = 2 * (self.limits.link_buffer + self.limits.message) + (64 << 10);
         let sender = &mut self.senders[node];
         match sender.outbox.send(from, to, &payload(number, len)) {
             Ok(()) => sender.expected.entry((from, to)).or_default().push_back(Sent::Message { number, len }),
