@@ -253,7 +253,7 @@ impl<'a> Driver<'a> {
     fn poll(&mut self, cx: &mut Context) -> Poll<Work> {
         self.sleeper.set_waker(Some(cx.waker()));
         self.mesh.watch(cx.waker());
-        self.wakeup.poll(cx); // the inbox itself clears the eventfd
+        self.wakeup.poll(cx);
         if self.expired.poll(cx) {
             self.armed = None;
         }
