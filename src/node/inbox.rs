@@ -28,6 +28,8 @@ struct State {
     requests: Vec<Request>,
     dirty: Vec<ConnectionId>,
     sleeping: bool,
+    /// The eventfd is set.
+    signalled: bool,
     closed: bool,
 }
 
@@ -90,12 +92,10 @@ impl Inbox {
     /// The node's thread is awake again, for whatever reason.
     pub fn awake(&self) {
         let mut state = self.lock();
-        // Who pushed took the flag away and has set the eventfd, or is about to.
-        if !state.sleeping {
+        state.sleeping = false;
+        if std::mem::take(&mut state.signalled) {
             drop(state);
             self.fd.clear();
-        } else {
-            state.sleeping = false;
         }
     }
 
@@ -117,9 +117,9 @@ impl Inbox {
     }
 
     fn wake(&self, mut state: MutexGuard<State>) {
-        let sleeping = std::mem::take(&mut state.sleeping);
-        drop(state);
-        if sleeping {
+        if std::mem::take(&mut state.sleeping) {
+            // Under the lock, which is released long before the woken thread runs: so `signalled` is never wrong.
+            state.signalled = true;
             self.fd.set();
         }
     }
