@@ -58,13 +58,19 @@ fn two_nodes_share_names_messages_and_exits() {
     );
 
     for size in [0, 1, 1000, 70_000, 3_000_000] {
-        assert_eq!(two.send_name(b"service", &vec![size as u8; size]).unwrap(), one.pid());
+        let payload = vec![size as u8; size];
+        // A large one needs a window of which all has been given back.
+        while two.send_name(b"service", &payload).map_err(|error| error.status) == Err(Status::Full) {
+            assert_eq!(expect(&two, EventKind::Sendable).peer(), Some(one.pid()));
+        }
         let message = expect(&one, EventKind::Message);
         assert_eq!(message.payload().unwrap(), vec![size as u8; size]);
         assert_eq!(message.peer(), Some(two.pid()));
     }
 
     let reference = two.monitor(one.pid()).unwrap();
+    // Behind the monitor on the same link: it is set when this is answered.
+    assert_eq!(two.is_alive(one.pid(), LONG, Completion::Wait).unwrap().value, 1);
     one.exit(Reason(70_000), b"farewell").unwrap();
     let exit = expect(&two, EventKind::Exit);
     assert_eq!((exit.reference(), exit.reason()), (reference, Reason(70_000)));
