@@ -129,6 +129,25 @@ mod tests {
         assert_eq!(quiet(5, || panic!("again")), 5);
     }
 
+    /// The hook is installed with the first node; then the text says where it happened, and nothing goes to stderr.
+    #[test]
+    fn a_panic_closes_the_node_and_no_other() {
+        keep_panics_quiet();
+        let open = || node::Node::open(&node::Options::new()).unwrap();
+        let (torn, other) = (open(), open());
+        let cookie = node::Node::table().insert(torn.clone()).unwrap();
+        assert_eq!(call_on::<node::Node>(cookie, |_| Ok(())), 0);
+        assert!(torn.is_open());
+        assert_eq!(call_on::<node::Node>(cookie, |_| panic!("torn")), Status::Internal as i32);
+        assert!(thread::with_text(|text| text.contains("torn") && text.contains("entry.rs")));
+        assert!(!torn.is_open());
+        assert!(other.is_open());
+        // The guard has left: the handle can still be used and freed.
+        assert_eq!(call_on::<node::Node>(cookie, |node| Ok(node.close(-1)?)), 0);
+        assert!(node::Node::table().close(cookie).is_some());
+        other.close(-1).unwrap();
+    }
+
     #[test]
     fn a_failure_keeps_its_text() {
         assert_eq!(call(|_| Err(Failure::invalid("x is NULL"))), Status::Invalid as i32);

@@ -72,6 +72,7 @@ impl<O: Clone> Connection<O> {
     pub(super) fn linked(&self) {
         if self.is_half_open() {
             self.stage.set(Stage::Linked);
+            self.out.borrow_mut().link();
             self.wake();
         }
     }
@@ -284,7 +285,7 @@ impl<C: Core> Task<C> {
             }
             // Of the two the lower one decides, and only the other may be told.
             Handshake::Go if stage == Stage::Known && self.peer < self.mesh.settings().node => {
-                self.connection.stage.set(Stage::Linked);
+                self.connection.linked();
                 self.mesh.with_core(|core| core.handle_go(id));
             }
             Handshake::Refuse(why) if stage == Stage::Known => {

@@ -13,9 +13,11 @@ use crate::mesh::{Core, Order};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-/// No link has this number; the tests of the driver use it.
+/// No link has these numbers; the tests of the driver use them.
 #[cfg(test)]
 pub(super) const PANIC_ON_PURPOSE: u64 = u64::MAX;
+#[cfg(test)]
+pub(super) const PAUSE_ON_PURPOSE: u64 = u64::MAX - 1;
 
 /// The data lane of one link.
 #[derive(Clone)]
@@ -93,6 +95,10 @@ impl Bridge {
             }
             #[cfg(test)]
             Request::Taken { window, .. } if window.link == PANIC_ON_PURPOSE => panic!("a panic on purpose"),
+            #[cfg(test)]
+            Request::Taken { window, messages, .. } if window.link == PAUSE_ON_PURPOSE => {
+                std::thread::sleep(std::time::Duration::from_millis(messages));
+            }
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }

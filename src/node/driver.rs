@@ -11,11 +11,10 @@ use super::bridge::Bridge;
 use super::{Request, Shared};
 use crate::engine::{ConnectionId, Engine, Time};
 use crate::mesh::{Core, Mesh, Settings};
-use crate::os::{self, EventFdWatch};
+use crate::os::{self, FdWatch, TimerFd};
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -23,7 +22,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, Sleep};
 
 /// Requests of callers that are handled before sockets have their turn.
 const REQUESTS_PER_TURN: usize = 1024;
@@ -175,9 +173,12 @@ impl Requests {
 
 /// Why the driver stops its round of small things.
 enum Work {
-    Timeout { late: Duration },
+    Timeout {
+        late: Duration,
+    },
     Closed,
-    Panicked(String),
+    /// A panic, or an operating system that does not do its part.
+    Failed(String),
 }
 
 struct Driver<'a> {
@@ -185,11 +186,12 @@ struct Driver<'a> {
     mesh: &'a Mesh<Bridge>,
     sleeper: &'a Sleeper,
     requests: &'a mut Requests,
-    wakeup: EventFdWatch,
+    wakeup: FdWatch,
     /// Connections whose outboxes have something to write; empty between turns.
     dirty: Vec<ConnectionId>,
-    sleep: Pin<Box<Sleep>>,
-    /// What `sleep` is set to.
+    timer: TimerFd,
+    expired: FdWatch,
+    /// What `timer` is set to.
     armed: Option<Time>,
     /// Timers had their turn; the sockets have theirs before it is theirs again.
     timers_were_last: bool,
@@ -202,20 +204,22 @@ impl<'a> Driver<'a> {
         sleeper: &'a Sleeper,
         requests: &'a mut Requests,
     ) -> io::Result<Driver<'a>> {
+        let timer = TimerFd::new()?;
         Ok(Driver {
             shared: shared.clone(),
             mesh,
             sleeper,
             requests,
-            wakeup: EventFdWatch::new(shared.inbox.event_fd())?,
+            wakeup: FdWatch::new(shared.inbox.event_fd())?,
             dirty: Vec::new(),
-            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            expired: FdWatch::new(&timer)?,
+            timer,
             armed: None,
             timers_were_last: false,
         })
     }
 
-    /// Until the node is closed; an error is the text of a panic.
+    /// Until the node is closed; an error says why it cannot go on.
     async fn run(&mut self) -> Result<(), String> {
         loop {
             match std::future::poll_fn(|cx| self.poll(cx)).await {
@@ -230,7 +234,7 @@ impl<'a> Driver<'a> {
                     self.mesh.turn();
                 }
                 Work::Closed => break,
-                Work::Panicked(text) => return Err(text),
+                Work::Failed(text) => return Err(text),
             }
         }
         self.mesh.close();
@@ -249,9 +253,12 @@ impl<'a> Driver<'a> {
     fn poll(&mut self, cx: &mut Context) -> Poll<Work> {
         self.sleeper.set_waker(Some(cx.waker()));
         self.mesh.watch(cx.waker());
-        self.wakeup.poll(cx); // the inbox itself clears the eventfd
+        self.wakeup.poll(cx);
+        if self.expired.poll(cx) {
+            self.armed = None;
+        }
         if let Some(text) = self.mesh.panic() {
-            return Poll::Ready(Work::Panicked(text));
+            return Poll::Ready(Work::Failed(text));
         }
         self.take_requests(REQUESTS_PER_TURN);
         self.mesh.turn();
@@ -301,12 +308,10 @@ impl<'a> Driver<'a> {
         self.timers_were_last = false;
         // A deadline that moves away is not followed: one wake-up too many costs less than setting a timer each time.
         if self.armed.is_none_or(|armed| armed > due) {
-            self.sleep.as_mut().reset(Instant::from_std(self.shared.clock.instant(due)));
+            if let Err(e) = self.timer.set(due.since(now)) {
+                return Poll::Ready(Work::Failed(format!("the timer cannot be set: {e}")));
+            }
             self.armed = Some(due);
-        }
-        if self.sleep.as_mut().poll(cx).is_ready() {
-            self.armed = None;
-            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }

@@ -96,7 +96,8 @@ int main(void) {
     use_everything(NULL);
     use_everything(&bits);
     use_everything(options);
-    for (bits = 1; bits; bits = bits * 2 + 1) use_everything((void *)bits);
+    for (bits = 1; bits != UINTPTR_MAX; bits = bits * 2 + 1) use_everything((void *)bits);
+    use_everything((void *)UINTPTR_MAX);
     for (bits = 1; bits < 4096; bits++) use_everything((void *)(bits * (uintptr_t)0x9e3779b97f4a7c15));
     for (bits = 0; bits < 64; bits++) {
         uintptr_t near_node = (uintptr_t)node ^ ((uintptr_t)1 << bits);
