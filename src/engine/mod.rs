@@ -4,22 +4,30 @@
 //! no randomness but the seed's; it imports nothing of the other rooms. The same code runs in the product and in the
 //! simulator.
 
+mod claim;
+mod clash;
 mod command;
-mod engine;
+mod dial;
+mod forward;
 mod id;
 mod limits;
+mod machine;
+mod membership;
 pub mod message;
+mod name;
 mod output;
+mod process;
 mod protocol;
 mod status;
 mod time;
+mod timers;
 
 pub use command::{Command, Outcome, Patience};
-pub use engine::Engine;
 pub use id::{ConnectionId, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
     Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
 };
+pub use machine::Engine;
 pub use output::{Event, Output};
 pub use protocol::{
     Binding, ClashMessage, Goodbye, Identity, Key, Message, Pair, PeerAddress, Refusal, Resolver, Stamped,

@@ -231,9 +231,6 @@ pub enum Message {
         status: Status,
         value: u64,
     },
-    AnswerAck {
-        id: Tx,
-    },
     Cancel {
         id: Tx,
     },

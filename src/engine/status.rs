@@ -13,9 +13,9 @@ macro_rules! statuses {
             /// Every status, in the order of the header.
             pub const ALL: &[Status] = &[$(Status::$name,)*];
             /// The symbolic name in the C header.
-            pub fn c_name(self) -> &'static str { match self { $(Status::$name => $c,)* } }
+            pub const fn c_name(self) -> &'static str { match self { $(Status::$name => $c,)* } }
             /// One English sentence.
-            pub fn text(self) -> &'static str { match self { $(Status::$name => $text,)* } }
+            pub const fn text(self) -> &'static str { match self { $(Status::$name => $text,)* } }
         }
     };
 }

@@ -1,1 +1,46 @@
-//! Room `node`.
+//! A running node: commands in from callers' threads, tables and events out to them.
+//!
+//! The node's own thread ([`driver`]) runs the engine and the sockets. Callers never enter tokio: they push a
+//! [`Request`] into the [`Inbox`], read published [`Tables`], write into the [`LinkOutbox`] of a link, and wait on a
+//! condition variable or on a queue's eventfd. What comes back is applied by [`Delivery`] on the node's thread.
+//! This room may use all the others but `ffi`; it keeps clear of the native protocol's details.
+
+mod accounts;
+mod backlog;
+mod bridge;
+mod delivery;
+mod dispatch;
+mod driver;
+mod error;
+mod event;
+mod inbox;
+mod links;
+mod list;
+#[allow(clippy::module_inception)] // the node itself, in the room of the running node
+mod node;
+mod options;
+mod process;
+mod process_core;
+mod queue;
+mod queue_core;
+mod reply;
+mod send;
+mod shared;
+mod tables;
+
+pub use delivery::Delivery;
+pub use error::{Error, Result};
+pub use event::{EVENT_FIELDS, Event, EventKind, Field, FieldType};
+pub use inbox::{Inbox, Request};
+pub use links::{LinkOutbox, Links};
+pub use list::List;
+pub use node::{Node, Stats};
+pub use options::{OPTIONS, OptionInfo, OptionType, Options};
+pub use process::{Completion, Done, Process};
+pub use queue::{Handler, Queue};
+pub use reply::{Asker, Reply, Waiter, operation_of};
+pub use shared::{Clock, Shared};
+pub use tables::Tables;
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! An eventfd: a descriptor that is readable exactly while it is set.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Non-blocking and close-on-exec. All methods may be called from any thread; `set` is async-signal-safe.
@@ -53,6 +53,12 @@ impl EventFd {
                 return false;
             }
         }
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

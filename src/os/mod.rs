@@ -1,11 +1,19 @@
-//! Safe wrappers of the few libc calls that std and tokio do not offer: one file each, `unsafe` inside, nothing of
+//! Safe wrappers of the few libc calls that std and tokio do not offer, or offer as unsafe: one file each, `unsafe` inside, nothing of
 //! Convoke's own logic.
 #![allow(unsafe_code)] // this room and `ffi` are where unsafe lives
 
 mod event_fd;
+mod fd_watch;
 mod fork;
 mod signals;
+mod socket;
+mod thread;
+mod timer_fd;
 
 pub use event_fd::EventFd;
+pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
-pub use signals::block_all_signals;
+pub use signals::{block_all_signals, with_signals_blocked};
+pub use socket::tune_link_socket;
+pub use thread::thread_number;
+pub use timer_fd::TimerFd;

@@ -1,0 +1,268 @@
+//! Who is dialled, and when: seeds and lost peers for ever, with back-off and jitter.
+
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+use rand::RngExt;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default, Debug)]
+struct Target {
+    /// Dialled for ever, also after an orderly goodbye.
+    seed: bool,
+    /// Who answers here, as far as known.
+    name: String,
+    /// The link that makes a dial needless.
+    linked: Option<NodeId>,
+    dialling: bool,
+    failures: u32,
+    /// `disconnect` was called: not dialled until somebody asks.
+    parted: bool,
+    /// This very node answers here.
+    myself: bool,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Dials {
+    targets: BTreeMap<String, Target>,
+    /// Calls that wait for a link to an address.
+    connects: BTreeMap<Ref, (u64, String)>,
+    /// Incarnations that this node parted from on purpose: not dialled because others know them.
+    parted: BTreeSet<NodeId>,
+}
+
+impl Engine {
+    pub(super) fn dial_seeds(&mut self) {
+        for address in self.config.seeds.clone() {
+            self.members.dials.targets.entry(address.clone()).or_default().seed = true;
+            self.dial(&address);
+        }
+    }
+
+    /// Dials now, unless that is needless.
+    fn dial(&mut self, address: &str) {
+        if let Some(target) = self.members.dials.targets.get_mut(address)
+            && target.linked.is_none()
+            && !(target.dialling || target.myself || target.parted || self.closed)
+        {
+            target.dialling = true;
+            self.timers.cancel(&Timer::Dial(address.to_owned()));
+            self.output(Output::Dial { address: address.to_owned() });
+        }
+    }
+
+    pub(super) fn dial_due(&mut self, address: String) {
+        self.dial(&address);
+    }
+
+    fn dial_later(&mut self, address: &str) {
+        let Some(target) = self.members.dials.targets.get(address) else { return };
+        if target.linked.is_some() || target.myself || target.parted || self.closed {
+            return;
+        }
+        let doubled = self.config.dial_min.saturating_mul(1 << target.failures.min(16));
+        let pause = doubled.min(self.config.dial_max).mul_f64(self.rng.random_range(0.5..1.0));
+        self.timers.set(Timer::Dial(address.to_owned()), self.now + pause);
+    }
+
+    /// A node that a peer has a link to.
+    pub(super) fn learn_peer(&mut self, peer: PeerAddress) {
+        if peer.node == self.config.node
+            || self.members.is_linked(peer.node)
+            || self.members.dials.parted.contains(&peer.node)
+            || peer.address.is_empty()
+            || peer.address.len() > 255
+            || peer.address == self.config.address
+        {
+            return;
+        }
+        let dials = &mut self.members.dials;
+        if dials.targets.len() >= self.config.limits.peers.saturating_mul(2) {
+            return;
+        }
+        let target = dials.targets.entry(peer.address.clone()).or_default();
+        target.name = peer.name;
+        self.dial(&peer.address);
+    }
+
+    pub(super) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
+        let Some(target) = self.members.dials.targets.get_mut(address) else { return };
+        target.dialling = false;
+        target.failures = target.failures.saturating_add(1);
+        let keep = target.seed || !target.name.is_empty();
+        if keep {
+            self.dial_later(address);
+        } else {
+            self.members.dials.targets.remove(address);
+        }
+        self.end_connects_to(address, &Outcome::failed(status, detail));
+    }
+
+    /// The other side, or this one, refused what was dialled.
+    pub(super) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
+        let linked = self.members.is_linked(peer);
+        let Some(target) = self.members.dials.targets.get_mut(address) else { return };
+        match why {
+            Refusal::Myself => {
+                target.myself = true;
+                target.dialling = false;
+                let text = "the address is that of this node itself";
+                self.end_connects_to(address, &Outcome::failed(Status::Invalid, text));
+            }
+            // Another address of a peer that is linked already.
+            Refusal::Linked if linked => {
+                target.dialling = false;
+                target.linked = Some(peer);
+                if self.members.is_synced(peer) {
+                    self.connected(peer);
+                }
+            }
+            // Not a failure: within a second the pair will know what it has.
+            Refusal::Linked | Refusal::NameInDoubt => {
+                target.dialling = false;
+                self.dial_later(address);
+            }
+            Refusal::Cluster => {
+                self.dial_failed(address, Status::Auth, "the node belongs to another cluster")
+            }
+            Refusal::Version => self.dial_failed(address, Status::Version, "no common protocol version"),
+            Refusal::TooManyPeers => self.dial_failed(address, Status::Full, "the node has too many peers"),
+            Refusal::NameTaken | Refusal::Closing | Refusal::Disconnected => {
+                self.dial_failed(address, Status::Unreachable, "the node refuses the link");
+            }
+        }
+    }
+
+    /// A link came up. Whatever led to it needs no dial while it lasts.
+    pub(super) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
+        self.members.dials.parted.remove(&node);
+        let targets = &mut self.members.dials.targets;
+        // The same name at another address: the node has moved.
+        let moved = targets.iter().filter(|(at, target)| {
+            !target.seed && target.name == name && *at != address && Some(at.as_str()) != dialled
+        });
+        for at in moved.map(|(at, _)| at.clone()).collect::<Vec<_>>() {
+            targets.remove(&at);
+            self.timers.cancel(&Timer::Dial(at));
+        }
+        let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
+        for at in led_here.into_iter().filter(|at| !at.is_empty()) {
+            let target = self.members.dials.targets.entry(at.to_owned()).or_default();
+            target.name = name.to_owned();
+            target.linked = Some(node);
+            target.dialling &= Some(at) != dialled;
+            target.parted = false;
+            self.timers.cancel(&Timer::Dial(at.to_owned()));
+        }
+    }
+
+    /// A link went down. A peer that left in order is not dialled again, a seed always.
+    pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
+        if parted {
+            self.members.dials.parted.insert(node);
+        }
+        let lost = self.members.dials.targets.iter_mut().filter(|(_, t)| t.linked == Some(node));
+        let mut again = Vec::new();
+        for (address, target) in lost {
+            target.linked = None;
+            target.parted = parted;
+            again.push((address.clone(), left && !target.seed));
+        }
+        for (address, forget) in again {
+            if forget {
+                self.members.dials.targets.remove(&address);
+                self.timers.cancel(&Timer::Dial(address));
+            } else {
+                self.dial_later(&address);
+            }
+        }
+    }
+
+    // ---- connect and disconnect
+
+    pub(super) fn connect(&mut self, process: u64, op: Ref, address: String, patience: Patience) {
+        if !self.processes.exists(process) {
+            return self.answer_call(process, op, Outcome::of(Status::NoProcess));
+        }
+        let target = self.members.dials.targets.entry(address.clone()).or_default();
+        target.parted = false;
+        if target.linked.is_some_and(|node| self.members.links.get(&node).is_some_and(|l| l.synced)) {
+            return self.answer_call(process, op, Outcome::of(Status::Ok));
+        }
+        if target.myself {
+            let text = "the address is that of this node itself";
+            return self.answer_call(process, op, Outcome::failed(Status::Invalid, text));
+        }
+        if let Some(process) = self.processes.get_mut(process) {
+            process.calls.insert(op, forward::Work::Connect);
+        }
+        if let Some(deadline) = patience.deadline {
+            self.timers.set(Timer::Connect(op), deadline);
+        }
+        self.members.dials.connects.insert(op, (process, address.clone()));
+        self.dial(&address);
+    }
+
+    pub(super) fn connect_deadline(&mut self, op: Ref) {
+        self.end_connect(op, Outcome::of(Status::Timeout));
+    }
+
+    pub(super) fn end_connect(&mut self, op: Ref, outcome: Outcome) {
+        self.timers.cancel(&Timer::Connect(op));
+        if let Some((process, _)) = self.members.dials.connects.remove(&op) {
+            self.answer_call(process, op, outcome);
+        }
+    }
+
+    /// Answers every connect to the address.
+    fn end_connects_to(&mut self, address: &str, outcome: &Outcome) {
+        let waiting = self.members.dials.connects.iter().filter(|(_, (_, at))| at == address);
+        for op in waiting.map(|(op, _)| *op).collect::<Vec<_>>() {
+            self.end_connect(op, outcome.clone());
+        }
+    }
+
+    /// The tables of the peer are merged here: whoever waited for it goes on.
+    pub(super) fn connected(&mut self, node: NodeId) {
+        for address in self.led_to(node) {
+            if let Some(target) = self.members.dials.targets.get_mut(&address) {
+                // Not before: a link that the peer refuses after this side's Go must not reset the back-off.
+                target.failures = 0;
+            }
+            self.end_connects_to(&address, &Outcome::of(Status::Ok));
+        }
+    }
+
+    /// The addresses behind which this linked peer is.
+    pub(super) fn led_to(&self, node: NodeId) -> Vec<String> {
+        let led_here = self.members.dials.targets.iter().filter(|(_, t)| t.linked == Some(node));
+        led_here.map(|(address, _)| address.clone()).collect()
+    }
+
+    pub(super) fn end_all_connects(&mut self, status: Status) {
+        for op in self.members.dials.connects.keys().copied().collect::<Vec<_>>() {
+            self.end_connect(op, Outcome::of(status));
+        }
+    }
+
+    pub(super) fn drop_connects_without_process(&mut self) {
+        let gone = self.members.dials.connects.iter().filter(|(_, (p, _))| !self.processes.exists(*p));
+        for op in gone.map(|(op, _)| *op).collect::<Vec<_>>() {
+            self.timers.cancel(&Timer::Connect(op));
+            self.members.dials.connects.remove(&op);
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, process: u64, op: Ref, name: &str) {
+        let found = self.members.links.iter().find(|(_, link)| link.name == name).map(|(node, _)| *node);
+        let outcome = match found {
+            Some(_) if !self.processes.exists(process) => Outcome::of(Status::NoProcess),
+            Some(node) => {
+                self.link_down(node, Reason::DISCONNECTED, Some(Goodbye::Disconnected));
+                Outcome::of(Status::Ok)
+            }
+            None => Outcome::failed(Status::NotFound, "no link to a node of that name"),
+        };
+        self.answer_call(process, op, outcome);
+    }
+}

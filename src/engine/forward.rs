@@ -1,0 +1,355 @@
+//! Who an operation is answered to, and operations for a pid that lives elsewhere: they are run by its home.
+
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Who gets the answer of an operation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Origin {
+    /// A process of this node.
+    Call { process: u64, op: Ref },
+    /// Another node, whose caller waits for it.
+    Forwarded { id: Tx },
+    /// One of several parts of a call.
+    Part { joint: u64 },
+    /// Nobody waits any more.
+    Nobody,
+}
+
+/// What a call that is not answered yet is doing.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    Operation(Tx),
+    Forward(Tx),
+    Joint(u64),
+    Connect,
+}
+
+/// An operation that another node runs for this one.
+#[derive(Debug)]
+struct Asked {
+    origin: Origin,
+    home: NodeId,
+    /// The home was asked to stop because of this; its answer is on the way.
+    cancelled: Option<Status>,
+}
+
+/// A call of several parts, answered with the first failure or OK.
+#[derive(Debug)]
+struct Joint {
+    origin: Origin,
+    parts: Vec<Work>,
+    left: usize,
+    outcome: Outcome,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Forwards {
+    asked: BTreeMap<Tx, Asked>,
+    /// What this node runs for others.
+    served: BTreeMap<Tx, Option<Tx>>,
+    joints: BTreeMap<u64, Joint>,
+    last_joint: u64,
+}
+
+impl Forwards {
+    pub(super) fn residue(&self) -> usize {
+        self.asked.len() + self.served.len() + self.joints.len()
+    }
+}
+
+impl Engine {
+    // ---- answers
+
+    /// The operation's work is remembered with whoever waits for it, so that it can be cancelled.
+    pub(super) fn track(&mut self, origin: &Origin, tx: Tx) {
+        self.track_work(origin, Work::Operation(tx));
+    }
+
+    fn track_work(&mut self, origin: &Origin, work: Work) {
+        match origin {
+            Origin::Call { process, op } => {
+                if let Some(process) = self.processes.get_mut(*process) {
+                    process.calls.insert(*op, work);
+                }
+            }
+            Origin::Forwarded { id } => {
+                if let (Some(served), Work::Operation(tx)) = (self.forwards.served.get_mut(id), work) {
+                    *served = Some(tx);
+                }
+            }
+            Origin::Part { joint } => {
+                if let Some(joint) = self.forwards.joints.get_mut(joint) {
+                    joint.parts.push(work);
+                }
+            }
+            Origin::Nobody => {}
+        }
+    }
+
+    /// The one answer.
+    pub(super) fn conclude(&mut self, origin: Origin, outcome: Outcome) {
+        match origin {
+            Origin::Call { process, op } => self.answer_call(process, op, outcome),
+            Origin::Forwarded { id } => {
+                if self.forwards.served.remove(&id).is_some() {
+                    let Outcome { status, value, .. } = outcome;
+                    self.send(id.node, Message::Answer { id, status, value });
+                }
+            }
+            Origin::Part { joint } => {
+                let Some(whole) = self.forwards.joints.get_mut(&joint) else { return };
+                if whole.outcome.status == Status::Ok {
+                    whole.outcome = outcome;
+                }
+                whole.left -= 1;
+                if whole.left == 0
+                    && let Some(whole) = self.forwards.joints.remove(&joint)
+                {
+                    self.conclude(whole.origin, whole.outcome);
+                }
+            }
+            Origin::Nobody => {}
+        }
+    }
+
+    pub(super) fn answer_call(&mut self, process: u64, op: Ref, outcome: Outcome) {
+        if let Some(process) = self.processes.get_mut(process) {
+            process.calls.remove(&op);
+        }
+        self.event(Output::Answer { process, op, outcome });
+    }
+
+    // ---- cancelling
+
+    pub(super) fn cancel(&mut self, serial: u64, reference: Ref) {
+        if self.cancel_monitor(serial, reference) {
+            return;
+        }
+        let work = self.processes.get(serial).and_then(|process| process.calls.get(&reference).cloned());
+        match work {
+            Some(Work::Connect) => self.end_connect(reference, Outcome::of(Status::Cancelled)),
+            Some(work) => self.stop(work, Status::Cancelled),
+            None => {}
+        }
+    }
+
+    /// Ends the work early; its answer follows, now or when the home has undone it.
+    fn stop(&mut self, work: Work, why: Status) {
+        match work {
+            Work::Operation(tx) => self.undo(tx, Outcome::of(why)),
+            Work::Forward(id) => self.stop_forward(id, why),
+            Work::Joint(joint) => {
+                let parts = self.forwards.joints.get(&joint).map(|j| j.parts.clone()).unwrap_or_default();
+                for part in parts {
+                    self.stop(part, why);
+                }
+            }
+            Work::Connect => {}
+        }
+    }
+
+    fn stop_forward(&mut self, id: Tx, why: Status) {
+        if let Some(asked) = self.forwards.asked.get_mut(&id)
+            && asked.cancelled.is_none()
+        {
+            asked.cancelled = Some(why);
+            let home = asked.home;
+            self.send(home, Message::Cancel { id });
+            // The home answers in one round trip, or the link goes down; this is for a home that does neither.
+            self.timers.set(Timer::Forward(id), self.now + self.config.detection);
+        }
+    }
+
+    /// The process whose call it was is gone: nobody waits, and what was not complete is undone.
+    pub(super) fn abandon(&mut self, work: Work) {
+        match work {
+            Work::Operation(tx) => {
+                if let Some(op) = self.claims.operations.get_mut(&tx) {
+                    op.origin = Origin::Nobody;
+                }
+                self.undo(tx, Outcome::of(Status::NoProcess));
+            }
+            Work::Forward(id) => {
+                if let Some(asked) = self.forwards.asked.get_mut(&id) {
+                    asked.origin = Origin::Nobody;
+                }
+                self.stop_forward(id, Status::NoProcess);
+            }
+            Work::Joint(joint) => {
+                let parts = self.forwards.joints.remove(&joint).map(|j| j.parts).unwrap_or_default();
+                for part in parts {
+                    self.abandon(part);
+                }
+            }
+            Work::Connect => self.drop_connects_without_process(),
+        }
+    }
+
+    // ---- the caller's node
+
+    /// Runs the task at the home of the pid concerned: here or there.
+    pub(super) fn call_at(&mut self, process: u64, op: Ref, home: NodeId, task: Task, patience: Patience) {
+        let origin = Origin::Call { process, op };
+        if !self.processes.exists(process) {
+            return self.conclude(origin, Outcome::of(Status::NoProcess));
+        }
+        self.run_at(origin, home, task, patience);
+    }
+
+    fn run_at(&mut self, origin: Origin, home: NodeId, task: Task, patience: Patience) {
+        if home == self.config.node {
+            return self.run_here(origin, task, patience);
+        }
+        if !self.members.is_linked(home) {
+            return self.conclude(
+                origin,
+                Outcome::failed(Status::Unreachable, "no link to the home of the process"),
+            );
+        }
+        let id = self.next_tx();
+        self.track_work(&origin, Work::Forward(id));
+        self.forwards.asked.insert(id, Asked { origin, home, cancelled: None });
+        if let Some(deadline) = patience.deadline {
+            self.timers.set(Timer::Forward(id), deadline);
+        }
+        let left = patience.deadline.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
+        self.send(home, Message::Forward { id, task, remaining_ms: left });
+    }
+
+    /// Removes every binding of the name that is shown here, each at its home.
+    pub(super) fn unregister(&mut self, process: u64, op: Ref, name: Name, patience: Patience) {
+        let origin = Origin::Call { process, op };
+        if !self.processes.exists(process) {
+            return self.conclude(origin, Outcome::of(Status::NoProcess));
+        }
+        if let Err(status) = self.config.check_name(name.as_bytes()) {
+            return self.conclude(origin, Outcome::of(status));
+        }
+        let regs: Vec<Reg> = self.names.all(&name).into_iter().map(|b| b.reg).collect();
+        match regs[..] {
+            [] => self.conclude(origin, Outcome::of(Status::Ok)),
+            [reg] => self.run_at(origin, reg.node, Task::Unregister { name, reg }, patience),
+            _ => {
+                self.forwards.last_joint += 1;
+                let joint = self.forwards.last_joint;
+                self.track_work(&origin, Work::Joint(joint));
+                let whole =
+                    Joint { origin, parts: Vec::new(), left: regs.len(), outcome: Outcome::of(Status::Ok) };
+                self.forwards.joints.insert(joint, whole);
+                for reg in regs {
+                    let task = Task::Unregister { name: name.clone(), reg };
+                    self.run_at(Origin::Part { joint }, reg.node, task, patience);
+                }
+            }
+        }
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        from: NodeId,
+        id: Tx,
+        status: Status,
+        value: u64,
+    ) -> Result<(), &'static str> {
+        if self.forwards.asked.get(&id).is_some_and(|asked| asked.home != from) {
+            return Err("an answer to what another node was asked");
+        }
+        if let Some(asked) = self.end_forward(id) {
+            let status = match asked.cancelled {
+                Some(why) if status == Status::Cancelled => why,
+                _ => status,
+            };
+            self.conclude(asked.origin, Outcome { status, detail: String::new(), value });
+        }
+        Ok(())
+    }
+
+    fn end_forward(&mut self, id: Tx) -> Option<Asked> {
+        self.timers.cancel(&Timer::Forward(id));
+        self.forwards.asked.remove(&id)
+    }
+
+    /// The home is asked to undo it; only its answer says that it has.
+    pub(super) fn forward_deadline(&mut self, id: Tx) {
+        if self.forwards.asked.get(&id).is_some_and(|asked| asked.cancelled.is_none()) {
+            self.stop_forward(id, Status::Timeout);
+        } else if let Some(asked) = self.end_forward(id) {
+            let outcome =
+                Outcome::failed(Status::Unreachable, "the home does not answer; the outcome is unknown");
+            self.conclude(asked.origin, outcome);
+        }
+    }
+
+    /// The link to a home is lost before its answer: the outcome is unknown here.
+    pub(super) fn drop_forwards_of(&mut self, peer: NodeId) {
+        let lost = self.forwards.asked.iter().filter(|(_, asked)| asked.home == peer).map(|(id, _)| *id);
+        for id in lost.collect::<Vec<_>>() {
+            if let Some(asked) = self.end_forward(id) {
+                let text = "the link to the home was lost before its answer; the outcome is unknown";
+                self.conclude(asked.origin, Outcome::failed(Status::Unreachable, text));
+            }
+        }
+        let mut orphans = Vec::new();
+        self.forwards.served.retain(|id, tx| {
+            if id.node == peer {
+                orphans.extend(*tx);
+            }
+            id.node != peer
+        });
+        for tx in orphans {
+            if let Some(op) = self.claims.operations.get_mut(&tx) {
+                op.origin = Origin::Nobody;
+            }
+        }
+    }
+
+    // ---- the home
+
+    pub(super) fn forwarded(
+        &mut self,
+        from: NodeId,
+        id: Tx,
+        task: Task,
+        remaining_ms: Option<u64>,
+    ) -> Result<(), &'static str> {
+        if id.node != from || self.forwards.served.contains_key(&id) {
+            return Err("a forwarded operation of another node, or twice the same");
+        }
+        if self.forwards.served.len() >= self.config.limits.operations {
+            self.send(from, Message::Answer { id, status: Status::Full, value: 0 });
+            return Ok(());
+        }
+        self.forwards.served.insert(id, None);
+        let deadline = Config::deadline(self.now, remaining_ms.map(Duration::from_millis));
+        let nowait = matches!(task, Task::Register { nowait: true, .. });
+        self.run_here(Origin::Forwarded { id }, task, Patience { deadline, nowait });
+        Ok(())
+    }
+
+    pub(super) fn cancel_forwarded(&mut self, from: NodeId, id: Tx) -> Result<(), &'static str> {
+        if id.node != from {
+            return Err("a forwarded operation of another node");
+        }
+        if let Some(Some(tx)) = self.forwards.served.get(&id).copied() {
+            self.undo(tx, Outcome::of(Status::Cancelled));
+        }
+        Ok(())
+    }
+
+    fn run_here(&mut self, origin: Origin, task: Task, patience: Patience) {
+        match task {
+            Task::Register { name, serial, resolver, replace, .. } => {
+                self.register_here(origin, name, serial, resolver, replace, patience);
+            }
+            Task::Unregister { name, reg } => self.unregister_here(origin, &name, reg, patience),
+            Task::IsAlive { serial } => {
+                let alive = self.processes.exists(serial);
+                self.conclude(origin, Outcome::value(alive.into()));
+            }
+        }
+    }
+}

@@ -1,0 +1,496 @@
+//! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
+
+use super::claim::Claims;
+use super::clash::Clash;
+use super::forward::Forwards;
+use super::membership::Membership;
+use super::message::{DataHeader, Inbound, Window};
+use super::name::Names;
+use super::process::Processes;
+use super::timers::{Timer, Timers};
+use super::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A node's state machine.
+///
+/// Four kinds of methods, as in quinn-proto:
+///
+/// - getters (`&self`);
+/// - `handle_*`: an input from the network, the caller's side or the clock, with the present time;
+/// - [`poll_timeout`](Self::poll_timeout): when [`handle_timeout`](Self::handle_timeout) wants to be called next;
+///   spurious calls do nothing;
+/// - [`poll_output`](Self::poll_output): the effects. **After every `handle_*` drain it until it is empty**, in the
+///   order given: published tables, then messages to peers, then events and answers. So a caller who has an answer
+///   reads tables that are no older, and an EXIT never arrives before the state it tells of.
+pub struct Engine {
+    pub(super) config: Config,
+    pub(super) rng: StdRng,
+    /// The time of the present input.
+    pub(super) now: Time,
+    pub(super) opened: Time,
+    /// The Lamport clock; every message carries it.
+    pub(super) clock: u64,
+    pub(super) closed: bool,
+    pub(super) members: Membership,
+    pub(super) names: Names,
+    pub(super) claims: Claims,
+    pub(super) clashes: BTreeMap<Name, Clash>,
+    /// Homes without a link and the third node that can pass clash messages to them.
+    pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) processes: Processes,
+    pub(super) forwards: Forwards,
+    pub(super) inbound: Inbound,
+    pub(super) timers: Timers,
+    /// Messages to oneself: handled at the end of each input, never re-entrantly.
+    self_queue: VecDeque<Message>,
+    /// Names whose visible binding may have changed during this input.
+    dirty: BTreeSet<Name>,
+    tables: VecDeque<Output>,
+    messages: VecDeque<Output>,
+    events: VecDeque<Output>,
+}
+
+impl Engine {
+    /// A node with no links. The seeds are dialled with the first outputs. The same configuration, seed and inputs
+    /// give the same outputs, byte for byte.
+    pub fn new(config: Config, seed: u64, now: Time) -> Engine {
+        let mut engine = Engine {
+            rng: StdRng::seed_from_u64(seed),
+            now,
+            opened: now,
+            clock: 0,
+            closed: false,
+            members: Membership::default(),
+            names: Names::new(seed),
+            claims: Claims::default(),
+            clashes: BTreeMap::new(),
+            messengers: BTreeMap::new(),
+            processes: Processes::default(),
+            forwards: Forwards::default(),
+            inbound: Inbound::new(&config.limits),
+            timers: Timers::default(),
+            self_queue: VecDeque::new(),
+            dirty: BTreeSet::new(),
+            tables: VecDeque::new(),
+            messages: VecDeque::new(),
+            events: VecDeque::new(),
+            config,
+        };
+        engine.dial_seeds();
+        engine
+    }
+
+    // ---- inputs
+
+    pub fn handle_command(&mut self, now: Time, command: Command) {
+        self.begin(now);
+        self.command(command);
+        self.finish();
+    }
+
+    /// Both ends of a new connection have said who they are. `dialled`: the address, if this node dialled it.
+    /// [`Output::Open`] or [`Output::Refuse`] follows where this node is the arbiter; else the peer says.
+    pub fn handle_connection(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        peer: Identity,
+        dialled: Option<String>,
+    ) {
+        self.begin(now);
+        self.admit(connection, peer, dialled);
+        self.finish();
+    }
+
+    /// The peer, the arbiter of the pair, made the connection the link.
+    pub fn handle_go(&mut self, now: Time, connection: ConnectionId) {
+        self.begin(now);
+        self.go(connection);
+        self.finish();
+    }
+
+    /// The peer refused the connection.
+    pub fn handle_refused(&mut self, now: Time, connection: ConnectionId, why: Refusal) {
+        self.begin(now);
+        self.refused(connection, why);
+        self.finish();
+    }
+
+    /// The connection ended by itself: end of stream, reset or bytes that do not decode (`detail` says which).
+    pub fn handle_connection_end(&mut self, now: Time, connection: ConnectionId, detail: &str) {
+        self.begin(now);
+        self.connection_ended(connection, detail);
+        self.finish();
+    }
+
+    /// The address could not be connected to, or what answers there cannot be a peer.
+    pub fn handle_dial_failed(&mut self, now: Time, address: &str, status: Status, detail: &str) {
+        self.begin(now);
+        self.dial_failed(address, status, detail);
+        self.finish();
+    }
+
+    pub fn handle_message(&mut self, now: Time, connection: ConnectionId, stamped: Stamped) {
+        self.begin(now);
+        if let Some(from) = self.heard(connection) {
+            if stamped.clock > self.clock.saturating_add(MAX_CLOCK_JUMP) {
+                self.violated(from, "the clock jumps");
+            } else if matches!(stamped.message, Message::Hello { .. })
+                && self.members.is_stale(from, stamped.clock)
+            {
+                self.link_down(from, Reason::NODE_UNREACHABLE, None);
+            } else {
+                self.clock = self.clock.max(stamped.clock) + 1;
+                if let Some(link) = self.members.links.get_mut(&from) {
+                    link.clock = link.clock.max(stamped.clock);
+                }
+                if let Err(what) = self.message(from, stamped.message) {
+                    self.violated(from, what);
+                }
+            }
+        }
+        self.finish();
+    }
+
+    pub fn handle_data(&mut self, now: Time, connection: ConnectionId, header: DataHeader, body: &[u8]) {
+        self.begin(now);
+        if let Some(from) = self.heard(connection)
+            && let Err(what) = self.data(from, header, body)
+        {
+            self.violated(from, what);
+        }
+        self.finish();
+    }
+
+    /// The application took messages: their room can be granted again. `bytes` is the sum of their
+    /// [`cost`](super::message::cost).
+    pub fn handle_taken(&mut self, now: Time, window: Window, messages: u64, bytes: u64) {
+        self.begin(now);
+        self.taken(window, messages, bytes);
+        self.finish();
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if let Some(due) = self.timers.next() {
+            self.notice_own_pause(now.since(due), now);
+        }
+        self.begin(now);
+        while !self.closed
+            && let Some(timer) = self.timers.pop_due(now)
+        {
+            self.timer(timer);
+            self.drain_self_queue();
+        }
+        self.finish();
+    }
+
+    /// Where this node can be dialled, once that is known.
+    pub fn set_address(&mut self, address: String) {
+        self.config.address = address;
+    }
+
+    // ---- outputs
+
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.tables.pop_front().or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front())
+    }
+
+    // ---- getters
+
+    pub fn node(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// The process that readers of this node see under the name.
+    pub fn whereis(&self, name: &[u8]) -> Option<Pid> {
+        self.names.visible(name)
+    }
+
+    /// Every name that readers of this node see, in no particular order.
+    pub fn names(&self) -> impl Iterator<Item = (&Name, Pid)> {
+        self.names.all_visible()
+    }
+
+    /// Every binding that this node knows, those hidden behind a covering one too, in no particular order.
+    pub fn bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
+        self.names.all_bindings()
+    }
+
+    /// The linked nodes, and whether their snapshot is complete here.
+    pub fn links(&self) -> impl Iterator<Item = (NodeId, bool)> {
+        self.members.links.iter().map(|(node, link)| (*node, link.synced))
+    }
+
+    /// Operations that have not been answered yet.
+    pub fn pending_operations(&self) -> usize {
+        self.processes.pending_calls()
+    }
+
+    /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
+    pub fn residue(&self) -> Vec<(&'static str, usize)> {
+        let clashes = self.clashes.values();
+        let linked = |node| self.members.is_linked(node);
+        vec![
+            ("operations", self.claims.operations.len()),
+            ("claims at this voter", self.claims.arbiters.len()),
+            ("forwarded operations", self.forwards.residue()),
+            ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
+        ]
+    }
+
+    /// A readable picture of the state, for failures of tests.
+    pub fn describe(&self) -> String {
+        format!(
+            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            self.config.node,
+            self.config.name,
+            self.clock,
+            self.members.links,
+            self.names,
+            self.claims,
+            self.clashes,
+            self.processes,
+            self.forwards,
+            self.timers,
+        )
+    }
+
+    // ---- the frame of every input
+
+    fn begin(&mut self, now: Time) {
+        // The driver's clock is monotonic; a simulator's mistake must not turn time back here.
+        self.now = self.now.max(now);
+    }
+
+    fn finish(&mut self) {
+        self.drain_self_queue();
+        self.publish_dirty();
+    }
+
+    fn drain_self_queue(&mut self) {
+        while let Some(message) = self.self_queue.pop_front() {
+            let me = self.config.node;
+            let sane = self.message(me, message);
+            debug_assert!(sane.is_ok(), "own message refused: {sane:?}");
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        if self.closed {
+            return self.answer_closed(command);
+        }
+        match command {
+            Command::Spawn { process } => self.spawn(process),
+            Command::Exit { process, reason, data } => self.process_exits(process, reason, data, None),
+            Command::Kill { process, target, reason } => self.kill(process, target, reason),
+            Command::Monitor { process, reference, target } => self.monitor(process, reference, target),
+            Command::MonitorName { process, reference, name } => self.monitor_name(process, reference, name),
+            Command::MonitorNodes { process, reference } => self.monitor_nodes(process, reference),
+            Command::Cancel { process, reference } => self.cancel(process, reference),
+            Command::Register { process, op, name, pid, resolver, replace, patience } => {
+                let task = |serial| Task::Register {
+                    name: name.clone(),
+                    serial,
+                    resolver,
+                    replace,
+                    nowait: patience.nowait,
+                };
+                match self.config.check_name(name.as_bytes()) {
+                    Err(status) => self.answer_call(process, op, Outcome::of(status)),
+                    Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), patience),
+                }
+            }
+            Command::Unregister { process, op, name, patience } => {
+                self.unregister(process, op, name, patience);
+            }
+            Command::IsAlive { process, op, pid, patience } => {
+                self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, patience);
+            }
+            Command::Connect { process, op, address, patience } => {
+                self.connect(process, op, address, patience);
+            }
+            Command::Disconnect { process, op, node_name, .. } => self.disconnect(process, op, &node_name),
+            Command::Close => self.close(Reason::NORMAL),
+        }
+    }
+
+    fn answer_closed(&mut self, command: Command) {
+        match command {
+            Command::Register { process, op, .. }
+            | Command::Unregister { process, op, .. }
+            | Command::IsAlive { process, op, .. }
+            | Command::Connect { process, op, .. }
+            | Command::Disconnect { process, op, .. } => {
+                self.event(Output::Answer { process, op, outcome: Outcome::of(Status::Closed) });
+            }
+            Command::Monitor { process, reference, target } => {
+                let event = Event::Exit {
+                    reference,
+                    pid: target,
+                    reason: Reason::NODE_CLOSED,
+                    data: Payload::default(),
+                    by: None,
+                };
+                self.event(Output::Notify { process, event });
+            }
+            Command::Spawn { process } => self.event(Output::ProcessGone { process }),
+            Command::Exit { .. }
+            | Command::Kill { .. }
+            | Command::MonitorName { .. }
+            | Command::MonitorNodes { .. }
+            | Command::Cancel { .. }
+            | Command::Close => {}
+        }
+    }
+
+    /// `Err`: the peer broke the protocol in a way that honest nodes cannot; its link is ended.
+    fn message(&mut self, from: NodeId, message: Message) -> Result<(), &'static str> {
+        match message {
+            Message::Hello { bindings, kept, peers, last } => self.hello(from, bindings, kept, peers, last),
+            Message::HelloAck => self.hello_acked(from),
+            Message::Heartbeat => Ok(()),
+            Message::Ping { number } => {
+                self.send(from, Message::Pong { number });
+                Ok(())
+            }
+            Message::Pong { number } => self.pong(from, number),
+            Message::Goodbye { why } => self.goodbye(from, why),
+            Message::NameTaken => {
+                self.close(Reason::NAME_TAKEN);
+                Ok(())
+            }
+            Message::Probe { about } => self.probed(from, about),
+            Message::ProbeAnswer { about, heard } => self.probe_answered(from, about, heard),
+            Message::Acquire { tx, key, replace, nowait } => self.acquire(from, tx, key, replace, nowait),
+            Message::Grant { tx, key, regs } => self.granted(from, tx, key, regs),
+            Message::Deny { tx } => self.denied(tx),
+            Message::Busy { tx, reg } => self.busy(from, tx, reg),
+            Message::Wound { tx, key } => self.wounded(from, tx, key),
+            Message::Yield { tx, key } => self.yielded(from, tx, key),
+            Message::Release { tx, key } => self.released(from, tx, key),
+            Message::Commit { tx, name, binding } => self.commit(from, tx, name, binding),
+            Message::CommitAck { tx } => self.acknowledged(from, tx),
+            Message::Settled { name, reg, to, over } => self.settled_message(from, name, reg, to, over),
+            Message::Unreg { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
+            Message::Engage { name, pair } => self.clash_message(from, ClashMessage::Engage { name, pair }),
+            Message::Engaged { name, pair } => self.clash_message(from, ClashMessage::Engaged { name, pair }),
+            Message::Gone { name, pair } => self.clash_message(from, ClashMessage::Gone { name, pair }),
+            Message::Verdict { name, lose, winner } => {
+                self.clash_message(from, ClashMessage::Verdict { name, lose, winner })
+            }
+            Message::Hearsay { name, pair, high } => self.hearsay(from, name, pair, high),
+            Message::Via { to, from: origin, clash } => self.via(from, to, origin, clash),
+            Message::Forward { id, task, remaining_ms } => self.forwarded(from, id, task, remaining_ms),
+            Message::Answer { id, status, value } => self.answered(from, id, status, value),
+            Message::Cancel { id } => self.cancel_forwarded(from, id),
+            Message::Monitor { watcher, reference, target } => {
+                self.monitored(from, watcher, reference, target)
+            }
+            Message::Demonitor { watcher, reference, target } => {
+                self.demonitored(from, watcher, reference, target)
+            }
+            Message::Credit { to, credit } => {
+                self.credited(from, to, credit);
+                Ok(())
+            }
+            Message::NoReceiver { to } => {
+                self.no_receiver(from, to);
+                Ok(())
+            }
+        }
+    }
+
+    fn timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Operation(tx) => self.operation_deadline(tx),
+            Timer::Grace(tx) => self.grace_over(tx),
+            Timer::Forward(id) => self.forward_deadline(id),
+            Timer::Connect(op) => self.connect_deadline(op),
+            Timer::Heartbeat(node) => self.heartbeat_due(node),
+            Timer::Silence(node) => self.silence_due(node),
+            Timer::Doubt(node) => self.doubt_due(node),
+            Timer::Dial(address) => self.dial_due(address),
+            Timer::Hearsay(name) => self.hearsay_due(name),
+        }
+    }
+
+    // ---- what the subjects use
+
+    /// To a linked node or to oneself; to a node without a link it is dropped: what it was about ended with the link.
+    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+        if to == self.config.node {
+            self.self_queue.push_back(message);
+        } else if let Some(link) = self.members.links.get_mut(&to) {
+            link.last_sent = self.now;
+            let message = Stamped { clock: self.clock, message };
+            self.messages.push_back(Output::Send { to: vec![link.connection], message });
+        }
+    }
+
+    /// One message to several nodes: encoded once. This node itself may be among them.
+    pub(super) fn send_to_all(&mut self, nodes: &BTreeSet<NodeId>, message: Message) {
+        let mut to = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            if let Some(link) = self.members.links.get_mut(node) {
+                link.last_sent = self.now;
+                to.push(link.connection);
+            }
+        }
+        if nodes.contains(&self.config.node) {
+            self.self_queue.push_back(message.clone());
+        }
+        if !to.is_empty() {
+            let message = Stamped { clock: self.clock, message };
+            self.messages.push_back(Output::Send { to, message });
+        }
+    }
+
+    /// To every linked node.
+    pub(super) fn broadcast(&mut self, message: Message) {
+        let linked = self.members.linked();
+        self.send_to_all(&linked, message);
+    }
+
+    pub(super) fn next_tx(&mut self) -> Tx {
+        self.clock += 1;
+        Tx { lamport: self.clock, node: self.config.node }
+    }
+
+    pub(super) fn output(&mut self, output: Output) {
+        self.messages.push_back(output);
+    }
+
+    pub(super) fn event(&mut self, output: Output) {
+        self.events.push_back(output);
+    }
+
+    pub(super) fn publish_peer(&mut self, output: Output) {
+        self.tables.push_back(output);
+    }
+
+    /// Readers may see something else under this name from now on.
+    pub(super) fn touched(&mut self, name: &Name) {
+        if !self.dirty.contains(name) {
+            self.dirty.insert(name.clone());
+        }
+    }
+
+    fn publish_dirty(&mut self) {
+        while let Some(name) = self.dirty.pop_first() {
+            let Some((old, new)) = self.names.publish(&name) else { continue };
+            self.tables.push_back(Output::PublishName { name: name.clone(), pid: new });
+            for (process, reference) in self.processes.name_watchers(&name) {
+                let event = Event::NameChanged { reference, name: name.clone(), old, new };
+                self.events.push_back(Output::Notify { process, event });
+            }
+        }
+    }
+}

@@ -1,0 +1,562 @@
+//! Links: how a connection becomes one, what it starts with, how its end is noticed, and what ends with it.
+//!
+//! Of two nodes the one with the lower incarnation is the *arbiter*: it alone says which connection is the link of the
+//! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
+
+use super::dial::Dials;
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+use rand::RngExt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
+const DOUBT: Duration = Duration::from_secs(1);
+
+/// The one authenticated connection to another node.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) connection: ConnectionId,
+    pub(super) name: String,
+    pub(super) address: String,
+    /// Its snapshot is complete here.
+    pub(super) synced: bool,
+    /// When the peer was opened, by this node's clock; negative: before this node was.
+    opened_ms: i64,
+    last_heard: Time,
+    /// The highest clock that was heard on it.
+    pub(super) clock: u64,
+    pub(super) last_sent: Time,
+    /// Operations whose publication my snapshot contained: acknowledged with it.
+    in_snapshot: BTreeSet<Tx>,
+    /// Registrations that the peer's snapshot has named so far.
+    snapshot: BTreeSet<Reg>,
+    goodbye: Option<Goodbye>,
+    /// Pinged, because another node claims its name or its place; and the number of that ping.
+    doubted: Option<u64>,
+    /// When it last answered such a ping.
+    vouched: Option<Time>,
+    /// Silent for a while: the neighbours that were asked and have not answered.
+    suspected: Option<BTreeSet<NodeId>>,
+}
+
+/// A connection that waits for the arbiter.
+#[derive(Debug)]
+struct Candidate {
+    peer: Identity,
+    dialled: Option<String>,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Membership {
+    pub(super) links: BTreeMap<NodeId, Link>,
+    by_connection: BTreeMap<ConnectionId, NodeId>,
+    candidates: BTreeMap<ConnectionId, Candidate>,
+    pub(super) dials: Dials,
+    links_made: u64,
+    /// The highest clock heard from each peer on links that are over.
+    heard_clocks: BTreeMap<NodeId, u64>,
+    pings: u64,
+    /// A link goes down because a new one of the same pair comes up at this very moment.
+    pub(super) replacing: bool,
+    /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
+    ill_health: u32,
+}
+
+impl Membership {
+    pub(super) fn is_linked(&self, node: NodeId) -> bool {
+        self.links.contains_key(&node)
+    }
+    pub(super) fn is_synced(&self, node: NodeId) -> bool {
+        self.links.get(&node).is_some_and(|link| link.synced)
+    }
+    pub(super) fn connection(&self, node: NodeId) -> Option<ConnectionId> {
+        self.links.get(&node).map(|link| link.connection)
+    }
+    /// Whether a snapshot with this clock was sent before something that was heard on another link: the arbiter made two
+    /// connections the link, one after the other, and the older one was read later. Its facts are void.
+    pub(super) fn is_stale(&self, node: NodeId, clock: u64) -> bool {
+        self.heard_clocks.get(&node).is_some_and(|heard| clock <= *heard)
+    }
+    fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
+        let heard = self.heard_clocks.entry(node).or_default();
+        *heard = clock.max(*heard);
+        // Incarnations that never come back: long before they are so many, nothing of them is on its way any more.
+        while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
+            self.heard_clocks.pop_first();
+        }
+    }
+    pub(super) fn linked(&self) -> BTreeSet<NodeId> {
+        self.links.keys().copied().collect()
+    }
+    pub(super) fn synced(&self) -> BTreeSet<NodeId> {
+        self.links.iter().filter(|(_, link)| link.synced).map(|(node, _)| *node).collect()
+    }
+}
+
+impl Engine {
+    // ---- a connection becomes a link
+
+    fn uptime_ms(&self) -> i64 {
+        i64::try_from(self.now.since(self.opened).as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// When a node that says it has been open for so long was opened, in ms of this node's uptime.
+    fn opened_ms(&self, peer: &Identity) -> i64 {
+        self.uptime_ms().saturating_sub(i64::try_from(peer.uptime_ms).unwrap_or(i64::MAX))
+    }
+
+    pub(super) fn admit(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        if let Some(why) = self.objection(&peer) {
+            self.output(Output::Refuse { connection, why });
+            if let Some(address) = dialled {
+                self.dial_ended(&address, why, peer.node);
+            }
+            return;
+        }
+        if self.config.node < peer.node {
+            self.output(Output::Open { connection });
+            self.link_up(connection, peer, dialled);
+        } else {
+            self.members.candidates.insert(connection, Candidate { peer, dialled });
+        }
+    }
+
+    /// Why this connection may not become a link.
+    fn objection(&mut self, peer: &Identity) -> Option<Refusal> {
+        if self.closed {
+            return Some(Refusal::Closing);
+        }
+        if peer.node == self.config.node || peer.node.0 == 0 {
+            return Some(Refusal::Myself);
+        }
+        if peer.name == self.config.name {
+            if peer.node < self.config.node {
+                return None; // the arbiter decides, so that near a tie not both go
+            }
+            // Two live nodes of one name: the one that has been open for less time goes; tie: the larger incarnation.
+            let i_am_older = (0, self.config.node) < (self.opened_ms(peer), peer.node);
+            if !i_am_older {
+                self.close(Reason::NAME_TAKEN);
+                return Some(Refusal::Closing);
+            }
+            return Some(Refusal::NameTaken);
+        }
+        if self.members.is_linked(peer.node) {
+            if self.config.node < peer.node {
+                // The peer has no link any more, or its dial crossed mine. A dead link will not answer.
+                self.doubt(peer.node);
+                return Some(Refusal::Linked);
+            }
+            return None; // the arbiter knows
+        }
+        let namesake = self.members.links.iter().find(|(_, link)| link.name == peer.name);
+        if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
+            if link.vouched.is_some_and(|at| self.now.since(at) < 2 * DOUBT) {
+                if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
+                    return Some(Refusal::NameTaken);
+                }
+                self.send(old, Message::NameTaken);
+            } else {
+                self.doubt(old);
+            }
+            return Some(Refusal::NameInDoubt);
+        }
+        (self.members.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
+    }
+
+    pub(super) fn go(&mut self, connection: ConnectionId) {
+        let Some(candidate) = self.members.candidates.remove(&connection) else { return };
+        if self.members.is_linked(candidate.peer.node) {
+            // The arbiter has lost the old link; this end had not noticed yet.
+            self.members.replacing = true;
+            self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, None);
+            self.members.replacing = false;
+        }
+        self.link_up(connection, candidate.peer, candidate.dialled);
+        self.check_all();
+    }
+
+    pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
+        let candidate = self.members.candidates.remove(&connection);
+        if why == Refusal::NameTaken {
+            self.close(Reason::NAME_TAKEN);
+        } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
+            self.dial_ended(&address, why, peer.node);
+        } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
+            // This side is the arbiter and said Go, but the peer has an objection of its own.
+            let addresses = self.led_to(node);
+            self.link_down(node, Reason::NODE_UNREACHABLE, None);
+            for address in addresses {
+                self.dial_ended(&address, why, node);
+            }
+        }
+    }
+
+    pub(super) fn connection_ended(&mut self, connection: ConnectionId, detail: &str) {
+        if let Some(candidate) = self.members.candidates.remove(&connection) {
+            if let Some(address) = candidate.dialled {
+                self.dial_failed(&address, Status::Unreachable, detail);
+            }
+        } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
+            let goodbye = self.members.links.get(&node).and_then(|link| link.goodbye);
+            // A side that gives up a link says so; an end without it means that the OS process died.
+            let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
+            self.link_down(node, reason, None);
+        }
+    }
+
+    fn link_up(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        let node = peer.node;
+        // A snapshot is newer than all that was said on links before.
+        self.clock += 1;
+        self.members.links_made += 1;
+        self.inbound.link_up(node, self.members.links_made);
+        self.forget_engagements(node, false);
+        let in_snapshot = self.join_acknowledgements(node);
+        let link = Link {
+            connection,
+            name: peer.name.clone(),
+            address: peer.address.clone(),
+            synced: false,
+            opened_ms: self.opened_ms(&peer),
+            last_heard: self.now,
+            clock: 0,
+            last_sent: self.now,
+            in_snapshot,
+            snapshot: BTreeSet::new(),
+            goodbye: None,
+            doubted: None,
+            vouched: None,
+            suspected: None,
+        };
+        self.members.links.insert(node, link);
+        self.members.by_connection.insert(connection, node);
+        self.messengers.remove(&node);
+        let (name, address) = (peer.name, peer.address);
+        self.publish_peer(Output::PublishPeer {
+            node,
+            name: name.clone(),
+            address: address.clone(),
+            connection: Some(connection),
+        });
+        self.dial_linked(node, &name, &address, dialled.as_deref());
+        self.arm_heartbeat(node);
+        self.timers.set(Timer::Silence(node), self.now + self.patience());
+        self.send_snapshot(node);
+        for (process, reference) in self.processes.node_watchers() {
+            let event = Event::NodeUp { reference, node, name: name.clone(), address: address.clone() };
+            self.event(Output::Notify { process, event });
+        }
+    }
+
+    /// The link starts with all that this node owns; changes follow in order.
+    fn send_snapshot(&mut self, to: NodeId) {
+        let me = self.config.node;
+        let names: BTreeSet<&Name> = self.processes.all_names().collect();
+        let own = names.into_iter().filter_map(|name| Some((name.clone(), self.names.of(name, me)?.clone())));
+        let bindings: Vec<_> = own.collect();
+        let kept = self.claims.all_kept();
+        let others =
+            self.members.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
+        let peers: Vec<_> = others
+            .map(|(node, link)| PeerAddress {
+                node: *node,
+                name: link.name.clone(),
+                address: link.address.clone(),
+            })
+            .collect();
+        let parts = |len: usize| len.div_ceil(SNAPSHOT_ROWS);
+        let count = parts(bindings.len()).max(parts(kept.len())).max(parts(peers.len())).max(1);
+        fn part<T: Clone>(all: &[T], number: usize) -> Vec<T> {
+            all.chunks(SNAPSHOT_ROWS).nth(number).map(<[T]>::to_vec).unwrap_or_default()
+        }
+        for number in 0..count {
+            let hello = Message::Hello {
+                bindings: part(&bindings, number),
+                kept: part(&kept, number),
+                peers: part(&peers, number),
+                last: number + 1 == count,
+            };
+            self.send(to, hello);
+        }
+    }
+
+    pub(super) fn hello(
+        &mut self,
+        from: NodeId,
+        bindings: Vec<(Name, Binding)>,
+        kept: Vec<Reg>,
+        peers: Vec<PeerAddress>,
+        last: bool,
+    ) -> Result<(), &'static str> {
+        let Some(link) = self.members.links.get_mut(&from) else { return Ok(()) };
+        if link.synced {
+            return Err("a second snapshot");
+        }
+        link.snapshot.extend(bindings.iter().map(|(_, binding)| binding.reg).chain(kept));
+        if link.snapshot.len() > self.config.limits.names.saturating_mul(2) {
+            return Err("more names than the limit");
+        }
+        for (name, binding) in bindings {
+            self.check_binding(from, &name, &binding)?;
+            self.install(&name, binding);
+        }
+        for peer in peers {
+            self.learn_peer(peer);
+        }
+        if !last {
+            return Ok(());
+        }
+        let Some(link) = self.members.links.get_mut(&from) else { return Ok(()) };
+        link.synced = true;
+        let have = std::mem::take(&mut link.snapshot);
+        self.forget_verdicts_missing(from, &have);
+        self.send(from, Message::HelloAck);
+        self.ask_newcomer(from);
+        self.clash_all();
+        self.connected(from);
+        Ok(())
+    }
+
+    pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
+        let Some(link) = self.members.links.get_mut(&from) else { return Ok(()) };
+        for tx in std::mem::take(&mut link.in_snapshot) {
+            self.acknowledged(from, tx)?;
+        }
+        Ok(())
+    }
+
+    // ---- the end of a link
+
+    /// Drops the link and every fact of its owner. `goodbye`: this side gives it up, and tells the peer why.
+    pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
+        let Some(link) = self.members.links.remove(&node) else { return };
+        self.members.by_connection.remove(&link.connection);
+        self.members.remember_clock(node, link.clock, self.config.limits.peers);
+        for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
+            self.timers.cancel(&timer);
+        }
+        for other in self.members.links.values_mut() {
+            if let Some(asked) = &mut other.suspected {
+                asked.remove(&node);
+            }
+        }
+        self.publish_peer(Output::PublishPeer {
+            node,
+            name: link.name.clone(),
+            address: link.address.clone(),
+            connection: None,
+        });
+        self.output(Output::Close { connection: link.connection, goodbye });
+        self.inbound.link_down(node);
+        self.messengers.retain(|_, through| *through != node);
+        self.forget_engagements(node, true);
+        let touched = self.drop_bindings_of(node);
+        self.drop_claims_of(node);
+        self.drop_forwards_of(node);
+        for name in touched {
+            self.clash(&name);
+        }
+        self.clash_all();
+        self.drop_monitors_of(node, reason);
+        for (process, reference) in self.processes.node_watchers() {
+            let (name, address) = (link.name.clone(), link.address.clone());
+            let event = Event::NodeDown { reference, node, name, address, reason };
+            self.event(Output::Notify { process, event });
+        }
+        let parted = reason == Reason::DISCONNECTED;
+        self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
+    }
+
+    pub(super) fn goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
+        if let Some(link) = self.members.links.get_mut(&from) {
+            link.goodbye = Some(why);
+        }
+        self.link_down(from, why.reason(), None);
+        Ok(())
+    }
+
+    pub(super) fn violated(&mut self, from: NodeId, what: &'static str) {
+        let name = self.members.links.get(&from).map(|link| link.name.clone()).unwrap_or_default();
+        let text = format!("the link with {name} was ended: {what}");
+        self.event(Output::Log { status: Status::Version, text });
+        self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
+    }
+
+    /// Leaves in order. The peers learn of the end of every process here by the goodbye.
+    pub(super) fn close(&mut self, reason: Reason) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        self.end_all_connects(Status::Closed);
+        for serial in self.processes.serials() {
+            let calls = self.processes.get_mut(serial).map(|p| std::mem::take(&mut p.calls));
+            for op in calls.unwrap_or_default().into_keys() {
+                self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::Closed) });
+            }
+        }
+        // The goodbye goes first: it withdraws everything in one message.
+        for (node, link) in std::mem::take(&mut self.members.links) {
+            self.publish_peer(Output::PublishPeer {
+                node,
+                name: link.name,
+                address: link.address,
+                connection: None,
+            });
+            self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
+            self.drop_bindings_of(node);
+        }
+        self.members.by_connection.clear();
+        for connection in std::mem::take(&mut self.members.candidates).into_keys() {
+            self.output(Output::Refuse { connection, why: Refusal::Closing });
+        }
+        self.claims = Default::default();
+        self.forwards = Default::default();
+        self.clashes.clear();
+        for serial in self.processes.serials() {
+            self.process_exits(serial, Reason::NODE_CLOSED, Payload::default(), None);
+        }
+        self.timers.clear();
+        self.event(Output::Closed { reason });
+    }
+
+    // ---- life signs
+
+    /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
+    pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
+        let node = *self.members.by_connection.get(&connection)?;
+        let link = self.members.links.get_mut(&node)?;
+        link.last_heard = self.now;
+        if link.suspected.take().is_some() {
+            self.timers.set(Timer::Silence(node), self.now + self.patience());
+        }
+        Some(node)
+    }
+
+    /// How long a peer may be silent before it is suspected: 40 % of the detection time, stretched up to all of it while
+    /// this node itself is slow (Lifeguard).
+    fn patience(&self) -> Duration {
+        let base = self.config.detection.mul_f64(0.4);
+        base.mul_f64(1.0 + 0.25 * f64::from(self.members.ill_health)).min(self.config.detection)
+    }
+
+    /// A timer came late by this much: this node was paused or starved, so it cannot judge how long others were silent.
+    pub(super) fn notice_own_pause(&mut self, late: Duration, now: Time) {
+        if late < self.config.heartbeat / 2 {
+            self.members.ill_health = self.members.ill_health.saturating_sub(1);
+            return;
+        }
+        self.members.ill_health = (self.members.ill_health + 1).min(6);
+        let heard = now - self.config.detection.mul_f64(0.2);
+        for link in self.members.links.values_mut() {
+            link.last_heard = link.last_heard.max(heard);
+        }
+    }
+
+    fn arm_heartbeat(&mut self, node: NodeId) {
+        let Some(link) = self.members.links.get(&node) else { return };
+        // Jittered: the heartbeats of many links must not fall into one moment.
+        let pause = self.config.heartbeat.mul_f64(self.rng.random_range(0.8..1.0));
+        self.timers.set(Timer::Heartbeat(node), link.last_sent + pause);
+    }
+
+    pub(super) fn heartbeat_due(&mut self, node: NodeId) {
+        let Some(link) = self.members.links.get(&node) else { return };
+        if self.now.since(link.last_sent) >= self.config.heartbeat.mul_f64(0.8) {
+            self.send(node, Message::Heartbeat);
+        }
+        self.arm_heartbeat(node);
+    }
+
+    pub(super) fn silence_due(&mut self, node: NodeId) {
+        let patience = self.patience();
+        let Some(link) = self.members.links.get(&node) else { return };
+        let (silent, last_heard) = (self.now.since(link.last_heard), link.last_heard);
+        if silent < patience {
+            return self.timers.set(Timer::Silence(node), last_heard + patience);
+        }
+        if silent >= self.config.detection {
+            return self.give_up(node);
+        }
+        match &link.suspected {
+            // No neighbour hears of it either, or there is none to ask.
+            Some(unanswered) if unanswered.is_empty() => self.give_up(node),
+            // Some neighbour does hear it, or has not answered: only the bound ends this.
+            Some(_) => self.timers.set(Timer::Silence(node), last_heard + self.config.detection),
+            None => self.suspect(node),
+        }
+    }
+
+    /// Common neighbours are asked before a silent peer is given up.
+    fn suspect(&mut self, node: NodeId) {
+        let neighbours: BTreeSet<NodeId> =
+            self.members.links.keys().copied().filter(|other| *other != node).collect();
+        self.members.pings += 1;
+        let number = self.members.pings;
+        self.send(node, Message::Ping { number });
+        self.send_to_all(&neighbours, Message::Probe { about: node });
+        if let Some(link) = self.members.links.get_mut(&node) {
+            link.suspected = Some(neighbours);
+        }
+        let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
+        self.timers.set(Timer::Silence(node), self.now + answers);
+    }
+
+    fn give_up(&mut self, node: NodeId) {
+        self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
+    }
+
+    pub(super) fn probed(&mut self, from: NodeId, about: NodeId) -> Result<(), &'static str> {
+        let silent_too = self.config.heartbeat * 2;
+        let heard =
+            self.members.links.get(&about).is_some_and(|link| self.now.since(link.last_heard) < silent_too);
+        self.send(from, Message::ProbeAnswer { about, heard });
+        Ok(())
+    }
+
+    pub(super) fn probe_answered(
+        &mut self,
+        from: NodeId,
+        about: NodeId,
+        heard: bool,
+    ) -> Result<(), &'static str> {
+        let Some(link) = self.members.links.get_mut(&about) else { return Ok(()) };
+        if let Some(unanswered) = &mut link.suspected
+            && !heard
+        {
+            unanswered.remove(&from);
+        }
+        Ok(())
+    }
+
+    /// Somebody claims the place of this peer: it must show now that it lives.
+    fn doubt(&mut self, node: NodeId) {
+        self.members.pings += 1;
+        let number = self.members.pings;
+        let Some(link) = self.members.links.get_mut(&node) else { return };
+        if link.doubted.is_some() {
+            return;
+        }
+        link.doubted = Some(number);
+        self.send(node, Message::Ping { number });
+        self.timers.set(Timer::Doubt(node), self.now + DOUBT);
+    }
+
+    pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
+        if let Some(link) = self.members.links.get_mut(&from)
+            && link.doubted == Some(number)
+        {
+            link.doubted = None;
+            link.vouched = Some(self.now);
+            self.timers.cancel(&Timer::Doubt(from));
+        }
+        Ok(())
+    }
+
+    pub(super) fn doubt_due(&mut self, node: NodeId) {
+        self.give_up(node);
+    }
+}

@@ -1,0 +1,464 @@
+//! The table of names: every binding that its owner publishes, and which of them readers see.
+//!
+//! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
+//! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
+
+use super::claim::{Claim, Phase};
+use super::forward::Origin;
+use super::machine::Engine;
+use super::*;
+use foldhash::quality::FixedState;
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::{BTreeSet, HashMap};
+
+/// A binding, and when this node first saw it.
+#[derive(Clone, Debug)]
+struct Row {
+    binding: Binding,
+    seen: u64,
+}
+
+/// What is known of one name. Hardly ever more than one row, so a vector; ordered by owner.
+#[derive(Default, Debug)]
+struct Entry {
+    rows: Vec<Row>,
+    /// What readers were told last.
+    published: Option<Pid>,
+}
+
+impl Entry {
+    fn is_covered(&self, reg: &Reg) -> bool {
+        self.rows.len() > 1 && self.rows.iter().any(|row| row.binding.over.contains(reg))
+    }
+    fn open(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !self.is_covered(&row.binding.reg))
+    }
+    /// The binding that covers the others, else the one seen first.
+    fn visible(&self) -> Option<&Binding> {
+        self.open().min_by_key(|row| row.seen).map(|row| &row.binding)
+    }
+    fn find(&self, owner: NodeId) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&owner, |row| row.binding.reg.node)
+    }
+}
+
+/// All names. The hasher is seeded: names come from peers, and two runs with one seed must be alike.
+pub(super) struct Names {
+    entries: HashMap<Name, Entry, FixedState>,
+    /// Names with more than one row: the only ones that can clash or be uncovered.
+    crowded: BTreeSet<Name>,
+    /// Rows of each owner, for its limit.
+    counts: HashMap<NodeId, usize, FixedState>,
+    seen: u64,
+}
+
+impl Names {
+    pub(super) fn new(seed: u64) -> Names {
+        Names {
+            entries: HashMap::with_hasher(FixedState::with_seed(seed)),
+            crowded: BTreeSet::new(),
+            counts: HashMap::with_hasher(FixedState::with_seed(seed)),
+            seen: 0,
+        }
+    }
+    pub(super) fn visible(&self, name: &[u8]) -> Option<Pid> {
+        self.entries.get(name)?.visible().map(Binding::pid)
+    }
+    pub(super) fn all_visible(&self) -> impl Iterator<Item = (&Name, Pid)> {
+        self.entries.iter().filter_map(|(name, entry)| Some((name, entry.visible()?.pid())))
+    }
+    pub(super) fn all_bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
+        self.entries.iter().flat_map(|(name, entry)| entry.rows.iter().map(move |row| (name, &row.binding)))
+    }
+    /// The owner's binding of the name.
+    pub(super) fn of(&self, name: &Name, owner: NodeId) -> Option<&Binding> {
+        let entry = self.entries.get(name)?;
+        entry.find(owner).ok().map(|at| &entry.rows[at].binding)
+    }
+    /// Whether any binding is here, hidden ones too.
+    pub(super) fn shows(&self, name: &Name) -> bool {
+        self.entries.get(name).is_some_and(|entry| !entry.rows.is_empty())
+    }
+    /// The bindings that are not covered, by owner.
+    pub(super) fn open(&self, name: &Name) -> Vec<&Binding> {
+        self.entries.get(name).map(|e| e.open().map(|row| &row.binding).collect()).unwrap_or_default()
+    }
+    pub(super) fn all(&self, name: &Name) -> Vec<&Binding> {
+        self.entries.get(name).map(|e| e.rows.iter().map(|row| &row.binding).collect()).unwrap_or_default()
+    }
+    /// A binding to tell a claimant of that cannot be voted for: the visible one, else any.
+    pub(super) fn shown(&self, name: &Name) -> Option<Reg> {
+        let entry = self.entries.get(name)?;
+        entry.visible().or_else(|| entry.rows.first().map(|row| &row.binding)).map(|b| b.reg)
+    }
+    pub(super) fn crowded(&self) -> &BTreeSet<Name> {
+        &self.crowded
+    }
+    pub(super) fn count(&self, owner: NodeId) -> usize {
+        self.counts.get(&owner).copied().unwrap_or(0)
+    }
+
+    fn put(&mut self, name: &Name, binding: Binding) {
+        let owner = binding.reg.node;
+        self.seen += 1;
+        let entry = self.entries.entry(name.clone()).or_default();
+        match entry.find(owner) {
+            Ok(at) => {
+                let row = &mut entry.rows[at];
+                // The same binding again (a snapshot after a flap that only one side noticed) keeps its age here.
+                if row.binding.reg != binding.reg {
+                    row.seen = self.seen;
+                }
+                row.binding = binding;
+            }
+            Err(at) => {
+                entry.rows.insert(at, Row { binding, seen: self.seen });
+                *self.counts.entry(owner).or_default() += 1;
+                if entry.rows.len() > 1 {
+                    self.crowded.insert(name.clone());
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &Name, owner: NodeId) -> Option<Binding> {
+        let entry = self.entries.get_mut(name)?;
+        let at = entry.find(owner).ok()?;
+        let row = entry.rows.remove(at);
+        if entry.rows.len() < 2 {
+            self.crowded.remove(name);
+        }
+        if let Some(count) = self.counts.get_mut(&owner) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&owner);
+            }
+        }
+        Some(row.binding)
+    }
+
+    fn of_mut(&mut self, name: &Name, owner: NodeId) -> Option<&mut Binding> {
+        let entry = self.entries.get_mut(name)?;
+        entry.find(owner).ok().map(|at| &mut entry.rows[at].binding)
+    }
+
+    /// The names that the owner binds, in order.
+    fn names_of(&self, owner: NodeId) -> BTreeSet<Name> {
+        let bound = |(name, entry): (&Name, &Entry)| entry.find(owner).is_ok().then(|| name.clone());
+        self.entries.iter().filter_map(bound).collect()
+    }
+
+    /// What readers saw and see now, if that differs. An empty entry ends here.
+    pub(super) fn publish(&mut self, name: &Name) -> Option<(Option<Pid>, Option<Pid>)> {
+        let MapEntry::Occupied(mut slot) = self.entries.entry(name.clone()) else { return None };
+        let entry = slot.get_mut();
+        let new = entry.visible().map(Binding::pid);
+        let old = std::mem::replace(&mut entry.published, new);
+        if entry.rows.is_empty() {
+            slot.remove();
+        }
+        (old != new).then_some((old, new))
+    }
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        let sorted: std::collections::BTreeMap<_, _> = self.entries.iter().collect();
+        f.debug_map().entries(sorted.iter().map(|(name, entry)| (name, &entry.rows))).finish()
+    }
+}
+
+impl Engine {
+    pub(super) fn mine(&self, name: &Name) -> Option<Reg> {
+        self.names.of(name, self.config.node).map(|b| b.reg)
+    }
+
+    /// A binding becomes known, or known anew.
+    pub(super) fn install(&mut self, name: &Name, binding: Binding) {
+        let (over, settled) = (binding.over.clone(), binding.settled);
+        self.names.put(name, binding);
+        self.touched(name);
+        if settled {
+            self.settled(name, &over);
+        }
+        self.clash(name);
+    }
+
+    /// All nodes show a binding that covers these: rows of mine among them go, also one that is only kept for a
+    /// restore (its re-register then restores nothing). Only now: until here the withdrawal would uncover them.
+    pub(super) fn settled(&mut self, name: &Name, over: &BTreeSet<Reg>) {
+        if over.is_empty() {
+            return;
+        }
+        for tx in self.claims.of(&Key::Name(name.clone())) {
+            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            if let Some(kept) = op.restore.take_if(|kept| over.contains(&kept.reg))
+                && kept.serial != op.claim.serial
+            {
+                let bound = self.names.of(name, self.config.node);
+                self.processes.forget_name_unless_bound(kept.serial, name, bound);
+                self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
+            }
+        }
+        if let Some(mine) = self.mine(name).filter(|mine| over.contains(mine)) {
+            self.tell_replaced(name, mine);
+            self.retire(name, mine, None);
+        }
+    }
+
+    /// The process of a binding of mine that another re-register has covered lives on and is told.
+    fn tell_replaced(&mut self, name: &Name, mine: Reg) {
+        let Some(serial) = self.names.of(name, mine.node).filter(|b| b.reg == mine).map(|b| b.serial) else {
+            return;
+        };
+        let winner = self.names.visible(name.as_bytes());
+        self.notify_lost_name(serial, name, winner);
+    }
+
+    pub(super) fn notify_lost_name(&mut self, serial: u64, name: &Name, winner: Option<Pid>) {
+        if self.processes.exists(serial) {
+            let event = Event::NameConflict { name: name.clone(), winner, reason: Reason::REPLACED };
+            self.event(Output::Notify { process: serial, event });
+        }
+    }
+
+    /// Removes a binding if it is still the owner's; `restore` comes back in its place.
+    pub(super) fn unbind(&mut self, name: &Name, reg: Reg, restore: Option<Binding>) {
+        if self.names.of(name, reg.node).is_none_or(|b| b.reg != reg) {
+            return;
+        }
+        self.touched(name);
+        let gone = match restore {
+            None => self.names.remove(name, reg.node),
+            Some(binding) => {
+                let (over, settled) = (binding.over.clone(), binding.settled);
+                let gone = self.names.of(name, reg.node).cloned();
+                if reg.node == self.config.node {
+                    self.processes.remember_name(binding.serial, name);
+                }
+                self.names.put(name, binding);
+                if settled {
+                    self.settled(name, &over);
+                }
+                gone
+            }
+        };
+        let now = self.names.of(name, reg.node).map(|b| b.serial);
+        if let Some(gone) = gone.filter(|gone| reg.node == self.config.node && now != Some(gone.serial)) {
+            self.processes.forget_name(gone.serial, name);
+        }
+    }
+
+    /// Withdraws a binding of mine on every link: in the same FIFO as snapshots and commits, so it kills stale copies.
+    pub(super) fn retire(&mut self, name: &Name, reg: Reg, ack: Option<Tx>) {
+        if let Some(gone) = self.names.remove(name, self.config.node) {
+            debug_assert_eq!(gone.reg, reg);
+            self.processes.forget_name(gone.serial, name);
+        }
+        self.touched(name);
+        self.forget_verdicts(name, reg);
+        self.broadcast(Message::Unreg { name: name.clone(), reg, restore: None, ack });
+        self.clash(name);
+    }
+
+    /// Its owner withdrew a binding.
+    pub(super) fn unreg(
+        &mut self,
+        from: NodeId,
+        name: Name,
+        reg: Reg,
+        restore: Option<Binding>,
+        ack: Option<Tx>,
+    ) -> Result<(), &'static str> {
+        if reg.node != from || restore.as_ref().is_some_and(|b| b.reg.node != from) {
+            return Err("a node withdraws a binding of another");
+        }
+        self.forget_verdicts(&name, reg);
+        self.unbind(&name, reg, restore);
+        if let Some(tx) = ack {
+            self.send(from, Message::CommitAck { tx });
+        }
+        self.clash(&name);
+        Ok(())
+    }
+
+    /// A link went down: all that its owner published goes. Returns the names.
+    pub(super) fn drop_bindings_of(&mut self, owner: NodeId) -> BTreeSet<Name> {
+        if self.names.count(owner) == 0 {
+            return BTreeSet::new();
+        }
+        let names = self.names.names_of(owner);
+        for name in &names {
+            self.names.remove(name, owner);
+            self.touched(name);
+        }
+        names
+    }
+
+    /// `name -> pid` of a process of mine, as asked by a caller here or forwarded by another node.
+    pub(super) fn register_here(
+        &mut self,
+        origin: Origin,
+        name: Name,
+        serial: u64,
+        resolver: Resolver,
+        replace: bool,
+        patience: Patience,
+    ) {
+        let key = Key::Name(name.clone());
+        if let Err(status) = self.may_register(&name, serial, replace) {
+            return self.conclude(origin, Outcome::of(status));
+        }
+        let tx = self.next_tx();
+        let mut nodes = self.members.synced();
+        nodes.insert(self.config.node);
+        let claim = Claim { serial, resolver, replace, nowait: patience.nowait };
+        self.start_claim(tx, key, claim, origin, nodes, patience);
+    }
+
+    fn may_register(&self, name: &Name, serial: u64, replace: bool) -> Result<(), Status> {
+        let process = self.processes.get(serial).ok_or(Status::NoProcess)?;
+        self.config.check_name(name.as_bytes())?;
+        if self.has_another_name(process, name) {
+            return Err(Status::Exists);
+        }
+        if !replace && self.names.shows(name) {
+            return Err(Status::Exists);
+        }
+        let held = self.names.count(self.config.node) + self.claims.operations.len();
+        if self.mine(name).is_none() && held >= self.config.limits.names {
+            return Err(Status::Full);
+        }
+        Ok(())
+    }
+
+    fn has_another_name(&self, process: &process::Process, name: &Name) -> bool {
+        self.config.one_name_per_pid && process.names.iter().any(|held| held != name)
+    }
+
+    /// Withdraws my binding of the name, and answers when every linked node has.
+    pub(super) fn unregister_here(&mut self, origin: Origin, name: &Name, reg: Reg, patience: Patience) {
+        if self.mine(name) != Some(reg) {
+            return self.conclude(origin, Outcome::of(Status::Ok));
+        }
+        let tx = self.next_tx();
+        let acks = self.members.linked();
+        self.start_withdrawal(tx, Key::Name(name.clone()), origin, acks, patience);
+        self.retire(name, reg, Some(tx));
+        self.check(tx);
+    }
+
+    /// All granted: the home publishes the binding.
+    pub(super) fn publish_binding(&mut self, tx: Tx, name: &Name) {
+        let me = self.config.node;
+        let claimed = self.claims.operations.get(&tx).and_then(|op| self.processes.get(op.claim.serial));
+        if claimed.is_some_and(|process| self.has_another_name(process, name)) {
+            // It got the other name while this claim was under way.
+            return self.fail(tx, Outcome::of(Status::Exists));
+        }
+        let acks = self.members.linked();
+        let old = self.names.of(name, me).cloned();
+        let reg = self.names_next_reg();
+        let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+        // A registration named by a grant stays covered even if that voter's link breaks now: after a heal it is
+        // replaced without a resolver.
+        let over: BTreeSet<Reg> = if op.claim.replace {
+            let shown = self.names.all(name).into_iter().map(|b| b.reg);
+            op.named.iter().copied().chain(shown).filter(|reg| reg.node != me).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let serial = op.claim.serial;
+        let binding =
+            Binding { reg, serial, resolver: op.claim.resolver, over: over.clone(), settled: false };
+        op.phase = Phase::Committing(acks.clone());
+        op.reg = Some(reg);
+        op.over = over;
+        op.restore = old;
+        self.processes.remember_name(serial, name);
+        self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
+        self.install(name, binding);
+        self.free_claim(tx, &Key::Name(name.clone()));
+        self.check(tx);
+    }
+
+    fn names_next_reg(&mut self) -> Reg {
+        self.claims.last_seq += 1;
+        Reg { node: self.config.node, seq: self.claims.last_seq }
+    }
+
+    /// Every linked node has acknowledged: the binding covers for good.
+    pub(super) fn settle_binding(&mut self, name: &Name, reg: Reg, over: BTreeSet<Reg>) {
+        let me = self.config.node;
+        if let Some(binding) = self.names.of_mut(name, me).filter(|b| b.reg == reg) {
+            binding.settled = true;
+        }
+        for tx in self.claims.of(&Key::Name(name.clone())) {
+            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            if let Some(kept) = op.restore.as_mut().filter(|kept| kept.reg == reg) {
+                kept.settled = true;
+            }
+        }
+        for to in over.iter().map(|r| r.node).collect::<BTreeSet<_>>() {
+            let message = Message::Settled { name: name.clone(), reg, to, over: over.clone() };
+            if self.members.is_linked(to) {
+                self.send(to, message);
+            } else {
+                self.broadcast(message);
+            }
+        }
+    }
+
+    /// All nodes that `from` is linked to show `reg`: for the owner `to` of bindings under it; passed on once.
+    pub(super) fn settled_message(
+        &mut self,
+        from: NodeId,
+        name: Name,
+        reg: Reg,
+        to: NodeId,
+        over: BTreeSet<Reg>,
+    ) -> Result<(), &'static str> {
+        if to == self.config.node {
+            self.settled(&name, &over);
+        } else if reg.node == from {
+            self.send(to, Message::Settled { name, reg, to, over });
+        }
+        Ok(())
+    }
+
+    /// A binding that its home has published.
+    pub(super) fn commit(
+        &mut self,
+        from: NodeId,
+        tx: Tx,
+        name: Name,
+        binding: Binding,
+    ) -> Result<(), &'static str> {
+        if tx.node != from {
+            return Err("a commit under the claim of another node");
+        }
+        self.check_binding(from, &name, &binding)?;
+        self.install(&name, binding);
+        self.send(from, Message::CommitAck { tx });
+        self.free_claim(tx, &Key::Name(name));
+        Ok(())
+    }
+
+    pub(super) fn check_binding(
+        &self,
+        from: NodeId,
+        name: &Name,
+        binding: &Binding,
+    ) -> Result<(), &'static str> {
+        if binding.reg.node != from {
+            return Err("a node publishes a binding of another");
+        }
+        if name.as_bytes().is_empty() || binding.serial == 0 {
+            return Err("an empty name or pid");
+        }
+        if self.names.count(from) >= self.config.limits.names && self.names.of(name, from).is_none() {
+            return Err("more names than the limit");
+        }
+        Ok(())
+    }
+}

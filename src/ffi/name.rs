@@ -1,0 +1,295 @@
+//! 7  Names
+//!
+//! A name is any 1 to 1024 bytes (option `limits.name`) and belongs to one process in the whole cluster, until it is
+//! unregistered or its process exits. Any process may register any pid, and unregister any name.
+//!
+//! When two parts of a cluster that were cut off from each other join, and a name is registered in both, its resolver
+//! decides once which of the two processes keeps it. With the default the other exits with
+//! CONVOKE_REASON_CONFLICT_LOST.
+//!
+//! Rules for every call that may wait for the network, in this and other sections:
+//! - `process` is the process on whose behalf the call is made.
+//! - `op_out` NULL: the call waits. Otherwise it returns at once; CONVOKE_OK means that `*op_out` names the operation and exactly
+//!   one DONE event follows on the queue of the process, perhaps before the call has returned; any other status means that no
+//!   DONE follows. convoke_cancel ends an operation early. Cancelling a monitor makes no DONE.
+//! - `pid` NULL, where a process is given a name: the process itself.
+//! - `timeout_ms` -1: for ever. 0: never queue behind another; waits for the network at most the detection time. Not obtained in
+//!   time: CONVOKE_E_TIMEOUT.
+//! - A waiting call is ended early only by the exit of its process (CONVOKE_E_NO_PROCESS) or the closing of its node
+//!   (CONVOKE_E_CLOSED), never by a signal.
+//! - Unregistering a name that nobody has is CONVOKE_OK. A resolver that does not exist is CONVOKE_E_NOT_FOUND.
+
+use super::args::{Out, bytes, name, optional_pid, optional_text, timeout};
+use super::entry::call_on;
+use super::event::to_c;
+use super::list;
+use super::process::{ProcessHandle, completion};
+use super::types::{convoke_list, convoke_node, convoke_pid, convoke_process, convoke_ref, convoke_status};
+use crate::node::Node;
+use std::ffi::{c_char, c_void};
+
+/// Gives a name that nobody has to a process. When it returns CONVOKE_OK every node that this one has a link to shows
+/// the name, and at no moment two processes had it.
+///
+/// On any other status no node keeps it, with one exception: CONVOKE_E_UNREACHABLE for a pid of another node, whose link
+/// broke before the answer, leaves open what became of it.
+///
+/// @param process on whose behalf.
+/// @param name the name, copied.
+/// @param name_len its length in bytes.
+/// @param pid who gets the name, on any node; NULL for `process`.
+/// @param resolver who decides a clash, UTF-8, zero-terminated; NULL for the default, "random-exit": one of the two processes,
+///        chosen at random, keeps the name, and the other exits.
+/// @param timeout_ms how long it may take; see the rules above.
+/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @return the status:
+/// @retval CONVOKE_OK the name is registered; with `op_out`: the operation has begun.
+/// @retval CONVOKE_E_EXISTS the name is taken, also when this very process has it; or, with the option `names.per_pid` =
+///         `one`, the process has another. See convoke_name_whereis, convoke_name_reregister, convoke_name_monitor.
+/// @retval CONVOKE_E_TIMEOUT not in time: another claim of the name was in the way, or a node did not answer. It is undone. Try
+///         again.
+/// @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
+/// @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`.
+/// @retval CONVOKE_E_NOT_FOUND there is no resolver of that name.
+/// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, `pid` is none, `resolver` is not UTF-8,
+///         or `timeout_ms` is below -1.
+/// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+/// @retval CONVOKE_E_FULL too many names or operations (options `limits.names`, `limits.operations`).
+/// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any
+/// @see Erlang: global:register_name/2, global:register_name/3
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_name_register(
+    process: *mut convoke_process,
+    name: *const c_void,
+    name_len: usize,
+    pid: *const convoke_pid,
+    resolver: *const c_char,
+    timeout_ms: i64,
+    op_out: *mut convoke_ref,
+) -> convoke_status {
+    // SAFETY: passed on.
+    unsafe { register(process, name, name_len, pid, resolver, false, timeout_ms, op_out) }
+}
+
+/// Gives a name to a process, whoever has it now. At every moment a reader on any node sees the old process or the new
+/// one, never none. A name that nobody has is registered.
+///
+/// The former process lives on and is told by a NAME_CONFLICT event with CONVOKE_REASON_REPLACED.
+///
+/// @param process on whose behalf.
+/// @param name the name, copied.
+/// @param name_len its length in bytes.
+/// @param pid who gets the name, on any node; NULL for `process`.
+/// @param resolver as for convoke_name_register; replaces the former one.
+/// @param timeout_ms how long it may take; see the rules above.
+/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @return the status:
+/// @retval CONVOKE_OK every linked node shows the new process; with `op_out`: the operation has begun.
+/// @retval CONVOKE_E_EXISTS with the option `names.per_pid` = `one`: the process has another name.
+/// @retval CONVOKE_E_TIMEOUT not in time: it is undone, the former process has the name. Try again.
+/// @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
+/// @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`.
+/// @retval CONVOKE_E_NOT_FOUND there is no resolver of that name.
+/// @retval CONVOKE_E_INVALID as for convoke_name_register.
+/// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+/// @retval CONVOKE_E_FULL too many names or operations (options `limits.names`, `limits.operations`).
+/// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any
+/// @see Erlang: global:re_register_name/2, global:re_register_name/3
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_name_reregister(
+    process: *mut convoke_process,
+    name: *const c_void,
+    name_len: usize,
+    pid: *const convoke_pid,
+    resolver: *const c_char,
+    timeout_ms: i64,
+    op_out: *mut convoke_ref,
+) -> convoke_status {
+    // SAFETY: passed on.
+    unsafe { register(process, name, name_len, pid, resolver, true, timeout_ms, op_out) }
+}
+
+/// # Safety
+/// As for `convoke_name_register`.
+#[allow(clippy::too_many_arguments)] // those of the two functions of the header
+unsafe fn register(
+    process: *mut convoke_process,
+    name: *const c_void,
+    name_len: usize,
+    pid: *const convoke_pid,
+    resolver: *const c_char,
+    replace: bool,
+    timeout_ms: i64,
+    op_out: *mut convoke_ref,
+) -> convoke_status {
+    // SAFETY: a valid pointer or NULL, by the contract.
+    let op = unsafe { Out::new(op_out, 0) };
+    call_on::<ProcessHandle>(process as usize, |process| {
+        // SAFETY: `name_len` bytes, a pid and a zero-terminated text, or NULL, by the contract.
+        let (name, pid, resolver) = unsafe {
+            let resolver = optional_text(resolver, "resolver is not UTF-8")?;
+            (self::name(name, name_len)?, optional_pid(pid)?, resolver)
+        };
+        let wait = timeout(timeout_ms)?;
+        op.set(process.register(name, pid, resolver, replace, wait, completion(&op))?.op.0);
+        Ok(())
+    })
+}
+
+/// Takes a name away from whoever has it. The process lives on and is not told. A name that nobody has: CONVOKE_OK.
+///
+/// @param process on whose behalf; need not be the one that has the name.
+/// @param name the name, copied.
+/// @param name_len its length in bytes.
+/// @param timeout_ms how long it may take; see the rules above.
+/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @return the status:
+/// @retval CONVOKE_OK no linked node shows the name any more; with `op_out`: the operation has begun.
+/// @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
+/// @retval CONVOKE_E_UNREACHABLE the link to the home of the name's process broke, or there is none.
+/// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `timeout_ms` is below -1.
+/// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+/// @retval CONVOKE_E_FULL too many operations are under way.
+/// @retval CONVOKE_E_NO_PROCESS `process` has exited.
+/// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any
+/// @see Erlang: global:unregister_name/1
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn convoke_name_unregister(
+    process: *mut convoke_process,
+    name: *const c_void,
+    name_len: usize,
+    timeout_ms: i64,
+    op_out: *mut convoke_ref,
+) -> convoke_status {
+    // SAFETY: a valid pointer or NULL, by the contract.
+    let op = unsafe { Out::new(op_out, 0) };
+    call_on::<ProcessHandle>(process as usize, |process| {
+        // SAFETY: `name_len` bytes or NULL, by the contract.
+        let name = unsafe { self::name(name, name_len) }?;
+        op.set(process.unregister(name, timeout(timeout_ms)?, completion(&op))?.op.0);
+        Ok(())
+    })
+}
+
+/// Who has a name, as this node sees it: a look-up in memory, never blocked by anything.
+///
+/// @param node the node.
+/// @param name the name.
+/// @param name_len its length in bytes.
+/// @param pid_out receives the pid; none on failure.
+/// @return the status:
+/// @retval CONVOKE_OK
+/// @retval CONVOKE_E_NOT_FOUND nobody has it.
+/// @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `pid_out` is NULL.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any; never waits
+/// @see Erlang: global:whereis_name/1
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_name_whereis(
+    node: *const convoke_node,
+    name: *const c_void,
+    name_len: usize,
+    pid_out: *mut convoke_pid,
+) -> convoke_status {
+    // SAFETY: a valid pointer or NULL, by the contract.
+    let out = unsafe { Out::new(pid_out, convoke_pid { node: 0, serial: 0 }) };
+    call_on::<Node>(node as usize, |node| {
+        let out = out.required("pid_out is NULL")?;
+        // SAFETY: `name_len` bytes or NULL, by the contract.
+        out.set(to_c(node.whereis(unsafe { self::name(name, name_len) }?)?));
+        Ok(())
+    })
+}
+
+/// All names that begin with a prefix, as this node sees them. Each row has a name and a pid; they are sorted by name, byte
+/// by byte.
+///
+/// @param node the node.
+/// @param prefix the first bytes of the names; NULL if `prefix_len` is 0.
+/// @param prefix_len its length in bytes; 0 for all names.
+/// @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.
+/// @return the status:
+/// @retval CONVOKE_OK also when there are none.
+/// @retval CONVOKE_E_INVALID `node` is not a live node, `prefix` is NULL and `prefix_len` is not 0, or `list_out` is NULL.
+/// @retval CONVOKE_E_TOO_BIG `prefix_len` is beyond half of the address space.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any; never waits for the network
+/// @see Erlang: global:registered_names/0
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_name_list(
+    node: *const convoke_node,
+    prefix: *const c_void,
+    prefix_len: usize,
+    list_out: *mut *mut convoke_list,
+) -> convoke_status {
+    // SAFETY: a valid pointer or NULL, by the contract.
+    let out = unsafe { Out::new(list_out, std::ptr::null_mut()) };
+    call_on::<Node>(node as usize, |node| {
+        let out = out.required("list_out is NULL")?;
+        // SAFETY: `prefix_len` bytes or NULL, by the contract.
+        let prefix = unsafe { bytes(prefix, prefix_len, "prefix is NULL and prefix_len is not 0") }?;
+        out.set(list::give(node.names(prefix)?));
+        Ok(())
+    })
+}
+
+/// Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one at every
+/// change, each with this reference.
+///
+/// @param process who is told.
+/// @param name the name, copied; need not be registered.
+/// @param name_len its length in bytes.
+/// @param ref_out receives the monitor; end it with convoke_cancel. 0 on failure.
+/// @return the status:
+/// @retval CONVOKE_OK
+/// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `ref_out` is NULL.
+/// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+/// @retval CONVOKE_E_FULL too many monitors and operations are under way.
+/// @retval CONVOKE_E_NO_PROCESS the process has exited.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any; never waits for the network
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_name_monitor(
+    process: *mut convoke_process,
+    name: *const c_void,
+    name_len: usize,
+    ref_out: *mut convoke_ref,
+) -> convoke_status {
+    // SAFETY: a valid pointer or NULL, by the contract.
+    let out = unsafe { Out::new(ref_out, 0) };
+    call_on::<ProcessHandle>(process as usize, |process| {
+        let out = out.required("ref_out is NULL")?;
+        // SAFETY: `name_len` bytes or NULL, by the contract.
+        out.set(process.name_monitor(unsafe { self::name(name, name_len) }?)?.0);
+        Ok(())
+    })
+}

@@ -1,0 +1,368 @@
+//! One connection: its handshake, and the task that reads it and goes on with its writing.
+
+use super::mesh::encode_refusal;
+use super::outgoing::{Outgoing, Pumped};
+use super::{Core, Mesh};
+use crate::engine::{ConnectionId, NodeId, Refusal, Status};
+use crate::os;
+use crate::wire::{self, Frame, FrameReader, Handshake, WireError};
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Sleep;
+
+/// Read from one connection in one turn, before the others have theirs.
+const READ_TURN: usize = 256 << 10;
+/// Frames given to the core before its orders are drained, so that they do not pile up.
+const FRAMES_PER_DRAIN: u32 = 64;
+/// What the kernel may hold of a link that it cannot send yet.
+const UNSENT: u32 = 128 << 10;
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Stage {
+    /// Who the peer is is not known; the core does not know of the connection.
+    Stranger,
+    /// The core knows who the peer is; who decides of the two has not spoken.
+    Known,
+    /// The connection is a link.
+    Linked,
+    /// Everything is said on this side; what is left is written and the peer's end awaited. The core has done with it.
+    Closing,
+}
+
+/// What the mesh holds of a connection; the rest belongs to its task.
+pub(super) struct Connection<O> {
+    pub(super) id: ConnectionId,
+    pub(super) out: RefCell<Outgoing<O>>,
+    /// Stands in the mesh's list of connections with something to write.
+    pub(super) dirty: Cell<bool>,
+    stage: Cell<Stage>,
+    /// Set: the connection is to end at once, for this reason.
+    cut: RefCell<Option<String>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl<O: Clone> Connection<O> {
+    pub(super) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(super) fn is_linked(&self) -> bool {
+        self.stage.get() == Stage::Linked
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.stage.get() == Stage::Closing
+    }
+
+    /// The handshake is under way.
+    pub(super) fn is_half_open(&self) -> bool {
+        self.stage.get() < Stage::Linked
+    }
+
+    pub(super) fn linked(&self) {
+        if self.is_half_open() {
+            self.stage.set(Stage::Linked);
+            self.wake();
+        }
+    }
+
+    /// Ends it without another word; the core is told if it knows of the connection.
+    pub(super) fn cut(&self, why: &str) {
+        self.cut.borrow_mut().get_or_insert_with(|| why.to_owned());
+        self.wake();
+    }
+
+    /// Says why the connection does not become a link, and closes it.
+    pub(super) fn refuse(&self, why: Refusal) {
+        self.out.borrow_mut().tail([encode_refusal(why)]);
+        self.close();
+    }
+
+    /// Ends the connection behind all that is to be written. The core hears no more of it.
+    pub(super) fn close(&self) {
+        self.stage.set(Stage::Closing);
+        self.out.borrow_mut().close();
+        self.wake();
+    }
+}
+
+/// What has to be over in time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Handshake,
+    /// Reading the rest from a connection that cannot be written to any more.
+    Broken,
+    Farewell,
+}
+
+/// How a connection ends.
+enum End {
+    /// The core ordered it, or knows already.
+    Known,
+    /// By the peer, the network or a violation.
+    Broken(String),
+}
+
+/// A new connection and its task. Our identity is written first of all.
+pub(super) fn begin<C: Core>(
+    mesh: Mesh<C>,
+    id: ConnectionId,
+    stream: TcpStream,
+    dialled: Option<String>,
+) -> (Rc<Connection<C::Outbox>>, impl Future<Output = ()> + 'static) {
+    let settings = mesh.settings();
+    // A link works without these, if worse; a socket that is gone already shows that when it is read.
+    let _ = stream.set_nodelay(true);
+    let _ = os::tune_link_socket(&stream, UNSENT, settings.unacknowledged);
+    let (read, write) = stream.into_split();
+    let mut out = Outgoing::new(write);
+    let identity = mesh.with_core(|core| core.identity());
+    out.control(|out| wire::encode_handshake(&Handshake::identity(&settings.cluster, identity), out));
+    let connection = Rc::new(Connection {
+        id,
+        out: RefCell::new(out),
+        dirty: Cell::new(false),
+        stage: Cell::new(Stage::Stranger),
+        cut: RefCell::default(),
+        waker: RefCell::default(),
+    });
+    let mut task = Task {
+        connection: connection.clone(),
+        read,
+        frames: FrameReader::new(),
+        dialled,
+        peer: NodeId(0),
+        deadline: None,
+        mesh,
+    };
+    (connection, async move {
+        let end = std::future::poll_fn(|cx| task.poll(cx)).await;
+        task.end(end);
+    })
+}
+
+struct Task<C: Core> {
+    mesh: Mesh<C>,
+    connection: Rc<Connection<C::Outbox>>,
+    read: OwnedReadHalf,
+    frames: FrameReader,
+    /// The address, if this node dialled it and the core has not been told how that went.
+    dialled: Option<String>,
+    peer: NodeId,
+    deadline: Option<(Limit, Pin<Box<Sleep>>)>,
+}
+
+impl<C: Core> Task<C> {
+    fn poll(&mut self, cx: &mut Context) -> Poll<End> {
+        match &mut *self.connection.waker.borrow_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        if let Some(why) = self.connection.cut.borrow_mut().take() {
+            return Poll::Ready(End::Broken(why));
+        }
+        self.poll_write(cx);
+        let read = self.poll_read(cx);
+        self.mesh.turn();
+        if let ControlFlow::Break(end) = read {
+            return Poll::Ready(end);
+        }
+        // The turn may have closed the connection or filled the socket; its wake-up comes back here.
+        self.poll_deadline(cx)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context) {
+        loop {
+            let mut out = self.connection.out.borrow_mut();
+            if out.is_blocked() {
+                let ready = out.socket().map(|socket| socket.as_ref().poll_write_ready(cx));
+                if matches!(ready, Some(Poll::Pending)) {
+                    return;
+                }
+                out.unblock();
+            }
+            drop(out);
+            match self.mesh.pump(&self.connection) {
+                Pumped::Blocked => {} // asks to be told when it no longer is
+                Pumped::More => return cx.waker().wake_by_ref(),
+                Pumped::Idle | Pumped::Broken => return,
+            }
+        }
+    }
+
+    /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
+    fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
+        let mut left = READ_TURN;
+        self.mesh.with_core(|core| core.begin());
+        loop {
+            let mut buffer = ReadBuf::new(self.frames.space());
+            match Pin::new(&mut self.read).poll_read(cx, &mut buffer) {
+                Poll::Pending => return ControlFlow::Continue(()),
+                Poll::Ready(Err(e)) => {
+                    return ControlFlow::Break(End::Broken(format!("reading failed: {e}")));
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            let n = buffer.filled().len();
+            if n == 0 {
+                return ControlFlow::Break(End::Broken("the peer ended the connection".to_owned()));
+            }
+            self.mesh.count_read();
+            self.frames.filled(n);
+            self.handle_frames()?;
+            left = left.saturating_sub(n);
+            if left == 0 {
+                cx.waker().wake_by_ref();
+                return ControlFlow::Continue(());
+            }
+        }
+    }
+
+    fn handle_frames(&mut self) -> ControlFlow<End> {
+        let id = self.connection.id;
+        let mut frames = 0;
+        loop {
+            match self.connection.stage.get() {
+                // Nothing that comes now is of interest; only its end is.
+                Stage::Closing => {
+                    self.frames.discard();
+                    return ControlFlow::Continue(());
+                }
+                Stage::Linked => self.frames.link(),
+                Stage::Stranger | Stage::Known => {}
+            }
+            let frame = match self.frames.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return ControlFlow::Continue(()),
+                Err(WireError::Version(min, max)) => {
+                    let error = WireError::Version(min, max);
+                    self.reject(Refusal::Version, Status::Version, &error.to_string());
+                    continue;
+                }
+                Err(error) => return ControlFlow::Break(End::Broken(error.to_string())),
+            };
+            match frame {
+                Frame::Control(message) => self.mesh.with_core(|core| core.handle_message(id, message)),
+                Frame::Data(header, body) => self.mesh.with_core(|core| core.handle_data(id, header, body)),
+                Frame::Handshake(handshake) => self.handle_handshake(handshake)?,
+            }
+            frames += 1;
+            if frames == FRAMES_PER_DRAIN {
+                frames = 0;
+                self.mesh.half_turn();
+                if self.connection.cut.borrow().is_some() {
+                    return ControlFlow::Continue(()); // its wake-up is on its way
+                }
+            }
+        }
+    }
+
+    fn handle_handshake(&mut self, handshake: Handshake) -> ControlFlow<End> {
+        let id = self.connection.id;
+        let stage = self.connection.stage.get();
+        match handshake {
+            Handshake::Identity { cluster, identity, .. } if stage == Stage::Stranger => {
+                if cluster != self.mesh.settings().cluster {
+                    let text = format!("node {} belongs to another cluster", identity.name);
+                    self.reject(Refusal::Cluster, Status::Auth, &text);
+                    return ControlFlow::Continue(());
+                }
+                self.connection.stage.set(Stage::Known);
+                self.peer = identity.node;
+                let dialled = self.dialled.take();
+                self.mesh.with_core(|core| core.handle_connection(id, identity, dialled));
+            }
+            // Of the two the lower one decides, and only the other may be told.
+            Handshake::Go if stage == Stage::Known && self.peer < self.mesh.settings().node => {
+                self.connection.stage.set(Stage::Linked);
+                self.mesh.with_core(|core| core.handle_go(id));
+            }
+            Handshake::Refuse(why) if stage == Stage::Known => {
+                self.mesh.with_core(|core| core.handle_refused(id, why));
+                return ControlFlow::Break(End::Known);
+            }
+            Handshake::Refuse(why) if stage == Stage::Stranger => {
+                let status = match why {
+                    Refusal::Cluster => Status::Auth,
+                    Refusal::Version => Status::Version,
+                    _ => Status::Unreachable,
+                };
+                self.dial_failed(status, &format!("the peer refused the connection: {why:?}"));
+                return ControlFlow::Break(End::Known);
+            }
+            // Said before our Go arrived there.
+            Handshake::Refuse(why) => {
+                return ControlFlow::Break(End::Broken(format!("the peer refused the link: {why:?}")));
+            }
+            Handshake::Identity { .. } | Handshake::Go => {
+                let text = "a frame of the handshake at the wrong time".to_owned();
+                return ControlFlow::Break(End::Broken(text));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// The peer does not fit to this node at all, so the core never hears of the connection.
+    fn reject(&mut self, why: Refusal, status: Status, text: &str) {
+        self.dial_failed(status, text);
+        self.connection.refuse(why); // written when its wake-up comes
+    }
+
+    fn dial_failed(&mut self, status: Status, text: &str) {
+        if let Some(address) = self.dialled.take() {
+            self.mesh.with_core(|core| core.handle_dial_failed(&address, status, text));
+        }
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context) -> Poll<End> {
+        let broken = self.connection.out.borrow().why_broken().is_some();
+        let (limit, time) = match self.connection.stage.get() {
+            Stage::Closing => (Limit::Farewell, self.mesh.settings().farewell),
+            // What the peer said before it went is still to be read, and then its end; both are there already.
+            _ if broken => (Limit::Broken, self.mesh.settings().farewell),
+            Stage::Stranger | Stage::Known => (Limit::Handshake, self.mesh.settings().handshake),
+            Stage::Linked => {
+                if self.deadline.take().is_some() {
+                    self.mesh.half_open().leave();
+                }
+                return Poll::Pending;
+            }
+        };
+        let deadline = match &mut self.deadline {
+            Some((of, deadline)) if *of == limit => deadline,
+            other => &mut other.insert((limit, Box::pin(tokio::time::sleep(time)))).1,
+        };
+        deadline.as_mut().poll(cx).map(|()| {
+            let why = self.connection.out.borrow().why_broken().map(str::to_owned);
+            End::Broken(why.unwrap_or_else(|| "the peer did not end the handshake in time".to_owned()))
+        })
+    }
+
+    fn end(&mut self, end: End) {
+        let id = self.connection.id;
+        if let End::Broken(text) = &end {
+            match self.connection.stage.get() {
+                Stage::Stranger => self.dial_failed(Status::Unreachable, text),
+                Stage::Known | Stage::Linked => {
+                    self.mesh.with_core(|core| core.handle_connection_end(id, text));
+                }
+                Stage::Closing => {}
+            }
+        }
+        self.connection.stage.set(Stage::Closing);
+        self.connection.out.borrow_mut().break_off("the connection is over".to_owned());
+        self.mesh.half_open().leave();
+        self.mesh.forget(id);
+        self.mesh.turn();
+    }
+}

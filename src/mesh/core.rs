@@ -1,0 +1,66 @@
+//! What the mesh drives.
+
+use crate::engine::message::DataHeader;
+use crate::engine::{ConnectionId, Goodbye, Identity, Payload, Refusal, Stamped, Status};
+
+/// The node's state machine as the mesh sees it: what happens goes in by `handle_*`, what is to be done comes out by
+/// [`poll_order`](Core::poll_order), which is drained after every few inputs. The mesh never calls it from within
+/// another call.
+pub trait Core: 'static {
+    /// The sending side of a link's data lane: a cheap handle.
+    type Outbox: Clone + 'static;
+
+    /// A batch of input begins: the time is read anew.
+    fn begin(&mut self);
+    /// What this node says of itself at this moment.
+    fn identity(&self) -> Identity;
+
+    /// The peer of a new connection has said who it is. `dialled`: the address, if this node dialled it.
+    fn handle_connection(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>);
+    /// The peer says that the connection is a link.
+    fn handle_go(&mut self, connection: ConnectionId);
+    /// The peer does not want the connection as a link; it is over.
+    fn handle_refused(&mut self, connection: ConnectionId, why: Refusal);
+    /// A connection that was told of by `handle_connection` is over, and not by an order.
+    fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str);
+    /// No connection came to be.
+    fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str);
+    fn handle_message(&mut self, connection: ConnectionId, message: Stamped);
+    fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]);
+
+    /// What is to be done next; `None` when that is all.
+    fn poll_order(&mut self) -> Option<Order<Self::Outbox>>;
+    /// All orders so far are carried out: what waits behind them (events and answers) may go out.
+    fn settle(&mut self);
+
+    /// The next block of whole data frames to write, if any. A block is small enough for control to wait for it.
+    fn next_block(&mut self, outbox: &Self::Outbox) -> Option<Vec<u8>>;
+    /// The block is written.
+    fn written(&mut self, outbox: &Self::Outbox, block: Vec<u8>);
+
+    /// Worth telling an operator.
+    fn log(&mut self, status: Status, text: String);
+}
+
+/// What the mesh is to do. Orders for a connection that is over are no longer of interest and do nothing.
+#[derive(Debug)]
+pub enum Order<O> {
+    /// The same message on the control lane of each link.
+    Send { to: Vec<ConnectionId>, message: Stamped },
+    /// The link's data are to be had from this outbox from now on.
+    Attach { connection: ConnectionId, outbox: O },
+    /// The outbox of the link may have something to write.
+    Data { connection: ConnectionId },
+    /// The outbox of the link is gone; these blocks were its last.
+    Detach { connection: ConnectionId, rest: Vec<Vec<u8>> },
+    /// A data frame behind the last block of a detached outbox.
+    Tail { connection: ConnectionId, header: DataHeader, data: Payload },
+    /// Connect to this address.
+    Dial { address: String },
+    /// The connection is a link: say so.
+    Open { connection: ConnectionId },
+    /// The connection does not become a link: say why, and close it.
+    Refuse { connection: ConnectionId, why: Refusal },
+    /// Write what was ordered before, then the goodbye, then close.
+    Close { connection: ConnectionId, goodbye: Option<Goodbye> },
+}

@@ -1,0 +1,336 @@
+//! All connections of a node, and the carrying out of the core's orders.
+
+use super::connection::{self, Connection};
+use super::listener::HalfOpen;
+use super::outgoing::Pumped;
+use super::{Core, Order, dialler, listener};
+use crate::engine::message::EncodeData;
+use crate::engine::{ConnectionId, Goodbye, Message, NodeId, Refusal, Stamped, Status};
+use crate::wire::{self, DataEncoder, Handshake};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+
+/// What a mesh is told once, at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This incarnation.
+    pub node: NodeId,
+    /// Nodes of another cluster are refused.
+    pub cluster: String,
+    /// When a machine that acknowledges nothing is given up by the kernel.
+    pub unacknowledged: Duration,
+    /// For how long a handshake and a dial may take.
+    pub handshake: Duration,
+    /// For how long a connection that is being closed may take to write what is left.
+    pub farewell: Duration,
+    /// Handshakes of strangers under way at one time.
+    pub half_open: usize,
+}
+
+impl Settings {
+    pub fn new(node: NodeId, cluster: &str) -> Settings {
+        Settings {
+            node,
+            cluster: cluster.to_owned(),
+            unacknowledged: Duration::from_secs(10),
+            handshake: Duration::from_secs(5),
+            farewell: Duration::from_secs(1),
+            half_open: 128,
+        }
+    }
+}
+
+/// Written to one link in one turn, before the others have theirs.
+const WRITE_TURN: usize = 256 << 10;
+
+/// All connections of one node. Clones are the same mesh. Lives in a `LocalSet` on the node's thread.
+pub struct Mesh<C: Core>(Rc<Inner<C>>);
+
+impl<C: Core> Clone for Mesh<C> {
+    fn clone(&self) -> Mesh<C> {
+        Mesh(self.0.clone())
+    }
+}
+
+struct Inner<C: Core> {
+    settings: Settings,
+    core: RefCell<C>,
+    connections: RefCell<HashMap<ConnectionId, Rc<Connection<C::Outbox>>, foldhash::fast::FixedState>>,
+    last_connection: Cell<u64>,
+    /// Connections with something new to write.
+    dirty: RefCell<Vec<Rc<Connection<C::Outbox>>>>,
+    /// A message for several links is encoded here once.
+    scratch: RefCell<Vec<u8>>,
+    half_open: Rc<HalfOpen<C::Outbox>>,
+    /// Counts what was read from sockets, so that the driver sees whether there was anything.
+    reads: Cell<u64>,
+    closed: Cell<bool>,
+    panic: RefCell<Option<String>>,
+    /// Woken when a connection is gone and when a task has panicked.
+    watcher: RefCell<Option<Waker>>,
+}
+
+impl<C: Core> Mesh<C> {
+    pub fn new(settings: Settings, core: C) -> Mesh<C> {
+        let half_open = Rc::new(HalfOpen::new(settings.half_open));
+        Mesh(Rc::new(Inner {
+            settings,
+            core: RefCell::new(core),
+            connections: RefCell::default(),
+            last_connection: Cell::new(0),
+            dirty: RefCell::default(),
+            scratch: RefCell::default(),
+            half_open,
+            reads: Cell::new(0),
+            closed: Cell::new(false),
+            panic: RefCell::default(),
+            watcher: RefCell::default(),
+        }))
+    }
+
+    /// Accepts connections from now on.
+    pub fn listen(&self, listener: TcpListener) {
+        self.spawn(listener::run(self.clone(), listener));
+    }
+
+    /// The core, between two of the mesh's calls: give it input, then call [`turn`](Mesh::turn).
+    pub fn with_core<R>(&self, f: impl FnOnce(&mut C) -> R) -> R {
+        f(&mut self.0.core.borrow_mut())
+    }
+
+    /// The outbox of this connection has something to write; written with the next [`turn`](Mesh::turn).
+    pub fn data_ready(&self, connection: ConnectionId) {
+        if let Some(connection) = self.get(connection) {
+            connection.out.borrow_mut().data_ready();
+            self.mark(&connection);
+        }
+    }
+
+    /// Carries out what the core has ordered: the end of every batch of input.
+    pub fn turn(&self) {
+        self.drain();
+        self.flush();
+        self.0.core.borrow_mut().settle();
+    }
+
+    /// Carries out orders but writes nothing yet: within a large batch of input.
+    pub(super) fn half_turn(&self) {
+        self.drain();
+        self.0.core.borrow_mut().settle();
+    }
+
+    /// Takes no more connections and dials no more. What is being closed in order goes on, everything else is cut.
+    pub fn close(&self) {
+        self.0.closed.set(true);
+        let connections: Vec<_> = self.0.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            if !connection.is_closing() {
+                connection.cut("this node is closed");
+            }
+        }
+        self.0.half_open.wake();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.connections.borrow().is_empty()
+    }
+
+    /// How often something was read from a socket.
+    pub fn reads(&self) -> u64 {
+        self.0.reads.get()
+    }
+
+    /// What a task of the mesh has panicked with.
+    pub fn panic(&self) -> Option<String> {
+        self.0.panic.borrow().clone()
+    }
+
+    /// Woken when a connection is gone, and when a task has panicked.
+    pub fn watch(&self, waker: &Waker) {
+        let mut watcher = self.0.watcher.borrow_mut();
+        match &mut *watcher {
+            Some(watcher) => watcher.clone_from(waker),
+            None => *watcher = Some(waker.clone()),
+        }
+    }
+
+    // ---- for the tasks
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(super) fn half_open(&self) -> &Rc<HalfOpen<C::Outbox>> {
+        &self.0.half_open
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.closed.get()
+    }
+
+    pub(super) fn count_read(&self) {
+        self.0.reads.set(self.0.reads.get() + 1);
+    }
+
+    /// Begins the handshake on a connection. `dialled`: the address, if this node dialled it.
+    pub(super) fn adopt(&self, stream: TcpStream, dialled: Option<String>) {
+        if self.is_closed() {
+            return;
+        }
+        let id = ConnectionId(self.0.last_connection.get() + 1);
+        self.0.last_connection.set(id.0);
+        let incoming = dialled.is_none();
+        let (connection, task) = connection::begin(self.clone(), id, stream, dialled);
+        self.0.connections.borrow_mut().insert(id, connection.clone());
+        if incoming {
+            self.0.half_open.enter(&connection);
+        }
+        self.spawn(task);
+    }
+
+    pub(super) fn forget(&self, id: ConnectionId) {
+        self.0.connections.borrow_mut().remove(&id);
+        self.wake_watcher();
+    }
+
+    /// Writes what this connection can write now.
+    pub(super) fn pump(&self, connection: &Connection<C::Outbox>) -> Pumped {
+        let mut core = self.0.core.borrow_mut();
+        connection.out.borrow_mut().pump(&mut *core, WRITE_TURN)
+    }
+
+    /// Runs a task of the mesh. A panic in it is the node's end, not the task's alone.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let mesh = self.clone();
+        let mut task = Box::pin(task);
+        tokio::task::spawn_local(std::future::poll_fn(move |cx| {
+            catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx))).unwrap_or_else(|panic| {
+                *mesh.0.panic.borrow_mut() = Some(panic_text(&*panic));
+                mesh.wake_watcher();
+                Poll::Ready(())
+            })
+        }));
+    }
+
+    fn wake_watcher(&self) {
+        if let Some(watcher) = &*self.0.watcher.borrow() {
+            watcher.wake_by_ref();
+        }
+    }
+
+    fn get(&self, id: ConnectionId) -> Option<Rc<Connection<C::Outbox>>> {
+        self.0.connections.borrow().get(&id).cloned()
+    }
+
+    fn mark(&self, connection: &Rc<Connection<C::Outbox>>) {
+        if !connection.dirty.replace(true) {
+            self.0.dirty.borrow_mut().push(connection.clone());
+        }
+    }
+
+    fn drain(&self) {
+        loop {
+            let order = self.0.core.borrow_mut().poll_order();
+            let Some(order) = order else { break };
+            self.carry_out(order);
+        }
+    }
+
+    /// Writes to every connection that has something new.
+    fn flush(&self) {
+        for connection in self.0.dirty.borrow_mut().drain(..) {
+            connection.dirty.set(false);
+            let blocked = connection.out.borrow().is_blocked();
+            if !blocked && self.pump(&connection) != Pumped::Idle {
+                connection.wake(); // its task goes on with it, or finds out why not
+            }
+        }
+    }
+
+    fn carry_out(&self, order: Order<C::Outbox>) {
+        match order {
+            Order::Send { to, message } => self.send(&to, &message),
+            Order::Attach { connection, outbox } => {
+                self.on(connection, |c| c.out.borrow_mut().attach(outbox))
+            }
+            Order::Data { connection } => self.data_ready(connection),
+            Order::Detach { connection, rest } => self.on(connection, |c| c.out.borrow_mut().detach(rest)),
+            Order::Tail { connection, header, data } => self.on(connection, |c| {
+                let mut block = Vec::new();
+                DataEncoder::encode(&header, data.as_bytes(), &mut block);
+                c.out.borrow_mut().tail([block]);
+            }),
+            Order::Dial { address } => {
+                if !self.is_closed() {
+                    self.spawn(dialler::run(self.clone(), address));
+                }
+            }
+            Order::Open { connection } => self.on(connection, |c| {
+                c.out.borrow_mut().control(|out| wire::encode_handshake(&Handshake::Go, out));
+                c.linked();
+            }),
+            Order::Refuse { connection, why } => self.on(connection, |c| c.refuse(why)),
+            Order::Close { connection, goodbye } => self.on(connection, |c| {
+                let farewell = goodbye.map(encode_goodbye);
+                c.out.borrow_mut().tail(farewell);
+                c.close();
+            }),
+        }
+    }
+
+    fn on(&self, id: ConnectionId, f: impl FnOnce(&Connection<C::Outbox>)) {
+        if let Some(connection) = self.get(id) {
+            f(&connection);
+            self.mark(&connection);
+        }
+    }
+
+    fn send(&self, to: &[ConnectionId], message: &Stamped) {
+        let mut scratch = self.0.scratch.borrow_mut();
+        scratch.clear();
+        if let Err(e) = wire::encode_control(message, &mut scratch) {
+            // The engine keeps its messages below the limit. Were it not so, a link with a gap would be worse than none.
+            self.0.core.borrow_mut().log(Status::Internal, format!("a message could not be sent: {e}"));
+            to.iter().for_each(|&id| self.on(id, |c| c.cut("a message was too large for the link")));
+            return;
+        }
+        for &id in to {
+            self.on(id, |c| {
+                if c.is_linked() && !c.out.borrow_mut().control(|out| out.extend_from_slice(&scratch)) {
+                    c.cut("the peer leaves too much unread");
+                }
+            });
+        }
+        if scratch.capacity() > 64 << 10 {
+            *scratch = Vec::new();
+        }
+    }
+}
+
+/// The last frame of a link. The clock says nothing any more.
+fn encode_goodbye(why: Goodbye) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let goodbye = Stamped { clock: 0, message: Message::Goodbye { why } };
+    // A goodbye is a few bytes: it cannot be too long.
+    let _ = wire::encode_control(&goodbye, &mut frame);
+    frame
+}
+
+/// The frame that refuses a connection.
+pub(super) fn encode_refusal(why: Refusal) -> Vec<u8> {
+    let mut frame = Vec::new();
+    wire::encode_handshake(&Handshake::Refuse(why), &mut frame);
+    frame
+}
+
+/// What a panic says.
+pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+}

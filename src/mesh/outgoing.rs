@@ -1,0 +1,235 @@
+//! The sending side of a connection: control before data, one block of data at a time.
+
+use super::Core;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use tokio::net::tcp::OwnedWriteHalf;
+
+/// Control that waits for a peer: what is beyond this is no slow peer but a stuck one.
+const MAX_CONTROL: usize = 64 << 20;
+/// A buffer that has grown beyond this is given back when it is empty.
+const KEEP_BUFFER: usize = 64 << 10;
+
+/// How far writing has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Pumped {
+    /// Everything is written.
+    Idle,
+    /// There is more, and the socket may take it; others have their turn first.
+    More,
+    /// The socket takes no more at present.
+    Blocked,
+    /// The socket takes nothing any more.
+    Broken,
+}
+
+/// Bytes of which the first `done` are written.
+#[derive(Default)]
+struct Pending {
+    bytes: Vec<u8>,
+    done: usize,
+}
+
+impl Pending {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.done..]
+    }
+
+    /// Counts what was written of `n` bytes; gives what is left of `n` for the next in line.
+    fn advance(&mut self, n: usize) -> usize {
+        let step = n.min(self.bytes.len() - self.done);
+        self.done += step;
+        n - step
+    }
+}
+
+pub(super) struct Outgoing<O> {
+    /// `None`: broken, or shut down behind the last byte.
+    socket: Option<OwnedWriteHalf>,
+    control: Pending,
+    /// The block being written, and the outbox that it goes back to.
+    block: Option<(Pending, Option<O>)>,
+    outbox: Option<O>,
+    /// The outbox may have a block.
+    data: bool,
+    /// Behind the control lane and instead of the outbox: the last things that are written.
+    tail: VecDeque<Vec<u8>>,
+    blocked: bool,
+    /// Shut down when all is written.
+    closing: bool,
+    why_broken: Option<String>,
+}
+
+impl<O: Clone> Outgoing<O> {
+    pub(super) fn new(socket: OwnedWriteHalf) -> Self {
+        Outgoing {
+            socket: Some(socket),
+            control: Pending::default(),
+            block: None,
+            outbox: None,
+            data: false,
+            tail: VecDeque::new(),
+            blocked: false,
+            closing: false,
+            why_broken: None,
+        }
+    }
+
+    pub(super) fn socket(&self) -> Option<&OwnedWriteHalf> {
+        self.socket.as_ref()
+    }
+
+    /// Lets `encode` append to the control lane. `false`: the peer has left too much unread.
+    pub(super) fn control(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> bool {
+        if self.socket.is_none() {
+            return true; // over; the end is on its way to the core by another way
+        }
+        if self.control.done > MAX_CONTROL / 64 && self.control.done > self.control.bytes.len() / 2 {
+            self.control.bytes.drain(..self.control.done);
+            self.control.done = 0;
+        }
+        encode(&mut self.control.bytes);
+        self.control.rest().len() <= MAX_CONTROL
+    }
+
+    pub(super) fn attach(&mut self, outbox: O) {
+        self.outbox = Some(outbox);
+        self.data = true;
+    }
+
+    pub(super) fn detach(&mut self, rest: Vec<Vec<u8>>) {
+        self.outbox = None;
+        self.tail(rest);
+    }
+
+    /// To be written behind everything else.
+    pub(super) fn tail(&mut self, blocks: impl IntoIterator<Item = Vec<u8>>) {
+        if self.socket.is_some() {
+            self.tail.extend(blocks);
+        }
+    }
+
+    pub(super) fn data_ready(&mut self) {
+        self.data = true;
+    }
+
+    /// Nothing comes any more: when all is written the stream is ended.
+    pub(super) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// The socket takes bytes again, or says now why it does not.
+    pub(super) fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Why nothing can be written any more.
+    pub(super) fn why_broken(&self) -> Option<&str> {
+        self.why_broken.as_deref()
+    }
+
+    /// Writes until all is written, the socket is full, or `budget` bytes are through.
+    pub(super) fn pump<C: Core<Outbox = O>>(&mut self, core: &mut C, mut budget: usize) -> Pumped {
+        loop {
+            if self.blocked {
+                return Pumped::Blocked;
+            }
+            if self.socket.is_none() {
+                return if self.why_broken.is_some() { Pumped::Broken } else { Pumped::Idle };
+            }
+            self.take_block(core);
+            if self.control.rest().is_empty() && self.block.is_none() {
+                if self.closing {
+                    self.socket = None; // ends the stream behind the last byte
+                }
+                return Pumped::Idle;
+            }
+            if budget == 0 {
+                return Pumped::More;
+            }
+            match self.write() {
+                Ok(n) => {
+                    self.advance(core, n);
+                    budget = budget.saturating_sub(n);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => self.break_off(format!("writing failed: {e}")),
+            }
+        }
+    }
+
+    /// Nothing more is written; what waits is dropped.
+    pub(super) fn break_off(&mut self, why: String) {
+        self.why_broken.get_or_insert(why);
+        self.socket = None;
+        self.blocked = false;
+        self.control = Pending::default();
+        self.block = None;
+        self.tail.clear();
+    }
+
+    /// Sees to it that there is a block if there are data.
+    fn take_block<C: Core<Outbox = O>>(&mut self, core: &mut C) {
+        if self.block.is_some() {
+            return;
+        }
+        if self.data
+            && let Some(outbox) = &self.outbox
+        {
+            if let Some(bytes) = core.next_block(outbox) {
+                self.block = Some((Pending { bytes, done: 0 }, Some(outbox.clone())));
+                return;
+            }
+            self.data = false;
+        }
+        if let Some(bytes) = self.tail.pop_front() {
+            self.block = Some((Pending { bytes, done: 0 }, None));
+        }
+    }
+
+    fn write(&mut self) -> io::Result<usize> {
+        let Some(socket) = &self.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        let control = self.control.rest();
+        match &self.block {
+            None => socket.try_write(control),
+            Some((block, _)) if control.is_empty() => socket.try_write(block.rest()),
+            // A block that has been begun is finished first: frames are not cut.
+            Some((block, _)) if block.done > 0 => {
+                socket.try_write_vectored(&[IoSlice::new(block.rest()), IoSlice::new(control)])
+            }
+            Some((block, _)) => {
+                socket.try_write_vectored(&[IoSlice::new(control), IoSlice::new(block.rest())])
+            }
+        }
+    }
+
+    fn advance<C: Core<Outbox = O>>(&mut self, core: &mut C, mut n: usize) {
+        let begun = self.block.as_ref().is_some_and(|(block, _)| block.done > 0);
+        if !begun {
+            n = self.control.advance(n);
+        }
+        if let Some((block, _)) = &mut self.block {
+            n = block.advance(n);
+        }
+        if begun {
+            self.control.advance(n);
+        }
+        if self.control.rest().is_empty() {
+            self.control.done = 0;
+            self.control.bytes.clear();
+            if self.control.bytes.capacity() > KEEP_BUFFER {
+                self.control.bytes = Vec::new();
+            }
+        }
+        if let Some((block, outbox)) = self.block.take_if(|(block, _)| block.rest().is_empty())
+            && let Some(outbox) = outbox
+        {
+            core.written(&outbox, block.bytes);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Peers and strangers that do not keep to the protocol, or to any.
+
+use super::*;
+use std::time::Instant;
+
+#[test]
+fn garbage_from_strangers_ends_their_connection_only() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut honest = Peer::link(&address, 9).await;
+        let mut identity_frame = Vec::new();
+        wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut identity_frame);
+        let mut go = Vec::new();
+        wire::encode_handshake(&Handshake::Go, &mut go);
+        let twice = [&identity_frame[..], &identity_frame].concat();
+        // The lower node says Go, and not its peer.
+        let usurper = [&identity_frame[..], &go].concat();
+        for words in [
+            &b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+            b"\0\0\0\0\0\0\0\0",
+            &[0xff; 5000],
+            &u32::MAX.to_le_bytes(),
+            b"\x05\0\0\0\x01\xfb\x2c\x01\x01",
+            &go,
+            &twice,
+            &usurper,
+        ] {
+            let mut stranger = Peer::connect(&address).await;
+            let _ = stranger.stream.write_all(words).await;
+            while !stranger.is_ended().await {}
+        }
+        honest.say(7).await;
+        assert_eq!(low.numbers(1).await, [7]);
+    });
+}
+
+#[test]
+fn another_version_is_told_so() {
+    run(async {
+        let (_low, address) = start(settings(1)).await;
+        let mut peer = Peer::connect(&address).await;
+        let mut frame = Vec::new();
+        wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut frame);
+        frame[14..16].copy_from_slice(&[7, 9]);
+        peer.write(&frame).await;
+        assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
+        assert_eq!(peer.handshake().await, Some(Handshake::Refuse(Refusal::Version)));
+        assert!(peer.is_ended().await);
+    });
+}
+
+#[test]
+fn another_version_fails_the_dial() {
+    run(async {
+        let (mesh, _) = start(settings(1)).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        for says_refuse in [false, true] {
+            let address = listener.local_addr().unwrap().to_string();
+            mesh.with_core(|core| core.seen.clear());
+            mesh.order(Order::Dial { address });
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut frame = Vec::new();
+            if says_refuse {
+                wire::encode_handshake(&Handshake::Refuse(Refusal::Version), &mut frame);
+            } else {
+                wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut frame);
+                frame[14..16].copy_from_slice(&[7, 9]);
+            }
+            stream.write_all(&frame).await.unwrap();
+            let status = mesh
+                .wait_seen(|seen| match seen {
+                    Seen::DialFailed { status, .. } => Some(*status),
+                    _ => None,
+                })
+                .await;
+            assert_eq!(status, Status::Version);
+        }
+    });
+}
+
+#[test]
+fn whoever_says_nothing_is_cut_off_in_time() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let began = Instant::now();
+        let mut silent = Peer::connect(&address).await;
+        let mut slow = Peer::connect(&address).await;
+        slow.write(&[9]).await; // the first byte of a frame that never comes
+        let mut halfway = Peer::connect(&address).await;
+        halfway.introduce(0x7fff).await; // higher, and gets a Go: this one is a link and stays
+        for peer in [&mut silent, &mut slow] {
+            assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
+            assert!(peer.is_ended().await);
+        }
+        assert!(began.elapsed() >= Duration::from_millis(250));
+        assert!(!low.is_empty());
+
+        // A dialled peer that never says who it is.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        low.order(Order::Dial { address: listener.local_addr().unwrap().to_string() });
+        low.wait_seen(|seen| matches!(seen, Seen::DialFailed { .. }).then_some(())).await;
+    });
+}
+
+#[test]
+fn who_is_to_decide_has_to_in_time() {
+    run(async {
+        let (high, address) = start(settings(5)).await;
+        let mut lower = Peer::connect(&address).await;
+        lower.introduce(4).await;
+        let connection = high.connection().await;
+        let ended = high.wait_seen(|seen| match seen {
+            Seen::End(id, text) => Some((*id, text.clone())),
+            _ => None,
+        });
+        let (id, text) = ended.await;
+        assert_eq!(id, connection);
+        assert!(text.contains("in time"), "{text}");
+    });
+}
+
+#[test]
+fn silent_strangers_do_not_keep_others_out() {
+    run(async {
+        let (low, address) =
+            start(Settings { half_open: 4, handshake: Duration::from_secs(20), ..settings(1) }).await;
+        let mut strangers = Vec::new();
+        for _ in 0..8 {
+            strangers.push(Peer::connect(&address).await);
+        }
+        let mut honest = Peer::link(&address, 2).await;
+        honest.say(1).await;
+        assert_eq!(low.numbers(1).await, [1]);
+    });
+}
+
+#[test]
+fn links_do_not_count_as_half_open() {
+    run(async {
+        let (low, address) = start(Settings { half_open: 2, ..settings(1) }).await;
+        let mut peers = Vec::new();
+        for node in 0..10 {
+            peers.push(Peer::link(&address, 2 + node).await);
+        }
+        for peer in &mut peers {
+            peer.say(1).await;
+        }
+        low.numbers(10).await;
+    });
+}
+
+#[test]
+fn garbage_on_a_link_ends_it() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        for (node, words) in [(2, &b"\x02\0\0\0\x01\xff"[..]), (3, &[0xff; 9]), (4, b"\x01\0\0\0\x09")] {
+            let mut peer = Peer::link(&address, node).await;
+            peer.write(words).await;
+            assert!(peer.is_ended().await);
+            low.empty().await;
+            assert!(matches!(low.with_core(|core| core.seen.last().cloned()), Some(Seen::End(..))));
+        }
+    });
+}
+
+#[test]
+fn a_peer_that_never_reads_does_not_keep_a_link_from_closing() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        let blocks: Blocks = Rc::new(RefCell::new((0..1000).map(|_| data_block(64_000)).collect()));
+        low.order(Order::Attach { connection, outbox: blocks });
+        low.say(connection, 1);
+        let began = Instant::now();
+        low.order(Order::Close { connection, goodbye: Some(crate::engine::Goodbye::Closing) });
+        low.empty().await;
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(2), "{took:?}");
+        drop(peer);
+    });
+}
+
+#[test]
+fn a_peer_that_leaves_everything_unread_is_taken_down() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        let name = "x".repeat(50_000);
+        let message = Stamped {
+            clock: 1,
+            message: Message::Hello {
+                bindings: Vec::new(),
+                kept: Vec::new(),
+                peers: vec![crate::engine::PeerAddress { node: NodeId(1), name, address: String::new() }; 4],
+                last: false,
+            },
+        };
+        for _ in 0..500 {
+            low.order(Order::Send { to: vec![connection], message: message.clone() });
+        }
+        let text =
+            low.wait_seen(|seen| if let Seen::End(_, text) = seen { Some(text.clone()) } else { None }).await;
+        assert!(text.contains("unread"), "{text}");
+        drop(peer);
+    });
+}
+
+#[test]
+fn closing_the_mesh_cuts_what_is_left() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut linked = Peer::link(&address, 2).await;
+        let mut stranger = Peer::connect(&address).await;
+        assert!(matches!(stranger.handshake().await, Some(Handshake::Identity { .. })));
+        low.close();
+        low.empty().await;
+        assert!(linked.is_ended().await);
+        assert!(stranger.is_ended().await);
+    });
+}

@@ -1,0 +1,245 @@
+//! Links between honest nodes.
+
+use super::*;
+use crate::engine::{Goodbye, Payload};
+
+#[test]
+fn two_nodes_link_and_talk() {
+    run(async {
+        let (low, here, high, there) = pair().await;
+        assert!(matches!(
+            low.with_core(|c| c.seen[0].clone()),
+            Seen::Connection { peer: NodeId(2), dialled: None, .. }
+        ));
+        assert!(matches!(
+            high.with_core(|c| c.seen[0].clone()),
+            Seen::Connection { peer: NodeId(1), dialled: Some(_), .. }
+        ));
+        for number in 0..1000 {
+            low.say(here, number);
+            high.say(there, 1000 + number);
+        }
+        assert!(high.numbers(1000).await.into_iter().eq(0..1000));
+        assert!(low.numbers(1000).await.into_iter().eq(1000..2000));
+    });
+}
+
+#[test]
+fn the_lower_node_may_be_the_one_that_dials() {
+    run(async {
+        let (low, _) = start(settings(1)).await;
+        let (high, address) = start(settings(2)).await;
+        low.order(Order::Dial { address });
+        let there = high.wait_seen(|seen| if let Seen::Go(id) = seen { Some(*id) } else { None }).await;
+        high.say(there, 5);
+        assert_eq!(low.numbers(1).await, [5]);
+    });
+}
+
+#[test]
+fn a_host_name_is_resolved() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let (high, _) = start(settings(2)).await;
+        high.order(Order::Dial { address: address.replace("127.0.0.1", "localhost") });
+        low.connection().await;
+    });
+}
+
+#[test]
+fn a_refused_connection_ends_on_both_sides() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        low.with_core(|core| core.refuse = Some(Refusal::TooManyPeers));
+        let (high, _) = start(settings(2)).await;
+        high.order(Order::Dial { address });
+        let why =
+            high.wait_seen(|seen| if let Seen::Refused(_, why) = seen { Some(*why) } else { None }).await;
+        assert_eq!(why, Refusal::TooManyPeers);
+        high.empty().await;
+        low.empty().await;
+        assert!(low.with_core(|c| !c.seen.iter().any(|s| matches!(s, Seen::End(..)))), "it was ordered");
+    });
+}
+
+#[test]
+fn another_cluster_is_refused() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let (high, _) = start(Settings { cluster: "other".to_owned(), ..settings(2) }).await;
+        high.order(Order::Dial { address: address.clone() });
+        let failed = high.wait_seen(|seen| match seen {
+            Seen::DialFailed { address, status, .. } => Some((address.clone(), *status)),
+            _ => None,
+        });
+        assert_eq!(failed.await, (address, Status::Auth));
+        high.empty().await;
+        low.empty().await;
+        assert!(low.with_core(|core| core.seen.is_empty()), "the core never hears of it");
+    });
+}
+
+#[test]
+fn a_failed_dial_says_why() {
+    run(async {
+        let (mesh, _) = start(settings(1)).await;
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        for address in [&*gone, "no-port", "name.invalid:1", "256.0.0.1:99", ""] {
+            mesh.order(Order::Dial { address: address.to_owned() });
+            let (status, detail) = mesh
+                .wait_seen(|seen| match seen {
+                    Seen::DialFailed { address: a, status, detail } if a == address => {
+                        Some((*status, detail.clone()))
+                    }
+                    _ => None,
+                })
+                .await;
+            assert_eq!(status, Status::Unreachable, "{address}: {detail}");
+        }
+    });
+}
+
+#[test]
+fn the_end_of_a_link_is_told_at_once() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        for node in 2..4 {
+            let mut peer = Peer::link(&address, node).await;
+            peer.say(node).await;
+            low.numbers(node as usize - 1).await;
+            if node == 3 {
+                peer.stream.set_zero_linger().unwrap(); // a reset instead of an end
+            }
+            drop(peer);
+            low.empty().await;
+            assert!(low.with_core(|core| matches!(core.seen.last(), Some(Seen::End(..)))));
+        }
+    });
+}
+
+#[test]
+fn what_was_said_before_an_end_is_heard() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut peer = Peer::link(&address, 2).await;
+        let here = low.connection().await;
+        peer.say(1).await;
+        drop(peer);
+        // Writing into the void must not hide what is still to be read.
+        for number in 0..100 {
+            low.say(here, number);
+        }
+        assert_eq!(low.numbers(1).await, [1]);
+        low.empty().await;
+    });
+}
+
+#[test]
+fn a_goodbye_comes_behind_everything_and_then_the_end() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        let blocks: Blocks = Rc::new(RefCell::new((0..50).map(|_| data_block(60_000)).collect()));
+        low.say(connection, 1);
+        low.order(Order::Attach { connection, outbox: blocks.clone() });
+        let rest = blocks.borrow_mut().drain(..).collect();
+        low.order(Order::Detach { connection, rest });
+        let header = DataHeader::Exit { from: 1, to: 2, reference: 3, reason: 4 };
+        low.order(Order::Tail { connection, header, data: Payload::new(b"bye") });
+        low.order(Order::Close { connection, goodbye: Some(Goodbye::Closing) });
+        let (mut data, mut exits, mut last) = (0, 0, None);
+        while peer
+            .next(|frame| match frame {
+                Frame::Data(DataHeader::Message { .. }, body) => {
+                    assert_eq!(body.len(), 60_000);
+                    data += 1;
+                }
+                Frame::Data(header, _) => exits += usize::from(matches!(header, DataHeader::Exit { .. })),
+                Frame::Control(message) => last = Some((message.message, data, exits)),
+                Frame::Handshake(handshake) => panic!("{handshake:?}"),
+            })
+            .await
+            .is_some()
+        {}
+        assert_eq!(last, Some((Message::Goodbye { why: Goodbye::Closing }, 50, 1)));
+        drop(peer);
+        low.empty().await;
+    });
+}
+
+#[test]
+fn control_waits_for_one_block_and_not_for_all() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        const BLOCKS: usize = 1000; // 64 MB: more than the kernel holds
+        let blocks: Blocks = Rc::new(RefCell::new((0..BLOCKS).map(|_| data_block(64_000)).collect()));
+        low.order(Order::Attach { connection, outbox: blocks.clone() });
+        // Nothing is read yet: some blocks are on their way, most wait.
+        let mut stuck = None;
+        loop {
+            tokio::task::yield_now().await;
+            let written = low.with_core(|core| core.blocks_written);
+            if stuck.replace(written) == Some(written) && written > 0 {
+                break;
+            }
+        }
+        low.say(connection, 1);
+        let taken = BLOCKS - blocks.borrow().len();
+        assert!(taken < BLOCKS / 2, "{taken} blocks are in buffers already");
+        let mut before = 0;
+        while !peer
+            .next(|frame| match frame {
+                Frame::Data(..) => {
+                    before += 1;
+                    false
+                }
+                other => other == Frame::Control(Stamped { clock: 1, message: Message::Ping { number: 1 } }),
+            })
+            .await
+            .unwrap()
+        {}
+        assert!(before <= taken, "{before} blocks came before it, {taken} had been begun");
+        for _ in before..BLOCKS {
+            assert!(peer.next(|frame| matches!(frame, Frame::Data(..))).await.unwrap());
+        }
+        assert_eq!(low.with_core(|core| core.blocks_written), BLOCKS);
+    });
+}
+
+#[test]
+fn two_flooded_links_do_not_stand_in_each_others_way() {
+    run(async {
+        let (low, here, high, there) = pair().await;
+        low.with_core(|core| core.quiet = true);
+        high.with_core(|core| core.quiet = true);
+        for (mesh, connection) in [(&low, here), (&high, there)] {
+            let blocks: Blocks = Rc::new(RefCell::new((0..300).map(|_| data_block(64_000)).collect()));
+            mesh.order(Order::Attach { connection, outbox: blocks });
+        }
+        low.say(here, 1);
+        high.say(there, 2);
+        assert_eq!(high.numbers(1).await, [1]);
+        assert_eq!(low.numbers(1).await, [2]);
+        for mesh in [&low, &high] {
+            mesh.wait(|core| (core.blocks_written == 300).then_some(())).await;
+        }
+    });
+}
+
+#[test]
+fn a_panic_is_reported_and_not_swallowed() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        low.with_core(|core| core.panic_on_message = true);
+        let mut peer = Peer::link(&address, 2).await;
+        peer.say(1).await;
+        let text = std::future::poll_fn(|cx| {
+            low.watch(cx.waker());
+            low.panic().map_or(Poll::Pending, Poll::Ready)
+        });
+        assert!(text.await.contains("on purpose"));
+    });
+}

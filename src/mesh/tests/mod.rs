@@ -1,0 +1,299 @@
+//! The mesh driven by scripts instead of an engine, over loopback.
+
+mod hostile;
+mod links;
+
+use super::{Core, Mesh, Order, Settings};
+use crate::engine::message::{DataHeader, EncodeData};
+use crate::engine::{ConnectionId, Identity, Message, NodeId, Refusal, Stamped, Status};
+use crate::wire::{self, DataEncoder, Frame, FrameReader, Handshake};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What happened to a core.
+#[derive(Clone, PartialEq, Debug)]
+enum Seen {
+    Connection { connection: ConnectionId, peer: NodeId, dialled: Option<String> },
+    Go(ConnectionId),
+    Refused(ConnectionId, Refusal),
+    End(ConnectionId, String),
+    DialFailed { address: String, status: Status, detail: String },
+    Message(ConnectionId, Message),
+    Data(ConnectionId, DataHeader, usize),
+    Log(Status, String),
+}
+
+/// A queue of blocks instead of an outbox.
+type Blocks = Rc<RefCell<VecDeque<Vec<u8>>>>;
+
+/// Does what the lower of two nodes has to, notes what happens, and orders what the test wants.
+struct Script {
+    node: NodeId,
+    seen: Vec<Seen>,
+    orders: VecDeque<Order<Blocks>>,
+    /// Instead of a link.
+    refuse: Option<Refusal>,
+    blocks_written: usize,
+    /// What is received is not noted one by one.
+    quiet: bool,
+    panic_on_message: bool,
+    waker: Option<Waker>,
+}
+
+impl Script {
+    fn new(node: u64) -> Script {
+        Script {
+            node: NodeId(node),
+            seen: Vec::new(),
+            orders: VecDeque::new(),
+            refuse: None,
+            blocks_written: 0,
+            quiet: false,
+            panic_on_message: false,
+            waker: None,
+        }
+    }
+
+    fn see(&mut self, seen: Seen) {
+        self.seen.push(seen);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Core for Script {
+    type Outbox = Blocks;
+
+    fn begin(&mut self) {}
+    fn identity(&self) -> Identity {
+        identity(self.node.0)
+    }
+    fn handle_connection(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        if let Some(why) = self.refuse {
+            self.orders.push_back(Order::Refuse { connection, why });
+        } else if self.node < peer.node {
+            self.orders.push_back(Order::Open { connection });
+        }
+        self.see(Seen::Connection { connection, peer: peer.node, dialled });
+    }
+    fn handle_go(&mut self, connection: ConnectionId) {
+        self.see(Seen::Go(connection));
+    }
+    fn handle_refused(&mut self, connection: ConnectionId, why: Refusal) {
+        self.see(Seen::Refused(connection, why));
+    }
+    fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str) {
+        self.see(Seen::End(connection, detail.to_owned()));
+    }
+    fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
+        self.see(Seen::DialFailed { address: address.to_owned(), status, detail: detail.to_owned() });
+    }
+    fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
+        assert!(!self.panic_on_message, "a panic on purpose");
+        self.see(Seen::Message(connection, message.message));
+    }
+    fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
+        if !self.quiet {
+            self.see(Seen::Data(connection, header, body.len()));
+        }
+    }
+    fn poll_order(&mut self) -> Option<Order<Blocks>> {
+        self.orders.pop_front()
+    }
+    fn settle(&mut self) {}
+    fn next_block(&mut self, outbox: &Blocks) -> Option<Vec<u8>> {
+        outbox.borrow_mut().pop_front()
+    }
+    fn written(&mut self, _outbox: &Blocks, _block: Vec<u8>) {
+        self.blocks_written += 1;
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+    fn log(&mut self, status: Status, text: String) {
+        self.see(Seen::Log(status, text));
+    }
+}
+
+fn identity(node: u64) -> Identity {
+    Identity { node: NodeId(node), name: format!("node{node}"), address: String::new(), uptime_ms: 1 }
+}
+
+/// Runs a test on a runtime like the node's, and fails it if it hangs.
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let limited = async { tokio::time::timeout(Duration::from_secs(30), test).await };
+    assert!(local.block_on(&runtime, limited).is_ok(), "the test hangs");
+    drop(local);
+    runtime.shutdown_background();
+}
+
+fn settings(node: u64) -> Settings {
+    Settings {
+        handshake: Duration::from_millis(300),
+        farewell: Duration::from_millis(300),
+        ..Settings::new(NodeId(node), "test")
+    }
+}
+
+/// A mesh that listens, and where.
+async fn start(settings: Settings) -> (Mesh<Script>, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mesh = Mesh::new(settings.clone(), Script::new(settings.node.0));
+    mesh.listen(listener);
+    (mesh, address)
+}
+
+impl Mesh<Script> {
+    fn order(&self, order: Order<Blocks>) {
+        self.with_core(|core| core.orders.push_back(order));
+        self.turn();
+    }
+
+    fn say(&self, connection: ConnectionId, number: u64) {
+        let message = Stamped { clock: 1, message: Message::Ping { number } };
+        self.order(Order::Send { to: vec![connection], message });
+    }
+
+    /// Waits until `find` finds something in what the core has seen.
+    async fn wait<R>(&self, mut find: impl FnMut(&Script) -> Option<R>) -> R {
+        std::future::poll_fn(|cx| {
+            self.with_core(|core| match find(core) {
+                Some(found) => Poll::Ready(found),
+                None => {
+                    core.waker = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    async fn wait_seen<R>(&self, mut find: impl FnMut(&Seen) -> Option<R>) -> R {
+        self.wait(|core| core.seen.iter().find_map(&mut find)).await
+    }
+
+    /// The first connection whose peer is known.
+    async fn connection(&self) -> ConnectionId {
+        self.wait_seen(|seen| match seen {
+            Seen::Connection { connection, .. } => Some(*connection),
+            _ => None,
+        })
+        .await
+    }
+
+    async fn numbers(&self, count: usize) -> Vec<u64> {
+        self.wait(|core| {
+            let numbers: Vec<u64> = core
+                .seen
+                .iter()
+                .filter_map(|seen| match seen {
+                    Seen::Message(_, Message::Ping { number }) => Some(*number),
+                    _ => None,
+                })
+                .collect();
+            (numbers.len() >= count).then_some(numbers)
+        })
+        .await
+    }
+
+    async fn empty(&self) {
+        std::future::poll_fn(|cx| {
+            self.watch(cx.waker());
+            if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Two linked meshes: the lower node listens, the higher one has dialled.
+async fn pair() -> (Mesh<Script>, ConnectionId, Mesh<Script>, ConnectionId) {
+    let (low, address) = start(settings(1)).await;
+    let (high, _) = start(settings(2)).await;
+    high.order(Order::Dial { address });
+    let there = high.wait_seen(|seen| if let Seen::Go(id) = seen { Some(*id) } else { None }).await;
+    let here = low.connection().await;
+    (low, here, high, there)
+}
+
+/// A peer whose every byte is the test's.
+struct Peer {
+    stream: TcpStream,
+    frames: FrameReader,
+}
+
+impl Peer {
+    async fn connect(address: &str) -> Peer {
+        let address: SocketAddr = address.parse().unwrap();
+        Peer { stream: TcpStream::connect(address).await.unwrap(), frames: FrameReader::new() }
+    }
+
+    /// A peer that is linked to `mesh`, which is the lower node and so has said Go.
+    async fn link(address: &str, node: u64) -> Peer {
+        let mut peer = Peer::connect(address).await;
+        peer.introduce(node).await;
+        assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
+        assert_eq!(peer.handshake().await, Some(Handshake::Go));
+        peer.frames.link();
+        peer
+    }
+
+    async fn introduce(&mut self, node: u64) {
+        let mut bytes = Vec::new();
+        wire::encode_handshake(&Handshake::identity("test", identity(node)), &mut bytes);
+        self.write(&bytes).await;
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    async fn say(&mut self, number: u64) {
+        let mut bytes = Vec::new();
+        let message = Stamped { clock: 1, message: Message::Ping { number } };
+        wire::encode_control(&message, &mut bytes).unwrap();
+        self.write(&bytes).await;
+    }
+
+    /// Hands the next frame to `f`; `None` at the end of the stream.
+    async fn next<R>(&mut self, f: impl FnOnce(Frame<'_>) -> R) -> Option<R> {
+        let mut f = Some(f);
+        loop {
+            if let Some(frame) = self.frames.next_frame().unwrap() {
+                return f.take().map(|f| f(frame));
+            }
+            match self.stream.read(self.frames.space()).await {
+                Ok(0) | Err(_) => return None,
+                Ok(n) => self.frames.filled(n),
+            }
+        }
+    }
+
+    async fn handshake(&mut self) -> Option<Handshake> {
+        self.next(|frame| match frame {
+            Frame::Handshake(handshake) => handshake,
+            other => panic!("{other:?}"),
+        })
+        .await
+    }
+
+    async fn is_ended(&mut self) -> bool {
+        self.next(|_| ()).await.is_none()
+    }
+}
+
+fn data_block(size: usize) -> Vec<u8> {
+    let mut block = Vec::new();
+    DataEncoder::encode(&DataHeader::Message { from: 1, to: 2 }, &vec![7; size], &mut block);
+    block
+}

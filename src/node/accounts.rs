@@ -1,0 +1,220 @@
+//! Room for messages that wait: of one receiver, of the node, and of the windows given to other nodes.
+//!
+//! Messages of other nodes are bounded by the credit that the engine grants; here it is only noted what of it the
+//! application has taken. Messages between processes of this node have no credit: a sender is refused when the
+//! receiver's account or the node's is full, and is told when half of it is free again.
+
+use crate::engine::message::{INITIAL_CREDIT, MAX_WINDOW, Window};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Local messages that wait for one receiver. Guarded by the lock of the receiver's queue.
+#[derive(Default, Debug)]
+pub(super) struct LocalAccount {
+    messages: u64,
+    bytes: u64,
+    refused: BTreeSet<u64>,
+}
+
+impl LocalAccount {
+    /// Takes room for one message, or notes the sender. A message of any size fits when nothing waits.
+    pub(super) fn admit(&mut self, sender: u64, bytes: u64) -> bool {
+        let fits = self.messages < MAX_WINDOW.messages && self.bytes + bytes <= MAX_WINDOW.bytes;
+        if fits || self.messages == 0 {
+            self.messages += 1;
+            self.bytes += bytes;
+            return true;
+        }
+        self.refused.insert(sender);
+        false
+    }
+
+    /// One message is gone. The senders to be told that there is room: once each.
+    pub(super) fn release(&mut self, bytes: u64) -> BTreeSet<u64> {
+        self.messages -= 1;
+        self.bytes -= bytes;
+        let half_free = self.messages <= MAX_WINDOW.messages / 2 && self.bytes <= MAX_WINDOW.bytes / 2;
+        if half_free { std::mem::take(&mut self.refused) } else { BTreeSet::new() }
+    }
+
+    /// The receiver is gone: its senders are told, so that they try again and see it.
+    pub(super) fn end(&mut self) -> BTreeSet<u64> {
+        std::mem::take(&mut self.refused)
+    }
+}
+
+/// Bytes of all local messages that wait on a node.
+#[derive(Debug)]
+pub(super) struct NodeAccount {
+    cap: u64,
+    used: AtomicU64,
+    any_refused: AtomicBool,
+    /// (sender, receiver), serials of this node.
+    refused: Mutex<BTreeSet<(u64, u64)>>,
+}
+
+impl NodeAccount {
+    pub(super) fn new(cap: u64) -> NodeAccount {
+        NodeAccount {
+            cap,
+            used: AtomicU64::new(0),
+            any_refused: AtomicBool::new(false),
+            refused: Mutex::default(),
+        }
+    }
+
+    pub(super) fn admit(&self, bytes: u64) -> bool {
+        let take = |used: u64| (used == 0 || used + bytes <= self.cap).then_some(used + bytes);
+        self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()
+    }
+
+    /// Notes a sender that was refused. Whom to tell at once, because room was made meanwhile.
+    pub(super) fn refuse(&self, sender: u64, receiver: u64) -> BTreeSet<(u64, u64)> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert((sender, receiver));
+        self.any_refused.store(true, Ordering::SeqCst);
+        self.to_tell(self.used.load(Ordering::SeqCst))
+    }
+
+    /// Gives room back. Whom to tell.
+    pub(super) fn release(&self, bytes: u64) -> BTreeSet<(u64, u64)> {
+        let used = self.used.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        self.to_tell(used)
+    }
+
+    fn to_tell(&self, used: u64) -> BTreeSet<(u64, u64)> {
+        // Either the one who refuses sees the room that was made, or the one who makes it sees the refusal.
+        if used > self.cap / 2 || !self.any_refused.load(Ordering::SeqCst) {
+            return BTreeSet::new();
+        }
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        self.any_refused.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *refused)
+    }
+}
+
+/// What has been taken of a window and is to be told to the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Taken {
+    pub(super) window: Window,
+    pub(super) messages: u64,
+    pub(super) bytes: u64,
+}
+
+/// Messages of other nodes in one queue, by window. Guarded by the queue's lock.
+#[derive(Default, Debug)]
+pub(super) struct Windows(BTreeMap<Window, WindowAccount>);
+
+#[derive(Default, Debug)]
+struct WindowAccount {
+    waiting: u64,
+    waiting_bytes: u64,
+    taken: u64,
+    taken_bytes: u64,
+}
+
+impl Windows {
+    pub(super) fn arrived(&mut self, window: Window, bytes: u64) {
+        let account = self.0.entry(window).or_default();
+        account.waiting += 1;
+        account.waiting_bytes += bytes;
+    }
+
+    /// A message was taken. The report that is due: when nothing of the window waits any more, and when a quarter of
+    /// what is known to be granted (the first window, or all that was here at once) has been taken since the last. So
+    /// a small window never stalls, and a deep queue costs few reports.
+    pub(super) fn taken(&mut self, window: Window, bytes: u64) -> Option<Taken> {
+        let account = self.0.get_mut(&window)?;
+        account.waiting -= 1;
+        account.waiting_bytes -= bytes;
+        account.taken += 1;
+        account.taken_bytes += bytes;
+        let seen = account.waiting + account.taken;
+        let seen_bytes = account.waiting_bytes + account.taken_bytes;
+        let due = account.taken >= INITIAL_CREDIT.messages.max(seen) / 4
+            || account.taken_bytes >= INITIAL_CREDIT.bytes.max(seen_bytes) / 4;
+        if account.waiting == 0 {
+            let account = self.0.remove(&window)?;
+            return Some(Taken { window, messages: account.taken, bytes: account.taken_bytes });
+        }
+        due.then(|| Taken {
+            window,
+            messages: std::mem::take(&mut account.taken),
+            bytes: std::mem::take(&mut account.taken_bytes),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::NodeId;
+    use crate::engine::message::cost;
+
+    #[test]
+    fn a_refused_sender_is_told_once_when_half_is_free() {
+        let mut account = LocalAccount::default();
+        for _ in 0..MAX_WINDOW.messages {
+            assert!(account.admit(1, 1));
+        }
+        assert!(!account.admit(2, 1));
+        assert!(!account.admit(2, 1));
+        assert!(!account.admit(3, 1));
+        for _ in 0..MAX_WINDOW.messages / 2 - 1 {
+            assert!(account.release(1).is_empty());
+        }
+        assert_eq!(account.release(1), BTreeSet::from([2, 3]));
+        assert!(account.release(1).is_empty());
+    }
+
+    #[test]
+    fn a_large_message_starts_on_an_untouched_account_only() {
+        let mut account = LocalAccount::default();
+        let large = MAX_WINDOW.bytes * 3;
+        assert!(account.admit(1, large));
+        assert!(!account.admit(2, 1));
+        assert_eq!(account.release(large), BTreeSet::from([2]));
+        assert!(account.admit(1, 1));
+        assert!(!account.admit(1, large));
+        assert_eq!(account.end(), BTreeSet::from([1]));
+    }
+
+    #[test]
+    fn the_node_tells_refused_senders_at_half() {
+        let account = NodeAccount::new(100);
+        assert!(account.admit(60));
+        assert!(!account.admit(50));
+        assert!(account.refuse(1, 9).is_empty());
+        assert!(account.admit(40));
+        assert!(account.release(40).is_empty());
+        assert_eq!(account.release(60), BTreeSet::from([(1, 9)]));
+        assert!(account.admit(1000), "anything fits an empty account");
+        assert!(!account.admit(1));
+        assert!(account.release(1000).is_empty());
+        assert_eq!(
+            account.refuse(2, 9),
+            BTreeSet::from([(2, 9)]),
+            "room was made before the refusal was noted"
+        );
+    }
+
+    #[test]
+    fn taken_messages_are_reported_when_the_window_is_empty_and_in_quarters() {
+        let window = Window { from: NodeId(1), link: 1, to: 2 };
+        let mut windows = Windows::default();
+        windows.arrived(window, cost(0));
+        assert_eq!(windows.taken(window, cost(0)), Some(Taken { window, messages: 1, bytes: cost(0) }));
+
+        let many = 10_000;
+        for _ in 0..many {
+            windows.arrived(window, 1);
+        }
+        let mut reports = Vec::new();
+        for _ in 0..many {
+            reports.extend(windows.taken(window, 1));
+        }
+        assert_eq!(reports.iter().map(|report| report.messages).sum::<u64>(), many);
+        assert!(reports.len() < 40, "{} reports", reports.len());
+        assert!(windows.0.is_empty());
+    }
+}

@@ -1,0 +1,173 @@
+//! The events that wait in one queue: first in, first out, with what coalesces while it is unread. No locks, no fd.
+
+use super::event::Body;
+use super::process_core::ProcessCore;
+use crate::engine::message::Window;
+use crate::engine::{NodeId, Payload, Pid, Ref};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// One waiting event. `process`: whom it is for; `None`: the queue as a whole.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) process: Option<Arc<ProcessCore>>,
+    pub(super) content: Content,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Message { from: Pid, payload: Payload, charge: Charge },
+    System(Body),
+}
+
+/// Whose room a waiting message takes. In bytes, overhead included.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Charge {
+    Local(u64),
+    Remote(Window, u64),
+}
+
+/// What a later event replaces or undoes, while it is unread. With the serial of the process.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Key {
+    Name(u64, Ref),
+    NodeUp(u64, Ref, NodeId),
+    Sendable(u64, Pid),
+}
+
+/// Entries keep their number while they wait; one that is taken out of the middle leaves a gap.
+#[derive(Default, Debug)]
+pub(super) struct Backlog {
+    slots: VecDeque<Option<Entry>>,
+    /// The number of the first slot.
+    first: u64,
+    live: usize,
+    unread: BTreeMap<Key, u64>,
+}
+
+impl Backlog {
+    pub(super) fn len(&self) -> usize {
+        self.live
+    }
+
+    #[cfg(test)]
+    pub(super) fn slots_held(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Appends, or merges with what waits unread:
+    /// - of changes of one name for one monitor only the newest is kept, in the place of the oldest and with its `old`;
+    /// - a node that went down before anybody read that it came up is not mentioned at all;
+    /// - one SENDABLE per receiver is enough.
+    pub(super) fn push(&mut self, entry: Entry) {
+        let key = key_of(&entry);
+        let number = self.first + self.slots.len() as u64;
+        match (key, &entry.content) {
+            (Some(key), _) => {
+                if let Some(&at) = self.unread.get(&key) {
+                    return self.merge(at, entry);
+                }
+                self.unread.insert(key, number);
+            }
+            (None, Content::System(Body::NodeDown { reference, node, .. })) => {
+                let up = entry.process.as_ref().map(|p| Key::NodeUp(p.pid().serial, *reference, *node));
+                if let Some(at) = up.and_then(|key| self.unread.remove(&key)) {
+                    self.remove(at);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.slots.push_back(Some(entry));
+        self.live += 1;
+    }
+
+    pub(super) fn front(&self) -> Option<&Entry> {
+        // The first slot is never a gap.
+        self.slots.front()?.as_ref()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.slots.pop_front()??;
+        self.first += 1;
+        self.live -= 1;
+        self.trim();
+        if let Some(key) = key_of(&entry) {
+            self.unread.remove(&key);
+        }
+        Some(entry)
+    }
+
+    /// Takes out the messages that wait for a process; its other events stay.
+    pub(super) fn remove_messages(&mut self, serial: u64) -> Vec<Entry> {
+        let is_theirs = |slot: &Option<Entry>| {
+            slot.as_ref().is_some_and(|entry| {
+                matches!(entry.content, Content::Message { .. })
+                    && entry.process.as_ref().is_some_and(|p| p.pid().serial == serial)
+            })
+        };
+        let removed: Vec<Entry> =
+            self.slots.iter_mut().filter(|slot| is_theirs(slot)).filter_map(Option::take).collect();
+        self.live -= removed.len();
+        self.tidy();
+        removed
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Entry> {
+        let all = std::mem::take(self);
+        self.first = all.first + all.slots.len() as u64;
+        all.slots.into_iter().flatten().collect()
+    }
+
+    fn merge(&mut self, at: u64, newer: Entry) {
+        let Some(waiting) = self.slots.get_mut((at - self.first) as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if let (
+            Content::System(Body::NameChanged { new: present, .. }),
+            Content::System(Body::NameChanged { new, .. }),
+        ) = (&mut waiting.content, newer.content)
+        {
+            *present = new;
+        }
+    }
+
+    fn remove(&mut self, at: u64) {
+        if self.slots.get_mut((at - self.first) as usize).and_then(Option::take).is_some() {
+            self.live -= 1;
+            self.tidy();
+        }
+    }
+
+    /// No gap stays in front.
+    fn trim(&mut self) {
+        while matches!(self.slots.front(), Some(None)) {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// Gaps never outnumber what waits by much, or a queue whose head is never read could grow without bound.
+    fn tidy(&mut self) {
+        self.trim();
+        if self.slots.len() > 2 * self.live + 64 {
+            self.slots.retain(Option::is_some);
+            let numbered = (self.first..).zip(&self.slots);
+            self.unread = numbered.filter_map(|(n, slot)| Some((key_of(slot.as_ref()?)?, n))).collect();
+        }
+    }
+}
+
+fn key_of(entry: &Entry) -> Option<Key> {
+    let serial = entry.process.as_ref()?.pid().serial;
+    match &entry.content {
+        Content::System(Body::NameChanged { reference, .. }) => Some(Key::Name(serial, *reference)),
+        Content::System(Body::NodeUp { reference, node, .. }) => Some(Key::NodeUp(serial, *reference, *node)),
+        Content::System(Body::Sendable { receiver }) => Some(Key::Sendable(serial, *receiver)),
+        _ => None,
+    }
+}

@@ -1,0 +1,237 @@
+//! The engine and what delivers for it, as the mesh sees them.
+//!
+//! Inputs go to the engine with the time of the batch that they came in. Its outputs are taken apart here: tables and
+//! credits are applied at once, orders for sockets go to the mesh, events and answers wait until the mesh has written:
+//! other nodes wait for those bytes, and whoever reads an answer may rely on what precedes it being on its way.
+
+use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
+use crate::engine::message::DataHeader;
+use crate::engine::{
+    ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+};
+use crate::mesh::{Core, Order};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+/// No link has this number; the tests of the driver use it.
+#[cfg(test)]
+pub(super) const PANIC_ON_PURPOSE: u64 = u64::MAX;
+
+/// The data lane of one link.
+#[derive(Clone)]
+pub(super) struct Lane {
+    node: NodeId,
+    link: Arc<LinkOutbox>,
+}
+
+impl Lane {
+    fn next_block(&self) -> Option<Vec<u8>> {
+        // Before the look: what is put in after it pokes again.
+        self.link.begin();
+        self.link.outbox.lock().unwrap_or_else(PoisonError::into_inner).next_block()
+    }
+}
+
+pub(super) struct Bridge {
+    shared: Arc<Shared>,
+    engine: Engine,
+    delivery: Delivery,
+    /// The time of this batch of input.
+    now: Time,
+    lanes: HashMap<ConnectionId, Lane, foldhash::fast::FixedState>,
+    connections: HashMap<NodeId, ConnectionId, foldhash::fast::FixedState>,
+    /// Events and answers, until the mesh has written.
+    later: Vec<Output>,
+    closed: bool,
+}
+
+impl Bridge {
+    pub(super) fn new(shared: Arc<Shared>, engine: Engine) -> Bridge {
+        Bridge {
+            delivery: Delivery::new(shared.clone()),
+            now: shared.clock.now(),
+            engine,
+            shared,
+            lanes: HashMap::default(),
+            connections: HashMap::default(),
+            later: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// The engine has said its last word.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Time> {
+        self.engine.poll_timeout().filter(|_| !self.closed)
+    }
+
+    pub(super) fn handle_timeout(&mut self) {
+        self.engine.handle_timeout(self.now);
+    }
+
+    pub(super) fn handle_request(&mut self, request: Request) {
+        match request {
+            Request::Command { command, reply } => {
+                if let (Some(op), Some(reply)) = (operation_of(&command), reply) {
+                    self.delivery.expect(op, reply);
+                }
+                self.engine.handle_command(self.now, command);
+            }
+            #[cfg(test)]
+            Request::Taken { window, .. } if window.link == PANIC_ON_PURPOSE => panic!("a panic on purpose"),
+            Request::Taken { window, messages, bytes } => {
+                self.engine.handle_taken(self.now, window, messages, bytes);
+            }
+        }
+    }
+
+    /// The node ends by a defect: everybody who waits is told, those of these requests too.
+    pub(super) fn fail(&mut self, unhandled: impl Iterator<Item = Request>) {
+        for request in unhandled {
+            if let Request::Command { command, reply: Some(reply) } = request
+                && let Some(op) = operation_of(&command)
+            {
+                self.delivery.expect(op, reply);
+            }
+        }
+        self.closed = true;
+        self.later.clear();
+        self.delivery.fail_all(Status::Internal);
+    }
+
+    fn publish_peer(
+        &mut self,
+        node: NodeId,
+        up: Option<ConnectionId>,
+        output: Output,
+    ) -> Option<Order<Lane>> {
+        if let Some(connection) = up {
+            self.delivery.apply(output);
+            self.connections.insert(node, connection);
+            let link = self.shared.links.get(node)?;
+            let lane = Lane { node, link };
+            self.lanes.insert(connection, lane.clone());
+            return Some(Order::Attach { connection, outbox: lane });
+        }
+        // What was put in before the link went down goes out if it still can: it was accepted, and a node that leaves
+        // in order takes nothing back.
+        let connection = self.connections.remove(&node);
+        let lane = connection.and_then(|connection| self.lanes.remove(&connection));
+        let rest = lane.iter().flat_map(|lane| std::iter::from_fn(|| lane.next_block())).collect();
+        self.delivery.apply(output);
+        connection.map(|connection| Order::Detach { connection, rest })
+    }
+
+    fn signal(&mut self, connection: ConnectionId, header: DataHeader, data: Payload) -> Order<Lane> {
+        let Some(lane) = self.lanes.get(&connection) else {
+            return Order::Tail { connection, header, data };
+        };
+        let mut outbox = lane.link.outbox.lock().unwrap_or_else(PoisonError::into_inner);
+        outbox.signal(header, data.as_bytes());
+        Order::Data { connection }
+    }
+}
+
+impl Core for Bridge {
+    type Outbox = Lane;
+
+    fn begin(&mut self) {
+        self.now = self.shared.clock.now();
+    }
+
+    fn identity(&self) -> Identity {
+        let config = &self.shared.config;
+        Identity {
+            node: config.node,
+            name: config.name.clone(),
+            address: config.address.clone(),
+            uptime_ms: self.shared.clock.now().since(Time::default()).as_millis() as u64,
+        }
+    }
+
+    fn handle_connection(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        self.engine.handle_connection(self.now, connection, peer, dialled);
+    }
+    fn handle_go(&mut self, connection: ConnectionId) {
+        self.engine.handle_go(self.now, connection);
+    }
+    fn handle_refused(&mut self, connection: ConnectionId, why: Refusal) {
+        self.engine.handle_refused(self.now, connection, why);
+    }
+    fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str) {
+        self.engine.handle_connection_end(self.now, connection, detail);
+    }
+    fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
+        self.engine.handle_dial_failed(self.now, address, status, detail);
+    }
+    fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
+        self.engine.handle_message(self.now, connection, message);
+    }
+    fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
+        self.engine.handle_data(self.now, connection, header, body);
+    }
+
+    fn poll_order(&mut self) -> Option<Order<Lane>> {
+        while let Some(output) = self.engine.poll_output() {
+            let order = match output {
+                Output::PublishName { .. } => {
+                    self.delivery.apply(output);
+                    None
+                }
+                Output::PublishPeer { node, connection, .. } => self.publish_peer(node, connection, output),
+                Output::Send { to, message } => Some(Order::Send { to, message }),
+                Output::Signal { to, header, data } => Some(self.signal(to, header, data)),
+                // A message that waited for this room may go now.
+                Output::Credit { connection, .. } | Output::NoReceiver { connection, .. } => {
+                    self.delivery.apply(output);
+                    Some(Order::Data { connection })
+                }
+                Output::Dial { address } => Some(Order::Dial { address }),
+                Output::Open { connection } => Some(Order::Open { connection }),
+                Output::Refuse { connection, why } => Some(Order::Refuse { connection, why }),
+                Output::Close { connection, goodbye } => Some(Order::Close { connection, goodbye }),
+                Output::Deliver { .. }
+                | Output::Notify { .. }
+                | Output::Answer { .. }
+                | Output::ProcessGone { .. }
+                | Output::Log { .. } => {
+                    self.later.push(output);
+                    None
+                }
+                Output::Closed { .. } => {
+                    self.closed = true;
+                    self.later.push(output);
+                    None
+                }
+            };
+            if order.is_some() {
+                return order;
+            }
+        }
+        None
+    }
+
+    fn settle(&mut self) {
+        for output in self.later.drain(..) {
+            self.delivery.apply(output);
+        }
+    }
+
+    fn next_block(&mut self, lane: &Lane) -> Option<Vec<u8>> {
+        lane.next_block()
+    }
+
+    fn written(&mut self, lane: &Lane, block: Vec<u8>) {
+        let waiting = lane.link.outbox.lock().unwrap_or_else(PoisonError::into_inner).written(block);
+        if !waiting.is_empty() {
+            self.delivery.sendable(lane.node, waiting);
+        }
+    }
+
+    fn log(&mut self, status: Status, text: String) {
+        self.later.push(Output::Log { status, text });
+    }
+}

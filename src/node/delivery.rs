@@ -1,0 +1,266 @@
+//! Applies what the engine says to tables, queues and waiting callers.
+
+use super::accounts::Taken;
+use super::backlog::Charge;
+use super::event::Body;
+use super::process_core::ProcessCore;
+use super::reply::{Asker, operation_of};
+use super::shared::{Shared, lock};
+use super::{Reply, Request};
+use crate::engine::message::{Credit, Window, cost};
+use crate::engine::{ConnectionId, Event, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Status};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Lives on the node's thread.
+pub struct Delivery {
+    shared: Arc<Shared>,
+    /// Operations that have not been answered.
+    pending: BTreeMap<Ref, Reply>,
+    /// The two ends of each link.
+    node_of: BTreeMap<ConnectionId, NodeId>,
+    connection_of: BTreeMap<NodeId, ConnectionId>,
+    /// Processes with a mailbox that the closing of the node has ended: their readers are told so.
+    ended_by_close: Vec<Arc<ProcessCore>>,
+    log: bool,
+}
+
+impl Delivery {
+    pub fn new(shared: Arc<Shared>) -> Delivery {
+        Delivery {
+            shared,
+            pending: BTreeMap::new(),
+            node_of: BTreeMap::new(),
+            connection_of: BTreeMap::new(),
+            ended_by_close: Vec::new(),
+            log: std::env::var_os("CONVOKE_LOG").is_some(),
+        }
+    }
+
+    /// The answer to `op` goes there. Called before the command goes to the engine.
+    pub fn expect(&mut self, op: Ref, reply: Reply) {
+        self.pending.insert(op, reply);
+    }
+
+    /// Applies `Publish*`, `Deliver`, `Notify`, `Answer`, `ProcessGone`, `Closed`, `Log`, `Credit` and `NoReceiver`.
+    /// The others are the driver's and are ignored here. After `Closed` the inbox takes nothing more.
+    pub fn apply(&mut self, output: Output) {
+        match output {
+            Output::PublishName { name, pid } => {
+                let here = pid.filter(|pid| self.shared.processes.is_here(*pid));
+                let local = here.and_then(|pid| self.shared.processes.get(pid.serial));
+                self.shared.tables.publish_name(name, pid, local);
+            }
+            Output::PublishPeer { node, name, address, connection } => {
+                self.link_down(node, connection);
+                match connection {
+                    Some(connection) => {
+                        self.node_of.insert(connection, node);
+                        self.connection_of.insert(node, connection);
+                        self.shared.links.up(node, connection);
+                        self.shared.tables.peer_up(node, name, address);
+                    }
+                    None => self.shared.tables.peer_down(node),
+                }
+            }
+            Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
+            Output::NoReceiver { connection, to } => self.credit(connection, to, None),
+            Output::Deliver { to, from, payload, window } => self.deliver(to, from, payload, window),
+            Output::Notify { process, event } => self.notify(process, event),
+            Output::Answer { op, outcome, .. } => {
+                if let Some(reply) = self.pending.remove(&op) {
+                    self.answer(op, reply, outcome);
+                }
+            }
+            Output::ProcessGone { process } => self.process_gone(process),
+            Output::Closed { reason } => self.close(Status::Closed, reason),
+            Output::Log { status, text } => {
+                if self.log {
+                    eprintln!("convoke: {}: {text}", status.c_name());
+                }
+            }
+            Output::Send { .. }
+            | Output::Signal { .. }
+            | Output::Dial { .. }
+            | Output::Open { .. }
+            | Output::Refuse { .. }
+            | Output::Close { .. } => {}
+        }
+    }
+
+    /// Senders that were refused by the outbox of the link to `node` may try again (what `Outbox::written` returns).
+    pub fn sendable(&mut self, node: NodeId, senders: Vec<(u64, u64)>) {
+        for (sender, receiver) in senders {
+            self.shared.tell_sendable(sender, Pid { node, serial: receiver });
+        }
+    }
+
+    /// The node is over without the engine's word: every caller that waits is answered with `status`, every process
+    /// and queue is closed.
+    pub fn fail_all(&mut self, status: Status) {
+        let is_defect = status == Status::Internal;
+        self.close(status, if is_defect { Reason::INTERNAL_ERROR } else { Reason::NODE_CLOSED });
+    }
+
+    // ---- links
+
+    /// The link to `node`, unless it goes over the connection `except`, is over.
+    fn link_down(&mut self, node: NodeId, except: Option<ConnectionId>) {
+        if let Some(&old) = self.connection_of.get(&node)
+            && Some(old) != except
+        {
+            self.connection_of.remove(&node);
+            self.node_of.remove(&old);
+            let waiting = self.shared.links.down(node, old);
+            // They try again and see that it is not reachable.
+            self.sendable(node, waiting);
+        }
+    }
+
+    /// Room for messages to the peer's process `to`, or the news that there is no such process.
+    fn credit(&mut self, connection: ConnectionId, to: u64, credit: Option<Credit>) {
+        let Some(&node) = self.node_of.get(&connection) else { return };
+        let Some(link) = self.shared.links.get(node).filter(|link| link.connection == connection) else {
+            return;
+        };
+        let mut outbox = lock(&link.outbox);
+        let senders = match credit {
+            Some(credit) => outbox.credit(to, credit),
+            None => outbox.no_receiver(to),
+        };
+        // A message that waited for this room may go now.
+        let has_work = !outbox.is_empty();
+        drop(outbox);
+        if has_work {
+            link.poke(&self.shared.inbox);
+        }
+        self.sendable(node, senders);
+    }
+
+    // ---- events
+
+    fn deliver(&mut self, to: u64, from: Pid, payload: Payload, window: Window) {
+        let bytes = cost(payload.as_bytes().len());
+        let taken_in = self.shared.processes.get(to).is_some_and(|process| {
+            process.queue.push_message(&process, from, payload, Charge::Remote(window, bytes)).is_ok()
+        });
+        let counters = &self.shared.counters;
+        if taken_in {
+            counters.messages_received.fetch_add(1, Ordering::Relaxed);
+        } else {
+            counters.dropped.fetch_add(1, Ordering::Relaxed);
+            self.shared.report_taken(Taken { window, messages: 1, bytes });
+        }
+    }
+
+    fn notify(&mut self, serial: u64, event: Event) {
+        let Some(process) = self.shared.processes.get(serial) else { return };
+        let is_wanted = match &event {
+            // Of a monitor's events only an EXIT ends it; its place passes on to the event.
+            Event::Exit { reference: Ref(0), .. } | Event::NameConflict { .. } => true,
+            Event::Exit { reference, .. } => process.remove_monitor(*reference),
+            Event::NameChanged { reference, .. }
+            | Event::NodeUp { reference, .. }
+            | Event::NodeDown { reference, .. }
+            | Event::SnapshotEnd { reference } => process.has_monitor(*reference),
+        };
+        if !is_wanted {
+            return;
+        }
+        if matches!(event, Event::Exit { reference: Ref(0), .. }) {
+            // Killed: no message comes behind its own EXIT.
+            self.end(&process, false);
+        }
+        self.shared.push(process, body_of(event));
+    }
+
+    fn answer(&self, op: Ref, reply: Reply, outcome: Outcome) {
+        match reply {
+            Reply::Wait(waiter) => waiter.answer(outcome),
+            Reply::Event(Asker(process)) => {
+                let mut detail = outcome.detail.into_bytes();
+                detail.retain(|byte| *byte != 0);
+                let detail = CString::new(detail).unwrap_or_default();
+                let Outcome { status, value, .. } = outcome;
+                self.shared.push(process.clone(), Body::Done { op, status, detail, value });
+                let was_last = process.pending.fetch_sub(1, Ordering::AcqRel) == 1;
+                if was_last && !process.is_alive() && self.ended_by_close.is_empty() {
+                    self.end(&process, true);
+                }
+            }
+        }
+    }
+
+    /// Says whether it was alive until now.
+    fn end(&self, process: &ProcessCore, is_last: bool) -> bool {
+        let was_alive = process.end();
+        if was_alive {
+            self.shared.processes.release();
+        }
+        self.shared.settle(process.queue.process_ended(process, is_last));
+        was_alive
+    }
+
+    fn process_gone(&mut self, serial: u64) {
+        let Some(process) = self.shared.processes.remove(serial) else { return };
+        self.shared.release_operations(process.drop_monitors());
+        if process.was_refused.load(Ordering::Acquire) {
+            for link in self.shared.links.all() {
+                lock(&link.outbox).forget_sender(serial);
+            }
+        }
+        // Neither its own will nor a kill: the node closes. Its mailbox ends with the node's last word.
+        if process.is_alive() && process.has_mailbox {
+            self.end(&process, false);
+            self.ended_by_close.push(process);
+        } else {
+            let is_last = process.pending.load(Ordering::Acquire) == 0;
+            self.end(&process, is_last);
+        }
+    }
+
+    // ---- the end
+
+    fn close(&mut self, status: Status, reason: Reason) {
+        self.shared.set_closed();
+        let late = self.shared.inbox.close();
+        for (op, reply) in std::mem::take(&mut self.pending) {
+            self.answer(op, reply, Outcome::of(status));
+        }
+        for request in late {
+            if let Request::Command { command, reply: Some(reply) } = request
+                && let Some(op) = operation_of(&command)
+            {
+                self.answer(op, reply, Outcome::of(status));
+            }
+        }
+        let mut mailboxes = std::mem::take(&mut self.ended_by_close);
+        for process in self.shared.processes.clear() {
+            let is_mailbox_open = process.is_alive() && process.has_mailbox;
+            self.end(&process, !is_mailbox_open);
+            if is_mailbox_open {
+                mailboxes.push(process);
+            }
+        }
+        let queues = self.shared.take_queues();
+        let mailboxes = mailboxes.iter().map(|process| &process.queue);
+        for queue in queues.iter().chain(mailboxes) {
+            self.shared.settle(queue.node_closed(Body::NodeClosed { reason }));
+        }
+    }
+}
+
+fn body_of(event: Event) -> Body {
+    match event {
+        Event::Exit { reference, pid, reason, data, by } => Body::Exit { reference, pid, reason, data, by },
+        Event::NameConflict { name, winner, reason } => Body::NameConflict { name, winner, reason },
+        Event::NameChanged { reference, name, old, new } => Body::NameChanged { reference, name, old, new },
+        Event::NodeUp { reference, node, name, address } => Body::NodeUp { reference, node, name, address },
+        Event::NodeDown { reference, node, name, address, reason } => {
+            Body::NodeDown { reference, node, name, address, reason }
+        }
+        Event::SnapshotEnd { reference } => Body::SnapshotEnd { reference },
+    }
+}

@@ -1,0 +1,191 @@
+//! Whole nodes on loopback, in one process.
+
+use crate::engine::message::Window;
+use crate::engine::{Identity, NodeId, Pid, Reason, Status};
+use crate::node::bridge::PANIC_ON_PURPOSE;
+use crate::node::{Completion, Event, EventKind, Node, Options, Process, Request};
+use crate::wire::{self, Handshake};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const LONG: i64 = 20_000;
+
+fn open(name: &str, options: &[(&str, &str)]) -> Node {
+    let mut all = Options::new();
+    all.set("name", name).unwrap();
+    for (key, value) in options {
+        all.set(key, value).unwrap();
+    }
+    Node::open(&all).unwrap()
+}
+
+/// Waits for an event of this kind; others are passed over.
+fn expect(process: &Process, kind: EventKind) -> Arc<Event> {
+    loop {
+        let event = process.recv(LONG).unwrap();
+        if event.kind() == kind {
+            return event;
+        }
+    }
+}
+
+/// Two linked nodes with a process on each.
+fn pair(names: [&str; 2]) -> [(Node, Process); 2] {
+    let first = open(names[0], &[]);
+    let second = open(names[1], &[("seeds", first.address())]);
+    let processes = [&first, &second].map(|node| Process::spawn(node, None).unwrap());
+    for process in &processes {
+        process.node_monitor().unwrap();
+        expect(process, EventKind::NodeUp);
+    }
+    let [one, two] = processes;
+    // Synced, not only linked.
+    one.connect(second.address(), LONG, Completion::Wait).unwrap();
+    two.connect(first.address(), LONG, Completion::Wait).unwrap();
+    [(first, one), (second, two)]
+}
+
+#[test]
+fn two_nodes_share_names_messages_and_exits() {
+    let [(first, one), (second, two)] = pair(["driver-a", "driver-b"]);
+    one.register(b"service", None, None, false, LONG, Completion::Wait).unwrap();
+    assert_eq!(second.whereis(b"service").unwrap(), one.pid());
+    assert_eq!(
+        two.register(b"service", None, None, false, LONG, Completion::Wait).unwrap_err().status,
+        Status::Exists
+    );
+
+    for size in [0, 1, 1000, 70_000, 3_000_000] {
+        assert_eq!(two.send_name(b"service", &vec![size as u8; size]).unwrap(), one.pid());
+        let message = expect(&one, EventKind::Message);
+        assert_eq!(message.payload().unwrap(), vec![size as u8; size]);
+        assert_eq!(message.peer(), Some(two.pid()));
+    }
+
+    let reference = two.monitor(one.pid()).unwrap();
+    one.exit(Reason(70_000), b"farewell").unwrap();
+    let exit = expect(&two, EventKind::Exit);
+    assert_eq!((exit.reference(), exit.reason()), (reference, Reason(70_000)));
+    assert_eq!(exit.payload(), Some(&b"farewell"[..]));
+    assert_eq!(second.whereis(b"service").unwrap_err().status, Status::NotFound);
+    first.close(LONG).unwrap();
+    second.close(LONG).unwrap();
+}
+
+#[test]
+fn what_was_sent_before_a_close_arrives() {
+    let [(first, one), (second, two)] = pair(["driver-c", "driver-d"]);
+    let mut sent = 0;
+    while sent < 1000 && one.send(two.pid(), &[7; 1000]).is_ok() {
+        sent += 1;
+    }
+    first.close(LONG).unwrap();
+    let mut received = 0;
+    loop {
+        let event = two.recv(LONG).unwrap();
+        match event.kind() {
+            EventKind::Message => received += 1,
+            EventKind::NodeDown => {
+                assert_eq!(event.reason(), Reason::NODE_CLOSED);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(received, sent);
+    second.close(LONG).unwrap();
+}
+
+/// A peer that links to the node and from then on does what the test says.
+fn raw_link(node: &Node, name: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(node.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    // Higher than the node's, which therefore says Go.
+    let identity =
+        Identity { node: NodeId(u64::MAX), name: name.to_owned(), address: String::new(), uptime_ms: 0 };
+    let mut frame = Vec::new();
+    wire::encode_handshake(&Handshake::identity("default", identity), &mut frame);
+    stream.write_all(&frame).unwrap();
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut rest = vec![0; u32::from_le_bytes(length) as usize + 6];
+    stream.read_exact(&mut rest).unwrap(); // the identity, and the Go behind it
+    assert!(rest.ends_with(&[2, 0, 0, 0, 0, 1]), "{rest:?}");
+    stream
+}
+
+#[test]
+fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
+    let node = open("driver-e", &[]);
+    let process = Process::spawn(&node, None).unwrap();
+    process.node_monitor().unwrap();
+    let peer = raw_link(&node, "deaf");
+    expect(&process, EventKind::NodeUp);
+    let receiver = Pid { node: NodeId(u64::MAX), serial: 1 };
+    while process.send(receiver, &[1; 1000]).is_ok() {}
+    let began = Instant::now();
+    node.close(LONG).unwrap();
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    drop(peer);
+}
+
+#[test]
+fn a_peer_that_breaks_the_protocol_is_down_and_nobody_else() {
+    let node = open("driver-f", &[]);
+    let process = Process::spawn(&node, None).unwrap();
+    process.node_monitor().unwrap();
+    let mut peer = raw_link(&node, "rude");
+    expect(&process, EventKind::NodeUp);
+    peer.write_all(&[0xff; 64]).unwrap();
+    expect(&process, EventKind::NodeDown);
+    process.register(b"still here", None, None, false, LONG, Completion::Wait).unwrap();
+    node.close(LONG).unwrap();
+}
+
+#[test]
+fn the_end_of_a_peer_is_noticed_at_once() {
+    let node = open("driver-g", &[]);
+    let process = Process::spawn(&node, None).unwrap();
+    process.node_monitor().unwrap();
+    let peer = raw_link(&node, "mortal");
+    expect(&process, EventKind::NodeUp);
+    let began = Instant::now();
+    drop(peer);
+    assert_eq!(expect(&process, EventKind::NodeDown).reason(), Reason::OS_PROCESS_DIED);
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    node.close(LONG).unwrap();
+}
+
+#[test]
+fn a_panic_on_the_nodes_thread_answers_everybody_and_closes_the_node() {
+    let node = open("driver-h", &[]);
+    let process = Process::spawn(&node, None).unwrap();
+    let waiting = Process::spawn(&node, None).unwrap();
+    // Never answered by itself: nobody is there.
+    let waiter = std::thread::spawn(move || waiting.recv(LONG).map(|event| event.kind()));
+    let window = Window { from: NodeId(1), link: PANIC_ON_PURPOSE, to: 1 };
+    node.shared().inbox.push(Request::Taken { window, messages: 1, bytes: 1 }).unwrap();
+    let failed = process.connect("127.0.0.1:1", LONG, Completion::Wait).unwrap_err();
+    assert!(matches!(failed.status, Status::Internal | Status::Closed), "{failed:?}");
+    assert_eq!(waiter.join().unwrap().unwrap(), EventKind::NodeClosed);
+    node.close(LONG).unwrap();
+    assert_eq!(process.monitor(process.pid()).unwrap_err().status, Status::Closed);
+}
+
+#[test]
+fn the_thread_bears_the_nodes_name_and_no_signals() {
+    let node = open("driver-thread", &[]);
+    let thread =
+        std::fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path()).find(|task| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "convoke/driver-")
+        });
+    let status = std::fs::read_to_string(thread.unwrap().join("status")).unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
+    let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
+    for signal in [1, 2, 10, 12, 13, 15] {
+        assert!(blocked & 1 << (signal - 1) != 0, "signal {signal}");
+    }
+    node.close(LONG).unwrap();
+}

@@ -1,0 +1,329 @@
+//! What an application reads from a queue.
+
+use crate::engine::{Name, NodeId, Payload, Pid, Reason, Ref, Status};
+use std::ffi::{CStr, CString};
+
+macro_rules! numbered {
+    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $name:ident = $number:literal, $c:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
+        #[repr(u32)]
+        pub enum $type { $($(#[$vdoc])* $name = $number,)* }
+
+        impl $type {
+            pub const ALL: &[$type] = &[$($type::$name,)*];
+            pub fn number(self) -> u32 {
+                self as u32
+            }
+            /// The symbolic name in the C header.
+            pub fn c_name(self) -> &'static str {
+                match self { $($type::$name => $c,)* }
+            }
+            pub fn from_number(number: u32) -> Option<$type> {
+                $type::ALL.iter().copied().find(|it| it.number() == number)
+            }
+        }
+    };
+}
+
+numbered! {
+    /// What happened. The numbers are those of the C interface: append-only, never reused. 6 to 10 are reserved for
+    /// groups and locks, 16 and up for what later steps bring.
+    EventKind {
+        /// A message of another process.
+        Message = 1, "CONVOKE_EVENT_MESSAGE";
+        /// A monitored process, or the process itself when it was killed, exited.
+        Exit = 2, "CONVOKE_EVENT_EXIT";
+        /// The answer to an operation.
+        Done = 3, "CONVOKE_EVENT_DONE";
+        /// The process lost a name and lives on.
+        NameConflict = 4, "CONVOKE_EVENT_NAME_CONFLICT";
+        /// A monitored name is bound otherwise than before.
+        NameChanged = 5, "CONVOKE_EVENT_NAME_CHANGED";
+        /// A link to a node came up.
+        NodeUp = 11, "CONVOKE_EVENT_NODE_UP";
+        /// The link to a node went down.
+        NodeDown = 12, "CONVOKE_EVENT_NODE_DOWN";
+        /// The node is closed; the last event of a queue.
+        NodeClosed = 13, "CONVOKE_EVENT_NODE_CLOSED";
+        /// A receiver that refused a message has room again.
+        Sendable = 14, "CONVOKE_EVENT_SENDABLE";
+        /// The present state has been told; changes follow.
+        SnapshotEnd = 15, "CONVOKE_EVENT_SNAPSHOT_END";
+    }
+}
+
+numbered! {
+    /// A field of an event or of a row of a list. The numbers are those of the C interface: append-only.
+    Field {
+        /// Bytes: a name; of a node, its text.
+        Name = 1, "CONVOKE_FIELD_NAME";
+        /// u64: a node's incarnation, as in pids.
+        Node = 2, "CONVOKE_FIELD_NODE";
+        /// Bytes: the address of a node.
+        Address = 3, "CONVOKE_FIELD_ADDRESS";
+        /// Pid: the process that the event is for; in a list, the row's process.
+        Pid = 4, "CONVOKE_FIELD_PID";
+        /// Pid: the other process concerned.
+        Peer = 5, "CONVOKE_FIELD_PEER";
+        /// Pid: what a name was bound to before; all zero for none.
+        OldPid = 6, "CONVOKE_FIELD_OLD_PID";
+        /// Bytes: a message's payload or an exit's data.
+        Payload = 7, "CONVOKE_FIELD_PAYLOAD";
+        /// u64: why.
+        Reason = 8, "CONVOKE_FIELD_REASON";
+        /// u64: the monitor or operation.
+        Ref = 9, "CONVOKE_FIELD_REF";
+        /// u64: an operation's value.
+        Value = 10, "CONVOKE_FIELD_VALUE";
+        /// u64: an operation's status, as a two's complement number.
+        Status = 11, "CONVOKE_FIELD_STATUS";
+        /// Bytes: more than the status says, in English.
+        Detail = 12, "CONVOKE_FIELD_DETAIL";
+        /// Pid: who killed the process; all zero for nobody.
+        KilledBy = 13, "CONVOKE_FIELD_KILLED_BY";
+    }
+}
+
+/// "No process" where a pid is told.
+pub(super) const NOBODY: Pid = Pid { node: NodeId(0), serial: 0 };
+
+/// What accessor reaches a field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FieldType {
+    Bytes,
+    Pid,
+    Number,
+}
+
+impl Field {
+    pub fn field_type(self) -> FieldType {
+        match self {
+            Field::Name | Field::Address | Field::Payload | Field::Detail => FieldType::Bytes,
+            Field::Pid | Field::Peer | Field::OldPid | Field::KilledBy => FieldType::Pid,
+            Field::Node | Field::Reason | Field::Ref | Field::Value | Field::Status => FieldType::Number,
+        }
+    }
+}
+
+/// Which fields an event of each kind has; it has no others.
+pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
+    (EventKind::Message, &[Field::Pid, Field::Peer, Field::Payload]),
+    (EventKind::Exit, &[Field::Pid, Field::Peer, Field::Payload, Field::Reason, Field::Ref, Field::KilledBy]),
+    (EventKind::Done, &[Field::Pid, Field::Ref, Field::Value, Field::Status, Field::Detail]),
+    (EventKind::NameConflict, &[Field::Pid, Field::Name, Field::Peer, Field::Reason]),
+    (EventKind::NameChanged, &[Field::Pid, Field::Name, Field::Peer, Field::OldPid, Field::Ref]),
+    (EventKind::NodeUp, &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Ref]),
+    (EventKind::NodeDown, &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Reason, Field::Ref]),
+    (EventKind::NodeClosed, &[Field::Reason]),
+    (EventKind::Sendable, &[Field::Pid, Field::Peer]),
+    (EventKind::SnapshotEnd, &[Field::Pid, Field::Ref]),
+];
+
+/// What an event says beside the process that it is for.
+#[derive(Debug)]
+pub(super) enum Body {
+    Message { from: Pid, payload: Payload },
+    Exit { reference: Ref, pid: Pid, reason: Reason, data: Payload, by: Option<Pid> },
+    Done { op: Ref, status: Status, detail: CString, value: u64 },
+    NameConflict { name: Name, winner: Option<Pid>, reason: Reason },
+    NameChanged { reference: Ref, name: Name, old: Option<Pid>, new: Option<Pid> },
+    NodeUp { reference: Ref, node: NodeId, name: String, address: String },
+    NodeDown { reference: Ref, node: NodeId, name: String, address: String, reason: Reason },
+    NodeClosed { reason: Reason },
+    Sendable { receiver: Pid },
+    SnapshotEnd { reference: Ref },
+}
+
+/// One event. Immutable; what accessors lend lives as long as the event.
+#[derive(Debug)]
+pub struct Event {
+    process: Pid,
+    body: Body,
+}
+
+impl Event {
+    /// `process`: whom it is for; `None`: the queue as a whole.
+    pub(super) fn new(process: Option<Pid>, body: Body) -> Event {
+        Event { process: process.unwrap_or(NOBODY), body }
+    }
+
+    pub fn kind(&self) -> EventKind {
+        match &self.body {
+            Body::Message { .. } => EventKind::Message,
+            Body::Exit { .. } => EventKind::Exit,
+            Body::Done { .. } => EventKind::Done,
+            Body::NameConflict { .. } => EventKind::NameConflict,
+            Body::NameChanged { .. } => EventKind::NameChanged,
+            Body::NodeUp { .. } => EventKind::NodeUp,
+            Body::NodeDown { .. } => EventKind::NodeDown,
+            Body::NodeClosed { .. } => EventKind::NodeClosed,
+            Body::Sendable { .. } => EventKind::Sendable,
+            Body::SnapshotEnd { .. } => EventKind::SnapshotEnd,
+        }
+    }
+    /// The process that the event is for; `None`: it is for the queue as a whole.
+    pub fn process(&self) -> Option<Pid> {
+        self.pid(Field::Pid)
+    }
+    /// The other process concerned: a message's sender, the process that exited, a name's new owner or winner, the
+    /// receiver that has room again. All zero: nobody.
+    pub fn peer(&self) -> Option<Pid> {
+        self.pid(Field::Peer)
+    }
+    /// The name concerned; of NODE_UP and NODE_DOWN the node's.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.bytes(Field::Name)
+    }
+    /// A message's payload, an exit's data.
+    pub fn payload(&self) -> Option<&[u8]> {
+        self.bytes(Field::Payload)
+    }
+    /// `Reason::NORMAL` for kinds that have none.
+    pub fn reason(&self) -> Reason {
+        match &self.body {
+            Body::Exit { reason, .. }
+            | Body::NameConflict { reason, .. }
+            | Body::NodeDown { reason, .. }
+            | Body::NodeClosed { reason } => *reason,
+            _ => Reason::NORMAL,
+        }
+    }
+    /// The monitor or operation that the event belongs to; 0 for kinds that have none, and for the process's own EXIT.
+    pub fn reference(&self) -> Ref {
+        Ref(self.u64(Field::Ref).unwrap_or(0))
+    }
+    /// How an operation ended and what there is to say about it; `None` unless the kind is DONE.
+    pub fn result(&self) -> Option<(Status, &CStr)> {
+        match &self.body {
+            Body::Done { status, detail, .. } => Some((*status, detail)),
+            _ => None,
+        }
+    }
+    /// An operation's value; 0 for kinds that have none.
+    pub fn value(&self) -> u64 {
+        self.u64(Field::Value).unwrap_or(0)
+    }
+
+    /// `None`: this kind has no such field, or it is not bytes.
+    pub fn bytes(&self, field: Field) -> Option<&[u8]> {
+        match (field, &self.body) {
+            (Field::Name, Body::NameConflict { name, .. } | Body::NameChanged { name, .. }) => {
+                Some(name.as_bytes())
+            }
+            (Field::Name, Body::NodeUp { name, .. } | Body::NodeDown { name, .. }) => Some(name.as_bytes()),
+            (Field::Address, Body::NodeUp { address, .. } | Body::NodeDown { address, .. }) => {
+                Some(address.as_bytes())
+            }
+            (Field::Payload, Body::Message { payload, .. } | Body::Exit { data: payload, .. }) => {
+                Some(payload.as_bytes())
+            }
+            (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
+            _ => None,
+        }
+    }
+
+    /// `None`: this kind has no such field, or it is not a pid. All zero where the field says "nobody".
+    pub fn pid(&self, field: Field) -> Option<Pid> {
+        match (field, &self.body) {
+            (Field::Pid, Body::NodeClosed { .. }) => None,
+            (Field::Pid, _) => Some(self.process),
+            (Field::Peer, Body::Message { from: pid, .. } | Body::Exit { pid, .. }) => Some(*pid),
+            (Field::Peer, Body::Sendable { receiver }) => Some(*receiver),
+            (Field::Peer, Body::NameConflict { winner: pid, .. } | Body::NameChanged { new: pid, .. })
+            | (Field::OldPid, Body::NameChanged { old: pid, .. })
+            | (Field::KilledBy, Body::Exit { by: pid, .. }) => Some(pid.unwrap_or(NOBODY)),
+            _ => None,
+        }
+    }
+
+    /// `None`: this kind has no such field, or it is not a number.
+    pub fn u64(&self, field: Field) -> Option<u64> {
+        match (field, &self.body) {
+            (Field::Node, Body::NodeUp { node, .. } | Body::NodeDown { node, .. }) => Some(node.0),
+            (
+                Field::Reason,
+                Body::Exit { reason, .. }
+                | Body::NameConflict { reason, .. }
+                | Body::NodeDown { reason, .. }
+                | Body::NodeClosed { reason },
+            ) => Some(u64::from(reason.0)),
+            (
+                Field::Ref,
+                Body::Exit { reference, .. }
+                | Body::Done { op: reference, .. }
+                | Body::NameChanged { reference, .. }
+                | Body::NodeUp { reference, .. }
+                | Body::NodeDown { reference, .. }
+                | Body::SnapshotEnd { reference },
+            ) => Some(reference.0),
+            (Field::Value, Body::Done { value, .. }) => Some(*value),
+            (Field::Status, Body::Done { status, .. }) => Some(*status as i32 as i64 as u64),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One event of every kind.
+    fn samples() -> Vec<Event> {
+        let pid = Pid { node: NodeId(7), serial: 9 };
+        let (name, data) = (Name::new(b"n"), Payload::new(b"data"));
+        let (node, text, reference) = (NodeId(8), || "host:1".to_owned(), Ref(3));
+        let reason = Reason::KILLED;
+        let process = Some(Pid { node: NodeId(7), serial: 1 });
+        vec![
+            Event::new(process, Body::Message { from: pid, payload: data.clone() }),
+            Event::new(process, Body::Exit { reference, pid, reason, data, by: None }),
+            Event::new(
+                process,
+                Body::Done { op: reference, status: Status::Timeout, detail: CString::default(), value: 5 },
+            ),
+            Event::new(process, Body::NameConflict { name: name.clone(), winner: None, reason }),
+            Event::new(process, Body::NameChanged { reference, name, old: None, new: Some(pid) }),
+            Event::new(process, Body::NodeUp { reference, node, name: text(), address: text() }),
+            Event::new(process, Body::NodeDown { reference, node, name: text(), address: text(), reason }),
+            Event::new(None, Body::NodeClosed { reason }),
+            Event::new(process, Body::Sendable { receiver: pid }),
+            Event::new(process, Body::SnapshotEnd { reference }),
+        ]
+    }
+
+    #[test]
+    fn every_kind_has_exactly_the_fields_of_the_table() {
+        let samples = samples();
+        assert_eq!(EVENT_FIELDS.iter().map(|row| row.0).collect::<Vec<_>>(), EventKind::ALL);
+        assert_eq!(samples.iter().map(Event::kind).collect::<Vec<_>>(), EventKind::ALL);
+        for (event, (kind, fields)) in samples.iter().zip(EVENT_FIELDS) {
+            for &field in Field::ALL {
+                let has = fields.contains(&field);
+                let reached =
+                    (event.bytes(field).is_some(), event.pid(field).is_some(), event.u64(field).is_some());
+                let expected = match field.field_type() {
+                    FieldType::Bytes => (has, false, false),
+                    FieldType::Pid => (false, has, false),
+                    FieldType::Number => (false, false, has),
+                };
+                assert_eq!(reached, expected, "{kind:?} {field:?}");
+            }
+            assert_eq!(event.reason().0, event.u64(Field::Reason).unwrap_or(0) as u32);
+        }
+    }
+
+    #[test]
+    fn numbers_and_names_are_unique_and_found_again() {
+        for &kind in EventKind::ALL {
+            assert_eq!(EventKind::from_number(kind.number()), Some(kind));
+            assert!(kind.c_name().starts_with("CONVOKE_EVENT_"));
+        }
+        for &field in Field::ALL {
+            assert_eq!(Field::from_number(field.number()), Some(field));
+            assert!(field.c_name().starts_with("CONVOKE_FIELD_"));
+        }
+        assert_eq!(EventKind::from_number(6), None);
+        assert_eq!(Event::new(None, Body::Sendable { receiver: NOBODY }).result(), None);
+    }
+}

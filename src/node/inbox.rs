@@ -1,0 +1,130 @@
+//! What callers' threads hand to the node's thread.
+
+use crate::engine::message::Window;
+use crate::engine::{Command, ConnectionId};
+use crate::node::Reply;
+use crate::os::EventFd;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One thing for the engine to do.
+#[derive(Debug)]
+pub enum Request {
+    /// `reply`: who waits for the answer; [`operation_of`](super::operation_of) names the operation.
+    Command { command: Command, reply: Option<Reply> },
+    /// The application has taken messages of this window: `Engine::handle_taken`.
+    Taken { window: Window, messages: u64, bytes: u64 },
+}
+
+/// Many threads push, the node's thread drains. The eventfd is written only while the node's thread sleeps.
+#[derive(Debug)]
+pub struct Inbox {
+    state: Mutex<State>,
+    fd: EventFd,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    requests: Vec<Request>,
+    dirty: Vec<ConnectionId>,
+    sleeping: bool,
+    /// The eventfd is set.
+    signalled: bool,
+    closed: bool,
+}
+
+impl Inbox {
+    pub fn new() -> io::Result<Inbox> {
+        Ok(Inbox { state: Mutex::default(), fd: EventFd::new()? })
+    }
+
+    /// Hands over a request; gives it back when the node's thread takes no more.
+    pub fn push(&self, request: Request) -> Result<(), Request> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(request);
+        }
+        match (&request, state.requests.last_mut()) {
+            // Reports on one window, one behind the other, are one report.
+            (
+                Request::Taken { window, messages, bytes },
+                Some(Request::Taken { window: same, messages: all_messages, bytes: all_bytes }),
+            ) if window == same => {
+                *all_messages += messages;
+                *all_bytes += bytes;
+            }
+            _ => state.requests.push(request),
+        }
+        self.wake(state);
+        Ok(())
+    }
+
+    /// The outbox of this connection has something to write.
+    pub fn poke(&self, connection: ConnectionId) {
+        let mut state = self.lock();
+        state.dirty.push(connection);
+        self.wake(state);
+    }
+
+    /// Takes what was pushed, in order. `into` should be empty: its buffer is swapped in for the next pushes.
+    pub fn drain(&self, into: &mut Vec<Request>) {
+        let mut state = self.lock();
+        if into.is_empty() {
+            std::mem::swap(&mut state.requests, into);
+        } else {
+            into.append(&mut state.requests);
+        }
+    }
+
+    /// Takes the connections whose outboxes have something to write. Call [`LinkOutbox::begin`](super::LinkOutbox::begin)
+    /// before looking into one.
+    pub fn drain_dirty(&self, into: &mut Vec<ConnectionId>) {
+        into.append(&mut self.lock().dirty);
+    }
+
+    /// The node's thread is about to sleep on the eventfd. `false`: something is there, do not sleep.
+    pub fn prepare_sleep(&self) -> bool {
+        let mut state = self.lock();
+        state.sleeping = state.requests.is_empty() && state.dirty.is_empty();
+        state.sleeping
+    }
+
+    /// The node's thread is awake again, for whatever reason.
+    pub fn awake(&self) {
+        let mut state = self.lock();
+        state.sleeping = false;
+        if std::mem::take(&mut state.signalled) {
+            drop(state);
+            self.fd.clear();
+        }
+    }
+
+    /// Readable when there is something for a sleeping node's thread.
+    pub fn event_fd(&self) -> &EventFd {
+        &self.fd
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lock().requests.len()
+    }
+
+    /// Nothing can be pushed any more; what is there is handed out a last time.
+    pub(super) fn close(&self) -> Vec<Request> {
+        let mut state = self.lock();
+        state.closed = true;
+        std::mem::take(&mut state.requests)
+    }
+
+    fn wake(&self, mut state: MutexGuard<State>) {
+        if std::mem::take(&mut state.sleeping) {
+            // Under the lock, which is released long before the woken thread runs: so `signalled` is never wrong.
+            state.signalled = true;
+            self.fd.set();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,112 @@
+//! The links that senders write into.
+
+use super::shared::lock;
+use crate::engine::message::{Outbox, SendRefusal};
+use crate::engine::{ConnectionId, Limits, NodeId, Status};
+use crate::node::Inbox;
+use crate::wire::DataEncoder;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// The sending side of one link: callers put messages in, the node's thread writes them to the socket.
+pub struct LinkOutbox {
+    pub outbox: Mutex<Outbox<DataEncoder>>,
+    pub connection: ConnectionId,
+    /// The connection is named in the inbox, or the node's thread is at it.
+    dirty: AtomicBool,
+    /// The link is over. Set under the outbox's lock.
+    closed: AtomicBool,
+}
+
+impl LinkOutbox {
+    fn new(limits: &Limits, connection: ConnectionId) -> LinkOutbox {
+        LinkOutbox {
+            outbox: Mutex::new(Outbox::new(limits)),
+            connection,
+            dirty: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// From a caller's thread: puts a message in and wakes the node's thread if need be. `Full`: the sender is told
+    /// when there is room. `NoProcess`; `Unreachable`.
+    pub(super) fn send(&self, inbox: &Inbox, from: u64, to: u64, payload: &[u8]) -> Result<(), Status> {
+        let mut outbox = lock(&self.outbox);
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Status::Unreachable);
+        }
+        let sent = outbox.send(from, to, payload);
+        let has_work = !outbox.is_empty();
+        drop(outbox);
+        if has_work {
+            self.poke(inbox);
+        }
+        sent.map_err(|refusal| match refusal {
+            SendRefusal::Full => Status::Full,
+            SendRefusal::NoProcess => Status::NoProcess,
+        })
+    }
+
+    /// There may be something to write: names this connection in the inbox, unless that is so already.
+    pub fn poke(&self, inbox: &Inbox) {
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            inbox.poke(self.connection);
+        }
+    }
+
+    /// The node's thread begins to look at the outbox: what is put in from now on pokes again.
+    pub fn begin(&self) {
+        self.dirty.swap(false, Ordering::AcqRel);
+    }
+
+    /// The link is over: drops what waits. (sender, receiver) of those who wait for room.
+    fn close(&self) -> Vec<(u64, u64)> {
+        let mut outbox = lock(&self.outbox);
+        self.closed.store(true, Ordering::Relaxed);
+        outbox.close()
+    }
+}
+
+/// The present links by the node at the other end.
+pub struct Links {
+    limits: Limits,
+    map: RwLock<BTreeMap<NodeId, Arc<LinkOutbox>>>,
+}
+
+impl Links {
+    pub fn new(limits: &Limits) -> Links {
+        Links { limits: limits.clone(), map: RwLock::default() }
+    }
+
+    /// Makes the outbox of a connection that becomes a link, or gives the one that it has. Senders find it at once.
+    pub fn up(&self, node: NodeId, connection: ConnectionId) -> Arc<LinkOutbox> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(link) = map.get(&node).filter(|link| link.connection == connection) {
+            return link.clone();
+        }
+        let link = Arc::new(LinkOutbox::new(&self.limits, connection));
+        map.insert(node, link.clone());
+        link
+    }
+
+    /// The link over this connection is over; another connection's stays. (sender, receiver) of those who wait for
+    /// room on it.
+    pub fn down(&self, node: NodeId, connection: ConnectionId) -> Vec<(u64, u64)> {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        if map.get(&node).is_none_or(|link| link.connection != connection) {
+            return Vec::new();
+        }
+        let link = map.remove(&node);
+        drop(map);
+        link.map(|link| link.close()).unwrap_or_default()
+    }
+
+    pub fn get(&self, node: NodeId) -> Option<Arc<LinkOutbox>> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<LinkOutbox>> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}

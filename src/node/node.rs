@@ -1,0 +1,213 @@
+//! Opening and closing a node, and what it can be asked.
+
+use super::queue_core::Wait;
+use super::shared::{Shared, lock};
+use super::{Error, List, Options, Result, driver};
+use crate::engine::{Command, Engine, NodeId, Pid, Status};
+use crate::os::watch_forks;
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// A running node; clones are the same node. The last clone dropped closes it as `shut` does.
+#[derive(Clone)]
+pub struct Node(Arc<NodeCore>);
+
+struct NodeCore {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Counters since the node was opened, and gauges, as in `convoke_stats`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Messages that were accepted from processes of this node.
+    pub messages_sent: u64,
+    /// Messages that were put into queues of this node.
+    pub messages_received: u64,
+    /// Names that this node sees.
+    pub names: u64,
+    pub locks_held: u64,
+    pub groups: u64,
+    /// Nodes that this one has a link to.
+    pub peers: u64,
+    /// Events that wait in queues and mailboxes.
+    pub queue_depth: u64,
+    /// Messages dropped unread, because their receiver ended or its queue was freed.
+    pub dropped: u64,
+}
+
+impl Node {
+    /// Opens a node: listens, starts its thread, dials the seeds, and does not wait for them. `Option`: options that
+    /// do not fit together, or an address that is not allowed. `Io`: the address is taken, no descriptor, no thread.
+    pub fn open(options: &Options) -> Result<Node> {
+        watch_forks();
+        let node = loop {
+            // Zero is no node.
+            match random()? {
+                0 => {}
+                id => break NodeId(id),
+            }
+        };
+        let mut config = options.config(node)?;
+        let listener = bind(options.text("listen"))?;
+        let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
+        config.address = advertised(options.text("advertise"), bound);
+        let seed = random()?;
+        let cluster = options.text("cluster").to_owned();
+        let shared = Shared::new(config, cluster).map_err(|e| io("open", &e))?;
+        let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
+        let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
+        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// A node without a thread, for tests that drive it by hand.
+    #[cfg(test)]
+    pub(super) fn without_thread(options: &Options) -> Result<Node> {
+        let config = options.config(NodeId(random()?))?;
+        let shared = Shared::new(config, String::new()).map_err(|e| io("open", &e))?;
+        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(None) })))
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.0.shared
+    }
+
+    /// Leaves in order: every process ends with NODE_CLOSED, every peer is told. Waits for the end; `Timeout`: it goes
+    /// on, and this may be called again. Waits for no callback, so it may be called from one.
+    pub fn close(&self, timeout_ms: i64) -> Result<()> {
+        let wait = Wait::from_ms(timeout_ms)?;
+        self.shut();
+        let may_join = self.0.shared.wait_finished(wait)?;
+        let thread = lock(&self.0.thread).take();
+        if let Some(thread) = thread.filter(|_| may_join) {
+            // It has nothing left to do. Its panics were caught and told where they happened.
+            let _ = thread.join();
+        }
+        Ok(())
+    }
+
+    /// Starts to leave in order and does not wait.
+    pub fn shut(&self) {
+        self.0.shut();
+    }
+
+    /// Whether calls are still accepted.
+    pub fn is_open(&self) -> bool {
+        self.0.shared.check_open().is_ok()
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.shared.config.name
+    }
+
+    /// The address that other nodes dial.
+    pub fn address(&self) -> &str {
+        &self.0.shared.config.address
+    }
+
+    /// This incarnation, as in the pids of its processes.
+    pub fn id(&self) -> NodeId {
+        self.0.shared.config.node
+    }
+
+    /// Rows with Name, Node and Address: the nodes that this one has a link to.
+    pub fn peers(&self) -> Result<List> {
+        self.0.shared.check_open()?;
+        Ok(List::of_peers(self.0.shared.tables.peers()))
+    }
+
+    pub fn stats(&self) -> Stats {
+        let shared = &self.0.shared;
+        let mailboxes = shared.processes.all();
+        let mailboxes = mailboxes.iter().filter(|process| process.has_mailbox).map(|process| &process.queue);
+        let queues = shared.queues();
+        let depth = queues.iter().chain(mailboxes).map(|queue| queue.depth() as u64).sum();
+        let counters = &shared.counters;
+        Stats {
+            messages_sent: counters.messages_sent.load(Ordering::Relaxed),
+            messages_received: counters.messages_received.load(Ordering::Relaxed),
+            names: shared.tables.names_len() as u64,
+            locks_held: 0,
+            groups: 0,
+            peers: shared.tables.peers_len() as u64,
+            queue_depth: depth,
+            dropped: counters.dropped.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Who has the name, as this node sees it now. Never waits. `NotFound`: nobody.
+    pub fn whereis(&self, name: &[u8]) -> Result<Pid> {
+        self.0.shared.check_open()?;
+        self.0.shared.tables.whereis(name).ok_or_else(|| Status::NotFound.into())
+    }
+
+    /// Rows with Name and Pid, sorted by name: the names that begin with `prefix`.
+    pub fn names(&self, prefix: &[u8]) -> Result<List> {
+        self.0.shared.check_open()?;
+        Ok(List::of_names(self.0.shared.tables.names(prefix)))
+    }
+
+    /// The name of the node that the process lives on. `NotFound`: it is neither this one nor a linked one.
+    pub fn node_of(&self, pid: Pid) -> Result<String> {
+        self.0.shared.check_open()?;
+        if pid.node == self.id() {
+            return Ok(self.name().to_owned());
+        }
+        let text = "the process lives on no node that this one has a link to";
+        self.0.shared.tables.peer_name(pid.node).ok_or_else(|| Error::new(Status::NotFound, text))
+    }
+
+    /// The fork epoch that the node was opened in.
+    pub fn epoch(&self) -> u32 {
+        self.0.shared.epoch()
+    }
+}
+
+impl NodeCore {
+    fn shut(&self) {
+        if self.shared.set_closed() {
+            // Refused: it has ended by itself.
+            let _ = self.shared.command(Command::Close, None);
+        }
+    }
+}
+
+impl Drop for NodeCore {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
+
+fn random() -> Result<u64> {
+    SysRng.try_next_u64().map_err(|e| Error::new(Status::Io, format!("random: {e}")))
+}
+
+fn io(what: &str, error: &std::io::Error) -> Error {
+    Error::new(Status::Io, format!("{what}: {error}"))
+}
+
+/// Listens. Links are plain, so they do not leave this machine.
+fn bind(listen: &str) -> Result<TcpListener> {
+    let failed = |e: std::io::Error| Error::new(Status::Io, format!("listen {listen}: {e}"));
+    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(failed)?.collect();
+    if addresses.iter().any(|address| !address.ip().is_loopback()) {
+        return Err(Error::new(Status::Option, super::options::not_loopback("listen", listen)));
+    }
+    let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+/// What other nodes are told to dial: option `advertise`, with the port that was bound where it says 0, or the bound
+/// address.
+fn advertised(advertise: &str, bound: SocketAddr) -> String {
+    match advertise.rsplit_once(':') {
+        Some((host, "0")) => format!("{host}:{}", bound.port()),
+        Some(_) => advertise.to_owned(),
+        None => bound.to_string(),
+    }
+}

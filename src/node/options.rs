@@ -1,0 +1,374 @@
+//! Options: one table of keys, checked when they are set.
+
+use super::{Error, Result};
+use crate::engine::{Config, NodeId, Status};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+/// What values an option takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OptionType {
+    /// 1 to 255 bytes of text without control characters.
+    Text,
+    /// `host:port`; an IPv6 host in brackets.
+    Address,
+    /// Addresses, separated by commas.
+    Addresses,
+    /// A whole number from the first to the second.
+    Number(u64, u64),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// A row of the table of options.
+#[derive(Debug)]
+pub struct OptionInfo {
+    pub key: &'static str,
+    pub option_type: OptionType,
+    /// Empty: made up at open, as `meaning` says.
+    pub default: &'static str,
+    pub unit: &'static str,
+    pub meaning: &'static str,
+}
+
+macro_rules! options {
+    ($($key:literal: $type:expr, $default:literal, $unit:literal, $meaning:literal;)*) => {
+        /// Every key there is, in the order of the manual.
+        pub const OPTIONS: &[OptionInfo] = &[$(OptionInfo {
+            key: $key, option_type: $type, default: $default, unit: $unit, meaning: $meaning,
+        },)*];
+    };
+}
+
+use OptionType::{Address, Addresses, Choice, Number, Text};
+const KIB: u64 = 1 << 10;
+const GIB: u64 = 1 << 30;
+const HOUR_MS: u64 = 3_600_000;
+
+options! {
+    "name": Text, "", "", "The node's name, unique in the cluster. Default: host name, process id and a random number.";
+    "cluster": Text, "default", "", "Nodes link only with nodes of the same cluster name.";
+    "listen": Address, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free. Loopback only, because links are not encrypted.";
+    "advertise": Address, "", "", "The address that other nodes are told to dial. Default: the one that was bound; port 0 is replaced by its port.";
+    "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. An own address among them does no harm.";
+    "heartbeat_ms": Number(10, HOUR_MS), "", "ms", "A link that was idle this long carries a heartbeat. Default: 500, or a tenth of detection_ms if that is less.";
+    "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
+    "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
+    "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
+    "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
+    "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
+    "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
+    "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
+    "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";
+    "limits.processes": Number(1, 1 << 32), "1048576", "processes", "Processes of this node that are alive at one time.";
+    "limits.names": Number(1, 1 << 32), "4194304", "names", "Names that processes of this node may hold.";
+    "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread.";
+    "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
+}
+
+/// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    set: BTreeMap<&'static str, String>,
+}
+
+impl Options {
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// `Option`: there is no such key, or it does not take this value; the text says what would do.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let info = find(key)?;
+        let value = value.trim();
+        check(info, value).map_err(|text| refused(format!("{key}: {text}")))?;
+        self.set.insert(info.key, value.to_owned());
+        Ok(())
+    }
+
+    /// The same for a value given as bytes: UTF-8, for all options that there are.
+    pub fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<()> {
+        let info = find(key)?;
+        let text = std::str::from_utf8(value).map_err(|_| refused(format!("{key}: takes UTF-8")))?;
+        self.set(info.key, text)
+    }
+
+    /// Sets what stands in a file: lines `key = value`, empty lines, lines that begin with `#`. All or nothing.
+    /// `Io`: it cannot be read. `Option`: as `set`, with the number of the line.
+    pub fn load(&mut self, path: &Path) -> Result<()> {
+        let shown = path.display();
+        let text =
+            std::fs::read_to_string(path).map_err(|e| Error::new(Status::Io, format!("{shown}: {e}")))?;
+        let mut loaded = self.clone();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let set = match line.split_once('=') {
+                Some((key, value)) => loaded.set(key.trim(), value),
+                None => Err(refused("a line is `key = value`".to_owned())),
+            };
+            set.map_err(|error| Error::new(error.status, format!("{shown}:{number}: {}", error.detail)))?;
+        }
+        *self = loaded;
+        Ok(())
+    }
+
+    /// The value of a key of the table, or its default.
+    pub(super) fn text(&self, key: &str) -> &str {
+        let default = || OPTIONS.iter().find(|info| info.key == key).map_or("", |info| info.default);
+        self.set.get(key).map_or_else(default, String::as_str)
+    }
+
+    fn number(&self, key: &str) -> u64 {
+        self.text(key).parse().unwrap_or(0)
+    }
+
+    /// What the engine is told, but for the address.
+    pub(super) fn config(&self, node: NodeId) -> Result<Config> {
+        let ms = |key| Duration::from_millis(self.number(key));
+        let name = match self.text("name") {
+            "" => made_up_name()?,
+            name => name.to_owned(),
+        };
+        let mut config = Config::new(node, &name);
+        config.seeds = split(self.text("seeds")).map(str::to_owned).collect();
+        config.detection = ms("detection_ms");
+        config.heartbeat = match self.text("heartbeat_ms") {
+            "" => Duration::from_millis(500).min(config.detection / 10),
+            _ => ms("heartbeat_ms"),
+        };
+        config.dial_min = ms("dial.min_ms");
+        config.dial_max = ms("dial.max_ms");
+        config.one_name_per_pid = self.text("names.per_pid") == "one";
+        let limits = &mut config.limits;
+        let size = |key| usize::try_from(self.number(key)).unwrap_or(usize::MAX);
+        limits.name = size("limits.name");
+        limits.message = size("limits.message");
+        limits.memory = size("limits.memory");
+        limits.link_buffer = size("limits.link_buffer");
+        limits.processes = size("limits.processes");
+        limits.names = size("limits.names");
+        limits.operations = size("limits.operations");
+        limits.peers = size("limits.peers");
+        fits_together(&config)?;
+        Ok(config)
+    }
+}
+
+fn fits_together(config: &Config) -> Result<()> {
+    let limits = &config.limits;
+    if config.heartbeat > config.detection / 4 {
+        return Err(refused("heartbeat_ms: at most a quarter of detection_ms".to_owned()));
+    }
+    if config.dial_min > config.dial_max {
+        return Err(refused("dial.min_ms: at most dial.max_ms".to_owned()));
+    }
+    if limits.memory / 4 < limits.message {
+        return Err(refused(format!("limits.memory: at least 4 times limits.message, {}", limits.message)));
+    }
+    Ok(())
+}
+
+fn find(key: &str) -> Result<&'static OptionInfo> {
+    OPTIONS.iter().find(|info| info.key == key).ok_or_else(|| {
+        let shown: String = key.escape_debug().take(64).collect();
+        refused(format!("there is no option \"{shown}\"; did you mean \"{}\"?", nearest(key)))
+    })
+}
+
+fn refused(text: String) -> Error {
+    Error::new(Status::Option, text)
+}
+
+fn split(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// `Err`: what the option takes.
+fn check(info: &OptionInfo, value: &str) -> Result<(), String> {
+    match info.option_type {
+        Text => match value.len() {
+            1..=255 if !value.chars().any(char::is_control) => Ok(()),
+            _ => Err("takes 1 to 255 bytes of text without control characters".to_owned()),
+        },
+        Address => {
+            check_address(value)?;
+            if info.key == "listen" { check_loopback(info.key, value) } else { Ok(()) }
+        }
+        Addresses => split(value).try_for_each(|address| {
+            check_address(address)?;
+            check_loopback(info.key, address)
+        }),
+        Number(low, high) => match value.parse::<u64>() {
+            Ok(number) if (low..=high).contains(&number) => Ok(()),
+            _ => Err(format!("takes a whole number from {low} to {high} {}", info.unit)),
+        },
+        Choice(words) if words.contains(&value) => Ok(()),
+        Choice(words) => Err(format!("takes one of: {}", words.join(", "))),
+    }
+}
+
+/// `Err`: what is expected.
+pub(super) fn check_address(value: &str) -> Result<(), String> {
+    let is_address = value.parse::<SocketAddr>().is_ok()
+        || value.rsplit_once(':').is_some_and(|(host, port)| {
+            let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+            !host.is_empty() && host.len() <= 253 && host.chars().all(is_host) && port.parse::<u16>().is_ok()
+        });
+    if is_address {
+        Ok(())
+    } else {
+        Err("takes host:port; an IPv6 host in brackets, as in [::1]:4370".to_owned())
+    }
+}
+
+/// An address that is a number and not this machine's own is refused at once; a name when it is looked up.
+fn check_loopback(key: &str, value: &str) -> Result<(), String> {
+    let is_elsewhere = value.parse::<SocketAddr>().is_ok_and(|address| !IpAddr::is_loopback(&address.ip()));
+    if is_elsewhere { Err(not_loopback(key, value)) } else { Ok(()) }
+}
+
+pub(super) fn not_loopback(key: &str, value: &str) -> String {
+    format!(
+        "{key}: {value} is not a loopback address; links are not encrypted yet, so they stay on this machine"
+    )
+}
+
+/// The key that takes the fewest edits to get to.
+fn nearest(key: &str) -> &'static str {
+    let keys = OPTIONS.iter().map(|info| info.key);
+    keys.min_by_key(|known| distance(known, key)).unwrap_or_default()
+}
+
+/// Levenshtein's distance; what is longer than any key counts as its beginning does.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), &b.as_bytes()[..b.len().min(64)]);
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn made_up_name() -> Result<String> {
+    let random = SysRng.try_next_u32().map_err(|e| Error::new(Status::Io, format!("random: {e}")))?;
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| !c.is_control()).take(64).collect();
+    let host = if host.is_empty() { "node" } else { &host };
+    Ok(format!("{host}-{}-{random:08x}", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(key: &str, value: &str) -> String {
+        let error = Options::new().set(key, value).unwrap_err();
+        assert_eq!(error.status, Status::Option);
+        error.detail
+    }
+
+    #[test]
+    fn defaults_pass_their_own_checks() {
+        for info in OPTIONS {
+            if !info.default.is_empty() {
+                assert_eq!(check(info, info.default), Ok(()), "{}", info.key);
+            }
+            assert!(!info.meaning.is_empty());
+        }
+        let config = Options::new().config(NodeId(1)).unwrap();
+        let engine = Config::new(NodeId(1), &config.name);
+        assert_eq!(
+            format!("{config:?}"),
+            format!("{engine:?}"),
+            "the table and the engine have the same defaults"
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        assert!(refusal("heartbeat", "1").contains("\"heartbeat_ms\""));
+        assert!(refusal("limit.names", "1").contains("\"limits.names\""));
+        assert!(refusal("seed", "").contains("\"seeds\""));
+        assert!(refusal(&"x".repeat(100_000), "").contains("did you mean"));
+        assert!(refusal("", "").contains("did you mean"));
+    }
+
+    #[test]
+    fn values_are_checked_at_once_and_the_text_says_what_would_do() {
+        assert!(refusal("detection_ms", "99").contains("from 100 to 3600000 ms"));
+        assert!(refusal("detection_ms", "-1").contains("from 100"));
+        assert!(refusal("detection_ms", "5s").contains("whole number"));
+        assert!(refusal("names.per_pid", "two").contains("many, one"));
+        assert!(refusal("name", "").contains("1 to 255"));
+        assert!(refusal("name", "a\nb").contains("control"));
+        assert!(refusal("listen", "4370").contains("host:port"));
+        assert!(refusal("listen", "::1:4370:").contains("[::1]:4370"));
+        assert!(refusal("listen", "0.0.0.0:4370").contains("not encrypted"));
+        assert!(refusal("seeds", "127.0.0.1:1,10.0.0.1:2").contains("10.0.0.1:2"));
+        assert!(refusal("seeds", "127.0.0.1:1,nonsense").contains("host:port"));
+        let mut options = Options::new();
+        for (key, value) in [
+            ("listen", "[::1]:0"),
+            ("listen", "localhost:0"),
+            ("seeds", " 127.0.0.1:1 , localhost:2,, "),
+            ("seeds", ""),
+            ("name", " spaces around go "),
+            ("limits.peers", "4096"),
+        ] {
+            options.set(key, value).unwrap();
+        }
+        assert_eq!(options.text("name"), "spaces around go");
+        assert_eq!(options.set_bytes("name", &[0xff]).unwrap_err().status, Status::Option);
+        options.set_bytes("name", b"bytes").unwrap();
+        assert_eq!(options.text("name"), "bytes");
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused_at_open() {
+        for (set, word) in [
+            (&[("heartbeat_ms", "2000")][..], "heartbeat_ms"),
+            (&[("dial.min_ms", "6000")], "dial.max_ms"),
+            (&[("limits.memory", "20000000")], "limits.message"),
+        ] {
+            let mut options = Options::new();
+            set.iter().for_each(|(key, value)| options.set(key, value).unwrap());
+            let error = options.config(NodeId(1)).unwrap_err();
+            assert_eq!(error.status, Status::Option);
+            assert!(error.detail.contains(word), "{error}");
+        }
+        let mut options = Options::new();
+        options.set("detection_ms", "100").unwrap();
+        assert_eq!(options.config(NodeId(1)).unwrap().heartbeat, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn a_file_is_loaded_whole_or_not_at_all() {
+        let path = std::env::temp_dir().join(format!("convoke-options-{}", std::process::id()));
+        let mut options = Options::new();
+        assert_eq!(options.load(&path).unwrap_err().status, Status::Io);
+        std::fs::write(&path, "# a comment\n\n name = n1 \nseeds=127.0.0.1:1\n").unwrap();
+        options.load(&path).unwrap();
+        assert_eq!((options.text("name"), options.text("seeds")), ("n1", "127.0.0.1:1"));
+        std::fs::write(&path, "name = n2\n# fine\ndetection = 5\n").unwrap();
+        let error = options.load(&path).unwrap_err();
+        assert!(error.status == Status::Option && error.detail.contains(":3: "), "{error}");
+        assert!(error.detail.contains("\"detection_ms\""), "{error}");
+        std::fs::write(&path, "name\n").unwrap();
+        assert!(options.load(&path).unwrap_err().detail.contains(":1: "));
+        assert_eq!(options.text("name"), "n1");
+        std::fs::remove_file(&path).unwrap();
+    }
+}

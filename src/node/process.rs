@@ -1,0 +1,357 @@
+//! Processes, and what is done on their behalf.
+
+use super::event::NOBODY;
+use super::process_core::ProcessCore;
+use super::queue_core::{QueueCore, Wait};
+use super::reply::Asker;
+use super::shared::Shared;
+use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
+use crate::engine::{Command, Name, Patience, Payload, Pid, Reason, Ref, Resolver, Status};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Where the answer to a call that may wait goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Completion {
+    /// The call waits for it (`op_out` is NULL in C).
+    Wait,
+    /// The call returns at once, one DONE event follows.
+    Event,
+}
+
+/// A call that may wait was accepted or is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Done {
+    /// The operation that a DONE event will name; 0 when it was waited for.
+    pub op: Ref,
+    /// The result's value, when it was waited for.
+    pub value: u64,
+}
+
+/// A process; clones are the same process. Every call gives `Closed` once the node is closed and `NoProcess` once the
+/// process has ended.
+#[derive(Clone)]
+pub struct Process {
+    shared: Arc<Shared>,
+    core: Arc<ProcessCore>,
+}
+
+impl Process {
+    /// `queue`: where its events go; `None`: to a mailbox of its own, read by `recv`. `Full`: `limits.processes` are
+    /// alive. `Invalid`: the queue is another node's.
+    pub fn spawn(node: &Node, queue: Option<&Queue>) -> Result<Process> {
+        let shared = node.shared().clone();
+        shared.check_open()?;
+        if let Some(queue) = queue {
+            if !Arc::ptr_eq(&queue.shared, &shared) {
+                return Err(Error::new(Status::Invalid, "the queue belongs to another node"));
+            }
+            queue.core.check_usable()?;
+        }
+        if !shared.processes.reserve(shared.config.limits.processes) {
+            return Err(Error::new(Status::Full, "limits.processes are alive"));
+        }
+        let pid = Pid { node: shared.config.node, serial: shared.new_serial() };
+        let mailbox = || Arc::new(QueueCore::new());
+        let own = queue.map_or_else(mailbox, |queue| queue.core.clone());
+        let core = Arc::new(ProcessCore::new(pid, own, queue.is_none()));
+        shared.processes.insert(core.clone());
+        if let Err(error) = shared.command(Command::Spawn { process: pid.serial }, None) {
+            shared.processes.remove(pid.serial);
+            shared.processes.release();
+            return Err(error);
+        }
+        Ok(Process { shared, core })
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.core.pid()
+    }
+
+    fn check(&self) -> Result<()> {
+        self.shared.check_open()?;
+        if self.core.is_alive() {
+            Ok(())
+        } else {
+            Err(Error::new(Status::NoProcess, "the process has ended"))
+        }
+    }
+
+    // ---- life and death
+
+    /// Ends the process by its own will: it is gone at once for every caller of this node. Messages that wait unread
+    /// are dropped, its other events stay. `TooBig`: more than 64 KiB of data.
+    pub fn exit(&self, reason: Reason, data: &[u8]) -> Result<()> {
+        self.check()?;
+        let limit = self.shared.config.limits.exit_data;
+        if data.len() > limit {
+            return Err(Error::new(Status::TooBig, format!("{} bytes of data; at most {limit}", data.len())));
+        }
+        if !self.end(reason, Payload::new(data)) {
+            return Err(Status::NoProcess.into());
+        }
+        Ok(())
+    }
+
+    /// Says whether it was alive until now.
+    fn end(&self, reason: Reason, data: Payload) -> bool {
+        if !self.core.end() {
+            return false;
+        }
+        self.shared.processes.release();
+        // A mailbox stays open for the DONE events of what is under way; ProcessGone ends it then.
+        let is_last = self.core.pending.load(Ordering::Acquire) == 0;
+        self.shared.settle(self.core.queue.process_ended(&self.core, is_last));
+        // When the node is closed the process is gone anyway.
+        let _ = self.shared.command(Command::Exit { process: self.pid().serial, reason, data }, None);
+        true
+    }
+
+    /// Ends the process, if it lives, with reason FREED, and lets go of its handler: no new call of it starts. Events
+    /// of a shared queue that are for it and are not messages go to the queue's handler. Never waits, never fails.
+    pub fn free(&self) {
+        self.end(Reason::FREED, Payload::default());
+        if !self.core.set_freed() {
+            return;
+        }
+        drop(self.core.replace_handler(None));
+        if self.core.has_mailbox {
+            self.shared.settle(self.core.queue.free());
+        } else {
+            self.core.queue.handlers_changed();
+        }
+    }
+
+    /// The oldest event of its mailbox. `State`: it was spawned on a queue. `Timeout`: none in time. When the process
+    /// has ended what waits is still handed out, then `NoProcess`; when the node is closed, then `Closed`.
+    pub fn recv(&self, timeout_ms: i64) -> Result<Arc<Event>> {
+        if !self.core.has_mailbox {
+            return Err(Error::new(
+                Status::State,
+                "the process was spawned on a queue; use next or dispatch",
+            ));
+        }
+        let (event, after) = self.core.queue.take(Wait::from_ms(timeout_ms)?)?;
+        self.shared.settle(after);
+        Ok(event)
+    }
+
+    /// Overrides the handler of the queue for events of this process. `State`: it has a mailbox of its own. The
+    /// handler is dropped when this fails.
+    pub fn set_handler(&self, handler: Option<Handler>) -> Result<()> {
+        let check = self.check().and_then(|()| {
+            let text = "the process has a mailbox of its own; spawn it on a queue";
+            if self.core.has_mailbox { Err(Error::new(Status::State, text)) } else { Ok(()) }
+        });
+        if let Err(error) = check {
+            drop(handler);
+            return Err(error);
+        }
+        drop(self.core.replace_handler(handler.map(Arc::new)));
+        // Freed meanwhile: nobody else would let go of it.
+        if self.core.is_freed() {
+            drop(self.core.replace_handler(None));
+        }
+        self.core.queue.handlers_changed();
+        Ok(())
+    }
+
+    /// One EXIT event follows when `target` ends or cannot be reached: at once, if that is so already. `Full`:
+    /// `limits.operations` monitors and operations are under way.
+    pub fn monitor(&self, target: Pid) -> Result<Ref> {
+        check_pid(target)?;
+        self.watch(|process, reference| Command::Monitor { process, reference, target })
+    }
+
+    /// Ends any process. Reason NORMAL counts as KILLED. Whether it existed is not told.
+    pub fn kill(&self, target: Pid, reason: Reason) -> Result<()> {
+        self.check()?;
+        check_pid(target)?;
+        self.shared.command(Command::Kill { process: self.pid().serial, target, reason }, None)
+    }
+
+    /// Value 1: alive, 0: not.
+    pub fn is_alive(&self, pid: Pid, timeout_ms: i64, completion: Completion) -> Result<Done> {
+        check_pid(pid)?;
+        self.operate(timeout_ms, completion, |process, op, patience| Command::IsAlive {
+            process,
+            op,
+            pid,
+            patience,
+        })
+    }
+
+    /// Ends a monitor: no further event of it is put into the queue. Or ends an operation early: its DONE event says
+    /// `Cancelled`, or how it had ended before. Unknown or ended ones: fine.
+    pub fn cancel(&self, reference: Ref) -> Result<()> {
+        self.check()?;
+        if reference.0 == 0 {
+            return Err(Error::new(Status::Invalid, "the reference is none"));
+        }
+        if self.core.remove_monitor(reference) {
+            self.shared.release_operations(1);
+        }
+        self.shared.command(Command::Cancel { process: self.pid().serial, reference }, None)
+    }
+
+    // ---- names
+
+    /// `pid`: who gets the name, `None` for this process. `resolver`: who decides a clash, `None` for `random-exit`;
+    /// `NotFound`: there is no such. `replace`: take the name over from whoever has it.
+    pub fn register(
+        &self,
+        name: &[u8],
+        pid: Option<Pid>,
+        resolver: Option<&str>,
+        replace: bool,
+        timeout_ms: i64,
+        completion: Completion,
+    ) -> Result<Done> {
+        let name = self.name(name)?;
+        let pid = pid.unwrap_or(self.pid());
+        check_pid(pid)?;
+        let resolver = match resolver {
+            None => Resolver::RandomExit,
+            Some(text) => Resolver::from_name(text).ok_or_else(|| {
+                Error::new(Status::NotFound, format!("there is no resolver \"{}\"", text.escape_debug()))
+            })?,
+        };
+        self.operate(timeout_ms, completion, |process, op, patience| Command::Register {
+            process,
+            op,
+            name,
+            pid,
+            resolver,
+            replace,
+            patience,
+        })
+    }
+
+    pub fn unregister(&self, name: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
+        let name = self.name(name)?;
+        self.operate(timeout_ms, completion, |process, op, patience| Command::Unregister {
+            process,
+            op,
+            name,
+            patience,
+        })
+    }
+
+    /// NAME_CHANGED at once with the present binding, then at every change.
+    pub fn name_monitor(&self, name: &[u8]) -> Result<Ref> {
+        let name = self.name(name)?;
+        self.watch(|process, reference| Command::MonitorName { process, reference, name })
+    }
+
+    // ---- nodes
+
+    /// NODE_UP for every present peer, SNAPSHOT_END, then every change.
+    pub fn node_monitor(&self) -> Result<Ref> {
+        self.watch(|process, reference| Command::MonitorNodes { process, reference })
+    }
+
+    /// Links to the node at `address` (host:port).
+    pub fn connect(&self, address: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
+        super::options::check_address(address).map_err(|text| Error::new(Status::Invalid, text))?;
+        let address = address.to_owned();
+        self.operate(timeout_ms, completion, |process, op, patience| Command::Connect {
+            process,
+            op,
+            address,
+            patience,
+        })
+    }
+
+    /// Ends the link with a node and does not dial it again until it is asked to.
+    pub fn disconnect(&self, node_name: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
+        let node_name = node_name.to_owned();
+        self.operate(timeout_ms, completion, |process, op, patience| Command::Disconnect {
+            process,
+            op,
+            node_name,
+            patience,
+        })
+    }
+
+    // ---- messages
+
+    /// Hands a message over; it arrives after those that this process sent to `to` before. `Full`: the receiver has
+    /// no room; one SENDABLE event follows when it has. `NoProcess`, `Unreachable`, `TooBig`.
+    pub fn send(&self, to: Pid, payload: &[u8]) -> Result<()> {
+        self.check()?;
+        self.shared.send(&self.core, to, payload)
+    }
+
+    /// To whoever has the name; who that was. `NotFound`: nobody.
+    pub fn send_name(&self, name: &[u8], payload: &[u8]) -> Result<Pid> {
+        self.check()?;
+        let to = self.shared.tables.whereis(name).ok_or(Status::NotFound)?;
+        self.shared.send(&self.core, to, payload)?;
+        Ok(to)
+    }
+
+    // ---- what these have in common
+
+    fn name(&self, name: &[u8]) -> Result<Name> {
+        let limit = self.shared.config.limits.name;
+        self.shared.config.check_name(name).map_err(|status| {
+            Error::new(status, format!("a name has 1 to {limit} bytes, this one {}", name.len()))
+        })?;
+        Ok(Name::new(name))
+    }
+
+    fn watch(&self, command: impl FnOnce(u64, Ref) -> Command) -> Result<Ref> {
+        self.check()?;
+        self.shared.reserve_operation()?;
+        let reference = self.shared.new_ref();
+        self.core.add_monitor(reference);
+        if let Err(error) = self.shared.command(command(self.pid().serial, reference), None) {
+            if self.core.remove_monitor(reference) {
+                self.shared.release_operations(1);
+            }
+            return Err(error);
+        }
+        Ok(reference)
+    }
+
+    fn operate(
+        &self,
+        timeout_ms: i64,
+        completion: Completion,
+        command: impl FnOnce(u64, Ref, Patience) -> Command,
+    ) -> Result<Done> {
+        self.check()?;
+        // The engine keeps the deadline; here it is only checked.
+        Wait::from_ms(timeout_ms)?;
+        let detection = self.shared.config.detection;
+        let patience = Patience::from_timeout_ms(self.shared.clock.now(), timeout_ms, detection);
+        let (serial, op) = (self.pid().serial, self.shared.new_ref());
+        let command = command(serial, op, patience);
+        match completion {
+            Completion::Wait => {
+                let waiter = Arc::new(Waiter::default());
+                self.shared.command(command, Some(Reply::Wait(waiter.clone())))?;
+                let outcome = waiter.wait();
+                match outcome.status {
+                    Status::Ok => Ok(Done { op: Ref(0), value: outcome.value }),
+                    status => Err(Error::new(status, outcome.detail)),
+                }
+            }
+            Completion::Event => {
+                self.shared.reserve_operation()?;
+                self.core.pending.fetch_add(1, Ordering::AcqRel);
+                let reply = Reply::Event(Asker(self.core.clone()));
+                if let Err(error) = self.shared.command(command, Some(reply)) {
+                    self.core.pending.fetch_sub(1, Ordering::AcqRel);
+                    self.shared.release_operations(1);
+                    return Err(error);
+                }
+                Ok(Done { op, value: 0 })
+            }
+        }
+    }
+}
+
+fn check_pid(pid: Pid) -> Result<()> {
+    if pid == NOBODY { Err(Error::new(Status::Invalid, "the pid is none")) } else { Ok(()) }
+}

@@ -1,0 +1,173 @@
+//! What a node keeps of each of its processes, and the table of them.
+
+use super::Handler;
+use super::accounts::LocalAccount;
+use super::queue_core::QueueCore;
+use super::shared::lock;
+use crate::engine::{NodeId, Pid, Ref};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// One process of this node.
+pub(super) struct ProcessCore {
+    pid: Pid,
+    pub(super) queue: Arc<QueueCore>,
+    /// The queue is this process's own.
+    pub(super) has_mailbox: bool,
+    /// Cleared at once when the process exits or is killed, before the engine has heard of it.
+    alive: AtomicBool,
+    /// The application has let go of it.
+    freed: AtomicBool,
+    /// An outbox or the node's account has noted it as a sender to be told.
+    pub(super) was_refused: AtomicBool,
+    handler: Mutex<Option<Arc<Handler>>>,
+    /// Locked inside the queue's lock only.
+    pub(super) account: Mutex<LocalAccount>,
+    /// Messages that wait for it. Changed under the queue's lock.
+    pub(super) waiting: AtomicUsize,
+    /// Operations of its own whose DONE event is still to come.
+    pub(super) pending: AtomicUsize,
+    /// Its monitors. What comes for any other is too late: it was cancelled.
+    monitors: Mutex<BTreeSet<Ref>>,
+}
+
+impl ProcessCore {
+    pub(super) fn new(pid: Pid, queue: Arc<QueueCore>, has_mailbox: bool) -> ProcessCore {
+        ProcessCore {
+            pid,
+            queue,
+            has_mailbox,
+            alive: AtomicBool::new(true),
+            freed: AtomicBool::new(false),
+            was_refused: AtomicBool::new(false),
+            handler: Mutex::new(None),
+            account: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            pending: AtomicUsize::new(0),
+            monitors: Mutex::default(),
+        }
+    }
+
+    pub(super) fn add_monitor(&self, reference: Ref) {
+        lock(&self.monitors).insert(reference);
+    }
+
+    /// Says whether it was one.
+    pub(super) fn remove_monitor(&self, reference: Ref) -> bool {
+        lock(&self.monitors).remove(&reference)
+    }
+
+    pub(super) fn has_monitor(&self, reference: Ref) -> bool {
+        lock(&self.monitors).contains(&reference)
+    }
+
+    /// The process is gone; how many there were.
+    pub(super) fn drop_monitors(&self) -> u64 {
+        std::mem::take(&mut *lock(&self.monitors)).len() as u64
+    }
+
+    pub(super) fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    pub(super) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
+    }
+
+    /// Says whether it was alive until now.
+    pub(super) fn end(&self) -> bool {
+        self.alive.swap(false, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_freed(&self) -> bool {
+        self.freed.load(Ordering::Acquire)
+    }
+
+    /// Says whether it was freed now.
+    pub(super) fn set_freed(&self) -> bool {
+        !self.freed.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn handler(&self) -> Option<Arc<Handler>> {
+        lock(&self.handler).clone()
+    }
+
+    /// The old handler, to be dropped with no lock held.
+    #[must_use]
+    pub(super) fn replace_handler(&self, handler: Option<Arc<Handler>>) -> Option<Arc<Handler>> {
+        std::mem::replace(&mut *lock(&self.handler), handler)
+    }
+}
+
+impl std::fmt::Debug for ProcessCore {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:?}", self.pid)
+    }
+}
+
+const SHARDS: usize = 16;
+
+/// The processes of a node, until the engine says that they are gone.
+pub(super) struct Processes {
+    node: NodeId,
+    shards: [RwLock<BTreeMap<u64, Arc<ProcessCore>>>; SHARDS],
+    /// Those that are alive.
+    count: AtomicUsize,
+}
+
+impl Processes {
+    pub(super) fn new(node: NodeId) -> Processes {
+        Processes { node, shards: Default::default(), count: AtomicUsize::new(0) }
+    }
+
+    /// Takes one of the places of living processes, if there is one left of `limit`.
+    pub(super) fn reserve(&self, limit: usize) -> bool {
+        let take = |count: usize| (count < limit).then_some(count + 1);
+        self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
+    }
+
+    /// Gives the place of a process back that has just ended.
+    pub(super) fn release(&self) {
+        self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn insert(&self, process: Arc<ProcessCore>) {
+        let serial = process.pid().serial;
+        self.shard(serial).write().unwrap_or_else(PoisonError::into_inner).insert(serial, process);
+    }
+
+    pub(super) fn remove(&self, serial: u64) -> Option<Arc<ProcessCore>> {
+        self.shard(serial).write().unwrap_or_else(PoisonError::into_inner).remove(&serial)
+    }
+
+    pub(super) fn get(&self, serial: u64) -> Option<Arc<ProcessCore>> {
+        self.shard(serial).read().unwrap_or_else(PoisonError::into_inner).get(&serial).cloned()
+    }
+
+    pub(super) fn is_here(&self, pid: Pid) -> bool {
+        pid.node == self.node
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<ProcessCore>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            all.extend(shard.read().unwrap_or_else(PoisonError::into_inner).values().cloned());
+        }
+        all
+    }
+
+    /// Forgets them all: the node is over.
+    pub(super) fn clear(&self) -> Vec<Arc<ProcessCore>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = std::mem::take(&mut *shard.write().unwrap_or_else(PoisonError::into_inner));
+            all.extend(shard.into_values());
+        }
+        all
+    }
+
+    fn shard(&self, serial: u64) -> &RwLock<BTreeMap<u64, Arc<ProcessCore>>> {
+        &self.shards[serial as usize % SHARDS]
+    }
+}

@@ -1,0 +1,431 @@
+//! The inside of a queue: one lock, one eventfd.
+//!
+//! The descriptor is readable exactly while something waits or a wake is pending. It is kept so only while somebody
+//! looks: a thread that sleeps on it, or an application that asked for it. So pushes and takes between busy threads
+//! cost no system call.
+
+use super::accounts::{Taken, Windows};
+use super::backlog::{Backlog, Charge, Content, Entry};
+use super::dispatch::Dispatching;
+use super::event::Body;
+use super::process_core::ProcessCore;
+use super::shared::lock;
+use super::{Error, Event, Result};
+use crate::engine::{Payload, Pid, Status};
+use crate::os::EventFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Until when a call waits: one deadline, computed once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    /// `None`: for ever.
+    pub(super) deadline: Option<Instant>,
+    is_try: bool,
+}
+
+impl Wait {
+    pub(super) const FOREVER: Wait = Wait { deadline: None, is_try: false };
+
+    /// From a timeout as in C: -1 for ever, 0 not at all.
+    pub(super) fn from_ms(timeout_ms: i64) -> Result<Wait> {
+        match timeout_ms {
+            -1 => Ok(Wait::FOREVER),
+            // What is beyond the clock's range is for ever.
+            0.. => {
+                let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms as u64));
+                Ok(Wait { deadline, is_try: timeout_ms == 0 })
+            }
+            _ => Err(Error::new(Status::Invalid, format!("timeout_ms is {timeout_ms}; -1 is for ever"))),
+        }
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.is_try || self.deadline.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// How far a queue's life has gone. Later ones win.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum End {
+    Open,
+    /// The process whose mailbox it is has exited. What waits is handed out.
+    Dead,
+    /// The node is closed. What waits is handed out.
+    Closed,
+    /// The application has freed it; nothing is handed out.
+    Freed,
+}
+
+impl End {
+    pub(super) fn error(self) -> Error {
+        match self {
+            End::Dead => Error::new(Status::NoProcess, "the process has exited"),
+            End::Freed => Error::new(Status::Closed, "the queue is freed"),
+            End::Open | End::Closed => Error::new(Status::Closed, "the node is closed"),
+        }
+    }
+}
+
+/// Why a message was not taken in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    /// The receiver's account is full; the sender is noted.
+    Full,
+    NoProcess,
+    /// The queue of the receiver is freed: nobody will ever read it.
+    Discarded,
+}
+
+/// What taking or dropping events entails, to be done by [`Shared::settle`](super::Shared) with no lock held.
+#[derive(Default, Debug)]
+pub(super) struct After {
+    pub(super) taken: Option<Taken>,
+    pub(super) more_taken: Vec<Taken>,
+    /// Room of the node's account that is free again.
+    pub(super) local_bytes: u64,
+    /// (sender, receiver): the receiver has room again.
+    pub(super) told: Vec<(u64, Pid)>,
+    /// DONE events, and EXITs of monitors, that no longer wait.
+    pub(super) operations: u64,
+    pub(super) dropped: u64,
+}
+
+impl After {
+    fn release(&mut self, windows: &mut Windows, entry: &Entry) {
+        if let (Content::Message { .. }, Some(process)) = (&entry.content, &entry.process) {
+            process.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        match &entry.content {
+            Content::Message { charge: Charge::Local(bytes), .. } => {
+                self.local_bytes += bytes;
+                if let Some(process) = &entry.process {
+                    let told = lock(&process.account).release(*bytes);
+                    self.told.extend(told.into_iter().map(|sender| (sender, process.pid())));
+                }
+            }
+            Content::Message { charge: Charge::Remote(window, bytes), .. } => {
+                let report = windows.taken(*window, *bytes);
+                if self.taken.is_none() {
+                    self.taken = report;
+                } else {
+                    self.more_taken.extend(report);
+                }
+            }
+            Content::System(Body::Done { .. }) => self.operations += 1,
+            // A monitor's one EXIT has the place that the monitor had.
+            Content::System(Body::Exit { reference, .. }) => self.operations += u64::from(reference.0 != 0),
+            Content::System(_) => {}
+        }
+    }
+
+    fn drop_all(&mut self, windows: &mut Windows, entries: &[Entry]) {
+        for entry in entries {
+            self.dropped += u64::from(matches!(entry.content, Content::Message { .. }));
+            self.release(windows, entry);
+        }
+    }
+}
+
+/// What the lock of a queue guards.
+pub(super) struct State {
+    pub(super) backlog: Backlog,
+    windows: Windows,
+    pub(super) end: End,
+    pub(super) dispatching: Dispatching,
+    /// Threads that sleep on the descriptor.
+    sleepers: u32,
+    /// The application has the descriptor.
+    fd_asked: bool,
+    /// The descriptor was made readable and not cleared since.
+    signalled: bool,
+    /// Wakes that have ended a wait.
+    wakes_used: u64,
+    /// Wakes whose write was over when the descriptor was last cleared.
+    writes_cleared: u64,
+}
+
+#[cfg(test)]
+impl State {
+    pub(super) fn sleepers(&self) -> u32 {
+        self.sleepers
+    }
+}
+
+/// A queue or a mailbox.
+pub(super) struct QueueCore {
+    state: Mutex<State>,
+    fd: OnceLock<EventFd>,
+    /// Calls of `wake`: begun, and written to the descriptor.
+    wakes: AtomicU64,
+    writes: AtomicU64,
+    /// Somebody's turn to dispatch is over, a handler was changed, the library's thread has something to notice or
+    /// has ended.
+    pub(super) changed: Condvar,
+}
+
+impl QueueCore {
+    /// A mailbox: its descriptor is made when somebody first waits, for most processes never.
+    pub(super) fn new() -> QueueCore {
+        let state = State {
+            backlog: Backlog::default(),
+            windows: Windows::default(),
+            end: End::Open,
+            dispatching: Dispatching::default(),
+            sleepers: 0,
+            fd_asked: false,
+            signalled: false,
+            wakes_used: 0,
+            writes_cleared: 0,
+        };
+        QueueCore {
+            state: Mutex::new(state),
+            fd: OnceLock::new(),
+            wakes: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// The descriptor, made if need be.
+    pub(super) fn fd(&self) -> Result<&EventFd> {
+        if let Some(fd) = self.fd.get() {
+            return Ok(fd);
+        }
+        let fd = EventFd::new().map_err(|e| Error::new(Status::Io, format!("eventfd: {e}")))?;
+        Ok(self.fd.get_or_init(|| fd))
+    }
+
+    /// The descriptor for the application: from now on it is always kept right.
+    pub(super) fn asked_fd(&self) -> Result<&EventFd> {
+        let fd = self.fd()?;
+        let mut state = self.lock();
+        if state.end == End::Freed {
+            return Err(state.end.error());
+        }
+        state.fd_asked = true;
+        self.adjust(&mut state);
+        Ok(fd)
+    }
+
+    pub(super) fn check_usable(&self) -> Result<()> {
+        let end = self.lock().end;
+        if end == End::Open { Ok(()) } else { Err(end.error()) }
+    }
+
+    // ---- in
+
+    /// Puts in anything but a message. What is too late is dropped.
+    pub(super) fn push(&self, process: Option<Arc<ProcessCore>>, body: Body) -> After {
+        let entry = Entry { process, content: Content::System(body) };
+        let mut after = After::default();
+        let mut state = self.lock();
+        if state.end == End::Open {
+            state.backlog.push(entry);
+            self.adjust(&mut state);
+        } else {
+            after.release(&mut state.windows, &entry);
+        }
+        after
+    }
+
+    /// Puts in a message, if its charge is within bounds.
+    pub(super) fn push_message(
+        &self,
+        process: &Arc<ProcessCore>,
+        from: Pid,
+        payload: Payload,
+        charge: Charge,
+    ) -> Result<(), Refused> {
+        let mut state = self.lock();
+        // Under the lock: what is pushed before the process ends is dropped by the one who ends it.
+        if !process.is_alive() {
+            return Err(Refused::NoProcess);
+        }
+        if state.end != End::Open {
+            return Err(Refused::Discarded);
+        }
+        match charge {
+            Charge::Local(bytes) => {
+                if !lock(&process.account).admit(from.serial, bytes) {
+                    return Err(Refused::Full);
+                }
+            }
+            Charge::Remote(window, bytes) => state.windows.arrived(window, bytes),
+        }
+        process.waiting.fetch_add(1, Ordering::Relaxed);
+        let content = Content::Message { from, payload, charge };
+        state.backlog.push(Entry { process: Some(process.clone()), content });
+        self.adjust(&mut state);
+        Ok(())
+    }
+
+    // ---- out
+
+    /// Waits for the oldest event and takes it.
+    pub(super) fn take(&self, wait: Wait) -> Result<(Arc<Event>, After)> {
+        let mut state = self.lock();
+        loop {
+            if let Some((entry, after)) = self.pop(&mut state) {
+                drop(state);
+                return Ok((event_of(entry), after));
+            }
+            state = self.wait_step(state, wait, false)?;
+        }
+    }
+
+    /// Takes the oldest event; its memory and what it entails are dealt with after the lock is released.
+    pub(super) fn pop(&self, state: &mut State) -> Option<(Entry, After)> {
+        let entry = state.backlog.pop()?;
+        let mut after = After::default();
+        after.release(&mut state.windows, &entry);
+        self.adjust(state);
+        if state.dispatching.stalled {
+            self.changed.notify_all();
+        }
+        Some((entry, after))
+    }
+
+    /// The queue is empty: sleeps until something may have changed, or says why not.
+    pub(super) fn wait_step<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        wait: Wait,
+        is_library: bool,
+    ) -> Result<MutexGuard<'a, State>> {
+        if state.end != End::Open {
+            self.adjust(&mut state);
+            return Err(state.end.error());
+        }
+        if self.is_woken(&state) {
+            state.wakes_used = self.wakes.load(Ordering::SeqCst);
+            self.adjust(&mut state);
+            return Err(Error::new(Status::Timeout, "woken"));
+        }
+        if wait.is_over() {
+            self.adjust(&mut state);
+            return Err(Status::Timeout.into());
+        }
+        let fd = self.fd()?;
+        state.sleepers += 1;
+        state.dispatching.thread.sleeping |= is_library;
+        self.adjust(&mut state);
+        drop(state);
+        fd.wait(wait.deadline);
+        let mut state = self.lock();
+        state.sleepers -= 1;
+        if is_library {
+            state.dispatching.thread.sleeping = false;
+        }
+        Ok(state)
+    }
+
+    /// Events that wait.
+    pub(super) fn depth(&self) -> usize {
+        self.lock().backlog.len()
+    }
+
+    // ---- the end
+
+    /// The process has ended (`ProcessCore::end`): its unread messages are dropped. A mailbox ends with it, when
+    /// `is_last` says that no event of its own follows.
+    pub(super) fn process_ended(&self, process: &ProcessCore, is_last: bool) -> After {
+        let mut after = After::default();
+        let mut state = self.lock();
+        // Walking a queue that many processes share is worth it only for one that has something in it.
+        if process.waiting.load(Ordering::Relaxed) > 0 {
+            let removed = state.backlog.remove_messages(process.pid().serial);
+            after.drop_all(&mut state.windows, &removed);
+        }
+        let told = lock(&process.account).end();
+        after.told.extend(told.into_iter().map(|sender| (sender, process.pid())));
+        if process.has_mailbox && is_last {
+            state.end = state.end.max(End::Dead);
+        }
+        self.adjust(&mut state);
+        drop(state);
+        after
+    }
+
+    /// The node is closed: one last event.
+    pub(super) fn node_closed(&self, body: Body) -> After {
+        let after = self.push(None, body);
+        let mut state = self.lock();
+        state.end = state.end.max(End::Closed);
+        self.adjust(&mut state);
+        after
+    }
+
+    /// The application frees the queue. Nothing is waited for.
+    pub(super) fn free(&self) -> After {
+        let mut after = After::default();
+        let mut state = self.lock();
+        state.end = End::Freed;
+        state.dispatching.thread.stop = true;
+        let dropped = state.backlog.take_all();
+        after.drop_all(&mut state.windows, &dropped);
+        let handler = state.dispatching.handler.take();
+        self.adjust(&mut state);
+        drop(state);
+        self.changed.notify_all();
+        drop(handler);
+        after
+    }
+
+    // ---- the descriptor
+
+    /// Ends a wait early. Async-signal-safe: two atomics and a write.
+    pub(super) fn wake(&self) {
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        if let Some(fd) = self.fd.get() {
+            fd.set();
+        }
+        self.writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn is_woken(&self, state: &State) -> bool {
+        self.wakes.load(Ordering::SeqCst) != state.wakes_used
+    }
+
+    /// Makes the descriptor say what is so, if anybody looks at it. After every change under the lock.
+    pub(super) fn adjust(&self, state: &mut State) {
+        if !state.fd_asked && state.sleepers == 0 {
+            return;
+        }
+        let Some(fd) = self.fd.get() else { return };
+        // Sleepers must leave when it is over; a descriptor that only the application polls is quiet then.
+        let thread = &state.dispatching.thread;
+        let leave = (state.sleepers > 0 && state.end != End::Open) || (thread.sleeping && thread.stop);
+        if leave || !state.backlog.is_empty() || self.is_woken(state) {
+            if !state.signalled {
+                state.signalled = true;
+                fd.set();
+            }
+            return;
+        }
+        // A wake counts before it writes: its write may come after it has been used up, and is cleared later.
+        let writes = self.writes.load(Ordering::SeqCst);
+        if state.signalled || writes != state.writes_cleared {
+            state.writes_cleared = writes;
+            state.signalled = false;
+            fd.clear();
+            if self.is_woken(state) {
+                state.signalled = true;
+                fd.set();
+            }
+        }
+    }
+}
+
+pub(super) fn event_of(entry: Entry) -> Arc<Event> {
+    let body = match entry.content {
+        Content::Message { from, payload, .. } => Body::Message { from, payload },
+        Content::System(body) => body,
+    };
+    Arc::new(Event::new(entry.process.map(|process| process.pid()), body))
+}

@@ -1,0 +1,72 @@
+//! Sending messages, on the caller's thread: into the queue of a process of this node, or into the outbox of a link.
+
+use super::backlog::Charge;
+use super::event::NOBODY;
+use super::process_core::ProcessCore;
+use super::queue_core::Refused;
+use super::shared::Shared;
+use super::{Error, Result};
+use crate::engine::message::cost;
+use crate::engine::{Payload, Pid, Status};
+use std::sync::atomic::Ordering;
+
+impl Shared {
+    pub(super) fn send(&self, from: &ProcessCore, to: Pid, payload: &[u8]) -> Result<()> {
+        let limit = self.config.limits.message;
+        if payload.len() > limit {
+            let text = format!("{} bytes; limits.message is {limit}", payload.len());
+            return Err(Error::new(Status::TooBig, text));
+        }
+        if to == NOBODY {
+            return Err(Error::new(Status::Invalid, "the pid is none"));
+        }
+        if self.processes.is_here(to) {
+            self.send_here(from, to, payload)?;
+        } else {
+            self.send_there(from, to, payload)?;
+        }
+        self.counters.messages_sent.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn send_here(&self, from: &ProcessCore, to: Pid, payload: &[u8]) -> Result<()> {
+        let receiver = self.processes.get(to.serial).filter(|process| process.is_alive());
+        let Some(receiver) = receiver else { return Err(Status::NoProcess.into()) };
+        let bytes = cost(payload.len());
+        if !self.account.admit(bytes) {
+            for (sender, receiver) in self.account.refuse(from.pid().serial, to.serial) {
+                self.tell_sendable(sender, Pid { node: to.node, serial: receiver });
+            }
+            return Err(Error::new(Status::Full, "the node's share of limits.memory is taken"));
+        }
+        let charge = Charge::Local(bytes);
+        let refused = match receiver.queue.push_message(&receiver, from.pid(), Payload::new(payload), charge)
+        {
+            Ok(()) => {
+                self.counters.messages_received.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        self.release_room(bytes);
+        match refused {
+            Refused::Full => Err(Error::new(Status::Full, "the receiver has no room")),
+            Refused::NoProcess => Err(Status::NoProcess.into()),
+            Refused::Discarded => {
+                self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    fn send_there(&self, from: &ProcessCore, to: Pid, payload: &[u8]) -> Result<()> {
+        let Some(link) = self.links.get(to.node) else { return Err(Status::Unreachable.into()) };
+        link.send(&self.inbox, from.pid().serial, to.serial, payload).map_err(|status| {
+            if status == Status::Full {
+                // So that the outbox is asked to forget it when it exits.
+                from.was_refused.store(true, Ordering::Release);
+            }
+            Error::from(status)
+        })
+    }
+}

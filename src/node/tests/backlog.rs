@@ -1,0 +1,126 @@
+use crate::engine::{Name, NodeId, Payload, Pid, Reason, Ref};
+use crate::node::backlog::{Backlog, Charge, Content, Entry};
+use crate::node::event::{Body, EventKind, Field};
+use crate::node::process_core::ProcessCore;
+use crate::node::queue_core::{QueueCore, event_of};
+use std::sync::Arc;
+
+fn process(serial: u64) -> Arc<ProcessCore> {
+    Arc::new(ProcessCore::new(Pid { node: NodeId(1), serial }, Arc::new(QueueCore::new()), true))
+}
+
+fn pid(serial: u64) -> Pid {
+    Pid { node: NodeId(2), serial }
+}
+
+fn push(backlog: &mut Backlog, process: &Arc<ProcessCore>, body: Body) {
+    backlog.push(Entry { process: Some(process.clone()), content: Content::System(body) });
+}
+
+fn message(backlog: &mut Backlog, process: &Arc<ProcessCore>, text: &str) {
+    let payload = Payload::new(text.as_bytes());
+    let content = Content::Message { from: pid(1), payload, charge: Charge::Local(1) };
+    backlog.push(Entry { process: Some(process.clone()), content });
+}
+
+fn changed(reference: u64, old: Option<u64>, new: Option<u64>) -> Body {
+    let name = Name::new(b"name");
+    Body::NameChanged { reference: Ref(reference), name, old: old.map(pid), new: new.map(pid) }
+}
+
+fn up(reference: u64, node: u64) -> Body {
+    let text = || String::from("n");
+    Body::NodeUp { reference: Ref(reference), node: NodeId(node), name: text(), address: text() }
+}
+
+fn down(reference: u64, node: u64) -> Body {
+    let text = || String::from("n");
+    let (reference, node, reason) = (Ref(reference), NodeId(node), Reason::OS_PROCESS_DIED);
+    Body::NodeDown { reference, node, name: text(), address: text(), reason }
+}
+
+fn kinds(backlog: &mut Backlog) -> Vec<EventKind> {
+    std::iter::from_fn(|| backlog.pop()).map(|entry| event_of(entry).kind()).collect()
+}
+
+#[test]
+fn unread_changes_of_a_name_become_one_with_the_oldest_old() {
+    let (mut backlog, process) = (Backlog::default(), process(1));
+    push(&mut backlog, &process, changed(1, None, Some(1)));
+    push(&mut backlog, &process, changed(2, None, Some(1)));
+    push(&mut backlog, &process, changed(1, Some(1), Some(2)));
+    push(&mut backlog, &process, changed(1, Some(2), Some(3)));
+    assert_eq!(backlog.len(), 2);
+    let event = event_of(backlog.pop().unwrap());
+    assert_eq!(event.reference(), Ref(1));
+    assert_eq!(event.pid(Field::OldPid), Some(Pid { node: NodeId(0), serial: 0 }));
+    assert_eq!(event.peer(), Some(pid(3)));
+    // Once read, the next change is its own event.
+    push(&mut backlog, &process, changed(1, Some(3), None));
+    assert_eq!(backlog.len(), 2);
+    assert_eq!(event_of(backlog.pop().unwrap()).reference(), Ref(2));
+    assert_eq!(event_of(backlog.pop().unwrap()).pid(Field::OldPid), Some(pid(3)));
+    assert!(backlog.pop().is_none());
+}
+
+#[test]
+fn a_node_that_came_and_went_unread_is_not_mentioned() {
+    let (mut backlog, process) = (Backlog::default(), process(1));
+    push(&mut backlog, &process, up(1, 5));
+    push(&mut backlog, &process, up(2, 5));
+    push(&mut backlog, &process, up(1, 6));
+    push(&mut backlog, &process, down(1, 5));
+    assert_eq!(backlog.len(), 2, "the other monitor and the other node keep theirs");
+    assert_eq!(kinds(&mut backlog), [EventKind::NodeUp, EventKind::NodeUp]);
+    // Read: then its going is news.
+    push(&mut backlog, &process, down(1, 6));
+    push(&mut backlog, &process, up(1, 6));
+    push(&mut backlog, &process, down(1, 6));
+    assert_eq!(kinds(&mut backlog), [EventKind::NodeDown]);
+}
+
+#[test]
+fn one_sendable_per_receiver_is_enough() {
+    let (mut backlog, one, two) = (Backlog::default(), process(1), process(2));
+    for process in [&one, &two, &one] {
+        push(&mut backlog, process, Body::Sendable { receiver: pid(9) });
+    }
+    push(&mut backlog, &one, Body::Sendable { receiver: pid(8) });
+    assert_eq!(backlog.len(), 3);
+}
+
+#[test]
+fn messages_of_a_dead_process_go_and_its_other_events_stay_in_order() {
+    let (mut backlog, one, two) = (Backlog::default(), process(1), process(2));
+    message(&mut backlog, &one, "a");
+    message(&mut backlog, &two, "b");
+    push(&mut backlog, &one, changed(1, None, None));
+    message(&mut backlog, &one, "c");
+    message(&mut backlog, &two, "d");
+    assert_eq!(backlog.remove_messages(1).len(), 2);
+    assert_eq!(backlog.len(), 3);
+    push(&mut backlog, &one, changed(1, None, Some(4)));
+    assert_eq!(backlog.len(), 3, "the change is still found where it is");
+    assert_eq!(kinds(&mut backlog), [EventKind::Message, EventKind::NameChanged, EventKind::Message]);
+    assert!(backlog.is_empty() && backlog.front().is_none());
+}
+
+#[test]
+fn what_annihilates_behind_an_unread_head_takes_no_room() {
+    let (mut backlog, process) = (Backlog::default(), process(1));
+    push(&mut backlog, &process, Body::SnapshotEnd { reference: Ref(1) });
+    push(&mut backlog, &process, changed(7, None, None));
+    for _ in 0..1_000 {
+        for node in 0..10 {
+            push(&mut backlog, &process, up(1, node));
+        }
+        for node in 0..10 {
+            push(&mut backlog, &process, down(1, node));
+        }
+    }
+    assert_eq!(backlog.len(), 2);
+    assert!(backlog.slots_held() < 200, "{} slots", backlog.slots_held());
+    push(&mut backlog, &process, changed(7, None, Some(1)));
+    assert_eq!(backlog.len(), 2, "keys are right after the gaps are closed");
+    assert_eq!(backlog.take_all().len(), 2);
+}

@@ -1,0 +1,92 @@
+use crate::engine::message::Window;
+use crate::engine::{Command, ConnectionId, NodeId};
+use crate::node::{Inbox, Request};
+use std::time::Instant;
+
+fn command(process: u64) -> Request {
+    Request::Command { command: Command::Spawn { process }, reply: None }
+}
+
+fn is_signalled(inbox: &Inbox) -> bool {
+    inbox.event_fd().wait(Some(Instant::now()))
+}
+
+#[test]
+fn the_eventfd_is_written_only_for_a_sleeper() {
+    let inbox = Inbox::new().unwrap();
+    inbox.push(command(1)).unwrap();
+    inbox.poke(ConnectionId(7));
+    assert!(!is_signalled(&inbox));
+    assert!(!inbox.prepare_sleep(), "something is there");
+
+    let (mut requests, mut dirty) = (Vec::new(), Vec::new());
+    inbox.drain(&mut requests);
+    assert!(!inbox.prepare_sleep(), "the poke is still there");
+    inbox.drain_dirty(&mut dirty);
+    assert_eq!((requests.len(), dirty.as_slice()), (1, &[ConnectionId(7)][..]));
+
+    assert!(inbox.prepare_sleep());
+    inbox.push(command(2)).unwrap();
+    inbox.push(command(3)).unwrap();
+    assert!(is_signalled(&inbox));
+    inbox.awake();
+    assert!(!is_signalled(&inbox));
+
+    requests.clear();
+    inbox.drain(&mut requests);
+    assert_eq!(requests.len(), 2);
+    assert!(inbox.prepare_sleep());
+    inbox.awake();
+    inbox.push(command(4)).unwrap();
+    assert!(!is_signalled(&inbox), "awake by its own timer");
+}
+
+#[test]
+fn reports_on_one_window_are_added_up() {
+    let inbox = Inbox::new().unwrap();
+    let window = |to| Window { from: NodeId(1), link: 1, to };
+    let taken = |to, messages, bytes| Request::Taken { window: window(to), messages, bytes };
+    for request in [taken(1, 1, 10), taken(1, 2, 20), taken(2, 1, 5), command(1), taken(2, 1, 5)] {
+        inbox.push(request).unwrap();
+    }
+    let mut requests = Vec::new();
+    inbox.drain(&mut requests);
+    let shown: Vec<_> = requests
+        .iter()
+        .map(|request| match request {
+            Request::Taken { window, messages, bytes } => (window.to, *messages, *bytes),
+            Request::Command { .. } => (0, 0, 0),
+        })
+        .collect();
+    assert_eq!(shown, [(1, 3, 30), (2, 1, 5), (0, 0, 0), (2, 1, 5)]);
+}
+
+#[test]
+fn a_closed_inbox_gives_requests_back() {
+    let inbox = Inbox::new().unwrap();
+    inbox.push(command(1)).unwrap();
+    assert_eq!(inbox.close().len(), 1);
+    assert!(inbox.push(command(2)).is_err());
+    assert!(inbox.close().is_empty());
+}
+
+#[test]
+fn many_threads_push_and_nothing_is_lost() {
+    let inbox = Inbox::new().unwrap();
+    const EACH: u64 = 5_000;
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..EACH).for_each(|n| inbox.push(command(n)).unwrap()));
+        }
+        let (mut requests, mut seen) = (Vec::new(), 0);
+        while seen < 4 * EACH as usize {
+            inbox.drain(&mut requests);
+            seen += requests.len();
+            requests.clear();
+            if seen < 4 * EACH as usize && inbox.prepare_sleep() {
+                inbox.event_fd().wait(None);
+                inbox.awake();
+            }
+        }
+    });
+}

@@ -1,0 +1,299 @@
+//! The bytes of every message, header and handshake frame, as they have always been. A change here is a change of the
+//! protocol: new variants go to the end, old ones stay as they are, anything else needs a new protocol version.
+
+use super::frame::{DataEncoder, Frame, FrameReader, encode_control, encode_handshake};
+use super::handshake::{Handshake, MAGIC, VERSIONS};
+use crate::engine::message::{Credit, DataHeader, EncodeData};
+use crate::engine::*;
+use std::collections::BTreeSet;
+
+pub(super) fn reg(node: u64, seq: u64) -> Reg {
+    Reg { node: NodeId(node), seq }
+}
+
+fn tx() -> Tx {
+    Tx { lamport: 300, node: NodeId(7) }
+}
+
+fn name() -> Name {
+    Name::new(b"db")
+}
+
+fn key() -> Key {
+    Key::Name(name())
+}
+
+fn pair() -> Pair {
+    Pair { low: reg(1, 2), high: reg(3, 4) }
+}
+
+fn binding() -> Binding {
+    Binding {
+        reg: reg(0x0102_0304_0506_0708, 5),
+        serial: 9,
+        resolver: Resolver::RandomExit,
+        over: BTreeSet::from([reg(1, 1), reg(2, 2)]),
+        settled: true,
+    }
+}
+
+fn identity() -> Identity {
+    Identity {
+        node: NodeId(u64::MAX),
+        name: "ann".into(),
+        address: "127.0.0.1:4370".into(),
+        uptime_ms: 65536,
+    }
+}
+
+/// Every message at least once, in the order of the enum.
+pub(super) fn messages() -> Vec<Message> {
+    use Message as M;
+    let winner = Some(Pid { node: NodeId(3), serial: 8 });
+    vec![
+        M::Hello {
+            bindings: vec![(name(), binding())],
+            kept: vec![reg(1, 1)],
+            peers: vec![PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }],
+            last: true,
+        },
+        M::HelloAck,
+        M::Heartbeat,
+        M::Ping { number: 250 },
+        M::Pong { number: 251 },
+        M::Goodbye { why: Goodbye::Closing },
+        M::Goodbye { why: Goodbye::Silent },
+        M::Goodbye { why: Goodbye::Disconnected },
+        M::Goodbye { why: Goodbye::Violation },
+        M::NameTaken,
+        M::Probe { about: NodeId(1) },
+        M::ProbeAnswer { about: NodeId(1), heard: true },
+        M::Acquire { tx: tx(), key: key(), replace: true, nowait: false },
+        M::Grant { tx: tx(), key: key(), regs: vec![reg(1, 2)] },
+        M::Deny { tx: tx() },
+        M::Busy { tx: tx(), reg: reg(1, 2) },
+        M::Wound { tx: tx(), key: key() },
+        M::Yield { tx: tx(), key: key() },
+        M::Release { tx: tx(), key: key() },
+        M::Commit { tx: tx(), name: name(), binding: binding() },
+        M::CommitAck { tx: tx() },
+        M::Settled { name: name(), reg: reg(1, 2), to: NodeId(5), over: BTreeSet::from([reg(5, 6)]) },
+        M::Unreg { name: name(), reg: reg(1, 2), restore: None, ack: None },
+        M::Unreg { name: name(), reg: reg(1, 2), restore: Some(binding()), ack: Some(tx()) },
+        M::Engage { name: name(), pair: pair() },
+        M::Engaged { name: name(), pair: pair() },
+        M::Gone { name: name(), pair: pair() },
+        M::Verdict { name: name(), lose: reg(3, 4), winner },
+        M::Hearsay { name: name(), pair: pair(), high: Pid { node: NodeId(3), serial: 4 } },
+        M::Via { to: NodeId(1), from: NodeId(2), clash: ClashMessage::Engage { name: name(), pair: pair() } },
+        M::Via {
+            to: NodeId(1),
+            from: NodeId(2),
+            clash: ClashMessage::Engaged { name: name(), pair: pair() },
+        },
+        M::Via { to: NodeId(1), from: NodeId(2), clash: ClashMessage::Gone { name: name(), pair: pair() } },
+        M::Via {
+            to: NodeId(1),
+            from: NodeId(2),
+            clash: ClashMessage::Verdict { name: name(), lose: reg(3, 4), winner: None },
+        },
+        M::Forward {
+            id: tx(),
+            task: Task::Register {
+                name: name(),
+                serial: 1,
+                resolver: Resolver::RandomExit,
+                replace: false,
+                nowait: true,
+            },
+            remaining_ms: Some(5000),
+        },
+        M::Forward { id: tx(), task: Task::Unregister { name: name(), reg: reg(1, 2) }, remaining_ms: None },
+        M::Forward { id: tx(), task: Task::IsAlive { serial: 70_000 }, remaining_ms: None },
+        M::Answer { id: tx(), status: Status::Exists, value: 1 << 40 },
+        M::Cancel { id: tx() },
+        M::Monitor { watcher: 1, reference: 2, target: 3 },
+        M::Demonitor { watcher: 1, reference: 2, target: 3 },
+        M::Credit { to: 4, credit: Credit { messages: 64, bytes: 98304, taken: 5 } },
+        M::NoReceiver { to: 4 },
+    ]
+}
+
+pub(super) fn headers() -> Vec<DataHeader> {
+    use DataHeader as H;
+    vec![
+        H::Message { from: 1, to: 2 },
+        H::First { from: 1, to: 2, total: 1 << 24 },
+        H::More { from: 1, to: 2 },
+        H::Request { to: 2, bytes: 70_000 },
+        H::Exit { from: 1, to: 2, reference: 3, reason: 0x10000 },
+        H::Kill { from: 1, to: 2, reason: 3 },
+        H::Wait { to: 2, want: Credit { messages: 1, bytes: 300, taken: 300 } },
+    ]
+}
+
+pub(super) fn handshakes() -> Vec<Handshake> {
+    let refusals = [
+        Refusal::Linked,
+        Refusal::Myself,
+        Refusal::NameInDoubt,
+        Refusal::NameTaken,
+        Refusal::TooManyPeers,
+        Refusal::Closing,
+        Refusal::Cluster,
+        Refusal::Version,
+        Refusal::Disconnected,
+    ];
+    let mut all = vec![Handshake::identity("blue", identity()), Handshake::Go];
+    all.extend(refusals.map(Handshake::Refuse));
+    all
+}
+
+/// The number of the variant. With no wildcard: whoever adds one is sent here, to add its bytes below.
+fn number(message: &Message) -> u8 {
+    use Message as M;
+    match message {
+        M::Hello { .. } => 0,
+        M::HelloAck => 1,
+        M::Heartbeat => 2,
+        M::Ping { .. } => 3,
+        M::Pong { .. } => 4,
+        M::Goodbye { .. } => 5,
+        M::NameTaken => 6,
+        M::Probe { .. } => 7,
+        M::ProbeAnswer { .. } => 8,
+        M::Acquire { .. } => 9,
+        M::Grant { .. } => 10,
+        M::Deny { .. } => 11,
+        M::Busy { .. } => 12,
+        M::Wound { .. } => 13,
+        M::Yield { .. } => 14,
+        M::Release { .. } => 15,
+        M::Commit { .. } => 16,
+        M::CommitAck { .. } => 17,
+        M::Settled { .. } => 18,
+        M::Unreg { .. } => 19,
+        M::Engage { .. } => 20,
+        M::Engaged { .. } => 21,
+        M::Gone { .. } => 22,
+        M::Verdict { .. } => 23,
+        M::Hearsay { .. } => 24,
+        M::Via { .. } => 25,
+        M::Forward { .. } => 26,
+        M::Answer { .. } => 27,
+        M::Cancel { .. } => 28,
+        M::Monitor { .. } => 29,
+        M::Demonitor { .. } => 30,
+        M::Credit { .. } => 31,
+        M::NoReceiver { .. } => 32,
+    }
+}
+
+fn header_number(header: &DataHeader) -> u8 {
+    use DataHeader as H;
+    match header {
+        H::Message { .. } => 0,
+        H::First { .. } => 1,
+        H::More { .. } => 2,
+        H::Request { .. } => 3,
+        H::Exit { .. } => 4,
+        H::Kill { .. } => 5,
+        H::Wait { .. } => 6,
+    }
+}
+
+pub(super) fn frame_of(message: Message) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_control(&Stamped { clock: 300, message }, &mut out).unwrap();
+    out
+}
+
+pub(super) fn frame_of_data(header: &DataHeader, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    DataEncoder::encode(header, body, &mut out);
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// All lines are compared before the test fails, so that what it prints can be read as a whole.
+fn compare(frames: Vec<(String, Vec<u8>)>, golden: &str) {
+    let now: String = frames.iter().map(|(what, bytes)| format!("{} {what}\n", hex(bytes))).collect();
+    let golden: String = golden.lines().map(|l| format!("{}\n", l.trim())).collect();
+    if now != golden {
+        panic!("the bytes are now:\n{now}");
+    }
+}
+
+fn read_one(reader: &mut FrameReader, bytes: &[u8]) {
+    reader.space()[..bytes.len()].copy_from_slice(bytes);
+    reader.filled(bytes.len());
+}
+
+/// The word that Debug prints first.
+fn variant(debug: impl std::fmt::Debug) -> String {
+    format!("{debug:?}").split([' ', '(']).next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn control_messages() {
+    let mut frames = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut reader = FrameReader::new();
+    reader.link();
+    for message in messages() {
+        let bytes = frame_of(message.clone());
+        // Length, lane and the clock (300 takes three bytes) go before the number.
+        assert_eq!(bytes[8], number(&message), "{message:?}");
+        seen.insert(number(&message));
+        read_one(&mut reader, &bytes);
+        assert_eq!(
+            reader.next_frame(),
+            Ok(Some(Frame::Control(Stamped { clock: 300, message: message.clone() })))
+        );
+        assert_eq!(reader.next_frame(), Ok(None));
+        frames.push((variant(message), bytes));
+    }
+    assert!(seen.iter().copied().eq(0..33), "a message has no golden bytes: {seen:?}");
+    compare(frames, include_str!("golden_control.txt"));
+}
+
+#[test]
+fn data_headers() {
+    let mut frames = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut reader = FrameReader::new();
+    reader.link();
+    for header in headers() {
+        let bytes = frame_of_data(&header, b"pay");
+        assert_eq!(bytes[5], header_number(&header));
+        seen.insert(header_number(&header));
+        read_one(&mut reader, &bytes);
+        assert_eq!(reader.next_frame(), Ok(Some(Frame::Data(header, b"pay"))));
+        frames.push((variant(header), bytes));
+    }
+    assert!(seen.iter().copied().eq(0..7), "a header has no golden bytes: {seen:?}");
+    compare(frames, include_str!("golden_data.txt"));
+}
+
+#[test]
+fn handshake_frames() {
+    assert_eq!((MAGIC, VERSIONS), (*b"CONVOKE\0", (1, 1)));
+    let mut frames = Vec::new();
+    for handshake in handshakes() {
+        let mut bytes = Vec::new();
+        encode_handshake(&handshake, &mut bytes);
+        let mut reader = FrameReader::new();
+        read_one(&mut reader, &bytes);
+        assert_eq!(reader.next_frame(), Ok(Some(Frame::Handshake(handshake.clone()))));
+        let what = match &handshake {
+            Handshake::Identity { .. } => "Identity".to_owned(),
+            Handshake::Go => "Go".to_owned(),
+            Handshake::Refuse(why) => format!("Refuse {why:?}"),
+        };
+        frames.push((what, bytes));
+    }
+    compare(frames, include_str!("golden_handshake.txt"));
+}

@@ -1,0 +1,121 @@
+/* What the test programs share. They compile as C11 and as C++17. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "convoke.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Long enough for a loaded machine; no test waits for it to pass. */
+#define SOON ((int64_t)20000)
+
+/* Not exit(): a program that fails in a destructor or in a forked child is to end at once. */
+#define CHECK(condition)                                                                    \
+    do {                                                                                    \
+        if (!(condition)) {                                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);                 \
+            _exit(1);                                                                       \
+        }                                                                                   \
+    } while (0)
+
+#define STATUS(expected, call) check_status(__FILE__, __LINE__, #call, expected, call)
+#define OK(call) STATUS(CONVOKE_OK, call)
+
+static inline void check_status(const char *file, int line, const char *call, convoke_status expected,
+                                convoke_status got) {
+    if (got != expected) {
+        char detail[1024];
+        convoke_last_error(detail, sizeof detail);
+        fprintf(stderr, "%s:%d: %s: %s \"%s\", not %s\n", file, line, call, convoke_status_name(got), detail,
+                convoke_status_name(expected));
+        _exit(1);
+    }
+}
+
+/* A node on loopback; NULL for defaults. */
+static inline convoke_node *open_node(const char *name, const char *seeds) {
+    convoke_options *options;
+    convoke_node *node;
+    OK(convoke_options_new(&options));
+    if (name) OK(convoke_options_set(options, "name", name));
+    if (seeds) OK(convoke_options_set(options, "seeds", seeds));
+    OK(convoke_node_open(options, &node));
+    convoke_options_free(options);
+    return node;
+}
+
+/* A node that has a link to `to`. */
+static inline convoke_node *open_peer(const char *name, const convoke_node *to) {
+    char address[128];
+    convoke_process *process;
+    convoke_node *node;
+    OK(convoke_node_address(to, address, sizeof address, NULL));
+    node = open_node(name, address);
+    OK(convoke_process_spawn(node, NULL, &process));
+    OK(convoke_node_connect(process, address, SOON, NULL));
+    convoke_process_free(process);
+    return node;
+}
+
+static inline void close_node(convoke_node *node) {
+    OK(convoke_node_close(node, SOON));
+    convoke_node_free(node);
+}
+
+static inline convoke_process *spawn(convoke_node *node, convoke_queue *queue) {
+    convoke_process *process;
+    OK(convoke_process_spawn(node, queue, &process));
+    return process;
+}
+
+static inline convoke_pid pid_of(const convoke_process *process) {
+    convoke_pid pid;
+    OK(convoke_process_pid(process, &pid));
+    return pid;
+}
+
+static inline int same_pid(const convoke_pid *a, const convoke_pid *b) {
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+static inline int is_none(const convoke_pid *pid) {
+    return pid->node == 0 && pid->serial == 0;
+}
+
+/* The next event of the mailbox, which must be of this kind. */
+static inline convoke_event *expect(convoke_process *process, convoke_event_kind kind) {
+    convoke_event *event;
+    OK(convoke_process_recv(process, SOON, &event));
+    if (convoke_event_get_kind(event) != kind) {
+        fprintf(stderr, "an event of kind %u, not %u\n", convoke_event_get_kind(event), kind);
+        _exit(1);
+    }
+    return event;
+}
+
+/* Waits until somebody else has made *flag at least `value`. */
+static inline void await(const int *flag, int value) {
+    int rounds = 0;
+    while (__atomic_load_n(flag, __ATOMIC_ACQUIRE) < value) {
+        usleep(500);
+        CHECK(rounds++ < 40000);
+    }
+}
+
+/* The end of a program: nothing is left. */
+static inline int done(void) {
+    size_t left = convoke_live_handles();
+    if (left != 0) {
+        fprintf(stderr, "%zu handles are left\n", left);
+        return 1;
+    }
+    puts("ok");
+    return 0;
+}
+
+#endif

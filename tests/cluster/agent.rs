@@ -1,0 +1,176 @@
+//! A node in an OS process of its own: `agent.c`, played with through its standard input and output.
+
+use crate::support;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// Longer than anything may take; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let program = support::scratch_dir("cluster").join("agent");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/agent.c");
+        support::compile_c(&source, &program);
+        program
+    })
+}
+
+pub struct Agent {
+    child: Child,
+    commands: ChildStdin,
+    lines: Receiver<String>,
+    /// Events that were read while waiting for something else, in order.
+    events: Vec<String>,
+    pub name: String,
+    pub address: String,
+}
+
+impl Agent {
+    /// Starts a process and opens a node in it. `options`: "key=value key=value".
+    pub fn open(name: &str, seeds: &[&str], options: &str) -> Agent {
+        let mut agent = Agent::start();
+        let seeds = if seeds.is_empty() { String::new() } else { format!(" seeds={}", seeds.join(",")) };
+        let answer = agent.call(&format!("open name={name}{seeds} {options}"));
+        let mut words = answer.strip_prefix("ok ").unwrap_or_else(|| panic!("open: {answer}")).split(' ');
+        agent.name = words.next().unwrap_or_default().to_owned();
+        agent.address = words.next().unwrap_or_default().to_owned();
+        agent
+    }
+
+    /// Starts a process without a node.
+    pub fn start() -> Agent {
+        let mut child = Command::new(program())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
+        let commands = child.stdin.take().expect("its standard input");
+        let output = BufReader::new(child.stdout.take().expect("its standard output"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Agent { child, commands, lines, events: Vec::new(), name: String::new(), address: String::new() }
+    }
+
+    fn line(&mut self, deadline: Instant, waiting_for: &str) -> String {
+        match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => {
+                panic!("{}: no {waiting_for} in time; events so far: {:?}", self.name, self.events)
+            }
+            Err(RecvTimeoutError::Disconnected) => panic!("{}: died, waiting for {waiting_for}", self.name),
+        }
+    }
+
+    /// Gives a command without waiting for its answer.
+    pub fn post(&mut self, command: &str) {
+        writeln!(self.commands, "{command}").expect("the agent reads");
+    }
+
+    /// The answer to the oldest command that was not answered yet.
+    pub fn answer(&mut self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let line = self.line(deadline, "answer");
+            match line.strip_prefix("= ") {
+                Some(answer) => return answer.to_owned(),
+                None => self.events.push(line),
+            }
+        }
+    }
+
+    pub fn call(&mut self, command: &str) -> String {
+        self.post(command);
+        self.answer()
+    }
+
+    /// A call that must be answered with "ok ..."; returns the rest.
+    pub fn ok(&mut self, command: &str) -> String {
+        let answer = self.call(command);
+        match answer.strip_prefix("ok") {
+            Some(rest) => rest.trim_start().to_owned(),
+            None => panic!("{}: {command}: {answer}", self.name),
+        }
+    }
+
+    /// A new process: its index and pid.
+    pub fn spawn(&mut self) -> (String, String) {
+        let answer = self.ok("spawn");
+        let (index, pid) = answer.split_once(' ').expect("index and pid");
+        (index.to_owned(), pid.to_owned())
+    }
+
+    /// Waits for an event that starts like this, and takes it; the others stay.
+    pub fn event(&mut self, start: &str) -> String {
+        self.event_within(start, PATIENCE)
+    }
+
+    pub fn event_within(&mut self, start: &str, patience: Duration) -> String {
+        let wanted = format!("! {start}");
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(at) = self.events.iter().position(|event| event.starts_with(&wanted)) {
+                return self.events.remove(at);
+            }
+            let line = self.line(deadline, &wanted);
+            assert!(line.starts_with("! "), "{}: an answer that nobody waits for: {line}", self.name);
+            self.events.push(line);
+        }
+    }
+
+    /// Events of this kind that have come so far.
+    pub fn seen(&mut self, start: &str) -> usize {
+        let wanted = format!("! {start}");
+        while let Ok(line) = self.lines.try_recv() {
+            self.events.push(line);
+        }
+        self.events.iter().filter(|event| event.starts_with(&wanted)).count()
+    }
+
+    /// Waits until the node has links to all of these: a node monitor tells.
+    pub fn wait_for_peers(&mut self, peers: &[&str]) {
+        let (watcher, _) = self.spawn();
+        self.ok(&format!("monitor_nodes {watcher}"));
+        for peer in peers {
+            self.event(&format!("up {peer}"));
+        }
+    }
+
+    /// Waits until readers of this node see the pid under the name ("none": nobody).
+    pub fn wait_for_name(&mut self, name: &str, pid: &str) {
+        let (watcher, _) = self.spawn();
+        self.ok(&format!("monitor_name {watcher} {name}"));
+        self.event(&format!("name {name} {pid}"));
+        self.ok(&format!("free {watcher}"));
+    }
+
+    pub fn signal(&self, signal: libc::c_int) {
+        let pid = i32::try_from(self.child.id()).expect("a process id");
+        // SAFETY: sends a signal to a child of this test that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// SIGKILL, and the death is reaped.
+    pub fn kill(mut self) {
+        self.signal(libc::SIGKILL);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

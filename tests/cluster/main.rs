@@ -1,0 +1,270 @@
+//! Clusters of real OS processes on loopback, through the C interface.
+
+mod agent;
+#[path = "../support/mod.rs"]
+mod support;
+
+use agent::Agent;
+use std::time::{Duration, Instant};
+
+const KILLED: &str = "reason=3";
+const NODE_CLOSED: &str = "reason=4";
+const OS_PROCESS_DIED: &str = "reason=5";
+const NODE_UNREACHABLE: &str = "reason=6";
+const NO_PROCESS: &str = "reason=7";
+const NAME_TAKEN: &str = "reason=10";
+
+/// An address that nobody listens on now, for a node that is to come later.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its address").to_string()
+}
+
+#[test]
+fn a_node_given_one_seed_finds_all_others() {
+    let mut a = Agent::open("a", &[], "");
+    let mut b = Agent::open("b", &[&a.address], "");
+    let mut c = Agent::open("c", &[&b.address], "");
+    a.wait_for_peers(&["b", "c"]);
+    b.wait_for_peers(&["a", "c"]);
+    c.wait_for_peers(&["a", "b"]);
+    for agent in [&mut a, &mut b, &mut c] {
+        assert_eq!(agent.ok("peers").split(' ').next(), Some("2"));
+    }
+}
+
+#[test]
+fn nodes_come_up_in_any_order_and_a_seed_may_be_down_at_first() {
+    let address = free_address();
+    let mut b = Agent::open("b", &[&address], "");
+    let mut c = Agent::open("c", &[&address], "");
+    let (p, pid) = b.spawn();
+    b.ok(&format!("register {p} early"));
+    let mut a = Agent::open("a", &[], &format!("listen={address}"));
+    a.wait_for_peers(&["b", "c"]);
+    b.wait_for_peers(&["a", "c"]);
+    a.wait_for_name("early", &pid);
+    c.wait_for_name("early", &pid);
+}
+
+#[test]
+fn a_name_is_registered_once_seen_everywhere_and_used() {
+    let mut a = Agent::open("a", &[], "");
+    let mut b = Agent::open("b", &[&a.address], "");
+    b.wait_for_peers(&["a"]);
+    let (pa, pid_a) = a.spawn();
+    let (pb, pid_b) = b.spawn();
+    a.ok(&format!("register {pa} job"));
+    // "Completely synchronous": b shows it with no waiting.
+    assert_eq!(b.ok("whereis job"), pid_a);
+    assert!(b.call(&format!("register {pb} job")).starts_with("CONVOKE_E_EXISTS"));
+    b.ok(&format!("send_name {pb} job hello"));
+    a.event(&format!("message {pid_a} {pid_b} hello"));
+    b.ok(&format!("reregister {pb} job"));
+    assert_eq!(a.ok("whereis job"), pid_b);
+    assert_eq!(a.ok(&format!("unregister {pa} job")), "");
+    assert!(b.call("whereis job").starts_with("CONVOKE_E_NOT_FOUND"));
+    // A pid of another node, and one that its home does not know.
+    a.ok(&format!("register_for {pa} far 10000 {pid_b}"));
+    assert_eq!(b.ok("whereis far"), pid_b);
+    b.ok(&format!("free {pb}"));
+    a.wait_for_name("far", "none");
+    assert!(a.call(&format!("register_for {pa} far 10000 {pid_b}")).starts_with("CONVOKE_E_NO_PROCESS"));
+}
+
+#[test]
+fn every_end_has_its_reason() {
+    let mut a = Agent::open("a", &[], "");
+    let mut b = Agent::open("b", &[&a.address], "");
+    let mut c = Agent::open("c", &[&a.address], "");
+    b.wait_for_peers(&["a", "c"]);
+    let (w, watcher) = b.spawn();
+    let mut watched = Vec::new();
+    for _ in 0..4 {
+        let (index, pid) = a.spawn();
+        b.ok(&format!("monitor {w} {pid}"));
+        watched.push((index, pid));
+    }
+    let exit = |pid: &str, reason: &str| format!("exit {watcher} {pid} {reason}");
+    a.ok(&format!("exit {} 65537", watched[0].0));
+    b.event(&exit(&watched[0].1, "reason=65537"));
+    a.ok(&format!("free {}", watched[1].0));
+    b.event(&exit(&watched[1].1, "reason=2"));
+    b.ok(&format!("kill {w} {}", watched[2].1));
+    b.event(&exit(&watched[2].1, KILLED));
+    a.event(&format!("exit {} {} {KILLED} ref=0", watched[2].1, watched[2].1));
+    // Never existed.
+    let unknown = format!("{}.999999", watched[0].1.split('.').next().unwrap_or_default());
+    b.ok(&format!("monitor {w} {unknown}"));
+    b.event(&exit(&unknown, NO_PROCESS));
+    // The OS process is killed.
+    let (_, on_c) = c.spawn();
+    b.ok(&format!("monitor {w} {on_c}"));
+    let killed = Instant::now();
+    c.kill();
+    b.event_within(&exit(&on_c, OS_PROCESS_DIED), Duration::from_secs(5));
+    assert!(killed.elapsed() < Duration::from_secs(1), "noticed after {:?}", killed.elapsed());
+    b.ok(&format!("monitor {w} {on_c}"));
+    b.event(&exit(&on_c, NODE_UNREACHABLE));
+    // The node is closed in order.
+    a.ok("close");
+    b.event(&exit(&watched[3].1, NODE_CLOSED));
+    assert_eq!(b.seen("exit"), 0, "no exit notice comes twice");
+}
+
+#[test]
+fn the_next_takes_over_when_the_owner_is_killed() {
+    let mut a = Agent::open("a", &[], "");
+    let mut b = Agent::open("b", &[&a.address], "");
+    let mut c = Agent::open("c", &[&a.address], "");
+    b.wait_for_peers(&["a", "c"]);
+    c.wait_for_peers(&["a", "b"]);
+    let (pa, pid_a) = a.spawn();
+    let (pb, pid_b) = b.spawn();
+    a.ok(&format!("register {pa} leader"));
+    let (watcher, _) = b.spawn();
+    b.ok(&format!("monitor_name {watcher} leader"));
+    b.event(&format!("name leader {pid_a}"));
+    a.kill();
+    b.event("name leader none");
+    b.ok(&format!("register {pb} leader"));
+    assert_eq!(c.ok("whereis leader"), pid_b);
+}
+
+#[test]
+fn a_node_restarted_under_its_old_name_is_a_new_incarnation() {
+    let mut a = Agent::open("a", &[], "");
+    let mut b = Agent::open("b", &[&a.address], "");
+    a.wait_for_peers(&["b"]);
+    let (p, old) = b.spawn();
+    b.ok(&format!("register {p} thing"));
+    assert_eq!(a.ok("whereis thing"), old);
+    let address = b.address.clone();
+    b.kill();
+    a.event("down b");
+    let mut b = Agent::open("b", &[&a.address], &format!("listen={address}"));
+    a.event("up b");
+    assert!(a.call("whereis thing").starts_with("CONVOKE_E_NOT_FOUND"));
+    let (p, new) = b.spawn();
+    b.ok(&format!("register {p} thing"));
+    assert_ne!(old, new);
+    assert_eq!(a.ok("whereis thing"), new);
+    let (pa, _) = a.spawn();
+    assert!(a.call(&format!("send {pa} {old} x")).starts_with("CONVOKE_E_UNREACHABLE"));
+}
+
+#[test]
+fn a_stopped_node_is_noticed_within_the_detection_time_and_comes_back() {
+    let options = "detection_ms=1000 heartbeat_ms=100";
+    let mut a = Agent::open("a", &[], options);
+    let mut b = Agent::open("b", &[&a.address], options);
+    let mut c = Agent::open("c", &[&a.address], options);
+    a.wait_for_peers(&["b", "c"]);
+    c.wait_for_peers(&["a", "b"]);
+    let (pb, pid_b) = b.spawn();
+    b.ok(&format!("register {pb} held"));
+    let (w, _) = a.spawn();
+    a.ok(&format!("monitor {w} {pid_b}"));
+    let stopped = Instant::now();
+    b.signal(libc::SIGSTOP);
+    let exit = a.event("exit");
+    assert!(exit.contains(NODE_UNREACHABLE), "{exit}");
+    // The bound is the engine's; the rest is what a busy test machine may add.
+    assert!(stopped.elapsed() < Duration::from_millis(2500), "noticed after {:?}", stopped.elapsed());
+    a.wait_for_name("held", "none");
+    b.signal(libc::SIGCONT);
+    a.event("up b");
+    c.event("up b");
+    a.wait_for_name("held", &pid_b);
+    c.wait_for_name("held", &pid_b);
+    assert_eq!(b.ok("whereis held"), pid_b);
+}
+
+#[test]
+fn of_two_live_nodes_of_one_name_the_younger_goes() {
+    let mut a = Agent::open("a", &[], "");
+    let mut old = Agent::open("twin", &[&a.address], "");
+    a.wait_for_peers(&["twin"]);
+    let (p, pid) = old.spawn();
+    old.ok(&format!("register {p} mine"));
+    let mut young = Agent::open("twin", &[&a.address], "");
+    young.event(&format!("closed {NAME_TAKEN}"));
+    assert!(young.call("spawn").starts_with("CONVOKE_E_CLOSED"));
+    assert_eq!(a.ok("whereis mine"), pid);
+}
+
+#[test]
+fn a_clash_is_decided_once_when_two_clusters_join() {
+    let mut a = Agent::open("a", &[], "");
+    let mut b = Agent::open("b", &[], "");
+    let (pa, pid_a) = a.spawn();
+    let (pb, pid_b) = b.spawn();
+    a.ok(&format!("register {pa} both"));
+    b.ok(&format!("register {pb} both"));
+    let (helper, _) = b.spawn();
+    b.ok(&format!("connect {helper} {}", a.address));
+    let (winner, loser, lost) = loop {
+        // One of the two processes is told that it was killed; it is the last event that it gets.
+        if a.seen("exit") > 0 {
+            break (pid_b.clone(), &mut a, &pid_a);
+        }
+        if b.seen("exit") > 0 {
+            break (pid_a.clone(), &mut b, &pid_b);
+        }
+        // An answer is an event to wait for: each look is a round trip to the agent.
+        a.ok("names");
+        b.ok("names");
+    };
+    loser.event(&format!("exit {lost} {lost} reason=8"));
+    a.wait_for_name("both", &winner);
+    b.wait_for_name("both", &winner);
+    assert_eq!(a.seen("exit") + b.seen("exit"), 0, "the winner lives");
+}
+
+#[test]
+fn ten_nodes_register_a_thousand_names_each_at_once() {
+    let first = Agent::open("n0", &[], "");
+    let seed = first.address.clone();
+    let mut nodes = vec![first];
+    for i in 1..10 {
+        nodes.push(Agent::open(&format!("n{i}"), &[&seed], ""));
+    }
+    let names: Vec<String> = (0..10).map(|i| format!("n{i}")).collect();
+    for (i, node) in nodes.iter_mut().enumerate() {
+        let others: Vec<&str> =
+            names.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, n)| &**n).collect();
+        node.wait_for_peers(&others);
+    }
+    for (i, node) in nodes.iter_mut().enumerate() {
+        node.post(&format!("bulk_register own{i}- 1000"));
+    }
+    for node in &mut nodes {
+        assert_eq!(node.answer(), "ok 0 failed");
+    }
+    for node in &mut nodes {
+        let listed = node.ok("names own");
+        assert_eq!(listed.split(' ').next(), Some("10000"), "{}", node.name);
+    }
+    // All of them want the same names: each name is won exactly once.
+    for node in &mut nodes {
+        node.post("bulk_register same- 100");
+    }
+    let failed: usize = nodes
+        .iter_mut()
+        .map(|node| node.answer())
+        .map(|answer| answer.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok()).expect("a count"))
+        .sum();
+    assert_eq!(failed, 900);
+    for node in &mut nodes {
+        assert_eq!(node.ok("names same").split(' ').next(), Some("100"));
+    }
+    // A node with a thousand names is killed.
+    let dead = nodes.pop().expect("ten nodes");
+    let killed = Instant::now();
+    dead.kill();
+    for node in &mut nodes {
+        node.event("down n9");
+        assert_eq!(node.ok("names own9-").split(' ').next(), Some("0"));
+    }
+    assert!(killed.elapsed() < Duration::from_secs(5), "gone after {:?}", killed.elapsed());
+}

@@ -1,0 +1,434 @@
+//! Every message in every state that matters, said by a puppet: also those that no honest node would say. The engine
+//! never panics; what honest nodes cannot say ends the link with a goodbye, and nothing else changes.
+
+use crate::harness::*;
+use convoke::engine::message::{Credit, DataHeader};
+use convoke::engine::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The engine under test, and the node the test speaks for.
+pub(crate) const ENGINE: NodeIndex = 0;
+pub(crate) const PUPPET: NodeIndex = 1;
+/// An honest node beside them.
+pub(crate) const FRIEND: NodeIndex = 2;
+
+/// What the puppet's link is like when it speaks.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum State {
+    /// A connection, but the arbiter has not said Go.
+    NotLinked,
+    /// Linked, and its snapshot has not come.
+    Linked,
+    Synced,
+}
+
+/// An engine (the arbiter of all, if `puppet_id` is more than 1), a puppet in this state, and a friend with a name.
+pub(crate) fn world(state: State) -> World {
+    let mut world = World::empty();
+    let config_ = Config { node: NodeId(10), ..config(0) };
+    world.add(config_);
+    // A puppet that is higher waits for the engine's Go; one that is lower says Go itself, when it is time.
+    let id = if state == State::NotLinked { 5 } else { 20 };
+    world.add_puppet(id);
+    world.add(Config { node: NodeId(30), ..config(2) });
+    world.link(ENGINE, FRIEND);
+    let friend = world.spawn(FRIEND);
+    world.register(friend, "friend's");
+    let own = world.spawn(ENGINE);
+    world.register(own, "own");
+    world.settle();
+    match state {
+        State::Synced => world.link(ENGINE, PUPPET),
+        _ => {
+            world.connect(ENGINE, PUPPET);
+        }
+    }
+    world.told(PUPPET);
+    world
+}
+
+pub(crate) fn me() -> NodeId {
+    NodeId(10)
+}
+pub(crate) fn puppet() -> NodeId {
+    NodeId(20)
+}
+pub(crate) fn friend() -> NodeId {
+    NodeId(30)
+}
+pub(crate) fn tx(node: NodeId) -> Tx {
+    Tx { lamport: 100, node }
+}
+pub(crate) fn reg(node: NodeId) -> Reg {
+    Reg { node, seq: 77 }
+}
+pub(crate) fn key(text: &str) -> Key {
+    Key::Name(name(text))
+}
+pub(crate) fn binding(node: NodeId) -> Binding {
+    Binding {
+        reg: reg(node),
+        serial: 1,
+        resolver: Resolver::RandomExit,
+        over: BTreeSet::new(),
+        settled: false,
+    }
+}
+fn hello(bindings: Vec<(Name, Binding)>) -> Message {
+    Message::Hello { bindings, kept: vec![], peers: vec![], last: true }
+}
+pub(crate) fn acquire(node: NodeId, text: &str) -> Message {
+    Message::Acquire { tx: tx(node), key: key(text), replace: false, nowait: false }
+}
+pub(crate) fn commit(tx: Tx, text: &str, binding: Binding) -> Message {
+    Message::Commit { tx, name: name(text), binding }
+}
+fn pair(low: NodeId, high: NodeId) -> Pair {
+    Pair { low: reg(low), high: reg(high) }
+}
+
+/// What honest nodes cannot say, with the message in which it stands.
+fn violations() -> Vec<(&'static str, Message)> {
+    let foreign = friend();
+    let empty = Name::new(&[]);
+    vec![
+        ("a second snapshot", hello(vec![])),
+        ("a claim of another node", acquire(foreign, "x")),
+        ("a claim of the receiver", acquire(me(), "x")),
+        (
+            "a claim of an empty name",
+            Message::Acquire { tx: tx(puppet()), key: Key::Name(empty.clone()), replace: true, nowait: true },
+        ),
+        ("a yield for another node", Message::Yield { tx: tx(foreign), key: key("x") }),
+        ("a release for another node", Message::Release { tx: tx(foreign), key: key("x") }),
+        (
+            "a vote that names what the voter does not own",
+            Message::Grant { tx: tx(me()), key: key("x"), regs: vec![reg(foreign)] },
+        ),
+        ("a binding of another node", commit(tx(puppet()), "x", binding(foreign))),
+        ("a binding of the receiver", commit(tx(puppet()), "x", binding(me()))),
+        ("a commit under the claim of another node", commit(tx(foreign), "x", binding(puppet()))),
+        ("an empty name", commit(tx(puppet()), "", binding(puppet()))),
+        ("a pid of no process", commit(tx(puppet()), "x", Binding { serial: 0, ..binding(puppet()) })),
+        (
+            "a withdrawal of another's binding",
+            Message::Unreg {
+                name: name("friend's"),
+                reg: Reg { node: foreign, seq: 1 },
+                restore: None,
+                ack: None,
+            },
+        ),
+        (
+            "a restore of another's binding",
+            Message::Unreg {
+                name: name("x"),
+                reg: reg(puppet()),
+                restore: Some(binding(foreign)),
+                ack: None,
+            },
+        ),
+        ("a clash of other homes", Message::Engage { name: name("own"), pair: pair(foreign, me()) }),
+        (
+            "a clash that is another's to decide",
+            Message::Engage { name: name("x"), pair: pair(puppet(), foreign) },
+        ),
+        (
+            "a forward of another node",
+            Message::Forward { id: tx(foreign), task: Task::IsAlive { serial: 1 }, remaining_ms: None },
+        ),
+        ("a cancel for another node", Message::Cancel { id: tx(foreign) }),
+    ]
+}
+
+/// What an honest node may say although it comes to nothing: late, repeated, or about what is over.
+fn harmless() -> Vec<Message> {
+    let x = || name("x");
+    let via = |to: NodeId, from: NodeId| Message::Via {
+        to,
+        from,
+        clash: ClashMessage::Engage { name: name("x"), pair: pair(from, to) },
+    };
+    vec![
+        Message::HelloAck,
+        Message::Heartbeat,
+        Message::Ping { number: 7 },
+        Message::Pong { number: 7 },
+        Message::Probe { about: friend() },
+        Message::Probe { about: NodeId(99) },
+        Message::Probe { about: me() },
+        Message::ProbeAnswer { about: friend(), heard: false },
+        Message::ProbeAnswer { about: NodeId(99), heard: true },
+        Message::Grant { tx: tx(me()), key: key("x"), regs: vec![] },
+        Message::Deny { tx: tx(me()) },
+        Message::Busy { tx: tx(me()), reg: reg(friend()) },
+        Message::Wound { tx: tx(me()), key: key("x") },
+        Message::Yield { tx: tx(puppet()), key: key("x") },
+        Message::Release { tx: tx(puppet()), key: key("x") },
+        Message::CommitAck { tx: tx(me()) },
+        Message::CommitAck { tx: tx(friend()) },
+        Message::Settled { name: x(), reg: reg(puppet()), to: me(), over: [reg(me())].into() },
+        Message::Settled { name: x(), reg: reg(puppet()), to: NodeId(99), over: BTreeSet::new() },
+        Message::Unreg { name: x(), reg: reg(puppet()), restore: None, ack: None },
+        Message::Engage { name: x(), pair: pair(puppet(), me()) },
+        Message::Engaged { name: x(), pair: pair(me(), puppet()) },
+        Message::Gone { name: x(), pair: pair(me(), puppet()) },
+        Message::Verdict { name: x(), lose: reg(me()), winner: None },
+        Message::Verdict { name: x(), lose: reg(friend()), winner: None },
+        Message::Hearsay {
+            name: x(),
+            pair: pair(me(), NodeId(99)),
+            high: Pid { node: NodeId(99), serial: 1 },
+        },
+        via(me(), NodeId(99)),
+        via(me(), puppet()),
+        via(NodeId(99), puppet()),
+        via(friend(), NodeId(99)),
+        via(me(), me()),
+        Message::Via {
+            to: me(),
+            from: NodeId(99),
+            clash: ClashMessage::Engage { name: name("x"), pair: pair(friend(), me()) },
+        },
+        Message::Answer { id: tx(me()), status: Status::Ok, value: 1 },
+        Message::Answer { id: tx(friend()), status: Status::Ok, value: 1 },
+        Message::Cancel { id: tx(puppet()) },
+        Message::Demonitor { watcher: 1, reference: 1, target: 1 },
+        Message::Monitor { watcher: 1, reference: 1, target: 999 },
+        Message::Credit { to: 999, credit: Credit { messages: u64::MAX, bytes: u64::MAX, taken: u64::MAX } },
+        Message::NoReceiver { to: 999 },
+    ]
+}
+
+/// The state that no message of these tables may change.
+#[derive(PartialEq, Debug)]
+struct Tables {
+    names: BTreeMap<Name, Pid>,
+    residue: Vec<(&'static str, usize)>,
+    pending: usize,
+    friend: bool,
+}
+
+fn tables(world: &World) -> Tables {
+    let engine = world.engine(ENGINE);
+    Tables {
+        names: engine.names().map(|(name, pid)| (name.clone(), pid)).collect(),
+        residue: engine.residue(),
+        pending: engine.pending_operations(),
+        friend: world.is_linked(ENGINE, FRIEND),
+    }
+}
+
+#[test]
+fn what_no_honest_node_says_ends_the_link() {
+    for (what, message) in violations() {
+        let mut world = world(State::Synced);
+        let before = tables(&world);
+        world.say(PUPPET, ENGINE, message);
+        assert!(!world.is_linked(ENGINE, PUPPET), "{what}");
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{what}");
+        assert_eq!(tables(&world), before, "{what}");
+        assert_eq!(world.log(ENGINE).len(), 1, "an operator can read of it: {what}");
+        // The engine goes on with others as before.
+        let pid = world.spawn(ENGINE);
+        let op = world.register(pid, "x");
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Ok), "{what}");
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn what_comes_late_does_no_harm() {
+    for message in harmless() {
+        for state in [State::Linked, State::Synced] {
+            let mut world = world(state);
+            let before = tables(&world);
+            for _ in 0..2 {
+                world.say(PUPPET, ENGINE, message.clone());
+            }
+            assert!(world.is_linked(ENGINE, PUPPET), "{message:?}");
+            world.settle();
+            assert_eq!(tables(&world), before, "{message:?} while {state:?}");
+            assert_eq!(world.log(ENGINE), [""; 0]);
+            world.assert_at_rest();
+        }
+    }
+}
+
+/// A connection is not a link before the arbiter's Go, and not after its end: what comes then is void.
+#[test]
+fn what_comes_without_a_link_is_void() {
+    let all = || violations().into_iter().map(|(_, message)| message).chain(harmless());
+    for message in all().chain([Message::NameTaken, Message::Goodbye { why: Goodbye::Closing }]) {
+        let mut world = world(State::NotLinked);
+        let before = tables(&world);
+        world.say(PUPPET, ENGINE, message.clone());
+        world.settle();
+        assert_eq!(tables(&world), before, "{message:?}");
+        assert_eq!(world.nodes[ENGINE].closed, None, "{message:?}");
+        assert_eq!(world.told(PUPPET), [], "{message:?}");
+        // The connection is as good as before.
+        world.frame(PUPPET, ENGINE, Frame::Go);
+        world.settle();
+        assert!(world.is_linked(ENGINE, PUPPET));
+    }
+    for message in all() {
+        let mut world = world(State::Synced);
+        world.say(PUPPET, ENGINE, Message::Goodbye { why: Goodbye::Disconnected });
+        let before = tables(&world);
+        world.told(PUPPET);
+        world.say_too_late(PUPPET, ENGINE, message.clone());
+        assert_eq!(tables(&world), before, "{message:?}");
+        assert_eq!(world.told(PUPPET), [], "{message:?}");
+    }
+}
+
+/// "A jump of more than 2^32 ends the link."
+#[test]
+fn a_clock_that_jumps_ends_the_link() {
+    let mut world = world(State::Synced);
+    let now = 1000;
+    world.say_at(PUPPET, ENGINE, now, Message::Heartbeat);
+    world.say_at(PUPPET, ENGINE, now + MAX_CLOCK_JUMP, Message::Heartbeat);
+    assert!(world.is_linked(ENGINE, PUPPET));
+    world.say_at(PUPPET, ENGINE, u64::MAX, Message::Heartbeat);
+    assert!(!world.is_linked(ENGINE, PUPPET));
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    // What it had counted to stands: "EVERY message carries the clock".
+    let pid = world.spawn(ENGINE);
+    world.register(pid, "x");
+    let clocks = world.in_flight().into_iter().filter_map(|(_, _, frame)| match frame {
+        Frame::Control(Stamped { clock, .. }) => Some(clock),
+        _ => None,
+    });
+    assert!(clocks.max() > Some(MAX_CLOCK_JUMP));
+}
+
+#[test]
+fn a_claim_twice_ends_the_link() {
+    let mut world = world(State::Synced);
+    world.say(PUPPET, ENGINE, acquire(puppet(), "x"));
+    let told = world.told(PUPPET);
+    assert!(matches!(told[..], [Message::Grant { .. }]), "{told:?}");
+    world.say(PUPPET, ENGINE, acquire(puppet(), "x"));
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    // Its claim went with it.
+    world.assert_at_rest();
+    let pid = world.spawn(ENGINE);
+    let op = world.register(pid, "x");
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+#[test]
+fn a_forward_twice_ends_the_link() {
+    let mut world = world(State::Synced);
+    // A task that is not answered at once: the puppet itself does not vote.
+    let task = Task::Register {
+        name: name("x"),
+        serial: 1,
+        resolver: Resolver::RandomExit,
+        replace: false,
+        nowait: false,
+    };
+    let forward = Message::Forward { id: tx(puppet()), task, remaining_ms: None };
+    world.say(PUPPET, ENGINE, forward.clone());
+    assert!(world.is_linked(ENGINE, PUPPET));
+    world.say(PUPPET, ENGINE, forward);
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    world.settle();
+    // What it had asked for goes on without it: "the outcome at the home is unknown to the caller".
+    assert!(world.whereis(ENGINE, "x").is_some());
+    world.assert_at_rest();
+}
+
+/// A snapshot is held to the same rules as a commit, in any part of it.
+#[test]
+fn a_snapshot_with_what_is_not_the_senders_ends_the_link() {
+    let rows = [
+        (name("x"), binding(friend())),
+        (name("x"), binding(me())),
+        (name(""), binding(puppet())),
+        (name("x"), Binding { serial: 0, ..binding(puppet()) }),
+    ];
+    for row in rows {
+        for last in [false, true] {
+            let mut world = world(State::Linked);
+            let before = tables(&world);
+            let good = (name("good"), binding(puppet()));
+            let bindings = vec![good, row.clone()];
+            world.say(PUPPET, ENGINE, Message::Hello { bindings, kept: vec![], peers: vec![], last });
+            assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{row:?}");
+            assert_eq!(tables(&world), before, "what was good in it went with the link: {row:?}");
+        }
+    }
+}
+
+/// An answer to what another node was asked.
+#[test]
+fn an_answer_in_the_name_of_another_ends_the_link() {
+    let mut world = world(State::Synced);
+    let caller = world.spawn(ENGINE);
+    let pid = world.spawn(FRIEND);
+    world.hang(FRIEND);
+    let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+    let id = world.in_flight().into_iter().find_map(|(_, _, frame)| match frame.message() {
+        Some(Message::Forward { id, .. }) => Some(*id),
+        _ => None,
+    });
+    let answer = Message::Answer { id: id.expect("it is forwarded"), status: Status::Ok, value: 0 };
+    world.say(PUPPET, ENGINE, answer);
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    assert_eq!(world.status(op), None);
+    world.wake(FRIEND);
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+/// A link refused or ended by a stranger's word is only its own.
+#[test]
+fn refusals_of_unknown_connections_change_nothing() {
+    let mut world = world(State::Synced);
+    let before = tables(&world);
+    let id = ConnectionId(999);
+    for why in [Refusal::Linked, Refusal::Myself, Refusal::Closing, Refusal::TooManyPeers] {
+        world.input(ENGINE, |engine, now| engine.handle_refused(now, id, why));
+    }
+    world.input(ENGINE, |engine, now| engine.handle_go(now, id));
+    world.input(ENGINE, |engine, now| engine.handle_connection_end(now, id, "gone"));
+    world.input(ENGINE, |engine, now| engine.handle_dial_failed(now, "nowhere", Status::Io, "no"));
+    assert_eq!(tables(&world), before);
+    assert!(world.is_linked(ENGINE, PUPPET));
+}
+
+/// Identities that cannot be: zero, and this very node's.
+#[test]
+fn impossible_identities_are_refused() {
+    for node in [NodeId(0), me()] {
+        let mut world = world(State::Synced);
+        let before = tables(&world);
+        let peer = Identity { node, name: "stranger".into(), address: String::new(), uptime_ms: u64::MAX };
+        let id = ConnectionId(999);
+        world.input(ENGINE, |engine, now| engine.handle_connection(now, id, peer, None));
+        assert_eq!(world.refused, [(id, Refusal::Myself)]);
+        assert_eq!(tables(&world), before);
+    }
+}
+
+/// The data lane: what is for nobody is harmless; kills and exits of processes that are not there too.
+#[test]
+fn data_for_nobody_does_no_harm() {
+    let mut world = world(State::Synced);
+    let before = tables(&world);
+    for header in [
+        DataHeader::Exit { from: 1, to: 1, reference: 5, reason: 3 },
+        DataHeader::Exit { from: 1, to: 999, reference: 5, reason: 3 },
+        DataHeader::Kill { from: 1, to: 999, reason: 3 },
+        DataHeader::Message { from: 1, to: 999 },
+    ] {
+        world.say_data(PUPPET, ENGINE, header, b"data");
+        assert!(world.is_linked(ENGINE, PUPPET), "{header:?}");
+    }
+    assert_eq!(tables(&world), before);
+}

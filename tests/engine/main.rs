@@ -1,0 +1,21 @@
+//! The engine by hand: each message in each state, and each promise, in schedules small enough to read. Random
+//! schedules are the simulator's job.
+
+mod asks;
+mod claims;
+mod clashes;
+mod close;
+mod deadlines;
+mod dial;
+mod forward;
+mod harness;
+mod hostile;
+mod limits;
+mod membership;
+mod names;
+mod namesakes;
+mod outputs;
+mod passage;
+mod processes;
+mod reregister;
+mod tables;

@@ -1,0 +1,229 @@
+//! The README and `docs/` say what is so: the program, the functions, the table of the manual, the options, the demo and
+//! the installation are compared with what is there or run.
+//!
+//! `CONVOKE_BLESS=1 cargo test --test readme` writes the program in the README and the table of options anew.
+
+mod support;
+
+use convoke::node::{OPTIONS, OptionType};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Compares a part of a document, from the line `from` to the line `to` (both excluded), with what it should be; or
+/// writes it.
+fn part(document: &str, from: &str, to: &str, expected: &str) {
+    let text = read(document);
+    let start = text.find(from).unwrap_or_else(|| panic!("{document}: no line {from}")) + from.len() + 1;
+    let end = start + text[start..].find(to).unwrap_or_else(|| panic!("{document}: no {to} after {from}"));
+    if std::env::var_os("CONVOKE_BLESS").is_some() {
+        fs::write(root().join(document), format!("{}{expected}{}", &text[..start], &text[end..])).unwrap();
+        return;
+    }
+    assert!(
+        text[start..end] == *expected,
+        "{document} is not up to date: CONVOKE_BLESS=1 cargo test --test readme"
+    );
+}
+
+#[test]
+fn the_program_in_the_readme_is_the_example() {
+    part("README.md", "```c", "```", &read("c-examples/embed.c"));
+}
+
+#[test]
+fn the_table_of_options_is_that_of_the_code() {
+    let mut table = String::from("| key | value | default | meaning |\n|---|---|---|---|\n");
+    for option in OPTIONS {
+        let value = match option.option_type {
+            OptionType::Text => "text".to_owned(),
+            OptionType::Address => "host:port".to_owned(),
+            OptionType::Addresses => "host:port, with commas".to_owned(),
+            OptionType::Number(low, high) => format!("{low} to {high} {}", option.unit).trim_end().to_owned(),
+            OptionType::Choice(words) => {
+                words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
+            }
+        };
+        let default = if option.default.is_empty() { String::new() } else { format!("`{}`", option.default) };
+        let meaning = option.meaning;
+        writeln!(table, "| `{}` | {value} | {default} | {meaning} |", option.key).unwrap();
+    }
+    part(
+        "docs/options.md",
+        "<!-- the table is written by tests/readme.rs -->",
+        "<!-- end of the table -->",
+        &table,
+    );
+}
+
+/// Words of this form in a text.
+fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.split(move |c| !is_part(c)).filter(move |word| word.starts_with(prefix) && word.len() > prefix.len())
+}
+
+#[test]
+fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
+    let header = read("include/convoke.h");
+    let known: BTreeSet<&str> = words(&header, "convoke_").chain(words(&header, "CONVOKE_")).collect();
+    // Not of the C interface: the CMake targets, and settings of builds and tests.
+    let others = ["convoke_static", "CONVOKE_BLESS", "CONVOKE_SIM_SEED", "CONVOKE_SIM_SEEDS"];
+    for document in ["README.md", "docs/design.md", "docs/options.md"] {
+        let text = read(document);
+        for word in words(&text, "convoke_").chain(words(&text, "CONVOKE_")) {
+            assert!(
+                known.contains(word) || others.contains(&word),
+                "{document}: {word} is not in the header"
+            );
+        }
+    }
+}
+
+/// Each row of the manual's functions has a C function and a test that exists, or says in which step it comes.
+#[test]
+fn every_row_of_the_manual_has_a_test_or_comes_later() {
+    let text = read("README.md");
+    let table = text.split("| Erlang | C | test |").nth(1).expect("the table");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let mut held = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [erlang, c, test] = cells[..] else { panic!("not three cells: {row}") };
+        assert!(erlang.contains('`'), "{row}");
+        if test.starts_with("later (step ") {
+            assert!(c.is_empty(), "a row that comes later has no function yet: {row}");
+            continue;
+        }
+        assert!(words(c, "convoke_").next().is_some(), "no C function: {row}");
+        let (file, name) =
+            test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("no test: {row}"));
+        let found = read(file).contains(&format!("#[test]\nfn {name}()"));
+        assert!(found, "there is no test {name} in {file}");
+        held.push(erlang);
+    }
+    for function in
+        ["register_name", "re_register_name", "unregister_name", "whereis_name", "registered_names", "send"]
+    {
+        let row = format!("`global:{function}/");
+        assert!(held.iter().any(|erlang| erlang.starts_with(&row)), "no row of {function} with a test");
+    }
+}
+
+#[test]
+fn what_the_documents_link_to_is_there() {
+    for document in ["README.md", "docs/design.md", "docs/options.md"] {
+        let text = read(document);
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
+            let target = root().join(document).parent().expect("a folder").join(link);
+            assert!(link.contains("://") || target.exists(), "{document} links to {link}");
+        }
+    }
+}
+
+/// Runs a command; its output, if it succeeds.
+fn run(command: &mut Command) -> String {
+    // A make that runs the tests must not give its own settings to the makes below.
+    command.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").env_remove("CARGO_TARGET_DIR");
+    let out = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", out.status);
+    stdout.into_owned()
+}
+
+fn make(target: &str, out: &Path) -> Command {
+    let mut make = Command::new("make");
+    make.arg("-C").arg(root().join("c-examples")).arg(target);
+    // The library of this test run, and no second cargo.
+    make.arg(format!("CONVOKE_LIB={}", support::library_dir().display()));
+    make.arg(format!("OUT={}", out.display())).arg("CFLAGS=-O1 -g -Wpedantic -Werror");
+    make
+}
+
+#[test]
+fn the_program_in_the_readme_does_what_it_says() {
+    let program = support::scratch_dir("embed").join("embed");
+    support::compile_c(&root().join("c-examples/embed.c"), &program);
+    assert_eq!(run(&mut Command::new(program)), "one received: hello from two\n");
+}
+
+/// README command 1, with the library of this test run.
+#[test]
+fn the_demo_holds() {
+    let told = run(&mut make("demo", &support::scratch_dir("demo")));
+    assert!(told.contains("\nAll of it held."), "{told}");
+}
+
+#[test]
+fn the_directory_answers_looks_up_and_lists() {
+    let out = support::scratch_dir("directory");
+    run(&mut make("all", &out));
+    let told = run(Command::new("python3").arg(root().join("tests/directory.py")).arg(&out));
+    assert!(told.ends_with("all held\n"), "{told}");
+}
+
+/// `NAME=VALUE` or `Name: value` of a pkg-config file, with its variables put in.
+fn pkg_config(text: &str, key: &str) -> String {
+    let line = text.lines().find_map(|line| {
+        let rest = line.strip_prefix(key)?;
+        rest.strip_prefix(": ").or_else(|| rest.strip_prefix('='))
+    });
+    let mut value = line.unwrap_or_else(|| panic!("no {key} in the pkg-config file")).to_owned();
+    while let Some((before, rest)) = value.split_once("${") {
+        let (name, after) = rest.split_once('}').expect("a closing brace");
+        value = format!("{before}{}{after}", pkg_config(text, name));
+    }
+    value
+}
+
+/// Header, libraries and pkg-config file as installed build a program, shared and static.
+#[test]
+fn an_installed_library_builds_programs() {
+    let prefix = support::scratch_dir("install").join("prefix");
+    let mut install = Command::new(root().join("packaging/install"));
+    run(install.arg("--prefix").arg(&prefix).arg("--target-dir").arg(support::library_dir()));
+    let text = fs::read_to_string(prefix.join("lib/pkgconfig/convoke.pc")).expect("the pkg-config file");
+    assert_eq!(pkg_config(&text, "Version"), env!("CARGO_PKG_VERSION"));
+    let (cflags, libs) = (pkg_config(&text, "Cflags"), pkg_config(&text, "Libs"));
+    let libdir = pkg_config(&text, "libdir");
+    let system = pkg_config(&text, "Libs.private");
+    let shared = format!("{libs} -Wl,-rpath,{libdir}");
+    let fixed = format!("{libdir}/libconvoke.a {system}");
+    for (name, link) in [("shared", &shared), ("static", &fixed)] {
+        let program = prefix.join(name);
+        let mut cc = Command::new("cc");
+        cc.args(cflags.split(' ')).arg(root().join("c-examples/embed.c")).arg("-o").arg(&program);
+        run(cc.args(link.split(' ')));
+        assert_eq!(run(&mut Command::new(&program)), "one received: hello from two\n", "{name}");
+    }
+    let version = read_installed(&prefix, "lib/cmake/Convoke/ConvokeConfigVersion.cmake");
+    assert!(version.contains(&format!("set(PACKAGE_VERSION \"{}\")", env!("CARGO_PKG_VERSION"))));
+    for file in ["ConvokeConfig.cmake", "ConvokeConfigVersion.cmake"] {
+        let text = read_installed(&prefix, &format!("lib/cmake/Convoke/{file}"));
+        let left =
+            text.split('@').nth(1).filter(|word| word.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
+        assert_eq!(left, None, "{file} has something left to fill in");
+    }
+    // Moved as a whole, as packagers do it.
+    let staged = support::scratch_dir("install").join("staged");
+    let mut install = Command::new(root().join("packaging/install"));
+    install.arg("--prefix=/usr").arg("--libdir=/usr/lib64").arg("--destdir").arg(&staged);
+    run(install.arg("--target-dir").arg(support::library_dir()));
+    assert!(staged.join("usr/lib64/libconvoke.so.0").exists());
+    let config = read_installed(&staged, "usr/lib64/cmake/Convoke/ConvokeConfig.cmake");
+    assert!(config.contains("\"../../../include\""), "{config}");
+}
+
+fn read_installed(prefix: &Path, path: &str) -> String {
+    fs::read_to_string(prefix.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

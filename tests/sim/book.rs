@@ -1,0 +1,175 @@
+//! What the world knows to be true: every process, operation, monitor and message of a run, over all incarnations.
+//! The checks hold the engines to it.
+
+use convoke::engine::{ConnectionId, Name, NodeId, Payload, Pid, Reason, Ref, Reg, Status, Task, Tx};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// How a process ended.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct End {
+    pub(crate) at: u64,
+    pub(crate) reason: Reason,
+    pub(crate) data: Payload,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Life {
+    /// Its incarnation was killed or closed.
+    pub(crate) crashed: bool,
+    pub(crate) end: Option<End>,
+    /// An `Exit` command that was given.
+    pub(crate) leaving: Option<(Reason, Payload)>,
+    /// Reasons of the kills that were aimed at it.
+    pub(crate) kills: BTreeSet<Reason>,
+    /// Its last event said so.
+    pub(crate) told: Option<Reason>,
+    /// Never killed or made to exit by the workload.
+    pub(crate) spared: bool,
+}
+
+impl Life {
+    pub(crate) fn is_over(&self) -> bool {
+        self.crashed || self.end.is_some()
+    }
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) enum What {
+    Register { name: Name, pid: Pid, replace: bool },
+    Unregister { name: Name },
+    IsAlive { pid: Pid, over_at_start: bool },
+    Connect,
+    Disconnect,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Operation {
+    pub(crate) what: What,
+    pub(crate) process: u64,
+    pub(crate) issued: u64,
+    pub(crate) deadline: Option<u64>,
+    pub(crate) nowait: bool,
+    pub(crate) cancelled: bool,
+    pub(crate) answer: Option<Status>,
+    /// Breaks of the links between caller and home before it was given.
+    pub(crate) breaks: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Monitor {
+    pub(crate) process: u64,
+    pub(crate) target: Pid,
+    pub(crate) linked_at_start: bool,
+    pub(crate) cancelled: bool,
+    pub(crate) fired: bool,
+    pub(crate) breaks: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Watch {
+    Name { process: u64, name: Name, shown: Option<Option<Pid>> },
+    Nodes { process: u64, up: BTreeSet<NodeId>, complete: bool },
+}
+
+/// Messages from one process to another over one connection.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Stream {
+    pub(crate) accepted: u64,
+    pub(crate) delivered: u64,
+    /// Of those under way.
+    pub(crate) lengths: VecDeque<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Kill {
+    pub(crate) sender_end: ConnectionId,
+    pub(crate) target: Pid,
+}
+
+/// Why one side gave up a link, as far as the world can tell.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Breaks {
+    pub(crate) count: u64,
+    pub(crate) reasons: BTreeSet<Reason>,
+}
+
+#[derive(Default)]
+pub(crate) struct Book {
+    pub(crate) lives: BTreeMap<Pid, Life>,
+    pub(crate) operations: BTreeMap<(NodeId, Ref), Operation>,
+    pub(crate) monitors: BTreeMap<(NodeId, Ref), Monitor>,
+    pub(crate) watches: BTreeMap<(NodeId, Ref), Watch>,
+    pub(crate) streams: BTreeMap<(Pid, Pid, ConnectionId), Stream>,
+    /// Senders that were refused and wait to be told, by the connection that refused them.
+    pub(crate) refused: BTreeSet<(ConnectionId, Pid, Pid)>,
+    pub(crate) kills: Vec<Kill>,
+    /// Links that were seen to go down: (who saw it, the peer).
+    pub(crate) breaks: BTreeMap<(NodeId, NodeId), Breaks>,
+    /// Regs whose withdrawal a node has read.
+    pub(crate) withdrawn: BTreeSet<(NodeId, Reg)>,
+    pub(crate) forwards: BTreeMap<Tx, Task>,
+    /// Incarnations that are gone for good.
+    pub(crate) gone: BTreeSet<NodeId>,
+    /// When the home first showed it as its own.
+    pub(crate) born: BTreeMap<Reg, u64>,
+    /// Name and loser -> winner, where that is certain.
+    pub(crate) lost_to: BTreeMap<(Name, Pid), Pid>,
+    pub(crate) stats: Stats,
+}
+
+/// How much of what a run did: a simulator that never meets a clash proves nothing about clashes.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Stats {
+    pub(crate) seeds: u64,
+    pub(crate) steps: u64,
+    pub(crate) answers: BTreeMap<Status, u64>,
+    pub(crate) registered: u64,
+    pub(crate) delivered: u64,
+    pub(crate) refused: u64,
+    pub(crate) exits: u64,
+    pub(crate) conflicts: u64,
+    pub(crate) replaced: u64,
+    pub(crate) links: u64,
+    pub(crate) breaks: u64,
+    pub(crate) crashes: u64,
+    pub(crate) virtual_ms: u64,
+}
+
+impl Stats {
+    pub(crate) fn add(&mut self, other: &Stats) {
+        self.seeds += other.seeds;
+        self.steps += other.steps;
+        for (status, count) in &other.answers {
+            *self.answers.entry(*status).or_default() += count;
+        }
+        self.registered += other.registered;
+        self.delivered += other.delivered;
+        self.refused += other.refused;
+        self.exits += other.exits;
+        self.conflicts += other.conflicts;
+        self.replaced += other.replaced;
+        self.links += other.links;
+        self.breaks += other.breaks;
+        self.crashes += other.crashes;
+        self.virtual_ms += other.virtual_ms;
+    }
+}
+
+impl Book {
+    pub(crate) fn is_over(&self, pid: Pid) -> bool {
+        self.gone.contains(&pid.node) || self.lives.get(&pid).is_none_or(Life::is_over)
+    }
+
+    /// How often links between the two were given up by either.
+    pub(crate) fn breaks_between(&self, a: NodeId, b: NodeId) -> u64 {
+        let count = |key| self.breaks.get(&key).map_or(0, |b: &Breaks| b.count);
+        count((a, b)) + count((b, a))
+    }
+
+    pub(crate) fn note_break(&mut self, seen_by: NodeId, peer: NodeId, reason: Option<Reason>) {
+        self.stats.breaks += 1;
+        let breaks = self.breaks.entry((seen_by, peer)).or_default();
+        breaks.count += 1;
+        breaks.reasons.extend(reason);
+    }
+}

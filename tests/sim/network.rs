@@ -1,0 +1,572 @@
+//! The virtual network: connections that are first in, first out in each direction and nothing else. They may be slow,
+//! go dark in one direction, break so that the two ends notice at different times, or so that an end never does.
+
+use crate::world::{Happening, R, World};
+use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Reason, Stamped, Status};
+use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// What matters about bytes that are under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Load {
+    Handshake,
+    Control,
+    /// Control messages that are exchanged for ever, at rest too.
+    Quiet,
+    Block,
+    /// The end of the stream.
+    End,
+}
+
+pub(crate) struct Parcel {
+    bytes: Vec<u8>,
+    load: Load,
+}
+
+/// One direction.
+#[derive(Default)]
+pub(crate) struct Way {
+    queue: VecDeque<Parcel>,
+    last_arrival: u64,
+    /// Whatever is put in is lost.
+    dark: bool,
+}
+
+pub(crate) struct ConnectionEnd {
+    pub(crate) slot: usize,
+    pub(crate) node: NodeId,
+    pub(crate) open: bool,
+    /// The engine was told who is at the other end.
+    pub(crate) introduced: bool,
+    /// A Go was sent or read.
+    pub(crate) linked: bool,
+    dialled: Option<String>,
+    reader: FrameReader,
+}
+
+pub(crate) struct Connection {
+    pub(crate) ends: [ConnectionEnd; 2],
+    /// `ways[e]` leads from end `e` to the other one.
+    ways: [Way; 2],
+    pub(crate) cut: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Network {
+    pub(crate) connections: BTreeMap<u64, Connection>,
+    next: u64,
+    /// Pairs of hosts, the smaller first, between which nothing passes.
+    pub(crate) blocked: BTreeSet<(usize, usize)>,
+    /// (from, to): cannot be dialled in this direction.
+    pub(crate) closed_doors: BTreeSet<(usize, usize)>,
+    /// (from, to) -> how many times slower.
+    pub(crate) clogged: BTreeMap<(usize, usize), u64>,
+}
+
+pub(crate) fn id_of(connection: u64, end: usize) -> ConnectionId {
+    ConnectionId(connection << 1 | end as u64)
+}
+fn split(id: ConnectionId) -> (u64, usize) {
+    (id.0 >> 1, (id.0 & 1) as usize)
+}
+pub(crate) fn pair(a: usize, b: usize) -> (usize, usize) {
+    (a.min(b), a.max(b))
+}
+/// The id by which the other end knows the same connection.
+pub(crate) fn other_end(id: ConnectionId) -> ConnectionId {
+    ConnectionId(id.0 ^ 1)
+}
+
+impl Network {
+    pub(crate) fn end(&self, id: ConnectionId) -> Option<&ConnectionEnd> {
+        let (connection, end) = split(id);
+        self.connections.get(&connection).map(|c| &c.ends[end])
+    }
+
+    /// Both ends are there, and nobody has broken it.
+    pub(crate) fn is_whole(&self, id: ConnectionId) -> bool {
+        let (connection, _) = split(id);
+        self.connections
+            .get(&connection)
+            .is_some_and(|c| !c.cut && c.ends.iter().all(|e| e.open) && c.ways.iter().all(|w| !w.dark))
+    }
+
+    /// A dead connection of which an end is still open, or one whose handshake is not over.
+    pub(crate) fn has_ruins(&self) -> bool {
+        self.connections
+            .iter()
+            .any(|(id, c)| c.ends.iter().any(|e| e.open && !e.linked) || !self.is_whole(id_of(*id, 0)))
+    }
+
+    /// Is something under way that is not exchanged for ever?
+    pub(crate) fn is_busy(&self) -> bool {
+        self.connections
+            .values()
+            .any(|c| c.ways.iter().any(|w| w.queue.iter().any(|p| p.load != Load::Quiet)))
+    }
+}
+
+fn load_of(message: &Message) -> Load {
+    match message {
+        Message::Heartbeat
+        | Message::Ping { .. }
+        | Message::Pong { .. }
+        | Message::Probe { .. }
+        | Message::ProbeAnswer { .. } => Load::Quiet,
+        _ => Load::Control,
+    }
+}
+
+impl World {
+    // ---- dialling
+
+    pub(crate) fn dial(&mut self, slot: usize, address: String) {
+        let at = self.now + self.delay(slot, slot);
+        let node = self.hosts[slot].id;
+        let up = self.hosts.iter().any(|h| h.address == address && h.is_up());
+        self.later(
+            at,
+            if up {
+                Happening::Dialled { slot, node, address }
+            } else {
+                Happening::DialFailed { slot, node, address }
+            },
+        );
+    }
+
+    pub(crate) fn dialled(&mut self, slot: usize, node: NodeId, address: String) -> R {
+        if self.hosts[slot].id != node || !self.hosts[slot].is_up() {
+            return Ok(());
+        }
+        let target = self.hosts.iter().position(|h| h.address == address);
+        let open = target.is_some_and(|to| {
+            self.hosts[to].is_up()
+                && !self.net.blocked.contains(&pair(slot, to))
+                && !self.net.closed_doors.contains(&(slot, to))
+        });
+        match target {
+            Some(to) if open => self.connect(slot, to, address),
+            _ => {
+                // A host that is down refuses at once; what a wall swallows comes back as a timeout.
+                let late = if self.rng.percent(70) { 0 } else { self.rng.below(self.plan.detection) };
+                self.later(self.now + late, Happening::DialFailed { slot, node, address });
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn dial_failed(&mut self, slot: usize, node: NodeId, address: String) -> R {
+        if self.hosts[slot].id != node || !self.hosts[slot].is_up() {
+            return Ok(());
+        }
+        self.trace.say(self.now, || format!("h{slot} dial of {address} failed"));
+        self.feed(slot, |engine, now| {
+            engine.handle_dial_failed(now, &address, Status::Unreachable, "simulated")
+        })
+    }
+
+    fn connect(&mut self, from: usize, to: usize, address: String) -> R {
+        let id = self.net.next;
+        self.net.next += 1;
+        let end = |slot: usize, dialled| ConnectionEnd {
+            slot,
+            node: self.hosts[slot].id,
+            open: true,
+            introduced: false,
+            linked: false,
+            dialled,
+            reader: FrameReader::new(),
+        };
+        let ends = [end(from, Some(address)), end(to, None)];
+        self.trace.say(self.now, || format!("h{from}-h{to} connection {id}"));
+        self.net.connections.insert(id, Connection { ends, ways: Default::default(), cut: false });
+        for (end, slot) in [from, to].into_iter().enumerate() {
+            let host = &self.hosts[slot];
+            let identity = Identity {
+                node: host.id,
+                name: host.name.clone(),
+                address: host.address.clone(),
+                uptime_ms: (self.now - host.started) / 1000,
+            };
+            let handshake = Handshake::identity("sim", identity);
+            self.put_handshake(id_of(id, end), &handshake);
+            // The driver gives up on a handshake that does not come to its end.
+            let late = self.now + self.plan.detection;
+            self.later(late, Happening::Late { connection: id, end });
+        }
+        Ok(())
+    }
+
+    /// The handshake has taken too long.
+    pub(crate) fn late(&mut self, connection: u64, end: usize) -> R {
+        match self.net.connections.get(&connection) {
+            Some(c) if c.ends[end].open && !c.ends[end].linked => self.end_of(connection, end, "handshake"),
+            _ => Ok(()),
+        }
+    }
+
+    // ---- sending
+
+    fn put(&mut self, id: ConnectionId, bytes: Vec<u8>, load: Load) {
+        let (connection, end) = split(id);
+        let Some(c) = self.net.connections.get(&connection) else { return };
+        let (from, to) = (c.ends[end].slot, c.ends[1 - end].slot);
+        if c.cut || c.ways[end].dark {
+            return;
+        }
+        let at = self.now + self.delay(from, to);
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        let way = &mut c.ways[end];
+        way.last_arrival = way.last_arrival.max(at);
+        let at = way.last_arrival;
+        way.queue.push_back(Parcel { bytes, load });
+        self.later(at, Happening::Arrive { connection, from: end });
+    }
+
+    fn put_handshake(&mut self, id: ConnectionId, handshake: &Handshake) {
+        let mut bytes = Vec::new();
+        encode_handshake(handshake, &mut bytes);
+        self.put(id, bytes, Load::Handshake);
+    }
+
+    pub(crate) fn put_control(&mut self, to: &[ConnectionId], message: &Stamped) {
+        let mut bytes = Vec::new();
+        if let Err(error) = encode_control(message, &mut bytes) {
+            self.fault = Some(format!("wire: {error:?} for {message:?}"));
+        }
+        for id in to {
+            if self.net.end(*id).is_some_and(|e| e.open) {
+                self.put(*id, bytes.clone(), load_of(&message.message));
+            }
+        }
+    }
+
+    pub(crate) fn open(&mut self, id: ConnectionId) {
+        let (connection, end) = split(id);
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        if c.ends[end].open {
+            // The higher side may send as soon as it has read the Go.
+            c.ends[end].reader.link();
+            c.ends[end].linked = true;
+            self.put_handshake(id, &Handshake::Go);
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, id: ConnectionId, why: convoke::engine::Refusal) {
+        if self.net.end(id).is_some_and(|e| e.open) {
+            self.put_handshake(id, &Handshake::Refuse(why));
+            self.hang_up(id);
+        }
+    }
+
+    pub(crate) fn close(&mut self, id: ConnectionId, goodbye: Option<Goodbye>) {
+        if let Some(why) = goodbye {
+            self.put_control(&[id], &Stamped { clock: 0, message: Message::Goodbye { why } });
+        }
+        self.hang_up(id);
+    }
+
+    /// This side closes: what was put in still arrives, nothing is read any more.
+    pub(crate) fn hang_up(&mut self, id: ConnectionId) {
+        let (connection, end) = split(id);
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        if !c.ends[end].open {
+            return;
+        }
+        c.ends[end].open = false;
+        self.put(id, Vec::new(), Load::End);
+        self.sweep(connection);
+    }
+
+    /// Moves blocks of messages from the outbox of a link onto its connection, as far as there is room.
+    pub(crate) fn pump(&mut self, slot: usize, node: NodeId) {
+        loop {
+            let room = self.plan.blocks;
+            let Some(link) = self.hosts[slot].links.get_mut(&node) else { return };
+            if link.flowing >= room || link.outbox.is_empty() {
+                return;
+            }
+            let Some(block) = link.outbox.next_block() else { return };
+            let id = link.connection;
+            let bytes = block.clone();
+            link.queued -= block.len() as i64;
+            link.flowing += 1;
+            let told = link.outbox.written(block);
+            self.put(id, bytes, Load::Block);
+            // What is put on a dead connection is gone, and its room free again.
+            let lost = self
+                .net
+                .connections
+                .get(&(id.0 >> 1))
+                .is_none_or(|c| c.cut || c.ways[(id.0 & 1) as usize].dark);
+            if lost && let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                link.flowing -= 1;
+            }
+            self.tell(slot, node, id, told);
+        }
+    }
+
+    // ---- receiving
+
+    /// The slot that an arrival concerns.
+    pub(crate) fn receiver(&self, connection: u64, from: usize) -> Option<usize> {
+        self.net.connections.get(&connection).map(|c| c.ends[1 - from].slot)
+    }
+
+    pub(crate) fn arrive(&mut self, connection: u64, from: usize) -> R {
+        let Some(c) = self.net.connections.get_mut(&connection) else { return Ok(()) };
+        let Some(parcel) = c.ways[from].queue.pop_front() else { return Ok(()) };
+        let to = 1 - from;
+        let (sender, sender_node) = (c.ends[from].slot, c.ends[from].node);
+        if parcel.load == Load::Block && self.hosts[sender].id == sender_node {
+            let peer = c.ends[to].node;
+            self.block_arrived(connection, from, sender, peer);
+        }
+        let Some(c) = self.net.connections.get_mut(&connection) else { return Ok(()) };
+        if !c.ends[to].open {
+            self.sweep(connection);
+            return Ok(());
+        }
+        if parcel.load == Load::End {
+            return self.end_of(connection, to, "end of stream");
+        }
+        let mut frames = Vec::new();
+        let mut broken = false;
+        let reader = &mut c.ends[to].reader;
+        // Sometimes the bytes come in two pieces.
+        let middle = if self.rng.percent(10) { self.rng.index(parcel.bytes.len() + 1) } else { 0 };
+        for mut piece in [&parcel.bytes[..middle], &parcel.bytes[middle..]] {
+            while !piece.is_empty() {
+                let space = reader.space();
+                let read = piece.len().min(space.len());
+                space[..read].copy_from_slice(&piece[..read]);
+                reader.filled(read);
+                piece = &piece[read..];
+                loop {
+                    match reader.next_frame() {
+                        Ok(Some(Frame::Handshake(h))) => {
+                            let go = h == Handshake::Go;
+                            frames.push(Arrived::Handshake(h));
+                            if go {
+                                reader.link();
+                            }
+                        }
+                        Ok(Some(Frame::Control(m))) => frames.push(Arrived::Control(m)),
+                        Ok(Some(Frame::Data(header, body))) => {
+                            frames.push(Arrived::Data(header, body.to_vec()));
+                        }
+                        Ok(None) => break,
+                        // A refusal that crossed our Go: the driver ends the connection.
+                        Err(WireError::Lane(0)) => {
+                            broken = true;
+                            break;
+                        }
+                        Err(error) => return Err(format!("wire: a frame of a peer is refused: {error:?}")),
+                    }
+                }
+            }
+        }
+        for frame in frames {
+            if self.net.end(id_of(connection, to)).is_some_and(|e| e.open) {
+                self.frame(connection, to, frame)?;
+            }
+        }
+        if broken {
+            return self.end_of(connection, to, "a frame that is not allowed here");
+        }
+        self.sweep(connection);
+        Ok(())
+    }
+
+    fn block_arrived(&mut self, connection: u64, from: usize, sender: usize, peer: NodeId) {
+        let id = id_of(connection, from);
+        if let Some(link) = self.hosts[sender].links.get_mut(&peer)
+            && link.connection == id
+        {
+            link.flowing = link.flowing.saturating_sub(1);
+            self.pump(sender, peer);
+        }
+    }
+
+    fn frame(&mut self, connection: u64, end: usize, frame: Arrived) -> R {
+        let id = id_of(connection, end);
+        let Some(e) = self.net.end(id) else { return Ok(()) };
+        let slot = e.slot;
+        match frame {
+            Arrived::Handshake(Handshake::Go) => {
+                self.trace.say(self.now, || format!("h{slot} c{connection} Go"));
+                if let Some(c) = self.net.connections.get_mut(&connection) {
+                    c.ends[end].linked = true;
+                }
+                self.feed(slot, |engine, now| engine.handle_go(now, id))
+            }
+            Arrived::Handshake(Handshake::Refuse(why)) => {
+                self.trace.say(self.now, || format!("h{slot} c{connection} refused: {why:?}"));
+                self.forget_end(connection, end);
+                self.feed(slot, |engine, now| engine.handle_refused(now, id, why))
+            }
+            Arrived::Handshake(Handshake::Identity { identity, .. }) => {
+                let dialled = e.dialled.clone();
+                self.trace.say(self.now, || {
+                    format!("h{slot} c{connection} meets {:?} dialled {}", identity.node, dialled.is_some())
+                });
+                if let Some(c) = self.net.connections.get_mut(&connection) {
+                    c.ends[end].introduced = true;
+                }
+                self.feed(slot, |engine, now| engine.handle_connection(now, id, identity, dialled))
+            }
+            Arrived::Control(message) => {
+                self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
+                self.snoop(slot, &message.message);
+                self.feed(slot, |engine, now| engine.handle_message(now, id, message))
+            }
+            Arrived::Data(header, body) => {
+                self.trace.say(self.now, || format!("h{slot} c{connection} < {header:?} {}", body.len()));
+                self.arriving = Some(id);
+                self.feed(slot, |engine, now| engine.handle_data(now, id, header, &body))
+            }
+        }
+    }
+
+    /// The host at this end learns that the connection is over.
+    pub(crate) fn end_of(&mut self, connection: u64, end: usize, detail: &str) -> R {
+        let Some(c) = self.net.connections.get_mut(&connection) else { return Ok(()) };
+        let e = &mut c.ends[end];
+        if !e.open {
+            self.sweep(connection);
+            return Ok(());
+        }
+        let (slot, introduced, dialled) = (e.slot, e.introduced, e.dialled.clone());
+        self.trace.say(self.now, || format!("h{slot} c{connection} ended: {detail}"));
+        self.hang_up(id_of(connection, end));
+        if introduced {
+            let id = id_of(connection, end);
+            self.cause = Some(Reason::OS_PROCESS_DIED);
+            self.feed(slot, |engine, now| engine.handle_connection_end(now, id, detail))
+        } else if let Some(address) = dialled {
+            self.feed(slot, |engine, now| engine.handle_dial_failed(now, &address, Status::Io, detail))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn forget_end(&mut self, connection: u64, end: usize) {
+        self.hang_up(id_of(connection, end));
+    }
+
+    /// Drops a connection that neither end knows any more.
+    fn sweep(&mut self, connection: u64) {
+        let over = self.net.connections.get(&connection).is_some_and(|c| c.ends.iter().all(|e| !e.open));
+        if over {
+            self.net.connections.remove(&connection);
+        }
+    }
+
+    // ---- breaking
+
+    /// Something of what is under way is lost, and all that comes later. Each end notices after its time, or never.
+    pub(crate) fn cut(&mut self, connection: u64, notice: [Option<u64>; 2]) {
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        if c.cut {
+            return;
+        }
+        c.cut = true;
+        let slots = [c.ends[0].slot, c.ends[1].slot];
+        let mut lost = [0; 2];
+        for (end, way) in c.ways.iter_mut().enumerate() {
+            let kept = self.rng.index(way.queue.len() + 1);
+            lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
+            way.queue.truncate(kept);
+        }
+        self.trace.say(self.now, || {
+            format!("h{}-h{} CUT c{connection} noticed after {notice:?}", slots[0], slots[1])
+        });
+        for (end, after) in notice.into_iter().enumerate() {
+            if let Some(after) = after {
+                self.later(self.now + after, Happening::Notice { connection, end });
+            }
+        }
+        self.free_lost_blocks(connection, lost);
+    }
+
+    /// From now on nothing passes from this end to the other, and nobody is told.
+    pub(crate) fn darken(&mut self, connection: u64, end: usize) {
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        let way = &mut c.ways[end];
+        way.dark = true;
+        let kept = self.rng.index(way.queue.len() + 1);
+        let mut lost = [0; 2];
+        lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
+        way.queue.truncate(kept);
+        let slots = [c.ends[0].slot, c.ends[1].slot];
+        self.trace.say(self.now, || format!("h{}-h{} DARK c{connection} from end {end}", slots[0], slots[1]));
+        self.free_lost_blocks(connection, lost);
+    }
+
+    fn free_lost_blocks(&mut self, connection: u64, lost: [usize; 2]) {
+        for (end, lost) in lost.into_iter().enumerate() {
+            let Some(c) = self.net.connections.get(&connection) else { return };
+            let (slot, peer) = (c.ends[end].slot, c.ends[1 - end].node);
+            for _ in 0..lost {
+                self.block_arrived(connection, end, slot, peer);
+            }
+        }
+    }
+
+    /// The connections of a host that are not cut.
+    pub(crate) fn connections_of(&self, slot: usize) -> Vec<u64> {
+        self.net
+            .connections
+            .iter()
+            .filter(|(_, c)| !c.cut && c.ends.iter().any(|e| e.slot == slot))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    pub(crate) fn connections_between(&self, a: usize, b: usize) -> Vec<u64> {
+        let ends = [a, b];
+        self.net
+            .connections
+            .iter()
+            .filter(|(_, c)| {
+                !c.cut && c.ends.iter().all(|e| ends.contains(&e.slot)) && c.ends[0].slot != c.ends[1].slot
+            })
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The OS process of this host is gone: its ends are closed without a word.
+    pub(crate) fn drop_ends_of(&mut self, slot: usize) {
+        for connection in self.net.connections.keys().copied().collect::<Vec<_>>() {
+            let Some(c) = self.net.connections.get(&connection) else { continue };
+            let Some(end) = c.ends.iter().position(|e| e.slot == slot && e.open) else { continue };
+            let unnoticed = self.rng.percent(self.plan.unnoticed);
+            let after = self.rng.below(self.plan.delay_max * 4);
+            let mut notice = [None; 2];
+            if !unnoticed {
+                notice[1 - end] = Some(after);
+            }
+            self.cut(connection, notice);
+            if let Some(c) = self.net.connections.get_mut(&connection) {
+                for e in c.ends.iter_mut().filter(|e| e.slot == slot) {
+                    e.open = false;
+                }
+            }
+            self.sweep(connection);
+        }
+    }
+
+    /// How long a parcel takes.
+    fn delay(&mut self, from: usize, to: usize) -> u64 {
+        let delay = self.rng.between(self.plan.delay_min, self.plan.delay_max);
+        let delay = if self.rng.percent(self.plan.stragglers) { delay * 10 } else { delay };
+        delay * self.net.clogged.get(&(from, to)).copied().unwrap_or(1)
+    }
+}
+
+/// What came out of the reader, free of its buffer.
+enum Arrived {
+    Handshake(Handshake),
+    Control(Stamped),
+    Data(convoke::engine::message::DataHeader, Vec<u8>),
+}

@@ -1,0 +1,194 @@
+//! What kind of run a seed makes: its mode and its knobs. Every run turns some dangers off and others up, because a
+//! mixture that is always the same finds the same schedules again and again.
+
+use crate::rng::Rng;
+use convoke::engine::Limits;
+use std::time::Duration;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// A full mesh in which nothing breaks: here the strictest promises hold.
+    Stable,
+    /// Links only come up; the mesh is partial for most of the run.
+    Join,
+    /// Everything may happen.
+    Faulty,
+}
+
+impl Mode {
+    pub(crate) const ALL: [Mode; 3] = [Mode::Stable, Mode::Join, Mode::Faulty];
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Mode::Stable => "stable",
+            Mode::Join => "join",
+            Mode::Faulty => "faulty",
+        }
+    }
+    pub(crate) fn from_name(name: &str) -> Option<Mode> {
+        Mode::ALL.into_iter().find(|m| m.name() == name)
+    }
+}
+
+/// How often each thing is done, relative to the others.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Weights {
+    pub(crate) register: u64,
+    pub(crate) reregister: u64,
+    pub(crate) unregister: u64,
+    pub(crate) cancel_operation: u64,
+    pub(crate) is_alive: u64,
+    pub(crate) spawn: u64,
+    pub(crate) exit: u64,
+    pub(crate) kill: u64,
+    pub(crate) monitor: u64,
+    pub(crate) demonitor: u64,
+    pub(crate) watch: u64,
+    pub(crate) send: u64,
+    pub(crate) deafen: u64,
+    pub(crate) connect: u64,
+    pub(crate) disconnect: u64,
+    pub(crate) close: u64,
+    // What the network and the machines do.
+    pub(crate) cut: u64,
+    pub(crate) isolate: u64,
+    pub(crate) darken: u64,
+    pub(crate) block: u64,
+    pub(crate) unblock: u64,
+    pub(crate) crash: u64,
+    pub(crate) pause: u64,
+    pub(crate) clog: u64,
+}
+
+/// All times in microseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) mode: Mode,
+    pub(crate) hosts: usize,
+    /// Hosts that bear the name of another one: they must not live together.
+    pub(crate) twins: usize,
+    pub(crate) names: usize,
+    pub(crate) full_at_start: bool,
+    pub(crate) ticks: u64,
+    /// Longest pause between two things that are done.
+    pub(crate) gap: u64,
+    pub(crate) delay_min: u64,
+    pub(crate) delay_max: u64,
+    /// In percent of the parcels: ten times slower than the others.
+    pub(crate) stragglers: u64,
+    pub(crate) detection: u64,
+    pub(crate) heartbeat: u64,
+    pub(crate) dial_max: u64,
+    /// How late timeouts are noticed.
+    pub(crate) timer_lag: u64,
+    /// Blocks of messages under way in one direction at a time.
+    pub(crate) blocks: usize,
+    pub(crate) limits: Limits,
+    pub(crate) largest_payload: u64,
+    /// In percent: operations without a deadline, and such that never queue.
+    pub(crate) patient: u64,
+    pub(crate) nowait: u64,
+    /// In percent: ends that never notice that their connection was cut.
+    pub(crate) unnoticed: u64,
+    pub(crate) weights: Weights,
+    pub(crate) rest_in_parts: bool,
+    pub(crate) afterlife: bool,
+}
+
+impl Plan {
+    pub(crate) fn draw(mode: Mode, rng: &mut Rng) -> Plan {
+        let delay_max = [300, 2_000, 10_000, 40_000][rng.weighted(&[2, 4, 3, 1])];
+        // Far above what a parcel takes, so that nothing is declared down in a stable mesh.
+        let detection = (delay_max * rng.between(60, 100)).max(200_000);
+        let memory = [96 << 10, 512 << 10, 256 << 20][rng.weighted(&[2, 2, 4])];
+        let limits = Limits {
+            message: memory / 2,
+            memory,
+            link_buffer: [64 << 10, 8 << 20][rng.weighted(&[1, 3])],
+            ..Limits::default()
+        };
+        let largest_payload = match rng.below(20) {
+            0 => 400 << 10,
+            1..=3 => 70 << 10,
+            _ => 200,
+        };
+        Plan {
+            mode,
+            hosts: 2 + rng.weighted(&[3, 5, 4, 1]),
+            twins: usize::from(mode == Mode::Faulty && rng.percent(8)),
+            names: 1 + rng.weighted(&[4, 3, 2]),
+            full_at_start: match mode {
+                Mode::Stable => true,
+                Mode::Join => false,
+                Mode::Faulty => rng.percent(70),
+            },
+            ticks: rng.between(15, 60),
+            gap: delay_max * [1, 2, 4, 12][rng.index(4)],
+            delay_min: delay_max / [1, 4, 50][rng.index(3)],
+            delay_max,
+            stragglers: if rng.percent(50) { rng.below(15) } else { 0 },
+            detection,
+            heartbeat: detection / 8,
+            dial_max: detection / [2, 4, 8][rng.index(3)],
+            timer_lag: if rng.percent(40) { rng.below(delay_max) } else { 0 },
+            blocks: 1 + rng.index(3),
+            largest_payload: largest_payload.min(limits.message as u64),
+            limits,
+            patient: rng.below(101),
+            nowait: if rng.percent(50) { rng.below(40) } else { 0 },
+            unnoticed: [0, 10, 50][rng.index(3)],
+            weights: Weights::draw(mode, rng),
+            rest_in_parts: mode != Mode::Stable && rng.percent(40),
+            afterlife: rng.percent(40),
+        }
+    }
+
+    pub(crate) fn detection(&self) -> Duration {
+        Duration::from_micros(self.detection)
+    }
+}
+
+impl Weights {
+    fn draw(mode: Mode, rng: &mut Rng) -> Weights {
+        // Names are what can go wrong most; each other subject is there in a part of the runs.
+        let mut often = |percent: u64, most: u64| if rng.percent(percent) { 1 + rng.below(most) } else { 0 };
+        let mut weights = Weights {
+            register: 8 + often(80, 12),
+            reregister: often(80, 16),
+            unregister: often(70, 6),
+            cancel_operation: often(40, 4),
+            is_alive: often(40, 4),
+            spawn: 2 + often(60, 3),
+            exit: often(70, 4),
+            kill: often(50, 4),
+            monitor: often(70, 6),
+            demonitor: often(40, 3),
+            watch: often(50, 3),
+            send: often(60, 20),
+            deafen: often(50, 3),
+            connect: often(20, 2),
+            pause: often(20, 2),
+            clog: often(40, 4),
+            ..Weights::default()
+        };
+        if std::env::var("CONVOKE_SIM_NOMSG").is_ok() {
+            weights.kill = 0;
+            weights.send = 0;
+            weights.monitor = 0;
+        }
+        match mode {
+            Mode::Stable => {}
+            Mode::Join => weights.unblock = 3 + often(80, 6),
+            Mode::Faulty => {
+                weights.cut = often(80, 10);
+                weights.isolate = often(40, 3);
+                weights.darken = often(40, 4);
+                weights.block = often(60, 4);
+                weights.unblock = often(80, 5);
+                weights.crash = often(50, 3);
+                weights.disconnect = often(20, 2);
+                weights.close = often(25, 1);
+            }
+        }
+        weights
+    }
+}

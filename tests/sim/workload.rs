@@ -1,0 +1,588 @@
+//! What the processes of a run do, and what befalls the machines and the network.
+
+use crate::book::{Kill, Life, Monitor, Operation, Watch, What};
+use crate::checks::{name, pattern};
+use crate::host::Process;
+use crate::network::pair;
+use crate::plan::Mode;
+use crate::world::{Happening, R, World};
+use convoke::engine::message::SendRefusal;
+use convoke::engine::{Command, Name, NodeId, Patience, Payload, Pid, Reason, Ref, Resolver, Time};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl World {
+    pub(crate) fn tick(&mut self) -> R {
+        if self.ticks_left == 0 {
+            return Ok(());
+        }
+        self.ticks_left -= 1;
+        let at = self.now + self.rng.below(self.plan.gap + 1);
+        self.later(at, Happening::Tick);
+        let awake: Vec<usize> = self.hosts.iter().filter(|h| h.is_awake()).map(|h| h.slot).collect();
+        let Some(slot) = self.rng.pick(&awake) else { return Ok(()) };
+        let w = &self.plan.weights;
+        let weights = [
+            w.register,
+            w.reregister,
+            w.unregister,
+            w.cancel_operation,
+            w.is_alive,
+            w.spawn,
+            w.exit,
+            w.kill,
+            w.monitor,
+            w.demonitor,
+            w.watch,
+            w.send,
+            w.deafen,
+            w.connect,
+            w.disconnect,
+            w.close,
+            w.cut,
+            w.isolate,
+            w.darken,
+            w.block,
+            w.unblock,
+            w.crash,
+            w.pause,
+            w.clog,
+        ];
+        match self.rng.weighted(&weights) {
+            0 => self.register_something(slot, false),
+            1 => self.register_something(slot, true),
+            2 => self.unregister_something(slot),
+            3 => self.cancel_operation(slot),
+            4 => self.ask_is_alive(slot),
+            5 => self.spawn(slot, false).map(|_| ()),
+            6 => self.exit(slot),
+            7 => self.kill(slot),
+            8 => self.monitor(slot),
+            9 => self.demonitor(slot),
+            10 => self.watch(slot),
+            11 => self.send_something(slot),
+            12 => self.deafen(slot),
+            13 => self.connect_to(slot),
+            14 => self.disconnect(slot),
+            15 => self.close_node(slot),
+            16..=23 => self.misfortune(slot, weights),
+            _ => Ok(()),
+        }
+    }
+
+    // ---- names
+
+    fn register_something(&mut self, slot: usize, replace: bool) -> R {
+        let index = self.rng.index(self.plan.names);
+        // What must never show none is only re-registered, and only for processes that live on.
+        let stays = self.name_stays && index == 0;
+        let Some(caller) = self.some_process(slot) else { return Ok(()) };
+        let pid = if self.rng.percent(70) { self.some_process_of(slot, stays) } else { self.some_pid(stays) };
+        let Some(pid) = pid else { return Ok(()) };
+        self.register(slot, caller, name(index), pid, replace || stays).map(|_| ())
+    }
+
+    pub(crate) fn register(
+        &mut self,
+        slot: usize,
+        caller: u64,
+        name: Name,
+        pid: Pid,
+        replace: bool,
+    ) -> R<Ref> {
+        let patience = self.patience(slot);
+        self.register_with(slot, caller, name, pid, replace, patience)
+    }
+
+    pub(crate) fn register_with(
+        &mut self,
+        slot: usize,
+        caller: u64,
+        name: Name,
+        pid: Pid,
+        replace: bool,
+        patience: Patience,
+    ) -> R<Ref> {
+        let what = What::Register { name: name.clone(), pid, replace };
+        let op = self.operation(slot, caller, what, patience, pid.node);
+        let resolver = Resolver::RandomExit;
+        self.give(slot, Command::Register { process: caller, op, name, pid, resolver, replace, patience })?;
+        Ok(op)
+    }
+
+    fn unregister_something(&mut self, slot: usize) -> R {
+        let index = self.rng.index(self.plan.names);
+        if self.name_stays && index == 0 {
+            return Ok(());
+        }
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        self.unregister(slot, process, name(index))
+    }
+
+    pub(crate) fn unregister(&mut self, slot: usize, process: u64, name: Name) -> R {
+        let patience = self.patience(slot);
+        let home = self.hosts[slot].id;
+        let op = self.operation(slot, process, What::Unregister { name: name.clone() }, patience, home);
+        self.give(slot, Command::Unregister { process, op, name, patience })
+    }
+
+    fn cancel_operation(&mut self, slot: usize) -> R {
+        let id = self.hosts[slot].id;
+        let pending: Vec<(Ref, u64)> = self
+            .book
+            .operations
+            .range((id, Ref(0))..=(id, Ref(u64::MAX)))
+            .filter(|(_, o)| o.answer.is_none())
+            .map(|((_, op), o)| (*op, o.process))
+            .collect();
+        let Some((reference, process)) = self.rng.pick(&pending) else { return Ok(()) };
+        if let Some(o) = self.book.operations.get_mut(&(id, reference)) {
+            o.cancelled = true;
+        }
+        self.give(slot, Command::Cancel { process, reference })
+    }
+
+    fn operation(&mut self, slot: usize, process: u64, what: What, patience: Patience, home: NodeId) -> Ref {
+        let host = &mut self.hosts[slot];
+        let op = host.next_reference();
+        let breaks = self.book.breaks_between(host.id, home);
+        let deadline = patience.deadline.map(|at| at.0);
+        let operation = Operation {
+            what,
+            process,
+            issued: self.now,
+            deadline,
+            nowait: patience.nowait,
+            cancelled: false,
+            answer: None,
+            breaks,
+        };
+        self.book.operations.insert((host.id, op), operation);
+        op
+    }
+
+    fn patience(&mut self, slot: usize) -> Patience {
+        let now = self.hosts[slot].local(self.now);
+        let nowait = self.rng.percent(self.plan.nowait);
+        if self.rng.percent(self.plan.patient) {
+            return Patience { deadline: None, nowait };
+        }
+        let most = [self.plan.delay_max * 3, self.plan.delay_max * 12, self.plan.detection * 2];
+        let wait = self.rng.below(most[self.rng.clone().index(3)]);
+        let deadline = Some(Time(now.0 + wait));
+        Patience { deadline, nowait }
+    }
+
+    // ---- processes
+
+    pub(crate) fn spawn(&mut self, slot: usize, spared: bool) -> R<Pid> {
+        let host = &mut self.hosts[slot];
+        let pid = host.next_pid();
+        host.processes.insert(pid.serial, Process::default());
+        let life =
+            Life { crashed: false, end: None, leaving: None, kills: BTreeSet::new(), told: None, spared };
+        self.book.lives.insert(pid, life);
+        self.give(slot, Command::Spawn { process: pid.serial })?;
+        Ok(pid)
+    }
+
+    fn exit(&mut self, slot: usize) -> R {
+        let Some(pid) = self.some_mortal(slot) else { return Ok(()) };
+        let reason = self.rng.pick(&[Reason::NORMAL, Reason::EXPLICIT, Reason::FREED, Reason(0x1_0000)]);
+        let data = vec![7; self.rng.index(3)];
+        self.end_process(slot, pid, reason.unwrap_or(Reason::NORMAL), Payload::from(data))
+    }
+
+    pub(crate) fn end_process(&mut self, slot: usize, pid: Pid, reason: Reason, data: Payload) -> R {
+        if let Some(life) = self.book.lives.get_mut(&pid) {
+            life.leaving = Some((reason, data.clone()));
+        }
+        self.give(slot, Command::Exit { process: pid.serial, reason, data })
+    }
+
+    fn kill(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let Some(target) = self.some_victim() else { return Ok(()) };
+        let reason = self.rng.pick(&[Reason::KILLED, Reason(0x1_0001)]).unwrap_or(Reason::KILLED);
+        if let Some(life) = self.book.lives.get_mut(&target) {
+            life.kills.insert(reason);
+        }
+        if let Some(sender_end) = self.hosts[slot].link_to(target.node) {
+            self.book.kills.push(Kill { sender_end, target });
+        }
+        self.give(slot, Command::Kill { process, target, reason })
+    }
+
+    fn ask_is_alive(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let Some(pid) = self.some_pid(false) else { return Ok(()) };
+        let patience = self.patience(slot);
+        let what = What::IsAlive { pid, over_at_start: self.book.is_over(pid) };
+        let op = self.operation(slot, process, what, patience, pid.node);
+        self.give(slot, Command::IsAlive { process, op, pid, patience })
+    }
+
+    fn monitor(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let Some(target) = self.some_pid(false) else { return Ok(()) };
+        let host = &mut self.hosts[slot];
+        let (id, reference) = (host.id, host.next_reference());
+        let monitor = Monitor {
+            process,
+            target,
+            linked_at_start: target.node == id || host.links.contains_key(&target.node),
+            cancelled: false,
+            fired: false,
+            breaks: self.book.breaks_between(id, target.node),
+        };
+        self.book.monitors.insert((id, reference), monitor);
+        self.give(slot, Command::Monitor { process, reference, target })
+    }
+
+    fn demonitor(&mut self, slot: usize) -> R {
+        let id = self.hosts[slot].id;
+        let range = (id, Ref(0))..=(id, Ref(u64::MAX));
+        let alive = |process: &u64| self.hosts[slot].processes.contains_key(process);
+        if self.rng.clone().percent(30) {
+            let watches: Vec<(Ref, u64)> = self
+                .book
+                .watches
+                .range(range)
+                .map(|((_, r), w)| match w {
+                    Watch::Name { process, .. } | Watch::Nodes { process, .. } => (*r, *process),
+                })
+                .filter(|(_, process)| alive(process))
+                .collect();
+            let Some((reference, process)) = self.rng.pick(&watches) else { return Ok(()) };
+            self.book.watches.remove(&(id, reference));
+            return self.give(slot, Command::Cancel { process, reference });
+        }
+        let monitors: Vec<(Ref, u64)> = self
+            .book
+            .monitors
+            .range(range)
+            .filter(|(_, m)| !m.cancelled && alive(&m.process))
+            .map(|((_, r), m)| (*r, m.process))
+            .collect();
+        let Some((reference, process)) = self.rng.pick(&monitors) else { return Ok(()) };
+        if let Some(monitor) = self.book.monitors.get_mut(&(id, reference)) {
+            monitor.cancelled = true;
+        }
+        self.give(slot, Command::Cancel { process, reference })
+    }
+
+    fn watch(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let host = &mut self.hosts[slot];
+        let (id, reference) = (host.id, host.next_reference());
+        if self.rng.percent(50) {
+            let watch = Watch::Nodes { process, up: BTreeSet::new(), complete: false };
+            self.book.watches.insert((id, reference), watch);
+            self.give(slot, Command::MonitorNodes { process, reference })?;
+            match self.book.watches.get(&(id, reference)) {
+                Some(Watch::Nodes { complete: true, .. }) => Ok(()),
+                _ => Err(format!("the node monitor {reference:?} on h{slot} got no snapshot")),
+            }
+        } else {
+            let name = name(self.rng.index(self.plan.names));
+            let watch = Watch::Name { process, name: name.clone(), shown: None };
+            self.book.watches.insert((id, reference), watch);
+            self.give(slot, Command::MonitorName { process, reference, name })?;
+            match self.book.watches.get(&(id, reference)) {
+                Some(Watch::Name { shown: Some(_), .. }) => Ok(()),
+                _ => Err(format!("the name monitor {reference:?} on h{slot} was told nothing")),
+            }
+        }
+    }
+
+    // ---- messages
+
+    fn send_something(&mut self, slot: usize) -> R {
+        let Some(from) = self.some_process_of(slot, false) else { return Ok(()) };
+        let to = if self.rng.percent(30) {
+            let name = name(self.rng.index(self.plan.names));
+            self.hosts[slot].table.get(&name).copied()
+        } else {
+            self.some_pid(false)
+        };
+        let Some(to) = to else { return Ok(()) };
+        let burst = if self.rng.percent(70) { 1 } else { self.rng.between(1, 90) };
+        for _ in 0..burst {
+            let most = if self.rng.percent(80) { 100 } else { self.plan.largest_payload };
+            let size = self.rng.below(most + 1);
+            if !self.send(slot, from, to, size) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false`: refused.
+    pub(crate) fn send(&mut self, slot: usize, from: Pid, to: Pid, size: u64) -> bool {
+        let host = &mut self.hosts[slot];
+        if !host.processes.contains_key(&from.serial) || from.node != host.id {
+            return false;
+        }
+        let Some(link) = host.links.get_mut(&to.node) else { return false };
+        let connection = link.connection;
+        let stream = self.book.streams.entry((from, to, connection)).or_default();
+        let payload = pattern(from, stream.accepted, size);
+        let sent = link.outbox.send(from.serial, to.serial, &payload);
+        self.trace.say(self.now, || format!("h{slot} {from:?} SENDS {size} bytes to {to:?}: {sent:?}"));
+        match sent {
+            Ok(()) => {
+                stream.accepted += 1;
+                stream.lengths.push_back(size);
+                link.queued += size as i64;
+                let most = (self.plan.limits.link_buffer + self.plan.limits.message) as i64;
+                if link.queued > most {
+                    self.fault =
+                        Some(format!("P8: {} bytes wait in one outbox, allowed are {most}", link.queued));
+                }
+                self.pump(slot, to.node);
+                true
+            }
+            Err(SendRefusal::Full) => {
+                self.book.stats.refused += 1;
+                self.book.refused.insert((connection, from, to));
+                // The refusal may have asked the peer for room.
+                self.pump(slot, to.node);
+                false
+            }
+            Err(SendRefusal::NoProcess) => {
+                if !self.book.is_over(to) {
+                    self.fault = Some(format!("P8: {to:?} lives and {from:?} is told that it does not"));
+                }
+                false
+            }
+        }
+    }
+
+    fn deafen(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let until = self.now + self.rng.below(self.plan.detection);
+        if let Some(process) = self.hosts[slot].processes.get_mut(&process) {
+            process.deaf_until = until;
+        }
+        Ok(())
+    }
+
+    /// A process takes some or all of what waits for it.
+    pub(crate) fn read(&mut self, slot: usize, pid: Pid) -> R {
+        if self.hosts[slot].id != pid.node {
+            return Ok(());
+        }
+        let Some(process) = self.hosts[slot].processes.get_mut(&pid.serial) else { return Ok(()) };
+        if process.deaf_until > self.now {
+            let at = process.deaf_until;
+            self.later(at, Happening::Read { slot, pid });
+            return Ok(());
+        }
+        let few = self.rng.percent(50);
+        let count = if few { process.mailbox.len().min(4) } else { process.mailbox.len() };
+        let taken: Vec<_> = process.mailbox.drain(..count).collect();
+        process.reading = !process.mailbox.is_empty();
+        if process.reading {
+            let at = self.now + self.rng.below(self.plan.delay_max / 4 + 1);
+            self.later(at, Happening::Read { slot, pid });
+        }
+        self.taken(slot, taken)
+    }
+
+    pub(crate) fn discard(&mut self, slot: usize, node: NodeId) -> R {
+        if self.hosts[slot].id != node {
+            return Ok(());
+        }
+        let taken = std::mem::take(&mut self.hosts[slot].unread);
+        self.taken(slot, taken)
+    }
+
+    fn taken(&mut self, slot: usize, taken: Vec<crate::host::Waiting>) -> R {
+        let mut sums = BTreeMap::new();
+        for waiting in taken {
+            let sum: &mut (u64, u64) = sums.entry(waiting.window).or_default();
+            sum.0 += 1;
+            sum.1 += waiting.cost;
+        }
+        for (window, (messages, bytes)) in sums {
+            self.trace.say(self.now, || format!("h{slot} TAKES {messages} messages of {window:?}"));
+            self.feed(slot, |engine, now| engine.handle_taken(now, window, messages, bytes))?;
+        }
+        Ok(())
+    }
+
+    // ---- nodes
+
+    fn connect_to(&mut self, slot: usize) -> R {
+        let address = self.hosts[self.rng.clone().index(self.hosts.len())].address.clone();
+        self.connect_host(slot, address)
+    }
+
+    pub(crate) fn connect_host(&mut self, slot: usize, address: String) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let patience = self.patience(slot);
+        let home = self.hosts[slot].id;
+        let op = self.operation(slot, process, What::Connect, patience, home);
+        self.give(slot, Command::Connect { process, op, address, patience })
+    }
+
+    fn disconnect(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let other = self.rng.index(self.hosts.len());
+        if other == slot {
+            return Ok(());
+        }
+        let node_name = self.hosts[other].name.clone();
+        let patience = self.patience(slot);
+        let home = self.hosts[slot].id;
+        let op = self.operation(slot, process, What::Disconnect, patience, home);
+        // Both sides keep apart until one is asked to connect, over restarts of the other too.
+        let namesakes = self.hosts.iter().filter(|h| h.name == node_name).map(|h| h.slot);
+        for other in namesakes.collect::<Vec<_>>() {
+            self.parted.extend([(slot, other), (other, slot)]);
+        }
+        self.cause = Some(Reason::DISCONNECTED);
+        self.give(slot, Command::Disconnect { process, op, node_name, patience })
+    }
+
+    fn close_node(&mut self, slot: usize) -> R {
+        self.hosts[slot].closing = true;
+        self.cause = Some(Reason::NODE_CLOSED);
+        self.give(slot, Command::Close)
+    }
+
+    fn give(&mut self, slot: usize, command: Command) -> R {
+        self.trace.say(self.now, || format!("h{slot} COMMAND {command:?}"));
+        self.feed(slot, |engine, now| engine.handle_command(now, command))
+    }
+
+    // ---- misfortune
+
+    fn misfortune(&mut self, slot: usize, weights: [u64; 24]) -> R {
+        let other = self.rng.index(self.hosts.len());
+        match 16 + self.rng.weighted(&weights[16..]) {
+            16 => {
+                let near = self.connections_of(slot);
+                if let Some(connection) = self.rng.pick(&near) {
+                    self.cut_somehow(connection);
+                }
+            }
+            17 => {
+                for connection in self.connections_of(slot) {
+                    self.cut_somehow(connection);
+                }
+                for other in 0..self.hosts.len() {
+                    if other != slot && self.rng.percent(50) {
+                        self.net.blocked.insert(pair(slot, other));
+                    }
+                }
+            }
+            18 => {
+                let near = self.connections_of(slot);
+                if let Some(connection) = self.rng.pick(&near) {
+                    let end = self.rng.index(2);
+                    self.darken(connection, end);
+                }
+            }
+            19 if other != slot => {
+                self.trace.say(self.now, || format!("h{slot}-h{other} BLOCKED"));
+                self.net.blocked.insert(pair(slot, other));
+                for connection in self.connections_between(slot, other) {
+                    self.cut_somehow(connection);
+                }
+            }
+            20 => {
+                let blocked: Vec<_> = self.net.blocked.iter().copied().collect();
+                if let Some(pair) = self.rng.pick(&blocked) {
+                    self.trace.say(self.now, || format!("h{}-h{} UNBLOCKED", pair.0, pair.1));
+                    self.net.blocked.remove(&pair);
+                }
+                let doors: Vec<_> = self.net.closed_doors.iter().copied().collect();
+                if let Some(door) = self.rng.pick(&doors) {
+                    self.net.closed_doors.remove(&door);
+                }
+            }
+            21 => {
+                self.crash(slot);
+                let down = self.rng.below(self.plan.detection * 2);
+                self.later(self.now + down, Happening::Start { slot });
+            }
+            22 => {
+                // In a mesh where nothing may break nobody may be thought dead.
+                let most = if self.plan.mode == Mode::Faulty {
+                    self.plan.detection * 2
+                } else {
+                    self.plan.detection / 10
+                };
+                let until = self.now + self.rng.below(most);
+                self.pause(slot, until);
+            }
+            23 if other != slot && self.plan.mode != Mode::Stable => {
+                if self.net.clogged.remove(&(slot, other)).is_none() {
+                    self.net.clogged.insert((slot, other), self.rng.between(2, 8));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn cut_somehow(&mut self, connection: u64) {
+        let mut notice = [None; 2];
+        for after in &mut notice {
+            if !self.rng.percent(self.plan.unnoticed) {
+                *after = Some(self.rng.below(self.plan.delay_max * 6));
+            }
+        }
+        self.cut(connection, notice);
+    }
+
+    // ---- who
+
+    pub(crate) fn some_process(&mut self, slot: usize) -> Option<u64> {
+        let all: Vec<u64> = self.hosts[slot].processes.keys().copied().collect();
+        self.rng.pick(&all)
+    }
+
+    fn some_process_of(&mut self, slot: usize, spared: bool) -> Option<Pid> {
+        let node = self.hosts[slot].id;
+        let all: Vec<Pid> = self.hosts[slot]
+            .processes
+            .keys()
+            .map(|serial| Pid { node, serial: *serial })
+            .filter(|pid| !spared || self.book.lives.get(pid).is_some_and(|l| l.spared))
+            .collect();
+        self.rng.pick(&all)
+    }
+
+    fn some_mortal(&mut self, slot: usize) -> Option<Pid> {
+        let node = self.hosts[slot].id;
+        let all: Vec<Pid> = self.hosts[slot]
+            .processes
+            .keys()
+            .map(|serial| Pid { node, serial: *serial })
+            .filter(|pid| self.book.lives.get(pid).is_some_and(|l| !l.spared))
+            .collect();
+        self.rng.pick(&all)
+    }
+
+    /// Any process anywhere, now and then one that is no more, or that never was.
+    fn some_pid(&mut self, spared: bool) -> Option<Pid> {
+        if !spared && self.rng.percent(5) {
+            let all: Vec<Pid> = self.book.lives.keys().copied().collect();
+            return self.rng.pick(&all);
+        }
+        if !spared && self.rng.percent(2) {
+            let node = self.hosts[self.rng.clone().index(self.hosts.len())].id;
+            return Some(Pid { node, serial: 9_999 }).filter(|p| p.node.0 != 0);
+        }
+        let up: Vec<usize> = self.hosts.iter().filter(|h| h.is_up()).map(|h| h.slot).collect();
+        let slot = self.rng.pick(&up)?;
+        self.some_process_of(slot, spared)
+    }
+
+    fn some_victim(&mut self) -> Option<Pid> {
+        let up: Vec<usize> = self.hosts.iter().filter(|h| h.is_up()).map(|h| h.slot).collect();
+        let slot = self.rng.pick(&up)?;
+        self.some_mortal(slot)
+    }
+}

@@ -1,0 +1,570 @@
+//! The world: virtual time, the things that are going to happen, and the hosts to which they happen. One thread, one
+//! seed; time jumps to the next thing.
+
+use crate::book::Book;
+use crate::checks::ExitSeen;
+use crate::host::{Host, Link};
+use crate::network::Network;
+use crate::plan::{Mode, Plan};
+use crate::rng::Rng;
+use crate::trace::{Trace, Tracing};
+use convoke::engine::message::Outbox;
+use convoke::engine::{ConnectionId, Engine, NodeId, Output, Pid, Reason, Time};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+/// `Err`: a promise was broken, and how.
+pub(crate) type R<T = ()> = Result<T, String>;
+
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// The next parcel from this end arrives at the other one.
+    Arrive {
+        connection: u64,
+        from: usize,
+    },
+    /// This end notices that the connection was cut.
+    Notice {
+        connection: u64,
+        end: usize,
+    },
+    /// A handshake has taken too long.
+    Late {
+        connection: u64,
+        end: usize,
+    },
+    Dialled {
+        slot: usize,
+        node: NodeId,
+        address: String,
+    },
+    DialFailed {
+        slot: usize,
+        node: NodeId,
+        address: String,
+    },
+    Resume {
+        slot: usize,
+    },
+    Start {
+        slot: usize,
+    },
+    /// A process takes messages out of its mailbox.
+    Read {
+        slot: usize,
+        pid: Pid,
+    },
+    /// What processes that are gone had not read is thrown away.
+    Discard {
+        slot: usize,
+        node: NodeId,
+    },
+    /// A sender that was told that there is room tries again.
+    Retry {
+        slot: usize,
+        from: Pid,
+        to: Pid,
+    },
+    /// The workload does the next thing.
+    Tick,
+}
+
+struct Entry {
+    at: u64,
+    tie: u32,
+    number: u64,
+    what: Happening,
+}
+
+impl Entry {
+    fn key(&self) -> (u64, u32, u64) {
+        (self.at, self.tie, self.number)
+    }
+}
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.key() == other.key()
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) now: u64,
+    pub(crate) trace: Trace,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) net: Network,
+    pub(crate) book: Book,
+    heap: BinaryHeap<Reverse<Entry>>,
+    numbers: u64,
+    /// Things to come that are more than parcels: the world is not at rest while there are some.
+    errands: usize,
+    /// Dials under way to hosts that are there; for ever, where one cannot be reached.
+    dials: usize,
+    /// What waits for a paused host.
+    deferred: Vec<(usize, Happening)>,
+    /// Hosts whose nodes were disconnected on purpose.
+    pub(crate) parted: BTreeSet<(usize, usize)>,
+    pub(crate) ticks_left: u64,
+    /// The connection whose frame the engine is handling.
+    pub(crate) arriving: Option<ConnectionId>,
+    /// Why a link that goes down during the present input does so, if that is known.
+    pub(crate) cause: Option<Reason>,
+    /// Found where no error can be returned.
+    pub(crate) fault: Option<String>,
+    pub(crate) exits: Vec<ExitSeen>,
+    /// A node has read a withdrawal: its rows are looked at even if they seem unchanged.
+    pub(crate) withdrawal: bool,
+    /// Name 0 is bound on all nodes and only ever re-registered.
+    pub(crate) name_stays: bool,
+}
+
+/// So many steps without an end are a livelock.
+const MAX_STEPS: u64 = 3_000_000;
+
+impl World {
+    pub(crate) fn new(seed: u64, mode: Mode, tracing: Tracing) -> World {
+        let mut rng = Rng::new(seed);
+        let plan = Plan::draw(mode, &mut rng);
+        let mut trace = Trace::new(tracing);
+        trace.say(0, || format!("{plan:?}"));
+        let mut hosts: Vec<Host> = (0..plan.hosts)
+            .map(|slot| Host::new(slot, format!("node{slot}"), format!("host{slot}:1")))
+            .collect();
+        for twin in 0..plan.twins {
+            let slot = plan.hosts + twin;
+            hosts.push(Host::new(slot, format!("node{twin}"), format!("host{slot}:1")));
+        }
+        World {
+            plan,
+            rng,
+            now: 0,
+            trace,
+            hosts,
+            net: Network::default(),
+            book: Book::default(),
+            heap: BinaryHeap::new(),
+            numbers: 0,
+            errands: 0,
+            dials: 0,
+            deferred: Vec::new(),
+            parted: BTreeSet::new(),
+            ticks_left: 0,
+            arriving: None,
+            cause: None,
+            fault: None,
+            exits: Vec::new(),
+            withdrawal: false,
+            name_stays: false,
+        }
+    }
+
+    // ---- time
+
+    pub(crate) fn later(&mut self, at: u64, what: Happening) {
+        self.numbers += 1;
+        if let Some(count) = self.count_of(&what) {
+            *count += 1;
+        }
+        let tie = self.rng.number() as u32;
+        self.heap.push(Reverse(Entry { at: at.max(self.now), tie, number: self.numbers, what }));
+    }
+
+    pub(crate) fn has_errands(&self) -> bool {
+        self.errands > 0
+    }
+
+    pub(crate) fn is_dialling(&self) -> bool {
+        self.dials > 0
+    }
+
+    fn count_of(&mut self, what: &Happening) -> Option<&mut usize> {
+        match what {
+            Happening::Arrive { .. }
+            | Happening::Late { .. }
+            | Happening::Notice { .. }
+            | Happening::DialFailed { .. }
+            | Happening::Tick => None,
+            Happening::Dialled { .. } => Some(&mut self.dials),
+            _ => Some(&mut self.errands),
+        }
+    }
+
+    /// One thing happens. `false`: nothing will ever happen again.
+    pub(crate) fn step(&mut self) -> R<bool> {
+        self.book.stats.steps += 1;
+        if self.book.stats.steps > MAX_STEPS {
+            return Err(format!("P7: no end after {MAX_STEPS} steps\n{}", self.describe()));
+        }
+        let wake = self
+            .hosts
+            .iter()
+            .filter(|h| !h.paused)
+            .filter_map(|h| h.wake.map(|at| (at.max(self.now), h.slot)))
+            .min();
+        let next = self.heap.peek().map(|Reverse(e)| e.at);
+        match (wake, next) {
+            (None, None) => return Ok(false),
+            (Some((at, slot)), next) if next.is_none_or(|next| at < next) => {
+                self.now = at;
+                self.wake(slot)?;
+            }
+            _ => {
+                if let Some(Reverse(entry)) = self.heap.pop() {
+                    self.now = self.now.max(entry.at);
+                    if let Some(count) = self.count_of(&entry.what) {
+                        *count -= 1;
+                    }
+                    self.happen(entry.what)?;
+                }
+            }
+        }
+        match self.fault.take() {
+            Some(fault) => Err(fault),
+            None => Ok(true),
+        }
+    }
+
+    fn wake(&mut self, slot: usize) -> R {
+        let before = self.hosts[slot].wake;
+        self.cause = Some(Reason::NODE_UNREACHABLE);
+        self.feed(slot, |engine, now| engine.handle_timeout(now))?;
+        let host = &mut self.hosts[slot];
+        // Due again at once, and again: the timer is never served.
+        host.idle_wakes = if host.wake == before { host.idle_wakes + 1 } else { 0 };
+        if host.idle_wakes > 100 {
+            return Err(format!("P7: h{slot} asks for the same timeout for ever\n{}", self.describe()));
+        }
+        Ok(())
+    }
+
+    fn happen(&mut self, what: Happening) -> R {
+        let concerned = match &what {
+            Happening::Arrive { connection, from } => self.receiver(*connection, *from),
+            Happening::Notice { connection, end } | Happening::Late { connection, end } => {
+                self.net.connections.get(connection).map(|c| c.ends[*end].slot)
+            }
+            Happening::DialFailed { slot, .. }
+            | Happening::Read { slot, .. }
+            | Happening::Discard { slot, .. }
+            | Happening::Retry { slot, .. } => Some(*slot),
+            Happening::Dialled { .. }
+            | Happening::Resume { .. }
+            | Happening::Start { .. }
+            | Happening::Tick => None,
+        };
+        if let Some(slot) = concerned.filter(|slot| self.hosts[*slot].paused) {
+            self.deferred.push((slot, what));
+            return Ok(());
+        }
+        match what {
+            Happening::Arrive { connection, from } => self.arrive(connection, from),
+            Happening::Notice { connection, end } => self.end_of(connection, end, "reset"),
+            Happening::Late { connection, end } => self.late(connection, end),
+            Happening::Dialled { slot, node, address } => self.dialled(slot, node, address),
+            Happening::DialFailed { slot, node, address } => self.dial_failed(slot, node, address),
+            Happening::Resume { slot } => {
+                self.resume(slot);
+                Ok(())
+            }
+            Happening::Start { slot } => self.start(slot),
+            Happening::Read { slot, pid } => self.read(slot, pid),
+            Happening::Discard { slot, node } => self.discard(slot, node),
+            Happening::Retry { slot, from, to } => {
+                let size = self.rng.below(100);
+                self.send(slot, from, to, size);
+                Ok(())
+            }
+            Happening::Tick => self.tick(),
+        }
+    }
+
+    // ---- hosts
+
+    pub(crate) fn start(&mut self, slot: usize) -> R {
+        if self.hosts[slot].is_up() {
+            return Ok(());
+        }
+        let id = NodeId(self.rng.below(900) * 1000 + 1000 + self.book.gone.len() as u64 * 16 + slot as u64);
+        let seed = self.rng.number();
+        let offset = self.rng.below(1_000_000_000);
+        // Everybody knows the first host, some know others; a node may well be told its own address.
+        let mut seeds = vec![self.hosts[0].address.clone()];
+        for other in 1..self.hosts.len() {
+            // With a twin about the first host may be gone for good.
+            if slot == 0 || self.plan.twins > 0 || self.rng.percent(30) {
+                seeds.push(self.hosts[other].address.clone());
+            }
+        }
+        let now = self.now;
+        self.hosts[slot].start(&self.plan, id, seeds, seed, now, offset);
+        self.trace.say(now, || format!("h{slot} STARTS as {id:?}"));
+        self.drain(slot)?;
+        for spared in [true, false] {
+            self.spawn(slot, spared)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn crash(&mut self, slot: usize) {
+        let id = self.hosts[slot].id;
+        self.trace.say(self.now, || format!("h{slot} CRASHES ({id:?})"));
+        self.book.stats.crashes += 1;
+        self.drop_ends_of(slot);
+        self.went_down(slot);
+    }
+
+    /// Its engine is no more, whatever the reason.
+    pub(crate) fn went_down(&mut self, slot: usize) {
+        let id = self.hosts[slot].id;
+        self.book.gone.insert(id);
+        for (_, life) in self.book.lives.range_mut(pids_of(id)) {
+            life.crashed = true;
+        }
+        self.book.refused.retain(|(_, from, _)| from.node != id);
+        let host = &mut self.hosts[slot];
+        host.engine = None;
+        host.wake = None;
+        host.links.clear();
+        host.table.clear();
+        host.processes.clear();
+        host.rows.clear();
+        host.unread.clear();
+        host.closing = false;
+        if host.paused {
+            self.resume(slot);
+        }
+    }
+
+    pub(crate) fn pause(&mut self, slot: usize, until: u64) {
+        self.trace.say(self.now, || format!("h{slot} PAUSES until {until}"));
+        self.hosts[slot].paused = true;
+        self.later(until, Happening::Resume { slot });
+    }
+
+    pub(crate) fn resume(&mut self, slot: usize) {
+        let host = &mut self.hosts[slot];
+        if !host.paused {
+            return;
+        }
+        host.paused = false;
+        host.resumed = self.now;
+        let (due, rest): (Vec<_>, Vec<_>) = self.deferred.drain(..).partition(|(s, _)| *s == slot);
+        self.deferred = rest;
+        for (_, what) in due {
+            self.later(self.now, what);
+        }
+    }
+
+    // ---- the engine of a host
+
+    /// Gives an input to the engine of a host and carries out what it wants.
+    pub(crate) fn feed(&mut self, slot: usize, input: impl FnOnce(&mut Engine, Time)) -> R {
+        let host = &mut self.hosts[slot];
+        let now = host.local(self.now);
+        if let Some(engine) = host.engine.as_mut() {
+            input(engine, now);
+            self.drain(slot)?;
+        }
+        self.cause = None;
+        self.arriving = None;
+        Ok(())
+    }
+
+    pub(crate) fn drain(&mut self, slot: usize) -> R {
+        let mut class = 0;
+        while let Some(output) = self.hosts[slot].engine.as_mut().and_then(Engine::poll_output) {
+            let now_class = class_of(&output);
+            if now_class < class {
+                return Err(format!("h{slot}: outputs out of order: {output:?}"));
+            }
+            class = now_class;
+            self.apply(slot, output)?;
+        }
+        let host = &mut self.hosts[slot];
+        let lag = if self.plan.timer_lag > 0 { self.rng.below(self.plan.timer_lag) } else { 0 };
+        host.wake = host
+            .engine
+            .as_ref()
+            .and_then(Engine::poll_timeout)
+            .map(|at| (at.0.saturating_sub(host.offset)).saturating_add(lag));
+        self.after(slot)
+    }
+
+    fn apply(&mut self, slot: usize, output: Output) -> R {
+        match output {
+            Output::PublishName { name, pid } => {
+                self.trace.say(self.now, || format!("h{slot} PUBLISH {name:?} {pid:?}"));
+                match pid {
+                    Some(pid) => self.hosts[slot].table.insert(name, pid),
+                    None => self.hosts[slot].table.remove(&name),
+                };
+                Ok(())
+            }
+            Output::PublishPeer { node, connection, .. } => self.publish_peer(slot, node, connection),
+            Output::Send { to, message } => {
+                self.trace.say(self.now, || format!("h{slot} > {to:?} {message:?}"));
+                self.put_control(&to, &message);
+                self.snoop_sent(slot, &message.message)
+            }
+            Output::Signal { to, header, data } => {
+                self.trace.say(self.now, || format!("h{slot} > {to:?} {header:?}"));
+                if let Some(node) = self.node_at(slot, to) {
+                    if let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                        link.outbox.signal(header, data.as_bytes());
+                    }
+                    self.pump(slot, node);
+                }
+                Ok(())
+            }
+            Output::Credit { connection, to, credit } => {
+                if let Some(node) = self.node_at(slot, connection) {
+                    if let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                        let told = link.outbox.credit(to, credit);
+                        self.tell(slot, node, connection, told);
+                    }
+                    self.pump(slot, node);
+                }
+                Ok(())
+            }
+            Output::NoReceiver { connection, to } => {
+                if let Some(node) = self.node_at(slot, connection) {
+                    if let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                        let told = link.outbox.no_receiver(to);
+                        self.tell(slot, node, connection, told);
+                    }
+                    self.pump(slot, node);
+                }
+                Ok(())
+            }
+            Output::Dial { address } => {
+                self.trace.say(self.now, || format!("h{slot} dials {address}"));
+                self.dial(slot, address);
+                Ok(())
+            }
+            Output::Open { connection } => {
+                self.trace.say(self.now, || format!("h{slot} opens {connection:?}"));
+                self.open(connection);
+                Ok(())
+            }
+            Output::Refuse { connection, why } => {
+                self.trace.say(self.now, || format!("h{slot} refuses {connection:?}: {why:?}"));
+                self.refuse(connection, why);
+                Ok(())
+            }
+            Output::Close { connection, goodbye } => {
+                self.trace.say(self.now, || format!("h{slot} closes {connection:?}: {goodbye:?}"));
+                self.close(connection, goodbye);
+                Ok(())
+            }
+            Output::Deliver { to, from, payload, window } => self.delivered(slot, to, from, &payload, window),
+            Output::Notify { process, event } => {
+                self.trace.say(self.now, || format!("h{slot} p{process} EVENT {event:?}"));
+                self.notified(slot, process, event)
+            }
+            Output::Answer { process, op, outcome } => {
+                self.trace.say(self.now, || format!("h{slot} p{process} ANSWER {op:?} {outcome:?}"));
+                self.answered(slot, process, op, &outcome)
+            }
+            Output::ProcessGone { process } => {
+                self.trace.say(self.now, || format!("h{slot} p{process} GONE"));
+                self.process_gone(slot, process)
+            }
+            Output::Closed { reason } => {
+                self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
+                self.closed(slot, reason)
+            }
+            Output::Log { status, text } => {
+                self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn publish_peer(&mut self, slot: usize, node: NodeId, connection: Option<ConnectionId>) -> R {
+        self.trace.say(self.now, || format!("h{slot} PEER {node:?} {connection:?}"));
+        let id = self.hosts[slot].id;
+        match connection {
+            Some(connection) => {
+                self.book.stats.links += 1;
+                let link = Link { connection, outbox: Outbox::new(&self.plan.limits), flowing: 0, queued: 0 };
+                if self.hosts[slot].links.insert(node, link).is_some() || node == id {
+                    return Err(format!("links: h{slot} has a second link with {node:?}"));
+                }
+            }
+            None => {
+                let Some(mut link) = self.hosts[slot].links.remove(&node) else {
+                    return Err(format!("links: h{slot} loses a link with {node:?} that it does not have"));
+                };
+                let told = link.outbox.close();
+                self.tell(slot, node, link.connection, told);
+                if let Some(left) = self.book.refused.iter().find(|(c, ..)| *c == link.connection) {
+                    return Err(format!("P8: the link is down and {left:?} was not told"));
+                }
+                self.book.note_break(id, node, self.cause);
+            }
+        }
+        Ok(())
+    }
+
+    /// The linked node at the other end of a connection.
+    pub(crate) fn node_at(&self, slot: usize, connection: ConnectionId) -> Option<NodeId> {
+        self.hosts[slot].links.iter().find(|(_, l)| l.connection == connection).map(|(node, _)| *node)
+    }
+
+    // ---- for failures
+
+    pub(crate) fn describe(&self) -> String {
+        let mut text = format!("at {} us, in {:?} mode\n", self.now, self.plan.mode);
+        for host in &self.hosts {
+            match &host.engine {
+                Some(engine) => {
+                    text += &format!(
+                        "--- h{} {}{}\n",
+                        host.slot,
+                        if host.paused { "paused " } else { "" },
+                        engine.describe()
+                    );
+                }
+                None => text += &format!("--- h{} is down\n", host.slot),
+            }
+        }
+        text
+    }
+}
+
+pub(crate) fn pids_of(node: NodeId) -> std::ops::RangeInclusive<Pid> {
+    Pid { node, serial: 0 }..=Pid { node, serial: u64::MAX }
+}
+
+/// 1: tables for readers, 2: messages to peers, 3: events and answers.
+fn class_of(output: &Output) -> u8 {
+    match output {
+        Output::PublishName { .. } | Output::PublishPeer { .. } => 1,
+        Output::Send { .. }
+        | Output::Signal { .. }
+        | Output::Credit { .. }
+        | Output::NoReceiver { .. }
+        | Output::Dial { .. }
+        | Output::Open { .. }
+        | Output::Refuse { .. }
+        | Output::Close { .. } => 2,
+        Output::Deliver { .. }
+        | Output::Notify { .. }
+        | Output::Answer { .. }
+        | Output::ProcessGone { .. }
+        | Output::Closed { .. }
+        | Output::Log { .. } => 3,
+    }
+}

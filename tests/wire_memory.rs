@@ -1,0 +1,110 @@
+//! Whatever bytes a peer sends, decoding them takes no more memory than the frame that they came in allows.
+//! A test binary of its own, because it counts every allocation.
+
+use convoke::wire::FrameReader;
+use rand::rngs::StdRng;
+use rand::{Rng, RngExt, SeedableRng};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+struct Counting;
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(live, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// The most memory that was in use at one time while a reader took in these bytes.
+fn peak_of(linked: bool, bytes: &[u8]) -> usize {
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let mut reader = FrameReader::new();
+    if linked {
+        reader.link();
+    }
+    let mut rest = bytes;
+    'stream: loop {
+        loop {
+            match reader.next_frame() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => break 'stream,
+            }
+        }
+        if rest.is_empty() {
+            break;
+        }
+        let space = reader.space();
+        let n = space.len().min(rest.len());
+        space[..n].copy_from_slice(&rest[..n]);
+        reader.filled(n);
+        rest = &rest[n..];
+    }
+    drop(reader);
+    PEAK.load(Ordering::Relaxed) - before
+}
+
+fn frame(lane: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = (body.len() as u32 + 1).to_le_bytes().to_vec();
+    frame.push(lane);
+    frame.extend_from_slice(body);
+    frame
+}
+
+/// The reader's largest buffer, the string a frame may claim, and the lists of a message: at most 4096 elements of some
+/// 200 bytes, twice while a list grows.
+const LINK_LIMIT: usize = (256 << 10) + (256 << 10) + 2 * 4096 * 200 + (64 << 10);
+/// Before a connection is a link.
+const STRANGER_LIMIT: usize = 8 << 10;
+
+#[test]
+fn hostile_bytes_take_no_more_memory_than_their_frame() {
+    let u64_max = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+    let gigabyte = [0xfd, 0, 0, 0, 0x40, 0, 0, 0, 0];
+    let list_limit = [0xfb, 0x00, 0x10];
+    // Clock 0, then Hello with claimed counts of bindings; Grant with claimed regs; Acquire with a claimed name.
+    for count in [&u64_max[..], &gigabyte, &list_limit] {
+        for head in [&[0, 0][..], &[0, 0, 0, 0], &[0, 0, 0, 0, 0], &[0, 10, 0, 0, 0, 0], &[0, 9, 0, 0, 0]] {
+            for filler in [0, 1] {
+                let mut body = [head, count].concat();
+                body.resize((256 << 10) - 1, filler);
+                let peak = peak_of(true, &frame(1, &body));
+                assert!(peak <= LINK_LIMIT, "{head:?} {count:?}: {peak} bytes");
+            }
+        }
+    }
+
+    // A length for which nobody should make room.
+    for length in [(256u32 << 10) + 1, 1 << 30, u32::MAX] {
+        assert!(peak_of(true, &length.to_le_bytes()) <= 8 << 10);
+        assert!(peak_of(false, &length.to_le_bytes()) <= STRANGER_LIMIT);
+    }
+
+    let mut rng = StdRng::seed_from_u64(3);
+    for round in 0..20_000 {
+        let mut body = vec![0; rng.random_range(1..2000)];
+        rng.fill_bytes(&mut body);
+        body[0] &= 0x3f;
+        if let Some(variant) = body.get_mut(1) {
+            *variant &= 0x3f;
+        }
+        let lane = (round % 3) as u8;
+        let peak = peak_of(lane != 0, &frame(lane, &body));
+        assert!(peak <= if lane == 0 { STRANGER_LIMIT } else { LINK_LIMIT }, "{peak} bytes");
+    }
+}
