@@ -352,6 +352,7 @@ impl Engine {
         });
         self.output(Output::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
+        self.send_credits_due();
         self.messengers.retain(|_, through| *through != node);
         self.forget_engagements(node, true);
         let touched = self.drop_bindings_of(node);
