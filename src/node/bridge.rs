@@ -191,7 +191,11 @@ impl Core for Bridge {
 
     fn begin(&mut self) {
         self.now = self.shared.clock.now();
-        while self.take_requests(usize::MAX) {}
+        // What was left over of an earlier turn, then what has come since.
+        if !self.requests.waiting.is_empty() {
+            self.take_requests(usize::MAX);
+        }
+        self.take_requests(usize::MAX);
     }
 
     fn needs_driver(&self) -> bool {
