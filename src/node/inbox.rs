@@ -28,8 +28,6 @@ struct State {
     requests: Vec<Request>,
     dirty: Vec<ConnectionId>,
     sleeping: bool,
-    /// The eventfd is set.
-    signalled: bool,
     closed: bool,
 }
 
@@ -89,17 +87,13 @@ impl Inbox {
         state.sleeping
     }
 
-    /// The node's thread is awake again, for whatever reason.
+    /// The node's thread is awake again, for whatever reason. The eventfd stays set: it is watched for being set anew,
+    /// and a system call for each wake-up is spared.
     pub fn awake(&self) {
-        let mut state = self.lock();
-        state.sleeping = false;
-        if std::mem::take(&mut state.signalled) {
-            drop(state);
-            self.fd.clear();
-        }
+        self.lock().sleeping = false;
     }
 
-    /// Readable when there is something for a sleeping node's thread.
+    /// Set when there is something for a sleeping node's thread, never cleared.
     pub fn event_fd(&self) -> &EventFd {
         &self.fd
     }
@@ -117,9 +111,9 @@ impl Inbox {
     }
 
     fn wake(&self, mut state: MutexGuard<State>) {
-        if std::mem::take(&mut state.sleeping) {
-            // Under the lock, which is released long before the woken thread runs: so `signalled` is never wrong.
-            state.signalled = true;
+        let sleeping = std::mem::take(&mut state.sleeping);
+        drop(state);
+        if sleeping {
             self.fd.set();
         }
     }
