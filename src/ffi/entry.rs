@@ -8,7 +8,7 @@ use crate::node;
 use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A call that did not do what it says.
 pub(super) struct Failure {
@@ -103,8 +103,9 @@ fn defect(panic: &(dyn Any + Send)) -> Failure {
 /// Keeps panics of this library off the program's stderr: they are told by `E_INTERNAL` and `convoke_last_error`.
 /// Panics of other Rust code that shares this hook go where they went before.
 pub(super) fn keep_panics_quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    // Not `Once`: a child that was forked in between would wait for ever.
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed) {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if thread::is_inside() {
@@ -113,7 +114,7 @@ pub(super) fn keep_panics_quiet() {
                 before(info);
             }
         }));
-    });
+    }
 }
 
 #[cfg(test)]

@@ -116,6 +116,15 @@ int main(void) {
     CHECK(convoke_live_handles() == 4);
     OK(convoke_name_unregister(process, "n", 1, SOON, NULL));
 
+    /* A queue of another node. */
+    {
+        convoke_node *other = open_node(NULL, NULL);
+        convoke_process *none = process;
+        STATUS(CONVOKE_E_INVALID, convoke_process_spawn(other, queue, &none));
+        CHECK(none == NULL && convoke_live_handles() == 5);
+        close_node(other);
+    }
+
     /* Freed, and freed again; another object takes the place. */
     convoke_process_free(process);
     convoke_process_free(process);

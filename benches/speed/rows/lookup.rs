@@ -148,9 +148,11 @@ fn rate(threads: usize, clock: fn() -> u64, names: &Names, read: impl Fn(&[u8; 1
     let run = |index: usize| {
         let (before, after) = names.split_at(names.len() * index / threads);
         let chunks = || after.chunks(CHUNK).chain(before.chunks(CHUNK)).cycle();
-        let each = |chunk: &Names| chunk.iter().for_each(|name| {
-            black_box(read(name));
-        });
+        let each = |chunk: &Names| {
+            chunk.iter().for_each(|name| {
+                black_box(read(name));
+            })
+        };
         chunks().take(20).for_each(each);
         barrier.wait();
         let (began, mut calls) = (clock(), 0);

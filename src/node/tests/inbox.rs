@@ -83,7 +83,7 @@ fn many_threads_push_and_nothing_is_lost() {
             inbox.drain(&mut requests);
             seen += requests.len();
             requests.clear();
-            if inbox.prepare_sleep() {
+            if seen < 4 * EACH as usize && inbox.prepare_sleep() {
                 inbox.event_fd().wait(None);
                 inbox.event_fd().clear();
                 inbox.awake();
