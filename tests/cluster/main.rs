@@ -272,3 +272,52 @@ fn ten_nodes_register_a_thousand_names_each_at_once() {
     }
     assert!(killed.elapsed() < Duration::from_secs(5), "gone after {:?}", killed.elapsed());
 }
+
+#[test]
+fn memory_stays_under_the_cap_and_nobody_else_is_slowed() {
+    const CAP: u64 = 32 << 20;
+    let mut receiver =
+        Agent::open("receiver", &[], &format!("limits.memory={CAP} limits.message={}", 4 << 20));
+    let mut senders: Vec<Agent> =
+        (0..2).map(|i| Agent::open(&format!("sender{i}"), &[&receiver.address], "")).collect();
+    for sender in &mut senders {
+        sender.wait_for_peers(&["receiver"]);
+    }
+    let mailboxes: Vec<(String, String)> = (0..12)
+        .map(|_| {
+            let answer = receiver.ok("spawn_mailbox");
+            let (index, pid) = answer.split_once(' ').expect("index and pid");
+            (index.to_owned(), pid.to_owned())
+        })
+        .collect();
+    let before = receiver.memory();
+    let mut sent = vec![0; mailboxes.len()];
+    // Receivers that do not read: first a burst that lets windows grow, then all that goes in, of all sizes.
+    for size in [0, 100, 70_000, 4 << 20, 1000] {
+        for sender in &mut senders {
+            let (p, _) = sender.spawn();
+            for (i, (_, pid)) in mailboxes.iter().enumerate() {
+                let answer = sender.ok(&format!("flood {p} {pid} {size}"));
+                sent[i] += answer.parse::<u64>().expect("a count");
+            }
+        }
+        // Half of them read what they have, so that their windows grow; then the flood goes on.
+        for (i, (index, _)) in mailboxes.iter().enumerate().skip(6) {
+            receiver.ok(&format!("drain {index} {}", sent[i]));
+            sent[i] = 0;
+        }
+        let grown = receiver.memory().saturating_sub(before);
+        assert!(grown < CAP + CAP / 10, "{} MiB after payloads of {size} bytes", grown >> 20);
+    }
+    // Somebody who does read is served as if nothing else were there.
+    let (q, pid) = receiver.spawn();
+    let (p, from) = senders[0].spawn();
+    senders[0].ok(&format!("send {p} {pid} ping"));
+    receiver.event(&format!("message {pid} {from} ping"));
+    receiver.ok(&format!("register {q} still-works"));
+    // Nothing that was accepted is lost.
+    for (i, (index, _)) in mailboxes.iter().enumerate() {
+        receiver.ok(&format!("drain {index} {}", sent[i]));
+    }
+    senders[0].event("sendable");
+}
