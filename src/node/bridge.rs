@@ -7,7 +7,7 @@
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+    Command, ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -45,6 +45,7 @@ pub(super) struct Bridge {
     /// Events and answers, until the mesh has written.
     later: Vec<Output>,
     closed: bool,
+    spawned: Vec<u64>,
 }
 
 impl Bridge {
@@ -58,6 +59,15 @@ impl Bridge {
             connections: HashMap::default(),
             later: Vec::new(),
             closed: false,
+            spawned: Vec::new(),
+        }
+    }
+
+    /// What a peer says may be about a process that has just been spawned: the engine hears of that first.
+    fn admit_spawned(&mut self) {
+        self.shared.inbox.drain_spawned(&mut self.spawned);
+        for process in self.spawned.drain(..) {
+            self.engine.handle_command(self.now, Command::Spawn { process });
         }
     }
 
@@ -75,6 +85,7 @@ impl Bridge {
     }
 
     pub(super) fn handle_request(&mut self, request: Request) {
+        self.admit_spawned();
         match request {
             Request::Command { command, reply } => {
                 if let (Some(op), Some(reply)) = (operation_of(&command), reply) {
@@ -174,9 +185,11 @@ impl Core for Bridge {
         self.engine.handle_dial_failed(self.now, address, status, detail);
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
+        self.admit_spawned();
         self.engine.handle_message(self.now, connection, message);
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
+        self.admit_spawned();
         self.engine.handle_data(self.now, connection, header, body);
     }
 

@@ -56,10 +56,10 @@ impl Process {
         let own = queue.map_or_else(mailbox, |queue| queue.core.clone());
         let core = Arc::new(ProcessCore::new(pid, own, queue.is_none()));
         shared.processes.insert(core.clone());
-        if let Err(error) = shared.command(Command::Spawn { process: pid.serial }, None) {
+        if !shared.inbox.push_spawned(pid.serial) {
             shared.processes.remove(pid.serial);
             shared.processes.release();
-            return Err(error);
+            return Err(Error::new(Status::Closed, "the node is closed"));
         }
         Ok(Process { shared, core })
     }
@@ -131,7 +131,11 @@ impl Process {
                 "the process was spawned on a queue; use next or dispatch",
             ));
         }
-        let (event, after) = self.core.queue.take(Wait::from_ms(timeout_ms)?)?;
+        let taken = self.core.queue.take(Wait::from_ms(timeout_ms)?);
+        let (event, after) = taken.map_err(|error| match error.status {
+            Status::Closed if self.core.is_freed() => Error::new(Status::NoProcess, "the process is freed"),
+            _ => error,
+        })?;
         self.shared.settle(after);
         Ok(event)
     }

@@ -109,7 +109,7 @@ fn a_killed_process_gets_its_own_exit_last() {
     assert_eq!(last.pid(Field::KilledBy), Some(far(1)));
     assert_eq!(status(killed.recv(-1)), Status::NoProcess);
     killed.free();
-    assert_eq!(status(killed.recv(-1)), Status::Closed);
+    assert_eq!(status(killed.recv(-1)), Status::NoProcess);
 }
 
 #[test]
