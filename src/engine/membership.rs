@@ -25,6 +25,8 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     last_heard: Time,
+    /// The highest clock that was heard on it.
+    pub(super) clock: u64,
     pub(super) last_sent: Time,
     /// Operations whose publication my snapshot contained: acknowledged with it.
     in_snapshot: BTreeSet<Tx>,
@@ -53,6 +55,8 @@ pub(super) struct Membership {
     candidates: BTreeMap<ConnectionId, Candidate>,
     pub(super) dials: Dials,
     links_made: u64,
+    /// The highest clock heard from each peer on links that are over.
+    heard_clocks: BTreeMap<NodeId, u64>,
     pings: u64,
     /// A link goes down because a new one of the same pair comes up at this very moment.
     pub(super) replacing: bool,
@@ -69,6 +73,19 @@ impl Membership {
     }
     pub(super) fn connection(&self, node: NodeId) -> Option<ConnectionId> {
         self.links.get(&node).map(|link| link.connection)
+    }
+    /// Whether a snapshot with this clock was sent before something that was heard on another link: the arbiter made two
+    /// connections the link, one after the other, and the older one was read later. Its facts are void.
+    pub(super) fn is_stale(&self, node: NodeId, clock: u64) -> bool {
+        self.heard_clocks.get(&node).is_some_and(|heard| clock <= *heard)
+    }
+    fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
+        let heard = self.heard_clocks.entry(node).or_default();
+        *heard = clock.max(*heard);
+        // Incarnations that never come back: long before they are so many, nothing of them is on its way any more.
+        while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
+            self.heard_clocks.pop_first();
+        }
     }
     pub(super) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
@@ -168,7 +185,12 @@ impl Engine {
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
             self.dial_ended(&address, why, peer.node);
         } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
+            // This side is the arbiter and said Go, but the peer has an objection of its own.
+            let addresses = self.led_to(node);
             self.link_down(node, Reason::NODE_UNREACHABLE, None);
+            for address in addresses {
+                self.dial_ended(&address, why, node);
+            }
         }
     }
 
@@ -187,6 +209,8 @@ impl Engine {
 
     fn link_up(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         let node = peer.node;
+        // A snapshot is newer than all that was said on links before.
+        self.clock += 1;
         self.members.links_made += 1;
         self.inbound.link_up(node, self.members.links_made);
         self.forget_engagements(node, false);
@@ -198,6 +222,7 @@ impl Engine {
             synced: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
+            clock: 0,
             last_sent: self.now,
             in_snapshot,
             snapshot: BTreeSet::new(),
@@ -309,6 +334,7 @@ impl Engine {
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
         let Some(link) = self.members.links.remove(&node) else { return };
         self.members.by_connection.remove(&link.connection);
+        self.members.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
             self.timers.cancel(&timer);
         }

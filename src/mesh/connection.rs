@@ -204,7 +204,6 @@ impl<C: Core> Task<C> {
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
-        self.mesh.with_core(|core| core.begin());
         loop {
             let mut buffer = ReadBuf::new(self.frames.space());
             match Pin::new(&mut self.read).poll_read(cx, &mut buffer) {
@@ -220,6 +219,7 @@ impl<C: Core> Task<C> {
             }
             self.mesh.count_read();
             self.frames.filled(n);
+            self.mesh.with_core(|core| core.begin());
             self.handle_frames()?;
             left = left.saturating_sub(n);
             if left == 0 {

@@ -123,7 +123,11 @@ impl<C: Core> Mesh<C> {
     pub fn turn(&self) {
         self.drain();
         self.flush();
-        self.0.core.borrow_mut().settle();
+        let mut core = self.0.core.borrow_mut();
+        core.settle();
+        if core.needs_driver() {
+            self.wake_watcher();
+        }
     }
 
     /// Carries out orders but writes nothing yet: within a large batch of input.

@@ -7,7 +7,7 @@
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    Command, ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+    ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -45,7 +45,29 @@ pub(super) struct Bridge {
     /// Events and answers, until the mesh has written.
     later: Vec<Output>,
     closed: bool,
-    spawned: Vec<u64>,
+    requests: Requests,
+    /// When the driver will look at the engine's timers; `None`: when it is woken.
+    looks_at: Option<Time>,
+}
+
+/// What was taken from the inbox and not yet handled.
+#[derive(Default)]
+struct Requests {
+    /// In reverse: the next one is the last.
+    waiting: Vec<Request>,
+}
+
+impl Requests {
+    fn refill(&mut self, shared: &Shared) {
+        if self.waiting.is_empty() {
+            shared.inbox.drain(&mut self.waiting);
+            self.waiting.reverse();
+        }
+    }
+
+    fn rest(&mut self) -> impl Iterator<Item = Request> {
+        std::mem::take(&mut self.waiting).into_iter().rev()
+    }
 }
 
 impl Bridge {
@@ -59,15 +81,8 @@ impl Bridge {
             connections: HashMap::default(),
             later: Vec::new(),
             closed: false,
-            spawned: Vec::new(),
-        }
-    }
-
-    /// What a peer says may be about a process that has just been spawned: the engine hears of that first.
-    fn admit_spawned(&mut self) {
-        self.shared.inbox.drain_spawned(&mut self.spawned);
-        for process in self.spawned.drain(..) {
-            self.engine.handle_command(self.now, Command::Spawn { process });
+            requests: Requests::default(),
+            looks_at: None,
         }
     }
 
@@ -80,12 +95,31 @@ impl Bridge {
         self.engine.poll_timeout().filter(|_| !self.closed)
     }
 
+    /// Hands the engine at most so many requests of callers. `true`: there are more.
+    pub(super) fn take_requests(&mut self, limit: usize) -> bool {
+        self.requests.refill(&self.shared);
+        if self.requests.waiting.is_empty() {
+            return false;
+        }
+        self.now = self.shared.clock.now();
+        // Each is taken away before it is handled, so that one that panics is not met again.
+        for _ in 0..limit {
+            let Some(request) = self.requests.waiting.pop() else { return false };
+            self.handle_request(request);
+        }
+        !self.requests.waiting.is_empty()
+    }
+
+    /// The driver is at work, or will look again at this time.
+    pub(super) fn driver_looks_at(&mut self, at: Option<Time>) {
+        self.looks_at = at;
+    }
+
     pub(super) fn handle_timeout(&mut self) {
         self.engine.handle_timeout(self.now);
     }
 
-    pub(super) fn handle_request(&mut self, request: Request) {
-        self.admit_spawned();
+    fn handle_request(&mut self, request: Request) {
         match request {
             Request::Command { command, reply } => {
                 if let (Some(op), Some(reply)) = (operation_of(&command), reply) {
@@ -106,8 +140,8 @@ impl Bridge {
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.
-    pub(super) fn fail(&mut self, unhandled: impl Iterator<Item = Request>) {
-        for request in unhandled {
+    pub(super) fn fail(&mut self) {
+        for request in self.requests.rest() {
             if let Request::Command { command, reply: Some(reply) } = request
                 && let Some(op) = operation_of(&command)
             {
@@ -157,6 +191,20 @@ impl Core for Bridge {
 
     fn begin(&mut self) {
         self.now = self.shared.clock.now();
+        // What was left over of an earlier turn, then what has come since.
+        if !self.requests.waiting.is_empty() {
+            self.take_requests(usize::MAX);
+        }
+        self.take_requests(usize::MAX);
+    }
+
+    fn needs_driver(&self) -> bool {
+        let sooner = match (self.poll_timeout(), self.looks_at) {
+            (Some(due), Some(at)) => due < at,
+            (due, None) => due.is_some(),
+            (None, Some(_)) => false,
+        };
+        sooner || self.closed
     }
 
     fn identity(&self) -> Identity {
@@ -185,11 +233,9 @@ impl Core for Bridge {
         self.engine.handle_dial_failed(self.now, address, status, detail);
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
-        self.admit_spawned();
         self.engine.handle_message(self.now, connection, message);
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
-        self.admit_spawned();
         self.engine.handle_data(self.now, connection, header, body);
     }
 

@@ -7,8 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use super::Shared;
 use super::bridge::Bridge;
-use super::{Request, Shared};
 use crate::engine::{ConnectionId, Engine, Time};
 use crate::mesh::{Core, Mesh, Settings};
 use crate::os::{self, FdWatch, TimerFd};
@@ -120,11 +120,10 @@ fn run(
         Settings { unacknowledged: config.detection * 2, ..Settings::new(config.node, &shared.cluster) };
     let mesh = Mesh::new(settings, Bridge::new(shared.clone(), engine));
     let local = LocalSet::new();
-    let mut requests = Requests::default();
 
     let ended = catch_unwind(AssertUnwindSafe(|| {
         local.block_on(&runtime, async {
-            let driver = Driver::new(&shared, &mesh, sleeper, &mut requests)
+            let driver = Driver::new(&shared, &mesh, sleeper)
                 .and_then(|driver| Ok((driver, tokio::net::TcpListener::from_std(listener)?)));
             match driver {
                 Err(e) => {
@@ -142,33 +141,13 @@ fn run(
     }));
     if !matches!(ended, Ok(Ok(()))) {
         // The engine's state may be torn; what delivers to callers is asked for one last thing.
-        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail(requests.rest()))));
+        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail())));
     }
     // Connections and dials that are left end here. A look-up that hangs is not waited for.
     let _ = catch_unwind(AssertUnwindSafe(|| drop((local, mesh))));
     sleeper.set_waker(None);
     runtime.shutdown_background();
     drop(finish);
-}
-
-/// What was taken from the inbox and not yet handled.
-#[derive(Default)]
-struct Requests {
-    /// In reverse: the next one is the last.
-    waiting: Vec<Request>,
-}
-
-impl Requests {
-    fn refill(&mut self, shared: &Shared) {
-        if self.waiting.is_empty() {
-            shared.inbox.drain(&mut self.waiting);
-            self.waiting.reverse();
-        }
-    }
-
-    fn rest(&mut self) -> impl Iterator<Item = Request> {
-        std::mem::take(&mut self.waiting).into_iter().rev()
-    }
 }
 
 /// Why the driver stops its round of small things.
@@ -185,7 +164,6 @@ struct Driver<'a> {
     shared: Arc<Shared>,
     mesh: &'a Mesh<Bridge>,
     sleeper: &'a Sleeper,
-    requests: &'a mut Requests,
     wakeup: FdWatch,
     /// Connections whose outboxes have something to write; empty between turns.
     dirty: Vec<ConnectionId>,
@@ -198,18 +176,12 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(
-        shared: &Arc<Shared>,
-        mesh: &'a Mesh<Bridge>,
-        sleeper: &'a Sleeper,
-        requests: &'a mut Requests,
-    ) -> io::Result<Driver<'a>> {
+    fn new(shared: &Arc<Shared>, mesh: &'a Mesh<Bridge>, sleeper: &'a Sleeper) -> io::Result<Driver<'a>> {
         let timer = TimerFd::new()?;
         Ok(Driver {
             shared: shared.clone(),
             mesh,
             sleeper,
-            requests,
             wakeup: FdWatch::new(shared.inbox.event_fd())?,
             dirty: Vec::new(),
             expired: FdWatch::new(&timer)?,
@@ -260,7 +232,8 @@ impl<'a> Driver<'a> {
         if let Some(text) = self.mesh.panic() {
             return Poll::Ready(Work::Failed(text));
         }
-        self.take_requests(REQUESTS_PER_TURN);
+        self.mesh.with_core(|core| core.driver_looks_at(Some(Time::default())));
+        let more = self.take_requests(REQUESTS_PER_TURN);
         self.mesh.turn();
         if self.mesh.with_core(|core| core.is_closed()) {
             // The inbox is closed by now. What was taken from it before is answered by the engine.
@@ -268,34 +241,26 @@ impl<'a> Driver<'a> {
             self.mesh.turn();
             return Poll::Ready(Work::Closed);
         }
-        if !self.requests.waiting.is_empty() {
+        if more {
             cx.waker().wake_by_ref();
         }
         self.poll_timer(cx)
     }
 
     /// Hands the engine at most so many requests of callers, and the mesh the links that callers have written into.
-    fn take_requests(&mut self, limit: usize) {
-        self.requests.refill(&self.shared);
+    fn take_requests(&mut self, limit: usize) -> bool {
         self.shared.inbox.drain_dirty(&mut self.dirty);
         for connection in self.dirty.drain(..) {
             self.mesh.data_ready(connection);
         }
-        if self.requests.waiting.is_empty() {
-            return;
-        }
-        self.mesh.with_core(|core| {
-            core.begin();
-            // Each is taken away before it is handled, so that one that panics is not met again.
-            for _ in 0..limit {
-                let Some(request) = self.requests.waiting.pop() else { break };
-                core.handle_request(request);
-            }
-        });
+        self.mesh.with_core(|core| core.take_requests(limit))
     }
 
     fn poll_timer(&mut self, cx: &mut Context) -> Poll<Work> {
-        let Some(due) = self.mesh.with_core(|core| core.poll_timeout()) else { return Poll::Pending };
+        let Some(due) = self.mesh.with_core(|core| core.poll_timeout()) else {
+            self.mesh.with_core(|core| core.driver_looks_at(self.armed));
+            return Poll::Pending;
+        };
         let now = self.shared.clock.now();
         if due <= now {
             self.timers_were_last = !self.timers_were_last;
@@ -313,6 +278,7 @@ impl<'a> Driver<'a> {
             }
             self.armed = Some(due);
         }
+        self.mesh.with_core(|core| core.driver_looks_at(self.armed));
         Poll::Pending
     }
 

@@ -5,7 +5,6 @@ use crate::engine::{Command, ConnectionId};
 use crate::node::Reply;
 use crate::os::EventFd;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One thing for the engine to do.
@@ -21,15 +20,12 @@ pub enum Request {
 #[derive(Debug)]
 pub struct Inbox {
     state: Mutex<State>,
-    /// There are spawned processes that the engine does not know.
-    any_spawned: AtomicBool,
     fd: EventFd,
 }
 
 #[derive(Debug, Default)]
 struct State {
     requests: Vec<Request>,
-    spawned: Vec<u64>,
     dirty: Vec<ConnectionId>,
     sleeping: bool,
     closed: bool,
@@ -37,7 +33,7 @@ struct State {
 
 impl Inbox {
     pub fn new() -> io::Result<Inbox> {
-        Ok(Inbox { state: Mutex::default(), any_spawned: AtomicBool::new(false), fd: EventFd::new()? })
+        Ok(Inbox { state: Mutex::default(), fd: EventFd::new()? })
     }
 
     /// Hands over a request; gives it back when the node's thread takes no more.
@@ -59,27 +55,6 @@ impl Inbox {
         }
         self.wake(state);
         Ok(())
-    }
-
-    /// A process was spawned. The engine is to know of it before it handles anything that was said after this, and
-    /// need not be woken for it. `false`: the node's thread takes nothing more.
-    pub(super) fn push_spawned(&self, process: u64) -> bool {
-        let mut state = self.lock();
-        if !state.closed {
-            state.spawned.push(process);
-            self.any_spawned.store(true, Ordering::Release);
-        }
-        !state.closed
-    }
-
-    /// Takes the processes that were spawned. To be called before every input of the engine, for a process may be
-    /// known to others as soon as `spawn` has returned: a message for it may be here before any later request.
-    pub fn drain_spawned(&self, into: &mut Vec<u64>) {
-        if self.any_spawned.load(Ordering::Acquire) {
-            let mut state = self.lock();
-            self.any_spawned.store(false, Ordering::Relaxed);
-            into.append(&mut state.spawned);
-        }
     }
 
     /// The outbox of this connection has something to write.

@@ -56,10 +56,10 @@ impl Process {
         let own = queue.map_or_else(mailbox, |queue| queue.core.clone());
         let core = Arc::new(ProcessCore::new(pid, own, queue.is_none()));
         shared.processes.insert(core.clone());
-        if !shared.inbox.push_spawned(pid.serial) {
+        if let Err(error) = shared.command(Command::Spawn { process: pid.serial }, None) {
             shared.processes.remove(pid.serial);
             shared.processes.release();
-            return Err(Error::new(Status::Closed, "the node is closed"));
+            return Err(error);
         }
         Ok(Process { shared, core })
     }

@@ -257,7 +257,7 @@ fn everybody_who_waits_is_answered_when_the_node_fails() {
         let reading = scope.spawn(|| process.recv(-1).unwrap().reason());
         let done = process.unregister(b"n", -1, Completion::Event).unwrap();
         assert_ne!(done.op, Ref(0));
-        while node.shared().inbox.prepare_sleep() || node.shared().inbox.len() < 3 {
+        while node.shared().inbox.len() < 3 {
             std::thread::yield_now();
         }
         delivery.fail_all(Status::Internal);

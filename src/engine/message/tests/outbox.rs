@@ -145,9 +145,27 @@ fn a_large_message_does_not_overtake_what_its_pair_has_in_a_block() {
     assert_eq!(headers(&mut outbox)[..4], [first(1, 2), exit(1, 77), message(1, 1), more(1, 2)]);
     outbox.written(block);
     // A receiver that was only signalled to before.
+    outbox.send(9, 9, b"").unwrap();
+    let block = outbox.next_block().unwrap();
+    outbox.written(block);
     outbox.signal(DataHeader::Kill { from: 1, to: 55, reason: 0 }, b"");
     outbox.send(1, 55, &[0; 90 << 10]).unwrap();
     assert!(matches!(headers(&mut outbox)[..2], [DataHeader::Kill { .. }, DataHeader::First { .. }]));
+}
+
+#[test]
+fn what_follows_a_large_message_is_not_overtaken_by_the_next() {
+    let mut outbox = rich();
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    outbox.send(1, 1, b"").unwrap();
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    for _ in 0..8 {
+        outbox.send(9, 9, &[0; FRAGMENT]).unwrap();
+    }
+    let frames = headers(&mut outbox);
+    let small = frames.iter().position(|&header| header == message(1, 1)).unwrap();
+    let second = frames.iter().rposition(|&header| header == first(1, 1)).unwrap();
+    assert!(small < second, "{frames:?}");
 }
 
 #[test]
@@ -352,6 +370,19 @@ fn only_so_many_messages_are_in_pieces_at_a_time() {
     }
     assert_eq!((sent, begun, done), (pairs, pairs, pairs));
     assert!(most <= MAX_STREAMS as u64);
+}
+
+#[test]
+fn messages_dropped_in_pieces_give_way_to_others() {
+    let mut outbox = outbox();
+    for to in 0..=MAX_STREAMS as u64 {
+        outbox.send(1, to, &[0; FRAGMENT + 1]).unwrap();
+        let block = outbox.next_block().unwrap();
+        assert!(matches!(decode(&block)[..], [(DataHeader::First { .. }, _)]));
+        outbox.written(block);
+        outbox.no_receiver(to);
+    }
+    assert_eq!((outbox.is_empty(), outbox.backlog()), (true, 0));
 }
 
 #[test]
