@@ -340,10 +340,11 @@ impl Engine {
     /// My own table alone decides that a name is taken.
     pub(super) fn recheck(&mut self, key: &Key) {
         let Key::Name(name) = key;
-        if !self.names.shows(name) {
+        let claims = self.claims.of(key); // asked first: hardly any key has one
+        if claims.is_empty() || !self.names.shows(name) {
             return;
         }
-        for tx in self.claims.of(key) {
+        for tx in claims {
             let Some(op) = self.claims.operations.get(&tx) else { continue };
             if op.phase == Phase::Acquiring && !op.claim.replace {
                 self.fail(tx, Outcome::of(Status::Exists));

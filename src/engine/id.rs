@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A node's incarnation: 64 random bits drawn at every start. Zero is excluded.
@@ -40,8 +41,19 @@ pub struct Ref(pub u64);
 pub struct ConnectionId(pub u64);
 
 /// A name: any bytes, 1 to [`Limits::name`](super::Limits) of them. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Arc<[u8]>);
+///
+/// Tables hold very many: a short one lies in the table itself, so that comparing it reads no other memory.
+#[derive(Clone)]
+pub struct Name(Text);
+
+#[derive(Clone)]
+enum Text {
+    Short { len: u8, bytes: [u8; SHORT] },
+    Long(Arc<[u8]>),
+}
+
+/// As long as costs nothing beyond what `Long` takes with its tag, and a little more: 24 bytes in all.
+const SHORT: usize = 22;
 
 /// A user's payload: bytes that Convoke never looks into. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -49,16 +61,49 @@ pub struct Payload(Option<Arc<[u8]>>);
 
 impl Name {
     pub fn new(bytes: &[u8]) -> Name {
-        Name(bytes.into())
+        let mut short = [0; SHORT];
+        match short.get_mut(..bytes.len()) {
+            Some(room) => {
+                room.copy_from_slice(bytes);
+                Name(Text::Short { len: bytes.len() as u8, bytes: short })
+            }
+            None => Name(Text::Long(bytes.into())),
+        }
     }
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Text::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Text::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+impl Eq for Name {}
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Name) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Name {
+    fn cmp(&self, other: &Name) -> std::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+impl Hash for Name {
+    /// Like the bytes themselves: tables are asked with either.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl Borrow<[u8]> for Name {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self.as_bytes()
     }
 }
 
@@ -81,27 +126,27 @@ impl From<Vec<u8>> for Payload {
 struct BytesVisitor;
 
 impl serde::de::Visitor<'_> for BytesVisitor {
-    type Value = Arc<[u8]>;
+    type Value = Name;
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str("bytes")
     }
-    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Arc<[u8]>, E> {
-        Ok(bytes.into())
+    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Name, E> {
+        Ok(Name::new(bytes))
     }
-    fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Arc<[u8]>, E> {
-        Ok(bytes.into())
+    fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Name, E> {
+        Ok(Name::new(&bytes))
     }
 }
 
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_bytes(&self.0)
+        s.serialize_bytes(self.as_bytes())
     }
 }
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
-        d.deserialize_bytes(BytesVisitor).map(Name)
+        d.deserialize_bytes(BytesVisitor)
     }
 }
 
@@ -127,11 +172,30 @@ impl fmt::Debug for Reg {
 }
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_ascii())
+        write!(f, "\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "[{} bytes]", self.as_bytes().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::hash::BuildHasher;
+
+    #[test]
+    fn short_and_long_names_are_their_bytes() {
+        let hasher = foldhash::fast::FixedState::default();
+        let text = [7; SHORT + 2];
+        let names: Vec<Name> = (0..=text.len()).map(|len| Name::new(&text[..len])).collect();
+        for (len, name) in names.iter().enumerate() {
+            assert_eq!(name.as_bytes(), &text[..len]);
+            assert_eq!(hasher.hash_one(name), hasher.hash_one(&text[..len]));
+        }
+        assert!(names.is_sorted());
+        assert_eq!(size_of::<Name>(), 24);
     }
 }

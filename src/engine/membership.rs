@@ -33,10 +33,11 @@ pub(super) struct Link {
     /// Registrations that the peer's snapshot has named so far.
     snapshot: BTreeSet<Reg>,
     goodbye: Option<Goodbye>,
-    /// Pinged, because another node claims its name or its place; and the number of that ping.
-    doubted: Option<u64>,
-    /// When it last answered such a ping.
-    vouched: Option<Time>,
+    /// Pinged, because this node claims its name or its place; and the number of that ping.
+    doubted: Option<(u64, NodeId)>,
+    /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
+    /// nothing: it may be the successor of a peer that has died since.
+    vouched: Option<(Time, NodeId)>,
     /// Silent for a while: the neighbours that were asked and have not answered.
     suspected: Option<BTreeSet<NodeId>>,
 }
@@ -146,20 +147,20 @@ impl Engine {
         if self.members.is_linked(peer.node) {
             if self.config.node < peer.node {
                 // The peer has no link any more, or its dial crossed mine. A dead link will not answer.
-                self.doubt(peer.node);
+                self.doubt(peer.node, peer.node);
                 return Some(Refusal::Linked);
             }
             return None; // the arbiter knows
         }
         let namesake = self.members.links.iter().find(|(_, link)| link.name == peer.name);
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
-            if link.vouched.is_some_and(|at| self.now.since(at) < 2 * DOUBT) {
+            if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
                     return Some(Refusal::NameTaken);
                 }
                 self.send(old, Message::NameTaken);
             } else {
-                self.doubt(old);
+                self.doubt(old, peer.node);
             }
             return Some(Refusal::NameInDoubt);
         }
@@ -351,6 +352,7 @@ impl Engine {
         });
         self.output(Output::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
+        self.send_credits_due();
         self.messengers.retain(|_, through| *through != node);
         self.forget_engagements(node, true);
         let touched = self.drop_bindings_of(node);
@@ -533,24 +535,25 @@ impl Engine {
     }
 
     /// Somebody claims the place of this peer: it must show now that it lives.
-    fn doubt(&mut self, node: NodeId) {
+    fn doubt(&mut self, node: NodeId, claimant: NodeId) {
         self.members.pings += 1;
         let number = self.members.pings;
         let Some(link) = self.members.links.get_mut(&node) else { return };
-        if link.doubted.is_some() {
+        if link.doubted.is_some_and(|(_, by)| by == claimant) {
             return;
         }
-        link.doubted = Some(number);
+        link.doubted = Some((number, claimant));
         self.send(node, Message::Ping { number });
         self.timers.set(Timer::Doubt(node), self.now + DOUBT);
     }
 
     pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
         if let Some(link) = self.members.links.get_mut(&from)
-            && link.doubted == Some(number)
+            && let Some((asked, claimant)) = link.doubted
+            && asked == number
         {
             link.doubted = None;
-            link.vouched = Some(self.now);
+            link.vouched = Some((self.now, claimant));
             self.timers.cancel(&Timer::Doubt(from));
         }
         Ok(())

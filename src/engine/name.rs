@@ -112,6 +112,8 @@ impl Names {
                 row.binding = binding;
             }
             Err(at) => {
+                // Room for one more and no others: nearly all names have one row for ever.
+                entry.rows.reserve_exact(1);
                 entry.rows.insert(at, Row { binding, seen: self.seen });
                 *self.counts.entry(owner).or_default() += 1;
                 if entry.rows.len() > 1 {
@@ -142,8 +144,8 @@ impl Names {
         entry.find(owner).ok().map(|at| &mut entry.rows[at].binding)
     }
 
-    /// The names that the owner binds, in order.
-    fn names_of(&self, owner: NodeId) -> BTreeSet<Name> {
+    /// The names that the owner binds, in the order of the table.
+    fn names_of(&self, owner: NodeId) -> Vec<Name> {
         let bound = |(name, entry): (&Name, &Entry)| entry.find(owner).is_ok().then(|| name.clone());
         self.entries.iter().filter_map(bound).collect()
     }
@@ -283,9 +285,9 @@ impl Engine {
     }
 
     /// A link went down: all that its owner published goes. Returns the names.
-    pub(super) fn drop_bindings_of(&mut self, owner: NodeId) -> BTreeSet<Name> {
+    pub(super) fn drop_bindings_of(&mut self, owner: NodeId) -> Vec<Name> {
         if self.names.count(owner) == 0 {
-            return BTreeSet::new();
+            return Vec::new();
         }
         let names = self.names.names_of(owner);
         for name in &names {

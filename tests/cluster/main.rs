@@ -83,6 +83,8 @@ fn every_end_has_its_reason() {
     for _ in 0..4 {
         let (index, pid) = a.spawn();
         b.ok(&format!("monitor {w} {pid}"));
+        // A monitor is set without waiting; the question behind it on the same link is answered after that.
+        assert_eq!(b.ok(&format!("alive {w} {pid}")), "alive");
         watched.push((index, pid));
     }
     let exit = |pid: &str, reason: &str| format!("exit {watcher} {pid} {reason}");
@@ -100,6 +102,7 @@ fn every_end_has_its_reason() {
     // The OS process is killed.
     let (_, on_c) = c.spawn();
     b.ok(&format!("monitor {w} {on_c}"));
+    assert_eq!(b.ok(&format!("alive {w} {on_c}")), "alive");
     let killed = Instant::now();
     c.kill();
     b.event_within(&exit(&on_c, OS_PROCESS_DIED), Duration::from_secs(5));
@@ -165,6 +168,7 @@ fn a_stopped_node_is_noticed_within_the_detection_time_and_comes_back() {
     b.ok(&format!("register {pb} held"));
     let (w, _) = a.spawn();
     a.ok(&format!("monitor {w} {pid_b}"));
+    assert_eq!(a.ok(&format!("alive {w} {pid_b}")), "alive");
     let stopped = Instant::now();
     b.signal(libc::SIGSTOP);
     let exit = a.event("exit");

@@ -2,6 +2,7 @@
 
 use crate::harness::*;
 use convoke::engine::*;
+use std::time::Duration;
 
 impl World {
     pub(crate) fn outcome(&self, op: Ref) -> Option<Outcome> {
@@ -154,6 +155,9 @@ pub(crate) fn grant(message: &Message) -> bool {
 pub(crate) fn commit(message: &Message) -> bool {
     matches!(message, Message::Commit { .. })
 }
+
+/// For so long a claim waits for a binding that only a voter sees.
+pub(crate) const GRACE: Duration = Duration::from_millis(DETECTION.as_millis() as u64 * 3 / 2);
 
 /// A line of three: 2 holds the name, 0 has no link to 2, 1 sees both.
 pub(crate) fn line() -> (World, Pid, Pid) {

@@ -217,7 +217,7 @@ fn nowait_is_not_behind_a_claim_that_cannot_be_served() {
     assert_eq!(world.status(op), Some(Status::Ok), "{}", world.picture());
     assert_eq!(world.whereis(1, "x"), Some(heir));
     assert_eq!(world.events(owner).len(), 1);
-    world.advance(DETECTION);
+    world.advance(GRACE);
     assert_eq!(world.status(waiting), Some(Status::Exists));
     world.assert_at_rest();
 }

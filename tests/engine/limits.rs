@@ -233,3 +233,30 @@ fn data_beyond_the_credit_ends_the_link() {
     world.say_data(puppet, 0, DataHeader::More { from: 1, to }, b"x");
     assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
 }
+
+/// Large payloads of a peer that wait for memory get it when a receiver exits or another peer's link goes down.
+#[test]
+fn memory_that_comes_free_goes_to_payloads_that_wait() {
+    // The cap takes three payloads of 1 MiB.
+    let (mut world, first) = limited(|limits| (limits.message, limits.memory) = (1 << 20, 4 << 20));
+    let second = world.add_puppet(30);
+    world.link(0, second);
+    world.told(second);
+    let pids: Vec<Pid> = (0..5).map(|_| world.spawn(0)).collect();
+    let request = |n: usize| DataHeader::Request { to: pids[n].serial, bytes: 1 << 20 };
+    let credit_for = |messages: Vec<Message>, n: usize| {
+        messages.iter().any(|m| matches!(m, Message::Credit { to, .. } if *to == pids[n].serial))
+    };
+    for n in 0..3 {
+        world.say_data(first, 0, request(n), b"");
+        assert!(credit_for(world.told(first), n));
+    }
+    for n in 3..5 {
+        world.say_data(second, 0, request(n), b"");
+        assert!(!credit_for(world.told(second), n));
+    }
+    world.exit(pids[0]);
+    assert!(credit_for(world.told(second), 3));
+    world.say(first, 0, Message::Goodbye { why: Goodbye::Closing });
+    assert!(credit_for(world.told(second), 4));
+}

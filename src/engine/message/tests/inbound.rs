@@ -318,7 +318,7 @@ fn a_window_in_use_gives_way_to_others() {
     let alone = one.run(&mut inbound, 1000, 5000);
     let mut others: Vec<Stream> = (2..8).map(|to| Stream::new(B, to)).collect();
     for _ in 0..10 {
-        others.iter_mut().for_each(|other| drop(other.run(&mut inbound, 1000, 500)));
+        others.iter_mut().for_each(|other| _ = other.run(&mut inbound, 1000, 500));
         one.run(&mut inbound, 1000, 1000);
     }
     let shared = one.run(&mut inbound, 1000, 1000);
