@@ -18,4 +18,5 @@ mod outputs;
 mod passage;
 mod processes;
 mod reregister;
+mod rules;
 mod tables;
