@@ -131,7 +131,7 @@ impl Process {
                 "the process was spawned on a queue; use next or dispatch",
             ));
         }
-        let (event, after) = self.core.queue.take(Wait::from_ms(timeout_ms)?)?;
+        let (event, after) = self.core.queue.take(timeout_ms)?;
         self.shared.settle(after);
         Ok(event)
     }
