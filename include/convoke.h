@@ -153,27 +153,28 @@ typedef int32_t convoke_status;
 # endif
 #endif
 
-/** Kinds of events: values of convoke_event_kind. */
+/** Kinds of events: values of convoke_event_kind. Each has exactly the fields that its comment names. */
 enum {
-    /** A message of another process. */
+    /** A message of another process. Fields: PID, PEER, PAYLOAD. */
     CONVOKE_EVENT_MESSAGE = 1,
-    /** A monitored process, or the process itself when it was killed, exited. */
+    /** A monitored process, or the process itself when it was killed, exited. Fields: PID, PEER, PAYLOAD, REASON,
+     *  REF, KILLED_BY. */
     CONVOKE_EVENT_EXIT = 2,
-    /** The answer to an operation. */
+    /** The answer to an operation. Fields: PID, REF, VALUE, STATUS, DETAIL. */
     CONVOKE_EVENT_DONE = 3,
-    /** The process lost a name and lives on. */
+    /** The process lost a name and lives on. Fields: PID, NAME, PEER, REASON. */
     CONVOKE_EVENT_NAME_CONFLICT = 4,
-    /** A monitored name is bound otherwise than before. */
+    /** A monitored name is bound otherwise than before. Fields: PID, NAME, PEER, OLD_PID, REF. */
     CONVOKE_EVENT_NAME_CHANGED = 5,
-    /** A link to a node came up. */
+    /** A link to a node came up. Fields: PID, NAME, NODE, ADDRESS, REF. */
     CONVOKE_EVENT_NODE_UP = 11,
-    /** The link to a node went down. */
+    /** The link to a node went down. Fields: PID, NAME, NODE, ADDRESS, REASON, REF. */
     CONVOKE_EVENT_NODE_DOWN = 12,
-    /** The node is closed; the last event of a queue. */
+    /** The node is closed; the last event of a queue. Fields: REASON. */
     CONVOKE_EVENT_NODE_CLOSED = 13,
-    /** A receiver that refused a message has room again. */
+    /** A receiver that refused a message has room again. Fields: PID, PEER. */
     CONVOKE_EVENT_SENDABLE = 14,
-    /** The present state has been told; changes follow. */
+    /** The present state has been told; changes follow. Fields: PID, REF. */
     CONVOKE_EVENT_SNAPSHOT_END = 15,
 };
 
@@ -485,7 +486,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_new(convoke_options 
 /**
  * Sets one option. The keys and their values stand in the manual; durations are whole numbers of ms.
  *
- * A key that is set again gets the new value, but for keys that collect (`seeds`): see the manual.
+ * A key that is set again gets the new value.
  *
  * @param options the options.
  * @param key UTF-8, zero-terminated; copied.
@@ -524,7 +525,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set_bytes(convoke_op
     const void *data, size_t len);
 
 /**
- * Sets the options that stand in a file: lines of `key = value`, empty lines, and comments from `#` on.
+ * Sets the options that stand in a file: lines of `key = value`, empty lines, and
+ * comments: lines that begin with `#`.
  *
  * @param options the options.
  * @param path the file, UTF-8, zero-terminated.
@@ -852,7 +854,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_queue_next(convoke_queue *qu
  * Sets what convoke_queue_dispatch and the queue's own thread call with each event, but for processes that have a handler
  * of their own (convoke_process_set_handler). See the callback contract.
  *
- * Without a handler events wait, and dispatch passes over nothing: it answers CONVOKE_E_STATE.
+ * Without a handler events wait, and a dispatch that meets one answers CONVOKE_E_STATE.
  *
  * @param queue the queue.
  * @param fn the handler; NULL for none any more.
@@ -882,7 +884,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_queue_set_handler(convoke_qu
  * @retval CONVOKE_E_TIMEOUT there was none in time, or convoke_queue_wake was called.
  * @retval CONVOKE_E_INVALID `queue` is not a live queue, or `timeout_ms` is below -1.
  * @retval CONVOKE_E_WOULD_DEADLOCK called from a callback of this queue. Return from it first.
- * @retval CONVOKE_E_STATE the queue has no handler.
+ * @retval CONVOKE_E_STATE there is no handler for the first event. It stays in the queue.
  * @retval CONVOKE_E_CLOSED the node is closed and all was handled, or the queue is being freed. Free it.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
  * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
@@ -902,7 +904,7 @@ CONVOKE_API convoke_status convoke_queue_dispatch(convoke_queue *queue, uint32_t
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `queue` is not a live queue.
- * @retval CONVOKE_E_STATE the queue has no handler, or the thread runs already.
+ * @retval CONVOKE_E_STATE the thread runs already.
  * @retval CONVOKE_E_IO the system has no thread left.
  * @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
@@ -1186,7 +1188,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_spawn(convoke_node *
 /**
  * Ends the process: its names and monitors go, its pending operations and waiting calls end with
  * CONVOKE_E_NO_PROCESS, and each process that monitors it gets one EXIT event with this reason and data. It gets none
- * itself. Messages that it has sent are still delivered, before the EXIT.
+ * itself. Messages that it has sent are still delivered, before the EXIT; those that it has not read are dropped.
  *
  * The handle stays to be freed.
  *
@@ -1311,8 +1313,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_monitor(convoke_proc
  *
  * @param from on whose behalf; named in the events as CONVOKE_FIELD_KILLED_BY.
  * @param target who is to end.
- * @param reason CONVOKE_REASON_KILLED, CONVOKE_REASON_NORMAL, CONVOKE_REASON_EXPLICIT, or one of the application's own from
- *        CONVOKE_REASON_USER on.
+ * @param reason CONVOKE_REASON_KILLED, CONVOKE_REASON_EXPLICIT, or one of the application's own from CONVOKE_REASON_USER on;
+ *        CONVOKE_REASON_NORMAL counts as KILLED.
  * @return the status:
  * @retval CONVOKE_OK it is on its way.
  * @retval CONVOKE_E_INVALID `from` is not a live process, `target` is NULL or none, or the reason is one that only the
@@ -1440,9 +1442,9 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * A name is any 1 to 1024 bytes (option `limits.name`) and belongs to one process in the whole cluster, until it is
  * unregistered or its process exits. Any process may register any pid, and unregister any name.
  *
- * When two parts of a cluster that were cut off from each other join, and a name is registered in both, one of the two
- * keeps it, chosen at random, and the other process exits with CONVOKE_REASON_CONFLICT_LOST or is told by a
- * NAME_CONFLICT event, as its resolver says.
+ * When two parts of a cluster that were cut off from each other join, and a name is registered in both, its resolver
+ * decides once which of the two processes keeps it. With the default the other exits with
+ * CONVOKE_REASON_CONFLICT_LOST.
  *
  * Rules for every call that may wait for the network, in this and other sections:
  * - `process` is the process on whose behalf the call is made.
@@ -1468,8 +1470,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * @param name the name, copied.
  * @param name_len its length in bytes.
  * @param pid who gets the name, on any node; NULL for `process`.
- * @param resolver what decides a clash; NULL or "random_exit" for the default: one of the two at random keeps the name, the
- *        other exits. "random_notify": the other lives on and is told. "notify_all": neither keeps it, both are told.
+ * @param resolver who decides a clash, UTF-8, zero-terminated; NULL for the default, "random-exit": one of the two processes,
+ *        chosen at random, keeps the name, and the other exits.
  * @param timeout_ms how long it may take; see the rules above.
  * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
  * @return the status:

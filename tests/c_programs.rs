@@ -129,6 +129,7 @@ fn check(name: &str, language: Language) {
         text(&output.stdout),
         text(&output.stderr)
     );
+    let _ = fs::remove_file(&program);
     if name == "exits" {
         let said = text(&output.stdout).into_owned();
         assert_eq!(said, "thread data\nthread data\natexit\nstatic object\nok\n");

@@ -352,7 +352,8 @@ impl Engine {
         }
     }
 
-    /// A voter shows a binding whose owner this node cannot see. After one detection time of that, it is taken for true.
+    /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is taken
+    /// for true.
     pub(super) fn update_grace(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         let waits = op.phase == Phase::Acquiring
@@ -362,7 +363,8 @@ impl Engine {
         if !waits {
             self.timers.cancel(&timer);
         } else if !self.timers.is_set(&timer) {
-            self.timers.set(timer, self.now + self.config.detection);
+            // Longer than the voter may take to give up a dead owner: its new word must be able to get here.
+            self.timers.set(timer, self.now + self.config.detection.mul_f64(1.5));
         }
     }
 

@@ -42,11 +42,12 @@ impl Clash {
     fn is_empty(&self) -> bool {
         self.verdicts.is_empty() && self.engaged.is_none() && self.waiting.is_empty()
     }
-    /// Only decisions are left, kept against repetition.
-    pub(super) fn is_at_rest(&self) -> bool {
-        self.engaged.is_none()
+    /// Only decisions are left, kept against repetition, and what was said through a third node and lost its other side:
+    /// that blocks nothing, and goes with my binding.
+    pub(super) fn is_at_rest(&self, linked: impl Fn(NodeId) -> bool) -> bool {
+        self.engaged.is_none_or(|pair| !linked(pair.low.node))
             && self.waiting.is_empty()
-            && self.verdicts.values().all(|v| matches!(v, Verdict::Decided(_)))
+            && self.verdicts.iter().all(|(pair, v)| *v != Verdict::Asked || !linked(pair.high.node))
     }
 }
 

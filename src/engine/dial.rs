@@ -57,7 +57,7 @@ impl Engine {
 
     fn dial_later(&mut self, address: &str) {
         let Some(target) = self.members.dials.targets.get(address) else { return };
-        if target.linked.is_some() || target.myself || target.parted {
+        if target.linked.is_some() || target.myself || target.parted || self.closed {
             return;
         }
         let doubled = self.config.dial_min.saturating_mul(1 << target.failures.min(16));
@@ -151,7 +151,6 @@ impl Engine {
             target.name = name.to_owned();
             target.linked = Some(node);
             target.dialling &= Some(at) != dialled;
-            target.failures = 0;
             target.parted = false;
             self.timers.cancel(&Timer::Dial(at.to_owned()));
         }
@@ -225,10 +224,19 @@ impl Engine {
 
     /// The tables of the peer are merged here: whoever waited for it goes on.
     pub(super) fn connected(&mut self, node: NodeId) {
-        let led_here = self.members.dials.targets.iter().filter(|(_, t)| t.linked == Some(node));
-        for address in led_here.map(|(address, _)| address.clone()).collect::<Vec<_>>() {
+        for address in self.led_to(node) {
+            if let Some(target) = self.members.dials.targets.get_mut(&address) {
+                // Not before: a link that the peer refuses after this side's Go must not reset the back-off.
+                target.failures = 0;
+            }
             self.end_connects_to(&address, &Outcome::of(Status::Ok));
         }
+    }
+
+    /// The addresses behind which this linked peer is.
+    pub(super) fn led_to(&self, node: NodeId) -> Vec<String> {
+        let led_here = self.members.dials.targets.iter().filter(|(_, t)| t.linked == Some(node));
+        led_here.map(|(address, _)| address.clone()).collect()
     }
 
     pub(super) fn end_all_connects(&mut self, status: Status) {

@@ -137,8 +137,15 @@ impl Engine {
         if let Some(from) = self.heard(connection) {
             if stamped.clock > self.clock.saturating_add(MAX_CLOCK_JUMP) {
                 self.violated(from, "the clock jumps");
+            } else if matches!(stamped.message, Message::Hello { .. })
+                && self.members.is_stale(from, stamped.clock)
+            {
+                self.link_down(from, Reason::NODE_UNREACHABLE, None);
             } else {
                 self.clock = self.clock.max(stamped.clock) + 1;
+                if let Some(link) = self.members.links.get_mut(&from) {
+                    link.clock = link.clock.max(stamped.clock);
+                }
                 if let Err(what) = self.message(from, stamped.message) {
                     self.violated(from, what);
                 }
@@ -230,11 +237,12 @@ impl Engine {
     /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         let clashes = self.clashes.values();
+        let linked = |node| self.members.is_linked(node);
         vec![
             ("operations", self.claims.operations.len()),
             ("claims at this voter", self.claims.arbiters.len()),
             ("forwarded operations", self.forwards.residue()),
-            ("undecided clashes", clashes.filter(|c| !c.is_at_rest()).count()),
+            ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
 

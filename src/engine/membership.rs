@@ -25,16 +25,19 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     last_heard: Time,
+    /// The highest clock that was heard on it.
+    pub(super) clock: u64,
     pub(super) last_sent: Time,
     /// Operations whose publication my snapshot contained: acknowledged with it.
     in_snapshot: BTreeSet<Tx>,
     /// Registrations that the peer's snapshot has named so far.
     snapshot: BTreeSet<Reg>,
     goodbye: Option<Goodbye>,
-    /// Pinged, because another node claims its name or its place; and the number of that ping.
-    doubted: Option<u64>,
-    /// When it last answered such a ping.
-    vouched: Option<Time>,
+    /// Pinged, because this node claims its name or its place; and the number of that ping.
+    doubted: Option<(u64, NodeId)>,
+    /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
+    /// nothing: it may be the successor of a peer that has died since.
+    vouched: Option<(Time, NodeId)>,
     /// Silent for a while: the neighbours that were asked and have not answered.
     suspected: Option<BTreeSet<NodeId>>,
 }
@@ -53,6 +56,8 @@ pub(super) struct Membership {
     candidates: BTreeMap<ConnectionId, Candidate>,
     pub(super) dials: Dials,
     links_made: u64,
+    /// The highest clock heard from each peer on links that are over.
+    heard_clocks: BTreeMap<NodeId, u64>,
     pings: u64,
     /// A link goes down because a new one of the same pair comes up at this very moment.
     pub(super) replacing: bool,
@@ -69,6 +74,19 @@ impl Membership {
     }
     pub(super) fn connection(&self, node: NodeId) -> Option<ConnectionId> {
         self.links.get(&node).map(|link| link.connection)
+    }
+    /// Whether a snapshot with this clock was sent before something that was heard on another link: the arbiter made two
+    /// connections the link, one after the other, and the older one was read later. Its facts are void.
+    pub(super) fn is_stale(&self, node: NodeId, clock: u64) -> bool {
+        self.heard_clocks.get(&node).is_some_and(|heard| clock <= *heard)
+    }
+    fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
+        let heard = self.heard_clocks.entry(node).or_default();
+        *heard = clock.max(*heard);
+        // Incarnations that never come back: long before they are so many, nothing of them is on its way any more.
+        while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
+            self.heard_clocks.pop_first();
+        }
     }
     pub(super) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
@@ -129,20 +147,20 @@ impl Engine {
         if self.members.is_linked(peer.node) {
             if self.config.node < peer.node {
                 // The peer has no link any more, or its dial crossed mine. A dead link will not answer.
-                self.doubt(peer.node);
+                self.doubt(peer.node, peer.node);
                 return Some(Refusal::Linked);
             }
             return None; // the arbiter knows
         }
         let namesake = self.members.links.iter().find(|(_, link)| link.name == peer.name);
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
-            if link.vouched.is_some_and(|at| self.now.since(at) < 2 * DOUBT) {
+            if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
                     return Some(Refusal::NameTaken);
                 }
                 self.send(old, Message::NameTaken);
             } else {
-                self.doubt(old);
+                self.doubt(old, peer.node);
             }
             return Some(Refusal::NameInDoubt);
         }
@@ -168,7 +186,12 @@ impl Engine {
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
             self.dial_ended(&address, why, peer.node);
         } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
+            // This side is the arbiter and said Go, but the peer has an objection of its own.
+            let addresses = self.led_to(node);
             self.link_down(node, Reason::NODE_UNREACHABLE, None);
+            for address in addresses {
+                self.dial_ended(&address, why, node);
+            }
         }
     }
 
@@ -187,6 +210,8 @@ impl Engine {
 
     fn link_up(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         let node = peer.node;
+        // A snapshot is newer than all that was said on links before.
+        self.clock += 1;
         self.members.links_made += 1;
         self.inbound.link_up(node, self.members.links_made);
         self.forget_engagements(node, false);
@@ -198,6 +223,7 @@ impl Engine {
             synced: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
+            clock: 0,
             last_sent: self.now,
             in_snapshot,
             snapshot: BTreeSet::new(),
@@ -309,6 +335,7 @@ impl Engine {
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
         let Some(link) = self.members.links.remove(&node) else { return };
         self.members.by_connection.remove(&link.connection);
+        self.members.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
             self.timers.cancel(&timer);
         }
@@ -325,6 +352,7 @@ impl Engine {
         });
         self.output(Output::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
+        self.send_credits_due();
         self.messengers.retain(|_, through| *through != node);
         self.forget_engagements(node, true);
         let touched = self.drop_bindings_of(node);
@@ -507,24 +535,25 @@ impl Engine {
     }
 
     /// Somebody claims the place of this peer: it must show now that it lives.
-    fn doubt(&mut self, node: NodeId) {
+    fn doubt(&mut self, node: NodeId, claimant: NodeId) {
         self.members.pings += 1;
         let number = self.members.pings;
         let Some(link) = self.members.links.get_mut(&node) else { return };
-        if link.doubted.is_some() {
+        if link.doubted.is_some_and(|(_, by)| by == claimant) {
             return;
         }
-        link.doubted = Some(number);
+        link.doubted = Some((number, claimant));
         self.send(node, Message::Ping { number });
         self.timers.set(Timer::Doubt(node), self.now + DOUBT);
     }
 
     pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
         if let Some(link) = self.members.links.get_mut(&from)
-            && link.doubted == Some(number)
+            && let Some((asked, claimant)) = link.doubted
+            && asked == number
         {
             link.doubted = None;
-            link.vouched = Some(self.now);
+            link.vouched = Some((self.now, claimant));
             self.timers.cancel(&Timer::Doubt(from));
         }
         Ok(())

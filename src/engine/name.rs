@@ -327,7 +327,8 @@ impl Engine {
         if !replace && self.names.shows(name) {
             return Err(Status::Exists);
         }
-        if self.names.count(self.config.node) + self.claims.operations.len() >= self.config.limits.names {
+        let held = self.names.count(self.config.node) + self.claims.operations.len();
+        if self.mine(name).is_none() && held >= self.config.limits.names {
             return Err(Status::Full);
         }
         Ok(())

@@ -285,6 +285,7 @@ impl Engine {
         for node in self.inbound.receiver_exit(serial) {
             self.send(node, Message::NoReceiver { to: serial });
         }
+        self.send_credits_due();
         for watcher in process.watchers {
             if watcher.node == me {
                 let reference = Ref(watcher.reference);
@@ -403,6 +404,13 @@ impl Engine {
 
     pub(super) fn taken(&mut self, window: message::Window, messages: u64, bytes: u64) {
         for (node, to, credit) in self.inbound.taken(window, messages, bytes) {
+            self.send(node, Message::Credit { to, credit });
+        }
+    }
+
+    /// To be called when room came free: payloads of other nodes may wait for it.
+    pub(super) fn send_credits_due(&mut self) {
+        for (node, to, credit) in self.inbound.credits_due() {
             self.send(node, Message::Credit { to, credit });
         }
     }

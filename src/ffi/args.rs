@@ -3,6 +3,7 @@
 //! An output is set to zero at the start, so that on failure it holds nothing stale, and written on success only.
 
 use super::entry::{Failure, Result};
+use super::thread;
 use super::types::convoke_pid;
 use crate::engine::{NodeId, Pid, Status};
 use std::ffi::{CStr, c_char, c_void};
@@ -174,10 +175,10 @@ impl TextOut {
 /// `buf` is room for `cap` bytes.
 pub(super) unsafe fn copy_text(text: &str, buf: *mut c_char, cap: usize) {
     let Some(room) = cap.checked_sub(1) else { return };
-    let len = text.floor_char_boundary(room.min(text.len()));
-    // SAFETY: `len` is less than `cap`, and the two do not overlap: the text is the library's.
+    let text = thread::cut(text, room);
+    // SAFETY: what is left is shorter than `cap`, and the two do not overlap: the text is the library's.
     unsafe {
-        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buf, len);
-        buf.add(len).write(0);
+        std::ptr::copy_nonoverlapping(text.as_ptr().cast(), buf, text.len());
+        buf.add(text.len()).write(0);
     }
 }

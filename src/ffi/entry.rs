@@ -8,7 +8,7 @@ use crate::node;
 use std::any::Any;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A call that did not do what it says.
 pub(super) struct Failure {
@@ -103,8 +103,9 @@ fn defect(panic: &(dyn Any + Send)) -> Failure {
 /// Keeps panics of this library off the program's stderr: they are told by `E_INTERNAL` and `convoke_last_error`.
 /// Panics of other Rust code that shares this hook go where they went before.
 pub(super) fn keep_panics_quiet() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
+    // Not `Once`: a child that was forked in between would wait for ever.
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if !DONE.swap(true, Ordering::Relaxed) {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if thread::is_inside() {
@@ -113,7 +114,7 @@ pub(super) fn keep_panics_quiet() {
                 before(info);
             }
         }));
-    });
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +128,25 @@ mod tests {
         assert_eq!(call(|_| Ok(())), 0);
         assert!(!thread::has_text());
         assert_eq!(quiet(5, || panic!("again")), 5);
+    }
+
+    /// The hook is installed with the first node; then the text says where it happened, and nothing goes to stderr.
+    #[test]
+    fn a_panic_closes_the_node_and_no_other() {
+        keep_panics_quiet();
+        let open = || node::Node::open(&node::Options::new()).unwrap();
+        let (torn, other) = (open(), open());
+        let cookie = node::Node::table().insert(torn.clone()).unwrap();
+        assert_eq!(call_on::<node::Node>(cookie, |_| Ok(())), 0);
+        assert!(torn.is_open());
+        assert_eq!(call_on::<node::Node>(cookie, |_| panic!("torn")), Status::Internal as i32);
+        assert!(thread::with_text(|text| text.contains("torn") && text.contains("entry.rs")));
+        assert!(!torn.is_open());
+        assert!(other.is_open());
+        // The guard has left: the handle can still be used and freed.
+        assert_eq!(call_on::<node::Node>(cookie, |node| Ok(node.close(-1)?)), 0);
+        assert!(node::Node::table().close(cookie).is_some());
+        other.close(-1).unwrap();
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The C ABI: one file per section of the header, [`handle`] for checked handles, [`entry`] for the guard around every
+//! The C ABI: one file per section of the header, `handle` for checked handles, `entry` for the guard around every
 //! entry point. It may touch [`node`](crate::node), and `unsafe` lives here and in [`os`](crate::os) only.
 //!
 //! Each function checks every argument, zeroes its outputs, enters the handles that it is given, calls `node`, and turns
@@ -23,6 +23,7 @@ mod message;
 mod name;
 mod node;
 mod options;
+mod pid;
 mod process;
 mod queue;
 mod thread;
@@ -35,6 +36,7 @@ pub use message::*;
 pub use name::*;
 pub use node::*;
 pub use options::*;
+pub use pid::*;
 pub use process::*;
 pub use queue::*;
 pub use types::*;

@@ -84,14 +84,22 @@ pub(super) fn lane() -> u32 {
     THREAD.try_with(|thread| thread.lane.get()).unwrap_or(0)
 }
 
+/// As much of the text as fits into `room` bytes, cut at a character.
+pub(super) fn cut(text: &str, room: usize) -> &str {
+    let fits = |end: &usize| text.is_char_boundary(*end);
+    // The beginning is a boundary.
+    let end = (0..=room.min(text.len())).rev().find(fits).unwrap_or(0);
+    &text[..end]
+}
+
 /// Keeps the text of a failure.
 pub(super) fn set_text(text: &str) {
-    let end = text.floor_char_boundary(TEXT);
+    let text = cut(text, TEXT);
     let _ = THREAD.try_with(|thread| {
-        for (to, from) in thread.text.iter().zip(&text.as_bytes()[..end]) {
+        for (to, from) in thread.text.iter().zip(text.as_bytes()) {
             to.set(*from);
         }
-        thread.len.set(end);
+        thread.len.set(text.len());
     });
 }
 

@@ -72,6 +72,7 @@ impl<O: Clone> Connection<O> {
     pub(super) fn linked(&self) {
         if self.is_half_open() {
             self.stage.set(Stage::Linked);
+            self.out.borrow_mut().link();
             self.wake();
         }
     }
@@ -203,7 +204,6 @@ impl<C: Core> Task<C> {
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
-        self.mesh.with_core(|core| core.begin());
         loop {
             let mut buffer = ReadBuf::new(self.frames.space());
             match Pin::new(&mut self.read).poll_read(cx, &mut buffer) {
@@ -219,6 +219,7 @@ impl<C: Core> Task<C> {
             }
             self.mesh.count_read();
             self.frames.filled(n);
+            self.mesh.with_core(|core| core.begin());
             self.handle_frames()?;
             left = left.saturating_sub(n);
             if left == 0 {
@@ -284,7 +285,7 @@ impl<C: Core> Task<C> {
             }
             // Of the two the lower one decides, and only the other may be told.
             Handshake::Go if stage == Stage::Known && self.peer < self.mesh.settings().node => {
-                self.connection.stage.set(Stage::Linked);
+                self.connection.linked();
                 self.mesh.with_core(|core| core.handle_go(id));
             }
             Handshake::Refuse(why) if stage == Stage::Known => {

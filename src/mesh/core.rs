@@ -10,8 +10,11 @@ pub trait Core: 'static {
     /// The sending side of a link's data lane: a cheap handle.
     type Outbox: Clone + 'static;
 
-    /// A batch of input begins: the time is read anew.
+    /// Input follows that has just been read: the time is read anew, and what callers had asked for by now is handled
+    /// first. Who learned of a process by another way than Convoke may rely on its being there.
     fn begin(&mut self);
+    /// The driver waits for something that has changed: an earlier timer, or the end.
+    fn needs_driver(&self) -> bool;
     /// What this node says of itself at this moment.
     fn identity(&self) -> Identity;
 

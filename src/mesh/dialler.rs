@@ -2,16 +2,20 @@
 
 use super::{Core, Mesh};
 use crate::engine::Status;
-use std::net::SocketAddr;
-use tokio::net::{TcpStream, lookup_host};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// A name may stand for many addresses; so many of them are tried.
 const MAX_CANDIDATES: usize = 8;
+/// Look-ups that run or wait for a thread. One that hangs cannot be ended, only not be joined by ever more of them.
+const MAX_LOOKUPS: usize = 64;
 
 pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
     let deadline = Instant::now() + mesh.settings().handshake;
-    let connected = match timeout_at(deadline, connect(&address, deadline)).await {
+    let connected = match timeout_at(deadline, connect(&address, deadline, mesh.lookups())).await {
         Ok(connected) => connected,
         Err(_) => Err("no answer in time".to_owned()),
     };
@@ -27,14 +31,10 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
     }
 }
 
-async fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> {
+async fn connect(address: &str, deadline: Instant, lookups: &Arc<AtomicUsize>) -> Result<TcpStream, String> {
     let candidates: Vec<SocketAddr> = match address.parse() {
         Ok(literal) => vec![literal],
-        // On a thread of tokio's that ends soon after: the resolver of the C library blocks.
-        Err(_) => match lookup_host(address).await {
-            Ok(found) => found.take(MAX_CANDIDATES).collect(),
-            Err(e) => return Err(format!("the name cannot be resolved: {e}")),
-        },
+        Err(_) => resolve(address, lookups).await?,
     };
     let mut failure = "the name has no address".to_owned();
     for (tried, candidate) in candidates.iter().enumerate() {
@@ -52,4 +52,29 @@ async fn connect(address: &str, deadline: Instant) -> Result<TcpStream, String> 
         };
     }
     Err(failure)
+}
+
+/// The addresses of a host name. The resolver of the C library blocks, so it runs on a thread of tokio's, which ends
+/// soon after.
+async fn resolve(address: &str, lookups: &Arc<AtomicUsize>) -> Result<Vec<SocketAddr>, String> {
+    struct Running(Arc<AtomicUsize>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    let running = Running(lookups.clone());
+    if lookups.fetch_add(1, Ordering::Relaxed) >= MAX_LOOKUPS {
+        return Err("too many names are being resolved".to_owned());
+    }
+    let address = address.to_owned();
+    let found = tokio::task::spawn_blocking(move || {
+        let _running = running;
+        address.to_socket_addrs().map(|found| found.take(MAX_CANDIDATES).collect())
+    });
+    match found.await {
+        Ok(Ok(candidates)) => Ok(candidates),
+        Ok(Err(e)) => Err(format!("the name cannot be resolved: {e}")),
+        Err(_) => Err("the name cannot be resolved".to_owned()),
+    }
 }

@@ -12,6 +12,8 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -58,10 +60,12 @@ impl<C: Core> Clone for Mesh<C> {
     }
 }
 
+type Connections<O> = HashMap<ConnectionId, Rc<Connection<O>>, foldhash::fast::FixedState>;
+
 struct Inner<C: Core> {
     settings: Settings,
     core: RefCell<C>,
-    connections: RefCell<HashMap<ConnectionId, Rc<Connection<C::Outbox>>, foldhash::fast::FixedState>>,
+    connections: RefCell<Connections<C::Outbox>>,
     last_connection: Cell<u64>,
     /// Connections with something new to write.
     dirty: RefCell<Vec<Rc<Connection<C::Outbox>>>>,
@@ -70,6 +74,8 @@ struct Inner<C: Core> {
     half_open: Rc<HalfOpen<C::Outbox>>,
     /// Counts what was read from sockets, so that the driver sees whether there was anything.
     reads: Cell<u64>,
+    /// Look-ups of host names under way, on threads of their own.
+    lookups: Arc<AtomicUsize>,
     closed: Cell<bool>,
     panic: RefCell<Option<String>>,
     /// Woken when a connection is gone and when a task has panicked.
@@ -88,6 +94,7 @@ impl<C: Core> Mesh<C> {
             scratch: RefCell::default(),
             half_open,
             reads: Cell::new(0),
+            lookups: Arc::default(),
             closed: Cell::new(false),
             panic: RefCell::default(),
             watcher: RefCell::default(),
@@ -116,7 +123,11 @@ impl<C: Core> Mesh<C> {
     pub fn turn(&self) {
         self.drain();
         self.flush();
-        self.0.core.borrow_mut().settle();
+        let mut core = self.0.core.borrow_mut();
+        core.settle();
+        if core.needs_driver() {
+            self.wake_watcher();
+        }
     }
 
     /// Carries out orders but writes nothing yet: within a large batch of input.
@@ -164,6 +175,10 @@ impl<C: Core> Mesh<C> {
 
     pub(crate) fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    pub(super) fn lookups(&self) -> &Arc<AtomicUsize> {
+        &self.0.lookups
     }
 
     pub(super) fn half_open(&self) -> &Rc<HalfOpen<C::Outbox>> {

@@ -54,6 +54,9 @@ pub(super) struct Outgoing<O> {
     data: bool,
     /// Behind the control lane and instead of the outbox: the last things that are written.
     tail: VecDeque<Vec<u8>>,
+    /// What the link began with, whose size is the size of a table and no fault of the peer.
+    snapshot: usize,
+    in_snapshot: bool,
     blocked: bool,
     /// Shut down when all is written.
     closing: bool,
@@ -69,6 +72,8 @@ impl<O: Clone> Outgoing<O> {
             outbox: None,
             data: false,
             tail: VecDeque::new(),
+            snapshot: 0,
+            in_snapshot: false,
             blocked: false,
             closing: false,
             why_broken: None,
@@ -89,7 +94,12 @@ impl<O: Clone> Outgoing<O> {
             self.control.done = 0;
         }
         encode(&mut self.control.bytes);
-        self.control.rest().len() <= MAX_CONTROL
+        self.in_snapshot || self.control.rest().len() <= MAX_CONTROL + self.snapshot
+    }
+
+    /// The connection is a link. What is said before the next writing is the snapshot, of whatever size.
+    pub(super) fn link(&mut self) {
+        self.in_snapshot = true;
     }
 
     pub(super) fn attach(&mut self, outbox: O) {
@@ -134,6 +144,9 @@ impl<O: Clone> Outgoing<O> {
 
     /// Writes until all is written, the socket is full, or `budget` bytes are through.
     pub(super) fn pump<C: Core<Outbox = O>>(&mut self, core: &mut C, mut budget: usize) -> Pumped {
+        if std::mem::take(&mut self.in_snapshot) {
+            self.snapshot = self.control.rest().len();
+        }
         loop {
             if self.blocked {
                 return Pumped::Blocked;
@@ -221,6 +234,7 @@ impl<O: Clone> Outgoing<O> {
         }
         if self.control.rest().is_empty() {
             self.control.done = 0;
+            self.snapshot = 0;
             self.control.bytes.clear();
             if self.control.bytes.capacity() > KEEP_BUFFER {
                 self.control.bytes = Vec::new();

@@ -13,9 +13,11 @@ use crate::mesh::{Core, Order};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-/// No link has this number; the tests of the driver use it.
+/// No link has these numbers; the tests of the driver use them.
 #[cfg(test)]
 pub(super) const PANIC_ON_PURPOSE: u64 = u64::MAX;
+#[cfg(test)]
+pub(super) const PAUSE_ON_PURPOSE: u64 = u64::MAX - 1;
 
 /// The data lane of one link.
 #[derive(Clone)]
@@ -43,6 +45,29 @@ pub(super) struct Bridge {
     /// Events and answers, until the mesh has written.
     later: Vec<Output>,
     closed: bool,
+    requests: Requests,
+    /// When the driver will look at the engine's timers; `None`: when it is woken.
+    looks_at: Option<Time>,
+}
+
+/// What was taken from the inbox and not yet handled.
+#[derive(Default)]
+struct Requests {
+    /// In reverse: the next one is the last.
+    waiting: Vec<Request>,
+}
+
+impl Requests {
+    fn refill(&mut self, shared: &Shared) {
+        if self.waiting.is_empty() {
+            shared.inbox.drain(&mut self.waiting);
+            self.waiting.reverse();
+        }
+    }
+
+    fn rest(&mut self) -> impl Iterator<Item = Request> {
+        std::mem::take(&mut self.waiting).into_iter().rev()
+    }
 }
 
 impl Bridge {
@@ -56,6 +81,8 @@ impl Bridge {
             connections: HashMap::default(),
             later: Vec::new(),
             closed: false,
+            requests: Requests::default(),
+            looks_at: None,
         }
     }
 
@@ -68,11 +95,31 @@ impl Bridge {
         self.engine.poll_timeout().filter(|_| !self.closed)
     }
 
+    /// Hands the engine at most so many requests of callers. `true`: there are more.
+    pub(super) fn take_requests(&mut self, limit: usize) -> bool {
+        self.requests.refill(&self.shared);
+        if self.requests.waiting.is_empty() {
+            return false;
+        }
+        self.now = self.shared.clock.now();
+        // Each is taken away before it is handled, so that one that panics is not met again.
+        for _ in 0..limit {
+            let Some(request) = self.requests.waiting.pop() else { return false };
+            self.handle_request(request);
+        }
+        !self.requests.waiting.is_empty()
+    }
+
+    /// The driver is at work, or will look again at this time.
+    pub(super) fn driver_looks_at(&mut self, at: Option<Time>) {
+        self.looks_at = at;
+    }
+
     pub(super) fn handle_timeout(&mut self) {
         self.engine.handle_timeout(self.now);
     }
 
-    pub(super) fn handle_request(&mut self, request: Request) {
+    fn handle_request(&mut self, request: Request) {
         match request {
             Request::Command { command, reply } => {
                 if let (Some(op), Some(reply)) = (operation_of(&command), reply) {
@@ -82,6 +129,10 @@ impl Bridge {
             }
             #[cfg(test)]
             Request::Taken { window, .. } if window.link == PANIC_ON_PURPOSE => panic!("a panic on purpose"),
+            #[cfg(test)]
+            Request::Taken { window, messages, .. } if window.link == PAUSE_ON_PURPOSE => {
+                std::thread::sleep(std::time::Duration::from_millis(messages));
+            }
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }
@@ -89,8 +140,8 @@ impl Bridge {
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.
-    pub(super) fn fail(&mut self, unhandled: impl Iterator<Item = Request>) {
-        for request in unhandled {
+    pub(super) fn fail(&mut self) {
+        for request in self.requests.rest() {
             if let Request::Command { command, reply: Some(reply) } = request
                 && let Some(op) = operation_of(&command)
             {
@@ -140,6 +191,20 @@ impl Core for Bridge {
 
     fn begin(&mut self) {
         self.now = self.shared.clock.now();
+        // What was left over of an earlier turn, then what has come since.
+        if !self.requests.waiting.is_empty() {
+            self.take_requests(usize::MAX);
+        }
+        self.take_requests(usize::MAX);
+    }
+
+    fn needs_driver(&self) -> bool {
+        let sooner = match (self.poll_timeout(), self.looks_at) {
+            (Some(due), Some(at)) => due < at,
+            (due, None) => due.is_some(),
+            (None, Some(_)) => false,
+        };
+        sooner || self.closed
     }
 
     fn identity(&self) -> Identity {

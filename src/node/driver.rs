@@ -7,15 +7,14 @@
 #[cfg(test)]
 mod tests;
 
+use super::Shared;
 use super::bridge::Bridge;
-use super::{Request, Shared};
 use crate::engine::{ConnectionId, Engine, Time};
 use crate::mesh::{Core, Mesh, Settings};
-use crate::os::{self, EventFdWatch};
+use crate::os::{self, FdWatch, TimerFd};
 use std::io;
 use std::net::TcpListener;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -23,7 +22,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::LocalSet;
-use tokio::time::{Instant, Sleep};
 
 /// Requests of callers that are handled before sockets have their turn.
 const REQUESTS_PER_TURN: usize = 1024;
@@ -122,11 +120,10 @@ fn run(
         Settings { unacknowledged: config.detection * 2, ..Settings::new(config.node, &shared.cluster) };
     let mesh = Mesh::new(settings, Bridge::new(shared.clone(), engine));
     let local = LocalSet::new();
-    let mut requests = Requests::default();
 
     let ended = catch_unwind(AssertUnwindSafe(|| {
         local.block_on(&runtime, async {
-            let driver = Driver::new(&shared, &mesh, sleeper, &mut requests)
+            let driver = Driver::new(&shared, &mesh, sleeper)
                 .and_then(|driver| Ok((driver, tokio::net::TcpListener::from_std(listener)?)));
             match driver {
                 Err(e) => {
@@ -144,7 +141,7 @@ fn run(
     }));
     if !matches!(ended, Ok(Ok(()))) {
         // The engine's state may be torn; what delivers to callers is asked for one last thing.
-        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail(requests.rest()))));
+        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail())));
     }
     // Connections and dials that are left end here. A look-up that hangs is not waited for.
     let _ = catch_unwind(AssertUnwindSafe(|| drop((local, mesh))));
@@ -153,69 +150,48 @@ fn run(
     drop(finish);
 }
 
-/// What was taken from the inbox and not yet handled.
-#[derive(Default)]
-struct Requests {
-    /// In reverse: the next one is the last.
-    waiting: Vec<Request>,
-}
-
-impl Requests {
-    fn refill(&mut self, shared: &Shared) {
-        if self.waiting.is_empty() {
-            shared.inbox.drain(&mut self.waiting);
-            self.waiting.reverse();
-        }
-    }
-
-    fn rest(&mut self) -> impl Iterator<Item = Request> {
-        std::mem::take(&mut self.waiting).into_iter().rev()
-    }
-}
-
 /// Why the driver stops its round of small things.
 enum Work {
-    Timeout { late: Duration },
+    Timeout {
+        late: Duration,
+    },
     Closed,
-    Panicked(String),
+    /// A panic, or an operating system that does not do its part.
+    Failed(String),
 }
 
 struct Driver<'a> {
     shared: Arc<Shared>,
     mesh: &'a Mesh<Bridge>,
     sleeper: &'a Sleeper,
-    requests: &'a mut Requests,
-    wakeup: EventFdWatch,
+    wakeup: FdWatch,
     /// Connections whose outboxes have something to write; empty between turns.
     dirty: Vec<ConnectionId>,
-    sleep: Pin<Box<Sleep>>,
-    /// What `sleep` is set to.
+    timer: TimerFd,
+    expired: FdWatch,
+    /// What `timer` is set to.
     armed: Option<Time>,
     /// Timers had their turn; the sockets have theirs before it is theirs again.
     timers_were_last: bool,
 }
 
 impl<'a> Driver<'a> {
-    fn new(
-        shared: &Arc<Shared>,
-        mesh: &'a Mesh<Bridge>,
-        sleeper: &'a Sleeper,
-        requests: &'a mut Requests,
-    ) -> io::Result<Driver<'a>> {
+    fn new(shared: &Arc<Shared>, mesh: &'a Mesh<Bridge>, sleeper: &'a Sleeper) -> io::Result<Driver<'a>> {
+        let timer = TimerFd::new()?;
         Ok(Driver {
             shared: shared.clone(),
             mesh,
             sleeper,
-            requests,
-            wakeup: EventFdWatch::new(shared.inbox.event_fd())?,
+            wakeup: FdWatch::new(shared.inbox.event_fd())?,
             dirty: Vec::new(),
-            sleep: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            expired: FdWatch::new(&timer)?,
+            timer,
             armed: None,
             timers_were_last: false,
         })
     }
 
-    /// Until the node is closed; an error is the text of a panic.
+    /// Until the node is closed; an error says why it cannot go on.
     async fn run(&mut self) -> Result<(), String> {
         loop {
             match std::future::poll_fn(|cx| self.poll(cx)).await {
@@ -230,7 +206,7 @@ impl<'a> Driver<'a> {
                     self.mesh.turn();
                 }
                 Work::Closed => break,
-                Work::Panicked(text) => return Err(text),
+                Work::Failed(text) => return Err(text),
             }
         }
         self.mesh.close();
@@ -249,11 +225,15 @@ impl<'a> Driver<'a> {
     fn poll(&mut self, cx: &mut Context) -> Poll<Work> {
         self.sleeper.set_waker(Some(cx.waker()));
         self.mesh.watch(cx.waker());
-        self.wakeup.poll(cx); // the inbox itself clears the eventfd
-        if let Some(text) = self.mesh.panic() {
-            return Poll::Ready(Work::Panicked(text));
+        self.wakeup.poll(cx);
+        if self.expired.poll(cx) {
+            self.armed = None;
         }
-        self.take_requests(REQUESTS_PER_TURN);
+        if let Some(text) = self.mesh.panic() {
+            return Poll::Ready(Work::Failed(text));
+        }
+        self.mesh.with_core(|core| core.driver_looks_at(Some(Time::default())));
+        let more = self.take_requests(REQUESTS_PER_TURN);
         self.mesh.turn();
         if self.mesh.with_core(|core| core.is_closed()) {
             // The inbox is closed by now. What was taken from it before is answered by the engine.
@@ -261,34 +241,26 @@ impl<'a> Driver<'a> {
             self.mesh.turn();
             return Poll::Ready(Work::Closed);
         }
-        if !self.requests.waiting.is_empty() {
+        if more {
             cx.waker().wake_by_ref();
         }
         self.poll_timer(cx)
     }
 
     /// Hands the engine at most so many requests of callers, and the mesh the links that callers have written into.
-    fn take_requests(&mut self, limit: usize) {
-        self.requests.refill(&self.shared);
+    fn take_requests(&mut self, limit: usize) -> bool {
         self.shared.inbox.drain_dirty(&mut self.dirty);
         for connection in self.dirty.drain(..) {
             self.mesh.data_ready(connection);
         }
-        if self.requests.waiting.is_empty() {
-            return;
-        }
-        self.mesh.with_core(|core| {
-            core.begin();
-            // Each is taken away before it is handled, so that one that panics is not met again.
-            for _ in 0..limit {
-                let Some(request) = self.requests.waiting.pop() else { break };
-                core.handle_request(request);
-            }
-        });
+        self.mesh.with_core(|core| core.take_requests(limit))
     }
 
     fn poll_timer(&mut self, cx: &mut Context) -> Poll<Work> {
-        let Some(due) = self.mesh.with_core(|core| core.poll_timeout()) else { return Poll::Pending };
+        let Some(due) = self.mesh.with_core(|core| core.poll_timeout()) else {
+            self.mesh.with_core(|core| core.driver_looks_at(self.armed));
+            return Poll::Pending;
+        };
         let now = self.shared.clock.now();
         if due <= now {
             self.timers_were_last = !self.timers_were_last;
@@ -301,13 +273,12 @@ impl<'a> Driver<'a> {
         self.timers_were_last = false;
         // A deadline that moves away is not followed: one wake-up too many costs less than setting a timer each time.
         if self.armed.is_none_or(|armed| armed > due) {
-            self.sleep.as_mut().reset(Instant::from_std(self.shared.clock.instant(due)));
+            if let Err(e) = self.timer.set(due.since(now)) {
+                return Poll::Ready(Work::Failed(format!("the timer cannot be set: {e}")));
+            }
             self.armed = Some(due);
         }
-        if self.sleep.as_mut().poll(cx).is_ready() {
-            self.armed = None;
-            cx.waker().wake_by_ref();
-        }
+        self.mesh.with_core(|core| core.driver_looks_at(self.armed));
         Poll::Pending
     }
 

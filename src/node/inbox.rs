@@ -87,19 +87,13 @@ impl Inbox {
         state.sleeping
     }
 
-    /// The node's thread is awake again, for whatever reason.
+    /// The node's thread is awake again, for whatever reason. The eventfd stays set: it is watched for being set anew,
+    /// and a system call for each wake-up is spared.
     pub fn awake(&self) {
-        let mut state = self.lock();
-        // Who pushed took the flag away and has set the eventfd, or is about to.
-        if !state.sleeping {
-            drop(state);
-            self.fd.clear();
-        } else {
-            state.sleeping = false;
-        }
+        self.lock().sleeping = false;
     }
 
-    /// Readable when there is something for a sleeping node's thread.
+    /// Set when there is something for a sleeping node's thread, never cleared.
     pub fn event_fd(&self) -> &EventFd {
         &self.fd
     }

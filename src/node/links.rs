@@ -5,6 +5,8 @@ use crate::engine::message::{Outbox, SendRefusal};
 use crate::engine::{ConnectionId, Limits, NodeId, Status};
 use crate::node::Inbox;
 use crate::wire::DataEncoder;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -21,8 +23,10 @@ pub struct LinkOutbox {
 
 impl LinkOutbox {
     fn new(limits: &Limits, connection: ConnectionId) -> LinkOutbox {
+        // Without random numbers the number of the connection must do: a peer that knows it can only slow this link.
+        let seed = SysRng.try_next_u64().unwrap_or(connection.0);
         LinkOutbox {
-            outbox: Mutex::new(Outbox::new(limits)),
+            outbox: Mutex::new(Outbox::with_seed(limits, seed)),
             connection,
             dirty: AtomicBool::new(false),
             closed: AtomicBool::new(false),

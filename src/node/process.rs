@@ -131,7 +131,11 @@ impl Process {
                 "the process was spawned on a queue; use next or dispatch",
             ));
         }
-        let (event, after) = self.core.queue.take(timeout_ms)?;
+        let taken = self.core.queue.take(timeout_ms);
+        let (event, after) = taken.map_err(|error| match error.status {
+            Status::Closed if self.core.is_freed() => Error::new(Status::NoProcess, "the process is freed"),
+            _ => error,
+        })?;
         self.shared.settle(after);
         Ok(event)
     }

@@ -30,6 +30,8 @@ impl Waiter {
     pub fn answer(&self, outcome: Outcome) {
         let mut slot = lock(&self.outcome);
         slot.get_or_insert(outcome);
+        // Before the waiter is woken, or it would wait for this lock next.
+        drop(slot);
         self.answered.notify_all();
     }
 

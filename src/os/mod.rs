@@ -3,15 +3,17 @@
 #![allow(unsafe_code)] // this room and `ffi` are where unsafe lives
 
 mod event_fd;
+mod fd_watch;
 mod fork;
 mod signals;
 mod socket;
 mod thread;
-mod watch;
+mod timer_fd;
 
 pub use event_fd::EventFd;
+pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
 pub use signals::{block_all_signals, with_signals_blocked};
 pub use socket::tune_link_socket;
 pub use thread::thread_number;
-pub use watch::EventFdWatch;
+pub use timer_fd::TimerFd;

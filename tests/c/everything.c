@@ -25,6 +25,17 @@ static void configure(void) {
     convoke_options_free(options);
 }
 
+/* Sends; if there is no room, waits for the event that says there is. */
+static void send_when_there_is_room(convoke_process *from, convoke_queue *queue, const convoke_pid *to,
+                                    const void *data, size_t len) {
+    while (convoke_send(from, to, data, len) != CONVOKE_OK) {
+        convoke_event *event;
+        OK(convoke_queue_next(queue, SOON, &event));
+        CHECK(convoke_event_get_kind(event) == CONVOKE_EVENT_SENDABLE);
+        convoke_event_free(event);
+    }
+}
+
 /* Both ways, small and large, pulled and dispatched. */
 static void talk(convoke_node *node, convoke_node *peer) {
     enum { BIG = 300000 };
@@ -47,7 +58,7 @@ static void talk(convoke_node *node, convoke_node *peer) {
         CHECK(same_pid(&to, &pid_a));
         OK(convoke_queue_next(queue, SOON, &event));
         convoke_event_free(event);
-        OK(convoke_send(a, &pid_b, i % 5 ? (const void *)&i : big, i % 5 ? sizeof i : (size_t)BIG));
+        send_when_there_is_room(a, queue, &pid_b, i % 5 ? (const void *)&i : big, i % 5 ? sizeof i : (size_t)BIG);
         event = expect(b, CONVOKE_EVENT_MESSAGE);
         OK(convoke_event_payload(convoke_event_retain(event), &data, &len));
         convoke_event_free(event);

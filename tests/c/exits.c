@@ -5,6 +5,7 @@
 static convoke_node *left_node;
 static convoke_queue *left_queue;
 static convoke_process *left_process;
+static int thread_count;
 
 static void use_all(const char *where) {
     convoke_node *node = open_node(NULL, NULL);
@@ -74,9 +75,13 @@ static void *thread(void *key) {
     static char where[] = "thread data";
     convoke_node *node;
     CHECK(pthread_setspecific(*(pthread_key_t *)key, where) == 0);
-    /* The first use in this thread is before its end, the last in it. */
-    node = open_node(NULL, NULL);
-    close_node(node);
+    if (__atomic_fetch_add(&thread_count, 1, __ATOMIC_SEQ_CST) == 0) {
+        /* This thread has used the library before its end; for the other its end is the first time. */
+        convoke_pid pid;
+        node = open_node(NULL, NULL);
+        STATUS(CONVOKE_E_NOT_FOUND, convoke_name_whereis(node, "x", 1, &pid));
+        close_node(node);
+    }
     return NULL;
 }
 

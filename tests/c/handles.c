@@ -96,7 +96,8 @@ int main(void) {
     use_everything(NULL);
     use_everything(&bits);
     use_everything(options);
-    for (bits = 1; bits; bits = bits * 2 + 1) use_everything((void *)bits);
+    for (bits = 1; bits != UINTPTR_MAX; bits = bits * 2 + 1) use_everything((void *)bits);
+    use_everything((void *)UINTPTR_MAX);
     for (bits = 1; bits < 4096; bits++) use_everything((void *)(bits * (uintptr_t)0x9e3779b97f4a7c15));
     for (bits = 0; bits < 64; bits++) {
         uintptr_t near_node = (uintptr_t)node ^ ((uintptr_t)1 << bits);
@@ -114,6 +115,15 @@ int main(void) {
     /* All that has touched nothing. */
     CHECK(convoke_live_handles() == 4);
     OK(convoke_name_unregister(process, "n", 1, SOON, NULL));
+
+    /* A queue of another node. */
+    {
+        convoke_node *other = open_node(NULL, NULL);
+        convoke_process *none = process;
+        STATUS(CONVOKE_E_INVALID, convoke_process_spawn(other, queue, &none));
+        CHECK(none == NULL && convoke_live_handles() == 5);
+        close_node(other);
+    }
 
     /* Freed, and freed again; another object takes the place. */
     convoke_process_free(process);

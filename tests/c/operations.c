@@ -18,7 +18,7 @@ static convoke_status result_of(convoke_ref op, uint64_t *value) {
     OK(convoke_event_u64(event, CONVOKE_FIELD_STATUS, &number));
     CHECK((int64_t)number == (int64_t)status);
     OK(convoke_event_bytes(event, CONVOKE_FIELD_DETAIL, &data, &len));
-    CHECK(data == (const void *)detail && len == strlen(detail));
+    CHECK(len == strlen(detail) && memcmp(data, detail, len) == 0);
     if (value) *value = convoke_event_value(event);
     convoke_event_free(event);
     return status;
@@ -174,13 +174,16 @@ static void messages(void) {
     CHECK(big != NULL);
     memset(big, 'b', BIG);
     OK(convoke_send(here, &pid_there, NULL, 0));
-    OK(convoke_send(here, &pid_there, big, BIG));
+    /* More than the first window, behind something unread: refused, until there is room. */
+    STATUS(CONVOKE_E_FULL, convoke_send(here, &pid_there, big, BIG));
     event = expect(there, CONVOKE_EVENT_MESSAGE);
     OK(convoke_event_payload(event, &data, &len));
     CHECK(len == 0 && data != NULL);
     OK(convoke_event_peer(event, &from));
     CHECK(same_pid(&from, &pid_here));
     convoke_event_free(event);
+    convoke_event_free(expect(here, CONVOKE_EVENT_SENDABLE));
+    OK(convoke_send(here, &pid_there, big, BIG));
     event = expect(there, CONVOKE_EVENT_MESSAGE);
     OK(convoke_event_payload(event, &data, &len));
     CHECK(len == BIG && memcmp(data, big, BIG) == 0);
@@ -194,12 +197,16 @@ static void exits(void) {
     convoke_pid pid = pid_of(victim), pid_other = pid_of(other), who;
     convoke_ref first, second, third;
     convoke_event *event;
+    bool is_alive;
     const void *data;
     size_t len;
     OK(convoke_process_monitor(here, &pid, &first));
     OK(convoke_process_monitor(here, &pid, &second));
     OK(convoke_process_monitor(here, &pid_other, &third));
     OK(convoke_cancel(here, second));
+    /* The question goes the way of the monitors: after its answer they are there. */
+    OK(convoke_process_is_alive(here, &pid, SOON, &is_alive, NULL));
+    CHECK(is_alive);
     OK(convoke_process_exit(victim, CONVOKE_REASON_USER + 5, "why", 3));
     event = expect(here, CONVOKE_EVENT_EXIT);
     CHECK(convoke_event_ref(event) == first);

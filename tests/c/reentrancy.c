@@ -98,6 +98,7 @@ static void everything(convoke_event *event, void *user_data) {
     OK(convoke_name_register(mailbox, "there", 5, &far, NULL, SOON, NULL));
     STATUS(CONVOKE_E_EXISTS, convoke_name_register(mailbox, "here", 4, NULL, NULL, SOON, NULL));
     OK(convoke_name_reregister(mailbox, "here", 4, &far, NULL, SOON, NULL));
+    convoke_event_free(expect(mailbox, CONVOKE_EVENT_NAME_CONFLICT));
     OK(convoke_name_whereis(all->node, "here", 4, &pid));
     CHECK(same_pid(&pid, &far));
     OK(convoke_name_list(all->node, "h", 1, &list));

@@ -153,6 +153,34 @@ static void bulk(bool add, const char *prefix, int count) {
     }
 }
 
+/* Sends until the receiver has no room. */
+static void flood(convoke_process *from, const convoke_pid *to, size_t size) {
+    char *payload = calloc(1, size);
+    long long sent = 0;
+    convoke_status status = CONVOKE_E_MEMORY;
+    while (payload != NULL && (status = convoke_send(from, to, payload, size)) == CONVOKE_OK) {
+        sent++;
+    }
+    free(payload);
+    if (status == CONVOKE_E_FULL) {
+        printf("= ok %lld\n", sent);
+    } else {
+        answer_status(status);
+    }
+}
+
+/* Takes so many messages from a mailbox. */
+static void drain(convoke_process *process, long long count) {
+    convoke_status status = CONVOKE_OK;
+    for (long long taken = 0; taken < count && status == CONVOKE_OK;) {
+        convoke_event *event = NULL;
+        status = convoke_process_recv(process, 30000, &event);
+        taken += convoke_event_get_kind(event) == CONVOKE_EVENT_MESSAGE;
+        convoke_event_free(event);
+    }
+    answer_status(status);
+}
+
 static void list(convoke_status status, convoke_list *names) {
     if (status != CONVOKE_OK) {
         answer_status(status);
@@ -204,10 +232,11 @@ static void run(char *line) {
     int64_t timeout = words[2] != NULL ? atoll(words[2]) : 10000;
     convoke_ref ref = 0;
     char buf[80];
-    if (strcmp(line, "spawn") == 0) {
+    if (strcmp(line, "spawn") == 0 || strcmp(line, "spawn_mailbox") == 0) {
         convoke_process *made = NULL;
+        convoke_queue *on = strcmp(line, "spawn") == 0 ? queue : NULL;
         convoke_status status =
-            process_count < MAX_PROCESSES ? convoke_process_spawn(node, queue, &made) : CONVOKE_E_FULL;
+            process_count < MAX_PROCESSES ? convoke_process_spawn(node, on, &made) : CONVOKE_E_FULL;
         if (status == CONVOKE_OK) {
             processes[process_count] = made;
             (void)convoke_process_pid(made, &pid);
@@ -268,6 +297,10 @@ static void run(char *line) {
     } else if (strcmp(line, "send_name") == 0) { /* process name text */
         const char *payload = words[2] != NULL ? words[2] : "";
         answer_status(convoke_send_name(process, text, strlen(text), payload, strlen(payload), &pid));
+    } else if (strcmp(line, "flood") == 0) { /* process pid size */
+        flood(process, &pid, (size_t)timeout);
+    } else if (strcmp(line, "drain") == 0) { /* process count */
+        drain(process, atoll(text));
     } else if (strcmp(line, "connect") == 0) {
         answer_status(convoke_node_connect(process, text, timeout, NULL));
     } else if (strcmp(line, "disconnect") == 0) {

@@ -155,6 +155,15 @@ impl Agent {
         self.ok(&format!("free {watcher}"));
     }
 
+    /// Resident memory of the process, in bytes.
+    pub fn memory(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib = line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number");
+        kib * 1024
+    }
+
     pub fn signal(&self, signal: libc::c_int) {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         // SAFETY: sends a signal to a child of this test that has not been waited for.

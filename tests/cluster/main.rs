@@ -83,6 +83,8 @@ fn every_end_has_its_reason() {
     for _ in 0..4 {
         let (index, pid) = a.spawn();
         b.ok(&format!("monitor {w} {pid}"));
+        // A monitor is set without waiting; the question behind it on the same link is answered after that.
+        assert_eq!(b.ok(&format!("alive {w} {pid}")), "alive");
         watched.push((index, pid));
     }
     let exit = |pid: &str, reason: &str| format!("exit {watcher} {pid} {reason}");
@@ -100,6 +102,7 @@ fn every_end_has_its_reason() {
     // The OS process is killed.
     let (_, on_c) = c.spawn();
     b.ok(&format!("monitor {w} {on_c}"));
+    assert_eq!(b.ok(&format!("alive {w} {on_c}")), "alive");
     let killed = Instant::now();
     c.kill();
     b.event_within(&exit(&on_c, OS_PROCESS_DIED), Duration::from_secs(5));
@@ -165,6 +168,7 @@ fn a_stopped_node_is_noticed_within_the_detection_time_and_comes_back() {
     b.ok(&format!("register {pb} held"));
     let (w, _) = a.spawn();
     a.ok(&format!("monitor {w} {pid_b}"));
+    assert_eq!(a.ok(&format!("alive {w} {pid_b}")), "alive");
     let stopped = Instant::now();
     b.signal(libc::SIGSTOP);
     let exit = a.event("exit");
@@ -267,4 +271,53 @@ fn ten_nodes_register_a_thousand_names_each_at_once() {
         assert_eq!(node.ok("names own9-").split(' ').next(), Some("0"));
     }
     assert!(killed.elapsed() < Duration::from_secs(5), "gone after {:?}", killed.elapsed());
+}
+
+#[test]
+fn memory_stays_under_the_cap_and_nobody_else_is_slowed() {
+    const CAP: u64 = 32 << 20;
+    let mut receiver =
+        Agent::open("receiver", &[], &format!("limits.memory={CAP} limits.message={}", 4 << 20));
+    let mut senders: Vec<Agent> =
+        (0..2).map(|i| Agent::open(&format!("sender{i}"), &[&receiver.address], "")).collect();
+    for sender in &mut senders {
+        sender.wait_for_peers(&["receiver"]);
+    }
+    let mailboxes: Vec<(String, String)> = (0..12)
+        .map(|_| {
+            let answer = receiver.ok("spawn_mailbox");
+            let (index, pid) = answer.split_once(' ').expect("index and pid");
+            (index.to_owned(), pid.to_owned())
+        })
+        .collect();
+    let before = receiver.memory();
+    let mut sent = vec![0; mailboxes.len()];
+    // Receivers that do not read: first a burst that lets windows grow, then all that goes in, of all sizes.
+    for size in [0, 100, 70_000, 4 << 20, 1000] {
+        for sender in &mut senders {
+            let (p, _) = sender.spawn();
+            for (i, (_, pid)) in mailboxes.iter().enumerate() {
+                let answer = sender.ok(&format!("flood {p} {pid} {size}"));
+                sent[i] += answer.parse::<u64>().expect("a count");
+            }
+        }
+        // Half of them read what they have, so that their windows grow; then the flood goes on.
+        for (i, (index, _)) in mailboxes.iter().enumerate().skip(6) {
+            receiver.ok(&format!("drain {index} {}", sent[i]));
+            sent[i] = 0;
+        }
+        let grown = receiver.memory().saturating_sub(before);
+        assert!(grown < CAP + CAP / 10, "{} MiB after payloads of {size} bytes", grown >> 20);
+    }
+    // Somebody who does read is served as if nothing else were there.
+    let (q, pid) = receiver.spawn();
+    let (p, from) = senders[0].spawn();
+    senders[0].ok(&format!("send {p} {pid} ping"));
+    receiver.event(&format!("message {pid} {from} ping"));
+    receiver.ok(&format!("register {q} still-works"));
+    // Nothing that was accepted is lost.
+    for (i, (index, _)) in mailboxes.iter().enumerate() {
+        receiver.ok(&format!("drain {index} {}", sent[i]));
+    }
+    senders[0].event("sendable");
 }

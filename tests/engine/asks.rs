@@ -2,6 +2,7 @@
 
 use crate::harness::*;
 use convoke::engine::*;
+use std::time::Duration;
 
 impl World {
     pub(crate) fn outcome(&self, op: Ref) -> Option<Outcome> {
@@ -84,12 +85,16 @@ impl World {
 
     /// Nothing is under way anywhere and nothing is left of what was.
     pub(crate) fn assert_at_rest(&self) {
-        for node in &self.nodes {
-            let Some(engine) = &node.engine else { continue };
-            assert_eq!(engine.pending_operations(), 0, "calls without an answer\n{}", self.picture());
-            for (what, count) in engine.residue() {
-                assert_eq!(count, 0, "{what} left at {}\n{}", node.name, self.picture());
-            }
+        for node in 0..self.nodes.len() {
+            self.assert_at_rest_at(node);
+        }
+    }
+
+    pub(crate) fn assert_at_rest_at(&self, node: NodeIndex) {
+        let Some(engine) = &self.nodes[node].engine else { return };
+        assert_eq!(engine.pending_operations(), 0, "calls without an answer\n{}", self.picture());
+        for (what, count) in engine.residue() {
+            assert_eq!(count, 0, "{what} left at node {node}\n{}", self.picture());
         }
     }
 
@@ -135,4 +140,52 @@ pub(crate) fn every_order<T>(
         }
     }
     unreachable!("the loop ends by its return")
+}
+
+// ---- what several subjects need
+
+pub(crate) fn acquire(message: &Message) -> bool {
+    matches!(message, Message::Acquire { .. })
+}
+
+pub(crate) fn grant(message: &Message) -> bool {
+    matches!(message, Message::Grant { .. })
+}
+
+pub(crate) fn commit(message: &Message) -> bool {
+    matches!(message, Message::Commit { .. })
+}
+
+/// For so long a claim waits for a binding that only a voter sees.
+pub(crate) const GRACE: Duration = Duration::from_millis(DETECTION.as_millis() as u64 * 3 / 2);
+
+/// A line of three: 2 holds the name, 0 has no link to 2, 1 sees both.
+pub(crate) fn line() -> (World, Pid, Pid) {
+    let mut world = World::nodes(3);
+    world.link(0, 1);
+    world.link(1, 2);
+    let (owner, claimant) = (world.spawn(2), world.spawn(0));
+    world.register(owner, "x");
+    world.settle();
+    assert_eq!((world.whereis(0, "x"), world.whereis(1, "x")), (None, Some(owner)));
+    (world, owner, claimant)
+}
+
+/// How far the registration has come when it ends.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Phase {
+    /// Node 1 does not answer.
+    Acquiring,
+    /// All have granted; node 1 does not acknowledge.
+    Committing,
+}
+
+impl World {
+    /// Up to the moment in which the home shows its new binding of `x`.
+    pub(crate) fn settle_until_published(&mut self, pid: Pid) {
+        while self.whereis(0, "x") != Some(pid) {
+            let (from, to) = self.channels()[0];
+            self.step(from, to);
+        }
+    }
 }

@@ -107,7 +107,9 @@ fn three_parts_leave_one_winner() {
         let start = || {
             let mut world = World::nodes(3);
             let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
-            pids.map(|pid| world.register(pid, "x"));
+            for pid in pids {
+                world.register(pid, "x");
+            }
             for (a, b) in [(1, 2), (0, 2), (0, 1)] {
                 world.connect(a, b);
                 if !at_once {
@@ -212,7 +214,9 @@ fn a_binding_that_is_withdrawn_meanwhile_ends_the_clash() {
 fn line() -> (World, [Pid; 2]) {
     let mut world = World::nodes(3);
     let pids = [world.spawn(0), world.spawn(2)];
-    pids.map(|pid| world.register(pid, "x"));
+    for pid in pids {
+        world.register(pid, "x");
+    }
     world.link(0, 1);
     world.link(1, 2);
     (world, pids)

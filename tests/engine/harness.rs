@@ -44,19 +44,19 @@ impl Frame {
 }
 
 /// One connection. Both ends know it by the same number.
-struct Wire {
+pub(crate) struct Wire {
     /// Who dialled, and who was dialled.
-    ends: [NodeIndex; 2],
+    pub(crate) ends: [NodeIndex; 2],
     /// What is on its way to each end.
-    to: [VecDeque<Frame>; 2],
+    pub(crate) to: [VecDeque<Frame>; 2],
     /// The end has read its last; what still arrives is void.
-    over: [bool; 2],
+    pub(crate) over: [bool; 2],
     /// Nothing sent by this end arrives any more, and it does not know.
-    mute: [bool; 2],
+    pub(crate) mute: [bool; 2],
 }
 
 impl Wire {
-    fn side(&self, node: NodeIndex) -> usize {
+    pub(crate) fn side(&self, node: NodeIndex) -> usize {
         usize::from(self.ends[0] != node)
     }
 }
@@ -66,6 +66,7 @@ pub(crate) struct Node {
     pub(crate) engine: Option<Engine>,
     pub(crate) id: NodeId,
     pub(crate) name: String,
+    pub(crate) address: String,
     opened: Time,
     /// What a puppet was told.
     pub(crate) inbox: Vec<Frame>,
@@ -77,18 +78,20 @@ pub(crate) struct Node {
     pub(crate) shown: BTreeMap<Name, Vec<Option<Pid>>>,
     pub(crate) peers: BTreeMap<NodeId, ConnectionId>,
     pub(crate) closed: Option<Reason>,
-    hung: bool,
+    pub(crate) hung: bool,
     last_serial: u64,
 }
 
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) nodes: Vec<Node>,
-    wires: BTreeMap<ConnectionId, Wire>,
+    pub(crate) wires: BTreeMap<ConnectionId, Wire>,
     pub(crate) answers: BTreeMap<Ref, Outcome>,
     last_ref: u64,
     /// Connections that an engine has refused.
     pub(crate) refused: Vec<(ConnectionId, Refusal)>,
+    /// Whether dials are answered by themselves, by who lives at the address.
+    pub(crate) dials_go_through: bool,
     /// Frames delivered so far, for tests that count what a call costs.
     pub(crate) delivered: Vec<(NodeIndex, NodeIndex, Frame)>,
 }
@@ -112,6 +115,7 @@ impl World {
             answers: BTreeMap::new(),
             last_ref: 0,
             refused: Vec::new(),
+            dials_go_through: false,
             delivered: Vec::new(),
         }
     }
@@ -137,25 +141,26 @@ impl World {
     }
 
     pub(crate) fn add(&mut self, config: Config) -> NodeIndex {
-        let (id, name) = (config.node, config.name.clone());
+        let (id, name, address) = (config.node, config.name.clone(), config.address.clone());
         let engine = Engine::new(config, id.0, self.now);
-        self.push(Some(engine), id, name);
+        self.push(Some(engine), id, name, address);
         let index = self.nodes.len() - 1;
         self.drain(index);
         index
     }
 
     pub(crate) fn add_puppet(&mut self, id: u64) -> NodeIndex {
-        let name = format!("node{}", self.nodes.len());
-        self.push(None, NodeId(id), name);
-        self.nodes.len() - 1
+        let index = self.nodes.len();
+        self.push(None, NodeId(id), format!("node{index}"), address(index));
+        index
     }
 
-    fn push(&mut self, engine: Option<Engine>, id: NodeId, name: String) {
+    fn push(&mut self, engine: Option<Engine>, id: NodeId, name: String, address: String) {
         self.nodes.push(Node {
             engine,
             id,
             name,
+            address,
             opened: self.now,
             inbox: Vec::new(),
             seen: Vec::new(),
@@ -273,7 +278,7 @@ impl World {
     pub(crate) fn identity(&self, node: NodeIndex) -> Identity {
         let node_ = &self.nodes[node];
         let uptime_ms = self.now.since(node_.opened).as_millis() as u64;
-        Identity { node: node_.id, name: node_.name.clone(), address: address(node), uptime_ms }
+        Identity { node: node_.id, name: node_.name.clone(), address: node_.address.clone(), uptime_ms }
     }
 
     /// `a` dials `b`, and both say who they are. The connection is no link yet.
@@ -290,6 +295,34 @@ impl World {
         self.input(a, |engine, now| engine.handle_connection(now, id, of_b, dialled));
         self.input(b, |engine, now| engine.handle_connection(now, id, of_a, None));
         id
+    }
+
+    /// Each dial reaches who lives at its address, or fails. Says whether there were any.
+    pub(crate) fn answer_dials(&mut self) -> bool {
+        let mut any = false;
+        for node in 0..self.nodes.len() {
+            for address in std::mem::take(&mut self.nodes[node].dials) {
+                any = true;
+                let alive = |other: &Node| other.engine.is_some() && other.closed.is_none();
+                let at = self.nodes.iter().rposition(|other| alive(other) && other.address == address);
+                match at {
+                    Some(other) => {
+                        self.connect_at(node, other, &address);
+                    }
+                    None => self.fail_dial(node, &address),
+                }
+            }
+        }
+        any
+    }
+
+    pub(crate) fn fail_dial(&mut self, node: NodeIndex, address: &str) {
+        let (status, detail) = (Status::Unreachable, "connection refused");
+        self.input(node, |engine, now| engine.handle_dial_failed(now, address, status, detail));
+    }
+
+    pub(crate) fn dials(&mut self, node: NodeIndex) -> Vec<String> {
+        std::mem::take(&mut self.nodes[node].dials)
     }
 
     /// A link with everything that follows from it.
@@ -317,7 +350,7 @@ impl World {
     }
 
     /// The newest connection between two nodes that neither has seen the end of.
-    fn wire(&self, a: NodeIndex, b: NodeIndex) -> Option<ConnectionId> {
+    pub(crate) fn wire(&self, a: NodeIndex, b: NodeIndex) -> Option<ConnectionId> {
         let between = |wire: &Wire| wire.ends == [a, b] || wire.ends == [b, a];
         let mut found = self.wires.iter().rev().filter(|(_, wire)| between(wire));
         let live = |wire: &Wire| wire.over == [false; 2];
@@ -331,7 +364,7 @@ impl World {
         self.put(id, from, frame);
     }
 
-    fn put(&mut self, id: ConnectionId, from: NodeIndex, frame: Frame) {
+    pub(crate) fn put(&mut self, id: ConnectionId, from: NodeIndex, frame: Frame) {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let side = wire.side(from);
         if !wire.mute[side] && !wire.over[1 - side] {
@@ -366,309 +399,5 @@ impl World {
         let frames = std::mem::take(&mut self.nodes[puppet].inbox);
         let messages = frames.iter().filter_map(Frame::message);
         messages.filter(|message| **message != Message::Heartbeat).cloned().collect()
-    }
-
-    // ---- delivery
-
-    /// The next frame from one node to the other arrives. `None`: nothing was on the way.
-    pub(crate) fn step(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Frame> {
-        let of_pair = |wire: &Wire| wire.ends == [from, to] || wire.ends == [to, from];
-        let ready = |wire: &&Wire| of_pair(wire) && !wire.to[wire.side(to)].is_empty();
-        let id = *self.wires.iter().find(|(_, wire)| ready(wire))?.0;
-        let wire = self.wires.get_mut(&id)?;
-        let side = wire.side(to);
-        let frame = wire.to[side].pop_front()?;
-        self.delivered.push((from, to, frame.clone()));
-        self.arrive(id, to, frame.clone());
-        Some(frame)
-    }
-
-    /// Only this message arrives, before those that were sent earlier. For what another schedule of more nodes would
-    /// bring about; a link itself is FIFO.
-    pub(crate) fn take_out(&mut self, from: NodeIndex, to: NodeIndex, wanted: impl Fn(&Message) -> bool) {
-        let id = self.wire(from, to).expect("the nodes have a connection");
-        let Some(wire) = self.wires.get_mut(&id) else { return };
-        let side = wire.side(to);
-        let at = wire.to[side].iter().position(|frame| frame.message().is_some_and(&wanted));
-        let frame = at.and_then(|at| wire.to[side].remove(at)).expect("the message is on the way");
-        self.arrive(id, to, frame);
-    }
-
-    /// Delivers from one node to the other up to the first message of this kind.
-    pub(crate) fn until(&mut self, from: NodeIndex, to: NodeIndex, wanted: impl Fn(&Message) -> bool) {
-        while let Some(frame) = self.step(from, to) {
-            if frame.message().is_some_and(&wanted) {
-                return;
-            }
-        }
-        panic!("no such message was on the way from {from} to {to}\n{}", self.picture());
-    }
-
-    fn arrive(&mut self, id: ConnectionId, node: NodeIndex, frame: Frame) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
-        let side = wire.side(node);
-        if wire.over[side] {
-            return;
-        }
-        if self.nodes[node].engine.is_none() {
-            return self.nodes[node].inbox.push(frame);
-        }
-        match frame {
-            Frame::Go => self.input(node, |engine, now| engine.handle_go(now, id)),
-            Frame::Control(stamped) => {
-                self.input(node, |engine, now| engine.handle_message(now, id, stamped))
-            }
-            Frame::Data(header, body) => {
-                self.input(node, |engine, now| engine.handle_data(now, id, header, &body))
-            }
-            Frame::Refuse(why) => {
-                wire.over[side] = true;
-                self.input(node, |engine, now| engine.handle_refused(now, id, why))
-            }
-            Frame::End => {
-                wire.over[side] = true;
-                self.input(node, |engine, now| engine.handle_connection_end(now, id, "end of stream"))
-            }
-        };
-    }
-
-    /// Everything on the way, as (from, to, message).
-    pub(crate) fn in_flight(&self) -> Vec<(NodeIndex, NodeIndex, Frame)> {
-        let mut all = Vec::new();
-        for wire in self.wires.values() {
-            for side in 0..2 {
-                let (to, from) = (wire.ends[side], wire.ends[1 - side]);
-                all.extend(wire.to[side].iter().map(|frame| (from, to, frame.clone())));
-            }
-        }
-        all
-    }
-
-    /// Lets everything arrive that is on the way and what follows from it; no time passes. A hung node reads nothing.
-    pub(crate) fn settle(&mut self) {
-        let mut steps = 0;
-        loop {
-            let pairs = self.channels();
-            if pairs.is_empty() {
-                return;
-            }
-            for (from, to) in pairs {
-                self.step(from, to);
-                steps += 1;
-                assert!(steps < 100_000, "it never comes to rest\n{}", self.picture());
-            }
-        }
-    }
-
-    /// Like [`settle`](Self::settle), looking at the world after every single arrival.
-    pub(crate) fn settle_with(&mut self, mut look: impl FnMut(&World)) {
-        while let Some((from, to)) = self.channels().into_iter().next() {
-            self.step(from, to);
-            look(self);
-        }
-    }
-
-    /// The directions in which something is on the way.
-    pub(crate) fn channels(&self) -> Vec<(NodeIndex, NodeIndex)> {
-        let mut pairs: Vec<_> = self.in_flight().into_iter().map(|(from, to, _)| (from, to)).collect();
-        pairs.retain(|(_, to)| !self.nodes[*to].hung);
-        pairs.sort_unstable();
-        pairs.dedup();
-        pairs
-    }
-
-    // ---- time
-
-    /// Time passes; timers fire when they are due, and everything arrives at once.
-    pub(crate) fn advance(&mut self, by: Duration) {
-        self.pass(by, true);
-    }
-
-    /// Time passes, but nothing arrives.
-    pub(crate) fn advance_still(&mut self, by: Duration) {
-        self.pass(by, false);
-    }
-
-    fn pass(&mut self, by: Duration, delivering: bool) {
-        let end = self.now + by;
-        loop {
-            if delivering {
-                self.settle();
-            }
-            let due = self
-                .nodes
-                .iter()
-                .enumerate()
-                .filter(|(_, node)| !node.hung)
-                .filter_map(|(index, node)| Some((node.engine.as_ref()?.poll_timeout()?, index)));
-            let Some((at, node)) = due.min().filter(|(at, _)| *at <= end) else { break };
-            self.now = self.now.max(at);
-            self.input(node, Engine::handle_timeout);
-            let next = self.engine(node).poll_timeout();
-            assert!(next.is_none_or(|next| next > at), "a timer that was due is due still");
-        }
-        self.now = end;
-    }
-
-    /// The node neither reads nor keeps time until it is woken.
-    pub(crate) fn hang(&mut self, node: NodeIndex) {
-        self.nodes[node].hung = true;
-    }
-
-    pub(crate) fn wake(&mut self, node: NodeIndex) {
-        self.nodes[node].hung = false;
-    }
-
-    // ---- ends
-
-    /// Both ends see the connection end now; what was on the way is lost.
-    pub(crate) fn cut(&mut self, a: NodeIndex, b: NodeIndex) {
-        self.cut_at(a, b);
-        self.cut_at(b, a);
-    }
-
-    /// One end sees the connection to `other` end. What it had sent before may still arrive; the other end knows nothing.
-    pub(crate) fn cut_at(&mut self, node: NodeIndex, other: NodeIndex) {
-        let of_pair = |wire: &Wire| wire.ends == [node, other] || wire.ends == [other, node];
-        let live = |wire: &&mut Wire| of_pair(wire) && !wire.over[wire.side(node)];
-        let mut ended = Vec::new();
-        for (id, wire) in self.wires.iter_mut() {
-            if live(&wire) {
-                let side = wire.side(node);
-                wire.over[side] = true;
-                wire.mute = [true; 2];
-                wire.to[side].clear();
-                ended.push(*id);
-            }
-        }
-        for id in ended {
-            self.input(node, |engine, now| engine.handle_connection_end(now, id, "reset"));
-        }
-    }
-
-    /// Nothing arrives any more in either direction, and nobody is told.
-    pub(crate) fn black_hole(&mut self, a: NodeIndex, b: NodeIndex) {
-        for wire in self.wires.values_mut() {
-            if wire.ends == [a, b] || wire.ends == [b, a] {
-                wire.mute = [true; 2];
-                wire.to.iter_mut().for_each(VecDeque::clear);
-            }
-        }
-    }
-
-    /// The OS process dies: its peers read what it had sent, then the end of the stream.
-    pub(crate) fn crash(&mut self, node: NodeIndex) {
-        self.nodes[node].engine = None;
-        for wire in self.wires.values_mut().filter(|wire| wire.ends.contains(&node)) {
-            let side = wire.side(node);
-            if !wire.over[side] {
-                wire.over[side] = true;
-                wire.to[side].clear();
-                wire.to[1 - side].push_back(Frame::End);
-            }
-        }
-    }
-
-    // ---- what came out
-
-    fn drain(&mut self, node: NodeIndex) {
-        let Some(mut engine) = self.nodes[node].engine.take() else { return };
-        let mut stage = 0;
-        while let Some(output) = engine.poll_output() {
-            let of = stage_of(&output);
-            assert!(of >= stage, "tables, then messages, then events; but {output:?} came late");
-            stage = of;
-            assert_eq!(self.nodes[node].closed, None, "after Closed came {output:?}");
-            self.take(node, output);
-        }
-        let state = &self.nodes[node];
-        let shown = state.shown.iter().filter_map(|(name, pids)| Some((name, (*pids.last()?)?)));
-        let own: BTreeMap<&Name, Pid> = engine.names().collect();
-        assert_eq!(shown.collect::<BTreeMap<_, _>>(), own, "readers see what the engine has");
-        self.nodes[node].engine = Some(engine);
-    }
-
-    fn take(&mut self, node: NodeIndex, output: Output) {
-        match output.clone() {
-            Output::PublishName { name, pid } => {
-                let pids = self.nodes[node].shown.entry(name).or_default();
-                assert_ne!(pids.last().copied().flatten(), pid, "published without a change");
-                pids.push(pid);
-            }
-            Output::PublishPeer { node: peer, connection: Some(connection), .. } => {
-                let before = self.nodes[node].peers.insert(peer, connection);
-                assert_eq!(before, None, "a link came up beside another");
-            }
-            Output::PublishPeer { node: peer, connection: None, .. } => {
-                assert!(self.nodes[node].peers.remove(&peer).is_some(), "a link went down that was not up");
-            }
-            Output::Send { to, message } => {
-                for id in to {
-                    self.sends(node, id);
-                    self.put(id, node, Frame::Control(message.clone()));
-                }
-            }
-            Output::Signal { to, header, data } => {
-                self.sends(node, to);
-                self.put(to, node, Frame::Data(header, data.as_bytes().to_vec()));
-            }
-            Output::Dial { address } => self.nodes[node].dials.push(address),
-            Output::Open { connection } => self.put(connection, node, Frame::Go),
-            Output::Refuse { connection, why } => {
-                self.refused.push((connection, why));
-                self.ends(node, connection, Frame::Refuse(why));
-            }
-            Output::Close { connection, goodbye } => {
-                if let Some(why) = goodbye {
-                    let message = Message::Goodbye { why };
-                    self.put(connection, node, Frame::Control(Stamped { clock: 0, message }));
-                }
-                self.ends(node, connection, Frame::End);
-            }
-            Output::Answer { op, outcome, .. } => {
-                let before = self.answers.insert(op, outcome.clone());
-                assert_eq!(before, None, "two answers to one operation");
-                self.nodes[node].seen.push(output);
-            }
-            Output::Closed { reason } => {
-                self.nodes[node].closed = Some(reason);
-                self.nodes[node].seen.push(output);
-            }
-            _ => self.nodes[node].seen.push(output),
-        }
-    }
-
-    fn sends(&self, node: NodeIndex, id: ConnectionId) {
-        let wire = &self.wires[&id];
-        assert!(!wire.over[wire.side(node)], "node {node} speaks on a connection that is over");
-    }
-
-    fn ends(&mut self, node: NodeIndex, id: ConnectionId, last: Frame) {
-        self.put(id, node, last);
-        if let Some(wire) = self.wires.get_mut(&id) {
-            let side = wire.side(node);
-            wire.over[side] = true;
-            wire.to[side].clear();
-        }
-    }
-}
-
-fn stage_of(output: &Output) -> u8 {
-    match output {
-        Output::PublishName { .. } | Output::PublishPeer { .. } => 0,
-        Output::Send { .. }
-        | Output::Signal { .. }
-        | Output::Credit { .. }
-        | Output::NoReceiver { .. }
-        | Output::Dial { .. }
-        | Output::Open { .. }
-        | Output::Refuse { .. }
-        | Output::Close { .. } => 1,
-        Output::Deliver { .. }
-        | Output::Notify { .. }
-        | Output::Answer { .. }
-        | Output::ProcessGone { .. }
-        | Output::Closed { .. }
-        | Output::Log { .. } => 2,
     }
 }

@@ -4,17 +4,17 @@
 use crate::harness::*;
 use convoke::engine::message::{Credit, DataHeader};
 use convoke::engine::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The engine under test, and the node the test speaks for.
-const ENGINE: NodeIndex = 0;
-const PUPPET: NodeIndex = 1;
+pub(crate) const ENGINE: NodeIndex = 0;
+pub(crate) const PUPPET: NodeIndex = 1;
 /// An honest node beside them.
-const FRIEND: NodeIndex = 2;
+pub(crate) const FRIEND: NodeIndex = 2;
 
 /// What the puppet's link is like when it speaks.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum State {
+pub(crate) enum State {
     /// A connection, but the arbiter has not said Go.
     NotLinked,
     /// Linked, and its snapshot has not come.
@@ -23,7 +23,7 @@ enum State {
 }
 
 /// An engine (the arbiter of all, if `puppet_id` is more than 1), a puppet in this state, and a friend with a name.
-fn world(state: State) -> World {
+pub(crate) fn world(state: State) -> World {
     let mut world = World::empty();
     let config_ = Config { node: NodeId(10), ..config(0) };
     world.add(config_);
@@ -47,25 +47,25 @@ fn world(state: State) -> World {
     world
 }
 
-fn me() -> NodeId {
+pub(crate) fn me() -> NodeId {
     NodeId(10)
 }
-fn puppet() -> NodeId {
+pub(crate) fn puppet() -> NodeId {
     NodeId(20)
 }
-fn friend() -> NodeId {
+pub(crate) fn friend() -> NodeId {
     NodeId(30)
 }
-fn tx(node: NodeId) -> Tx {
+pub(crate) fn tx(node: NodeId) -> Tx {
     Tx { lamport: 100, node }
 }
-fn reg(node: NodeId) -> Reg {
+pub(crate) fn reg(node: NodeId) -> Reg {
     Reg { node, seq: 77 }
 }
-fn key(text: &str) -> Key {
+pub(crate) fn key(text: &str) -> Key {
     Key::Name(name(text))
 }
-fn binding(node: NodeId) -> Binding {
+pub(crate) fn binding(node: NodeId) -> Binding {
     Binding {
         reg: reg(node),
         serial: 1,
@@ -77,10 +77,10 @@ fn binding(node: NodeId) -> Binding {
 fn hello(bindings: Vec<(Name, Binding)>) -> Message {
     Message::Hello { bindings, kept: vec![], peers: vec![], last: true }
 }
-fn acquire(node: NodeId, text: &str) -> Message {
+pub(crate) fn acquire(node: NodeId, text: &str) -> Message {
     Message::Acquire { tx: tx(node), key: key(text), replace: false, nowait: false }
 }
-fn commit(tx: Tx, text: &str, binding: Binding) -> Message {
+pub(crate) fn commit(tx: Tx, text: &str, binding: Binding) -> Message {
     Message::Commit { tx, name: name(text), binding }
 }
 fn pair(low: NodeId, high: NodeId) -> Pair {
@@ -201,11 +201,22 @@ fn harmless() -> Vec<Message> {
 }
 
 /// The state that no message of these tables may change.
-fn tables(world: &World) -> (Vec<(Name, Pid)>, Vec<(&'static str, usize)>, usize, bool) {
+#[derive(PartialEq, Debug)]
+struct Tables {
+    names: BTreeMap<Name, Pid>,
+    residue: Vec<(&'static str, usize)>,
+    pending: usize,
+    friend: bool,
+}
+
+fn tables(world: &World) -> Tables {
     let engine = world.engine(ENGINE);
-    let mut names: Vec<_> = engine.names().map(|(name, pid)| (name.clone(), pid)).collect();
-    names.sort();
-    (names, engine.residue(), engine.pending_operations(), world.is_linked(ENGINE, FRIEND))
+    Tables {
+        names: engine.names().map(|(name, pid)| (name.clone(), pid)).collect(),
+        residue: engine.residue(),
+        pending: engine.pending_operations(),
+        friend: world.is_linked(ENGINE, FRIEND),
+    }
 }
 
 #[test]
@@ -403,157 +414,6 @@ fn impossible_identities_are_refused() {
         assert_eq!(world.refused, [(id, Refusal::Myself)]);
         assert_eq!(tables(&world), before);
     }
-}
-
-// ---- the voter, message by message
-
-/// Acquire in each state of the key: free, held by another claim (older, younger), bound, crowded.
-#[test]
-fn a_voter_answers_by_the_state_of_the_key() {
-    let older = Tx { lamport: 1, node: puppet() };
-    let grant = |told: &[Message]| matches!(told, [Message::Grant { regs, .. }] if regs.is_empty());
-    // Free.
-    let mut world = world(State::Synced);
-    world.say(PUPPET, ENGINE, acquire(puppet(), "free"));
-    assert!(grant(&world.told(PUPPET)));
-    // Held by a claim of the puppet itself, older and younger.
-    world.say(
-        PUPPET,
-        ENGINE,
-        Message::Acquire { tx: older, key: key("free"), replace: false, nowait: false },
-    );
-    let told = world.told(PUPPET);
-    assert!(matches!(told[..], [Message::Wound { tx: t, .. }] if t == tx(puppet())), "{told:?}");
-    let younger = Tx { lamport: 200, node: puppet() };
-    world.say(
-        PUPPET,
-        ENGINE,
-        Message::Acquire { tx: younger, key: key("free"), replace: false, nowait: false },
-    );
-    assert_eq!(world.told(PUPPET), [], "it waits; the wound is not repeated");
-    let nowait = Tx { lamport: 300, node: puppet() };
-    world.say(
-        PUPPET,
-        ENGINE,
-        Message::Acquire { tx: nowait, key: key("free"), replace: false, nowait: true },
-    );
-    assert_eq!(world.told(PUPPET), [Message::Deny { tx: nowait }]);
-    // It yields: the older one is served and keeps the key; the others keep their age.
-    world.say(PUPPET, ENGINE, Message::Yield { tx: tx(puppet()), key: key("free") });
-    let told = world.told(PUPPET);
-    assert!(matches!(&told[..], [Message::Grant { tx, .. }] if *tx == older), "{told:?}");
-    for next in [tx(puppet()), younger] {
-        let last = if next == younger { tx(puppet()) } else { older };
-        world.say(PUPPET, ENGINE, Message::Release { tx: last, key: key("free") });
-        let told = world.told(PUPPET);
-        assert!(matches!(&told[..], [Message::Grant { tx, .. }] if *tx == next), "{told:?}");
-    }
-    world.say(PUPPET, ENGINE, Message::Release { tx: younger, key: key("free") });
-    world.assert_at_rest();
-
-    // Bound here or elsewhere: a plain claim waits and is told which; a replacing one is granted, with what is owned.
-    for (taken, owner) in [("own", me()), ("friend's", friend())] {
-        world.say(PUPPET, ENGINE, acquire(puppet(), taken));
-        let told = world.told(PUPPET);
-        assert!(matches!(&told[..], [Message::Busy { reg, .. }] if reg.node == owner), "{told:?}");
-        let replacing = Tx { lamport: 101, node: puppet() };
-        world.say(
-            PUPPET,
-            ENGINE,
-            Message::Acquire { tx: replacing, key: key(taken), replace: true, nowait: true },
-        );
-        let told = world.told(PUPPET);
-        let [Message::Grant { regs, .. }] = &told[..] else { panic!("{told:?}") };
-        assert_eq!(regs.len(), usize::from(owner == me()));
-        world.say(PUPPET, ENGINE, Message::Release { tx: replacing, key: key(taken) });
-        assert_eq!(world.told(PUPPET), [], "the same binding is named once");
-        world.say(PUPPET, ENGINE, Message::Release { tx: tx(puppet()), key: key(taken) });
-    }
-    world.assert_at_rest();
-
-    // Crowded: a clash is under way, so a re-register waits too. The puppet's binding of a friend's name.
-    world.say(PUPPET, ENGINE, commit(tx(puppet()), "friend's", binding(puppet())));
-    assert_eq!(world.told(PUPPET), [Message::CommitAck { tx: tx(puppet()) }]);
-    world.say(
-        PUPPET,
-        ENGINE,
-        Message::Acquire { tx: older, key: key("friend's"), replace: true, nowait: false },
-    );
-    let told = world.told(PUPPET);
-    assert!(matches!(&told[..], [Message::Busy { reg, .. }] if reg.node == friend()), "seen first: {told:?}");
-    // Its end serves the waiter.
-    let withdrawal =
-        Message::Unreg { name: name("friend's"), reg: reg(puppet()), restore: None, ack: Some(younger) };
-    world.say(PUPPET, ENGINE, withdrawal);
-    let told = world.told(PUPPET);
-    assert!(matches!(&told[..], [Message::CommitAck { .. }, Message::Grant { .. }]), "{told:?}");
-}
-
-// ---- the coordinator, message by message
-
-/// Votes and refusals for a claim in each phase of it, from the node that was asked and from one that was not.
-#[test]
-fn a_coordinator_heeds_only_whom_it_asked() {
-    let start = || {
-        let mut world = world(State::Synced);
-        let pid = world.spawn(ENGINE);
-        let op = world.register(pid, "x");
-        let told = world.told(PUPPET);
-        let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
-        (world, op, tx)
-    };
-    let grant = |tx: Tx| Message::Grant { tx, key: key("x"), regs: vec![] };
-    // In order.
-    let (mut world, op, tx) = start();
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
-    assert_eq!(world.status(op), None, "there is nothing to acknowledge yet");
-    world.say(PUPPET, ENGINE, grant(tx));
-    world.say(PUPPET, ENGINE, grant(tx));
-    let told = world.told(PUPPET);
-    assert!(matches!(told[..], [Message::Commit { .. }]), "{told:?}");
-    for late in
-        [Message::Deny { tx }, Message::Wound { tx, key: key("x") }, Message::Busy { tx, reg: reg(friend()) }]
-    {
-        world.say(PUPPET, ENGINE, late);
-    }
-    assert_eq!((world.status(op), world.told(PUPPET)), (None, vec![]));
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
-    assert_eq!(world.status(op), Some(Status::Ok));
-    // A vote for what is over is given back.
-    world.say(PUPPET, ENGINE, grant(tx));
-    assert_eq!(world.told(PUPPET), [Message::Release { tx, key: key("x") }]);
-    world.assert_at_rest();
-
-    // Wounded before it granted, or twice: only a vote that was given is given back.
-    let (mut world, op, tx) = start();
-    world.say(PUPPET, ENGINE, Message::Wound { tx, key: key("x") });
-    assert_eq!(world.told(PUPPET), []);
-    world.hang(FRIEND);
-    let (mut world2, op2, tx2) = (world, op, tx);
-    world2.say(PUPPET, ENGINE, Message::Deny { tx: tx2 });
-    assert_eq!(world2.status(op2), Some(Status::Timeout));
-    assert_eq!(world2.told(PUPPET), [Message::Release { tx: tx2, key: key("x") }]);
-    world2.wake(FRIEND);
-    world2.settle();
-    world2.assert_at_rest();
-
-    // A newcomer that was not asked has no say.
-    let (mut world, op, tx) = start();
-    let stranger = world.add_puppet(40);
-    world.connect(ENGINE, stranger);
-    for early in [grant(tx), Message::Busy { tx, reg: reg(NodeId(40)) }, Message::Wound { tx, key: key("x") }]
-    {
-        world.say(stranger, ENGINE, early);
-    }
-    world.say(PUPPET, ENGINE, grant(tx));
-    assert_eq!(world.status(op), None);
-    let told = world.told(stranger);
-    assert!(told.iter().any(|m| matches!(m, Message::Commit { .. })), "it is shown it: {told:?}");
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
-    world.settle();
-    assert_eq!(world.status(op), None, "{}", world.picture());
-    world.say(stranger, ENGINE, Message::CommitAck { tx });
-    assert_eq!(world.status(op), Some(Status::Ok));
 }
 
 /// The data lane: what is for nobody is harmless; kills and exits of processes that are not there too.

@@ -4,10 +4,6 @@ use crate::asks::every_order;
 use crate::harness::*;
 use convoke::engine::*;
 
-fn is_lost(event: &Event) -> bool {
-    matches!(event, Event::NameConflict { .. })
-}
-
 /// "Register: all granted -> the home publishes the binding (commit) and waits for the acknowledgement of every node it
 /// has a link to: 2 round trips"; 4 messages for each other node.
 #[test]
@@ -209,128 +205,6 @@ fn many_names_of_one_pid_go_with_it() {
     world.assert_at_rest();
 }
 
-// ---- re-register
-
-/// "Registers when the name was unknown."
-#[test]
-fn reregister_of_an_unknown_name_registers_it() {
-    let mut world = World::mesh(2);
-    let pid = world.spawn(0);
-    let op = world.reregister(pid, "x");
-    world.settle();
-    assert_eq!(world.status(op), Some(Status::Ok));
-    world.all_show("x", Some(pid));
-    world.assert_at_rest();
-}
-
-/// Promise 4: "A name never shows none to a reader during a re-register". The old process lives, and it is told
-/// REPLACED, once.
-#[test]
-fn reregister_moves_a_name_without_a_gap() {
-    for (owner, heir) in [(0, 0), (0, 1), (1, 0), (1, 2), (2, 0)] {
-        let start = || {
-            let mut world = World::mesh(3);
-            let (old, new) = (world.spawn(owner), world.spawn(heir));
-            world.register(old, "x");
-            world.settle();
-            let op = world.reregister(new, "x");
-            (world, (old, new, op))
-        };
-        let look = |world: &World, (_, new, op): &(Pid, Pid, Ref)| {
-            if world.status(*op).is_some() {
-                world.all_show("x", Some(*new));
-            }
-        };
-        every_order(6, start, look, |world, (old, new, op)| {
-            assert_eq!(world.status(op), Some(Status::Ok));
-            for node in 0..3 {
-                assert_eq!(world.history(node, "x"), [Some(old), Some(new)], "at node {node}");
-            }
-            let lost = Event::NameConflict { name: name("x"), winner: Some(new), reason: Reason::REPLACED };
-            assert_eq!(world.events(old), [lost], "owner {owner}, heir {heir}");
-            assert_eq!(world.events(new), []);
-            assert!(!world.is_gone(old), "it is neither killed nor unregistered by force");
-            world.assert_at_rest();
-        });
-    }
-}
-
-/// The same process again: nobody has lost anything.
-#[test]
-fn reregister_for_the_same_process_tells_nobody() {
-    let mut world = World::mesh(2);
-    let pid = world.spawn(0);
-    world.register(pid, "x");
-    world.settle();
-    let op = world.reregister(pid, "x");
-    world.settle();
-    assert_eq!(world.status(op), Some(Status::Ok));
-    assert_eq!(world.events(pid), []);
-    assert_eq!(world.history(1, "x"), [Some(pid)]);
-    world.exit(pid);
-    world.settle();
-    world.all_show("x", None);
-    world.assert_at_rest();
-}
-
-/// After it the old process has nothing to do with the name: "killing p2, which lost the name before, changes nothing".
-#[test]
-fn the_death_of_a_replaced_process_changes_nothing() {
-    for owner in 0..2 {
-        let mut world = World::mesh(2);
-        let (old, new) = (world.spawn(owner), world.spawn(0));
-        world.register(old, "x");
-        world.settle();
-        world.reregister(new, "x");
-        world.settle();
-        world.exit(old);
-        world.settle();
-        world.all_show("x", Some(new));
-        // Nor does its name keep it from another where only one is allowed, or from this one.
-        let back = world.spawn(owner);
-        let op = world.reregister(back, "x");
-        world.settle();
-        assert_eq!(world.status(op), Some(Status::Ok));
-        world.all_show("x", Some(back));
-        world.assert_at_rest();
-    }
-}
-
-/// Two re-registers of one name at once: one after the other, readers see one of the three at any time.
-#[test]
-fn two_reregisters_at_once_follow_each_other() {
-    let start = || {
-        let mut world = World::mesh(2);
-        let (old, a, b) = (world.spawn(0), world.spawn(0), world.spawn(1));
-        world.register(old, "x");
-        world.settle();
-        let ops = [world.reregister(a, "x"), world.reregister(b, "x")];
-        (world, ([old, a, b], ops))
-    };
-    let orders = every_order(
-        30,
-        start,
-        |_, _| {},
-        |world, ([old, a, b], ops)| {
-            assert_eq!(ops.map(|op| world.status(op)), [Some(Status::Ok); 2]);
-            let last = world.whereis(0, "x");
-            assert!(last == Some(a) || last == Some(b));
-            world.all_show("x", last);
-            for node in 0..2 {
-                let history = world.history(node, "x");
-                assert!(!history.contains(&None), "a gap: {history:?}");
-            }
-            // Everybody but the last one has lost it, and is told so once.
-            for pid in [old, a, b] {
-                let lost = world.events(pid).iter().filter(|e| is_lost(e)).count();
-                assert_eq!(lost, usize::from(last != Some(pid)), "{pid:?}\n{}", world.picture());
-            }
-            world.assert_at_rest();
-        },
-    );
-    assert!(orders > 4, "{orders}");
-}
-
 // ---- unregister
 
 /// "unregister_name: unknown name -> ok without any lock or message."
@@ -483,4 +357,28 @@ fn a_newcomer_gets_every_name() {
         assert_eq!(world.engine(node).names().count(), count + 1);
     }
     world.assert_at_rest();
+}
+
+/// "Two runs with one seed are byte-identical": the same inputs give the same messages in the same order.
+#[test]
+fn two_runs_are_alike() {
+    let run = || {
+        let mut world = World::nodes(3);
+        let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
+        for i in 0..50 {
+            for pid in pids {
+                world.register(pid, &format!("name{}", i % (20 + pid.node.0 * 7)));
+            }
+        }
+        world.link(0, 1);
+        world.link(1, 2);
+        world.advance(DETECTION);
+        world.link(0, 2);
+        world.cut(0, 1);
+        world.advance(DETECTION);
+        let names: Vec<_> = world.engine(2).names().map(|(name, pid)| (name.clone(), pid)).collect();
+        (format!("{:?}", world.delivered), names, world.dials(0), world.picture())
+    };
+    let (first, second) = (run(), run());
+    assert!(first == second, "two runs differ");
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The files with the functions, in the order of the header.
 const SECTIONS: &[&str] =
-    &["library", "options", "node", "queue", "event", "process", "name", "message", "list"];
+    &["library", "options", "node", "queue", "event", "process", "pid", "name", "message", "list"];
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -213,12 +213,16 @@ fn banner(file: &str) -> String {
     let text = source(format!("ffi/{file}.rs"));
     let mut lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(|line| line.trim_start());
     let title = lines.next().unwrap();
+    if !title.starts_with(|c: char| c.is_ascii_digit()) {
+        // The file goes on with the section before it.
+        return String::new();
+    }
     let rule = "=".repeat(114);
     let body = lines.skip(1).fold(String::new(), |mut body, line| {
         writeln!(body, "{}", format!(" * {line}").trim_end()).unwrap();
         body
     });
-    format!("/* {rule}\n * {title}\n{body} * {rule} */\n")
+    format!("/* {rule}\n * {title}\n{body} * {rule} */\n\n")
 }
 
 /// The whole of `include/convoke.h`.
@@ -245,7 +249,7 @@ pub(crate) fn header() -> String {
         .unwrap();
     writeln!(text, "{}", bindings("types.rs")).unwrap();
     for section in SECTIONS {
-        writeln!(text, "{}\n{}", banner(section), bindings(&format!("{section}.rs"))).unwrap();
+        writeln!(text, "{}{}", banner(section), bindings(&format!("{section}.rs"))).unwrap();
     }
     writeln!(text, "#ifdef __cplusplus\n}}\n#endif\n#endif /* {guard} */").unwrap();
     text

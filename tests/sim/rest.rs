@@ -101,6 +101,7 @@ impl World {
         for (slot, other) in std::mem::take(&mut self.parted) {
             let address = self.hosts[other].address.clone();
             if self.hosts[slot].is_awake() {
+                self.spawn(slot, true)?;
                 self.connect_host(slot, address)?;
             }
         }

@@ -436,7 +436,10 @@ impl World {
         let home = self.hosts[slot].id;
         let op = self.operation(slot, process, What::Disconnect, patience, home);
         // Both sides keep apart until one is asked to connect, over restarts of the other too.
-        self.parted.extend([(slot, other), (other, slot)]);
+        let namesakes = self.hosts.iter().filter(|h| h.name == node_name).map(|h| h.slot);
+        for other in namesakes.collect::<Vec<_>>() {
+            self.parted.extend([(slot, other), (other, slot)]);
+        }
         self.cause = Some(Reason::DISCONNECTED);
         self.give(slot, Command::Disconnect { process, op, node_name, patience })
     }

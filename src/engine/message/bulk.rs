@@ -68,6 +68,14 @@ impl Bulk {
         true
     }
 
+    pub(super) fn has(&self, pair: Pair) -> bool {
+        self.queues.contains_key(&pair)
+    }
+
+    pub(super) fn is_parked(&self, pair: Pair) -> bool {
+        self.queues.get(&pair).is_some_and(|queue| queue.parked)
+    }
+
     /// A large message of a pair without a queue that waits for room at the receiver.
     pub(super) fn park(&mut self, pair: Pair, payload: Vec<u8>) {
         self.queues.insert(pair, Queue { items: [Item::Message(payload)].into(), cut: 0, parked: true });

@@ -7,9 +7,9 @@
 //! * A payload that fits into what is granted goes at once. Else the sender is refused, remembered, and told when there
 //!   is room; meanwhile the node asks for a credit ([`DataHeader::Wait`]), for the receiver reports what was taken only
 //!   in halves of a window.
-//! * A payload larger than the window waits at its own node and is asked for ([`DataHeader::Request`]), but only while
-//!   nothing of this node lies unread at the receiver: so what waits depends on the other node's memory alone, and
-//!   never on a process that does not read.
+//! * A payload larger than the window waits at its own node and is asked for ([`DataHeader::Request`]) once nothing of
+//!   this node lies unread at the receiver; from then on it depends on the other node's memory alone. Those that still
+//!   depend on a process that may not read are bounded by themselves.
 //! * The receiving node grants windows and large payloads out of one cap. The part that windows may grow into leaves
 //!   room for the largest payload, so idle windows cannot keep large payloads out.
 
@@ -19,6 +19,7 @@ mod inbound;
 mod outbox;
 mod partial;
 mod pool;
+mod receiver;
 #[cfg(test)]
 mod tests;
 mod waiters;

@@ -2,8 +2,9 @@
 
 use super::blocks::Blocks;
 use super::bulk::{Bulk, Item};
+use super::receiver::{Parked, Receiver};
 use super::waiters::{Waiters, Want};
-use super::{Credit, DataHeader, INITIAL_CREDIT, cost};
+use super::{Credit, DataHeader, cost};
 use crate::engine::{FRAGMENT, Limits};
 use foldhash::fast::FixedState;
 use std::collections::{HashMap, VecDeque};
@@ -28,26 +29,10 @@ pub enum SendRefusal {
 /// asked for. More than the peer keeps in mind to have told (see `Inbound`).
 const GONE: usize = 1024;
 
-/// What may be sent to one process of the peer.
-struct Receiver {
-    granted: Credit,
-    messages: u64,
-    bytes: u64,
-    /// The bytes that the present `Wait` asks for; 0: none is under way.
-    asked: u64,
-    /// The block that has the last frame for it.
-    block: u64,
-    /// Sender and cost of the payload that waits for room.
-    parked: Option<(u64, u64)>,
-    /// Pairs of this receiver with a queue in [`Bulk`].
-    queues: u32,
-    gone: bool,
-}
-
 /// Messages, exits and kills for the processes of one peer, from `send` until they are written to the link.
 ///
-/// Memory: the blocks and large payloads on their way take up to `Limits::link_buffer` and one payload more; large
-/// payloads that wait for room at their receivers as much again.
+/// Memory: the blocks and large payloads on their way take up to `Limits::link_buffer` and one payload more; each of
+/// the two kinds of payloads that wait for room at their receivers as much again at most.
 pub struct Outbox<E> {
     receivers: HashMap<u64, Receiver, FixedState>,
     /// Receivers that are no more, as they were told.
@@ -57,8 +42,11 @@ pub struct Outbox<E> {
     waiters: Waiters,
     /// The block with the last signal to a process that is not among `receivers`.
     signal_block: u64,
-    /// What all parked payloads cost.
+    /// What the parked payloads cost that wait for memory of the peer alone.
     parked: u64,
+    /// What the others cost, which may wait for their receivers to read. Counted by themselves, so that receivers that
+    /// never read cannot keep the payloads for others from being parked.
+    blind: u64,
     /// Whether it is a fragment's turn.
     fragment_next: bool,
     closed: bool,
@@ -83,6 +71,7 @@ impl<E: EncodeData> Outbox<E> {
             waiters: Waiters::default(),
             signal_block: 0,
             parked: 0,
+            blind: 0,
             fragment_next: false,
             closed: false,
             link_buffer: limits.link_buffer.max(1),
@@ -121,6 +110,9 @@ impl<E: EncodeData> Outbox<E> {
     }
 
     /// An exit notice or a kill: needs no room. What is longer than `Limits::exit_data` is cut off.
+    ///
+    /// A kill does not wait behind a payload that waits for room: the process to be killed may be the one that does not
+    /// read, and would never have read that payload.
     pub fn signal(&mut self, header: DataHeader, data: &[u8]) {
         let (from, to) = match header {
             DataHeader::Exit { from, to, .. } | DataHeader::Kill { from, to, .. } => (from, to),
@@ -136,7 +128,10 @@ impl<E: EncodeData> Outbox<E> {
             self.signal_block = self.blocks.put::<E>(&header, data);
             return;
         };
-        if receiver.queues > 0 && self.bulk.queue((to, from), || Item::Signal(header, data.to_vec())) {
+        let pair = (to, from);
+        let overtakes = matches!(header, DataHeader::Kill { .. }) && self.bulk.is_parked(pair);
+        if receiver.queues > 0 && !overtakes && self.bulk.queue(pair, || Item::Signal(header, data.to_vec()))
+        {
             self.blocks.add_backlog(data.len());
         } else {
             receiver.block = self.blocks.put::<E>(&header, data);
@@ -150,21 +145,21 @@ impl<E: EncodeData> Outbox<E> {
         if receiver.gone || !receiver.raise(credit) {
             return told;
         }
-        if let Some((from, cost)) = receiver.parked
-            && receiver.has(cost)
-        {
-            receiver.parked = None;
-            receiver.charge(cost);
-            self.parked -= cost;
-            let len = self.bulk.unpark((to, from), receiver.block, self.blocks.given_out());
-            self.blocks.add_backlog(len);
+        receiver.asked = 0;
+        if let Some(parked) = receiver.parked {
+            if receiver.has(parked.cost) {
+                receiver.parked = None;
+                receiver.charge(parked.cost);
+                let len = self.bulk.unpark((to, parked.from), receiver.block, self.blocks.given_out());
+                self.blocks.add_backlog(len);
+                *(if parked.blind { &mut self.blind } else { &mut self.parked }) -= parked.cost;
+            } else {
+                self.ask_for_parked(to, parked);
+                return told;
+            }
         }
         self.waiters.tell_credit(to, |cost| receiver.is_inviting(cost), &mut told);
-        receiver.asked = 0;
-        // What is parked has asked for itself.
-        if receiver.parked.is_none()
-            && let Some(cost) = self.waiters.largest(to)
-        {
+        if let Some(cost) = self.waiters.largest(to) {
             self.ask(to, cost);
         }
         self.tell_of_room(&mut told);
@@ -182,15 +177,15 @@ impl<E: EncodeData> Outbox<E> {
         if receiver.gone {
             return told;
         }
-        if let Some((_, cost)) = receiver.parked.take() {
-            self.parked -= cost;
-        }
-        if receiver.queues > 0 {
-            receiver.queues = 0;
+        receiver.gone = true;
+        let parked = receiver.parked.take();
+        if std::mem::take(&mut receiver.queues) > 0 {
             let dropped = self.bulk.drop_receiver(to);
             self.blocks.sub_backlog(dropped);
         }
-        receiver.gone = true;
+        if let Some(parked) = parked {
+            *(if parked.blind { &mut self.blind } else { &mut self.parked }) -= parked.cost;
+        }
         self.gone.push_back(to);
         if self.gone.len() > GONE
             && let Some(oldest) = self.gone.pop_front()
@@ -254,7 +249,7 @@ impl<E: EncodeData> Outbox<E> {
         self.gone = VecDeque::new();
         self.blocks = Blocks::default();
         self.bulk = Bulk::default();
-        self.parked = 0;
+        (self.parked, self.blind) = (0, 0);
         self.waiters.tell_all()
     }
 
@@ -266,22 +261,39 @@ impl<E: EncodeData> Outbox<E> {
             self.waiters.add(from, to, Want::Credit, cost);
             return Err(SendRefusal::Full);
         }
-        if cost <= receiver.window() || !receiver.is_untouched() {
+        let blind = !receiver.is_untouched();
+        let room = may_park(if blind { self.blind } else { self.parked }, cost, self.link_buffer);
+        if cost <= receiver.window() || (blind && (!room || self.bulk.has((to, from)))) {
             self.waiters.add(from, to, Want::Credit, cost);
             self.ask(to, cost);
             return Err(SendRefusal::Full);
         }
-        if !may_park(self.parked, cost, self.link_buffer) {
+        if !room {
             self.waiters.add(from, to, Want::Parking, cost);
             return Err(SendRefusal::Full);
         }
-        // Untouched, so no message of this pair is anywhere: it begins a queue.
-        receiver.parked = Some((from, cost));
+        let parked = Parked { from, cost, blind, requested: false };
+        receiver.parked = Some(parked);
         receiver.queues += 1;
-        self.parked += cost;
         self.bulk.park((to, from), payload.to_vec());
-        receiver.block = self.blocks.put::<E>(&DataHeader::Request { to, bytes: cost }, &[]);
+        *(if blind { &mut self.blind } else { &mut self.parked }) += cost;
+        self.ask_for_parked(to, parked);
         Ok(())
+    }
+
+    /// Asks for room for the parked payload; if other messages may still be at the receiver, asks to hear when they are
+    /// not.
+    fn ask_for_parked(&mut self, to: u64, parked: Parked) {
+        let Some(receiver) = self.receivers.get_mut(&to) else { return };
+        if parked.requested {
+            return;
+        }
+        if receiver.is_untouched() {
+            receiver.parked = Some(Parked { requested: true, ..parked });
+            receiver.block = self.blocks.put::<E>(&DataHeader::Request { to, bytes: parked.cost }, &[]);
+        } else {
+            self.ask(to, parked.cost);
+        }
     }
 
     /// A message that is large, or to a receiver of large messages. It is charged already.
@@ -349,60 +361,4 @@ impl<E: EncodeData> Outbox<E> {
 /// May another large payload wait, beside those that cost `parked`? One alone always may.
 fn may_park(parked: u64, cost: u64, limit: usize) -> bool {
     parked == 0 || parked + cost <= limit as u64
-}
-
-impl Receiver {
-    fn new(block: u64) -> Receiver {
-        Receiver {
-            granted: INITIAL_CREDIT,
-            messages: 0,
-            bytes: 0,
-            asked: 0,
-            block,
-            parked: None,
-            queues: 0,
-            gone: false,
-        }
-    }
-
-    /// Is so much granted? What was granted is never less than what was used.
-    fn has(&self, cost: u64) -> bool {
-        self.messages < self.granted.messages && cost <= self.granted.bytes - self.bytes
-    }
-
-    fn fits(&self, cost: u64) -> bool {
-        self.has(cost) && self.parked.is_none()
-    }
-
-    fn charge(&mut self, cost: u64) {
-        self.messages += 1;
-        self.bytes += cost;
-    }
-
-    /// Takes a credit in; is there anything new in it?
-    fn raise(&mut self, credit: Credit) -> bool {
-        let before = self.granted;
-        self.granted.messages = before.messages.max(credit.messages);
-        self.granted.bytes = before.bytes.max(credit.bytes);
-        self.granted.taken = before.taken.max(credit.taken);
-        self.granted != before
-    }
-
-    fn window(&self) -> u64 {
-        self.granted.bytes.saturating_sub(self.granted.taken)
-    }
-
-    /// Everything that was sent to it is taken.
-    fn is_untouched(&self) -> bool {
-        self.granted.taken >= self.bytes
-    }
-
-    /// Is it worth trying again with a payload of this cost? A quarter of the window is free, so that senders are not
-    /// called for every message that is taken.
-    fn is_inviting(&self, cost: u64) -> bool {
-        let window = self.window();
-        let enough = cost.min(window).max(window / 4);
-        let free = self.messages < self.granted.messages && enough <= self.granted.bytes - self.bytes;
-        self.parked.is_none() && (free || self.is_untouched())
-    }
 }

@@ -58,3 +58,22 @@ impl Partials {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_grows_with_what_has_come() {
+        let (mut partials, total) = (Partials::default(), 16 << 20);
+        partials.begin(1, 2, total, &[0; FRAGMENT]).unwrap();
+        let mut come = FRAGMENT;
+        while come < total {
+            let capacity = partials.map[&(1, 2)].bytes.capacity();
+            assert!(capacity <= 2 * come && capacity <= total, "{capacity} for {come}");
+            partials.add(1, 2, &[0; FRAGMENT]).unwrap();
+            come += FRAGMENT;
+        }
+        assert!(partials.map.is_empty());
+    }
+}

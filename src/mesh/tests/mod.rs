@@ -72,6 +72,9 @@ impl Script {
 impl Core for Script {
     type Outbox = Blocks;
 
+    fn needs_driver(&self) -> bool {
+        false
+    }
     fn begin(&mut self) {}
     fn identity(&self) -> Identity {
         identity(self.node.0)

@@ -1,8 +1,8 @@
 //! Whole nodes on loopback, in one process.
 
 use crate::engine::message::Window;
-use crate::engine::{Identity, NodeId, Pid, Reason, Status};
-use crate::node::bridge::PANIC_ON_PURPOSE;
+use crate::engine::{Identity, Message, NodeId, Pid, Reason, Stamped, Status};
+use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
 use crate::node::{Completion, Event, EventKind, Node, Options, Process, Request};
 use crate::wire::{self, Handshake};
 use std::io::{Read, Write};
@@ -58,13 +58,19 @@ fn two_nodes_share_names_messages_and_exits() {
     );
 
     for size in [0, 1, 1000, 70_000, 3_000_000] {
-        assert_eq!(two.send_name(b"service", &vec![size as u8; size]).unwrap(), one.pid());
+        // The window is used up until the news that all is taken arrives; a SENDABLE says so.
+        while let Err(refused) = two.send_name(b"service", &vec![size as u8; size]) {
+            assert_eq!(refused.status, Status::Full);
+            expect(&two, EventKind::Sendable);
+        }
         let message = expect(&one, EventKind::Message);
         assert_eq!(message.payload().unwrap(), vec![size as u8; size]);
         assert_eq!(message.peer(), Some(two.pid()));
     }
 
     let reference = two.monitor(one.pid()).unwrap();
+    // Goes the same way behind it.
+    assert_eq!(two.is_alive(one.pid(), LONG, Completion::Wait).unwrap().value, 1);
     one.exit(Reason(70_000), b"farewell").unwrap();
     let exit = expect(&two, EventKind::Exit);
     assert_eq!((exit.reference(), exit.reason()), (reference, Reason(70_000)));
@@ -186,6 +192,36 @@ fn the_thread_bears_the_nodes_name_and_no_signals() {
     let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
     for signal in [1, 2, 10, 12, 13, 15] {
         assert!(blocked & 1 << (signal - 1) != 0, "signal {signal}");
+    }
+    node.close(LONG).unwrap();
+}
+
+/// A node that was paused itself hears what its peers have said meanwhile before it judges them.
+#[test]
+fn a_pause_of_its_own_is_not_held_against_the_peers() {
+    let node = open("driver-pause", &[("detection_ms", "300")]);
+    let process = Process::spawn(&node, None).unwrap();
+    process.node_monitor().unwrap();
+    let mut peer = raw_link(&node, "talker");
+    expect(&process, EventKind::NodeUp);
+    let mut frames = Vec::new();
+    let hello = Message::Hello { bindings: Vec::new(), kept: Vec::new(), peers: Vec::new(), last: true };
+    for message in [hello, Message::HelloAck] {
+        wire::encode_control(&Stamped { clock: 1, message }, &mut frames).unwrap();
+    }
+    peer.write_all(&frames).unwrap();
+    let mut heartbeat = Vec::new();
+    wire::encode_control(&Stamped { clock: 1, message: Message::Heartbeat }, &mut heartbeat).unwrap();
+    let window = Window { from: NodeId(1), link: PAUSE_ON_PURPOSE, to: 1 };
+    node.shared().inbox.push(Request::Taken { window, messages: 1000, bytes: 1 }).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1200) {
+        peer.write_all(&heartbeat).unwrap();
+        // That there is no event is what is to be seen, so time has to pass.
+        match process.recv(20) {
+            Err(nothing) => assert_eq!(nothing.status, Status::Timeout),
+            Ok(event) => assert_ne!(event.kind(), EventKind::NodeDown),
+        }
     }
     node.close(LONG).unwrap();
 }

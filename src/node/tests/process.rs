@@ -114,7 +114,7 @@ fn names_are_registered_seen_and_given_back() {
     assert_eq!(wait_call(&a, b"\0any\xff"), Status::Ok);
     a.free();
     assert_eq!(status(node.whereis(b"\0any\xff")), Status::NotFound, "at once");
-    assert_eq!(status(a.recv(0)), Status::Closed);
+    assert_eq!(status(a.recv(0)), Status::NoProcess);
     assert_eq!(wait_call(&a, b"other"), Status::NoProcess);
 }
 

@@ -240,29 +240,43 @@ fn who_waits_is_answered_when_it_fits_or_all_is_taken() {
     assert_eq!(inbound.taken(window(A, 2), 0, 0), []);
 }
 
-/// Sends and takes so many messages at the pace of a sender that uses up every credit.
-fn stream(inbound: &mut Inbound, peer: NodeId, to: u64, len: usize, count: u64) -> Credit {
-    let (mut granted, mut sent) = (INITIAL_CREDIT, (0, 0));
-    while sent.0 < count {
-        let before = sent.0;
-        while sent.0 < granted.messages && sent.1 + cost(len) <= granted.bytes {
-            assert_eq!(frame(inbound, peer, message(1, to), len), got(peer, 1, to, len));
-            sent = (sent.0 + 1, sent.1 + cost(len));
-        }
-        let new = sent.0 - before;
-        for (_, _, credit) in inbound.taken(window(peer, to), new, new * cost(len)) {
-            granted = credit;
-        }
-        assert!(sent.0 > before);
+/// A sender that uses up every credit, and a receiver that takes at once what has come.
+struct Stream {
+    peer: NodeId,
+    to: u64,
+    granted: Credit,
+    sent: (u64, u64),
+}
+
+impl Stream {
+    fn new(peer: NodeId, to: u64) -> Stream {
+        Stream { peer, to, granted: INITIAL_CREDIT, sent: (0, 0) }
     }
-    granted
+
+    /// So many messages more; the window afterwards.
+    fn run(&mut self, inbound: &mut Inbound, len: usize, count: u64) -> u64 {
+        let (until, one) = (self.sent.0 + count, cost(len));
+        while self.sent.0 < until {
+            let before = self.sent.0;
+            while self.sent.0 < self.granted.messages && self.sent.1 + one <= self.granted.bytes {
+                let answer = frame(inbound, self.peer, message(1, self.to), len);
+                assert_eq!(answer, got(self.peer, 1, self.to, len));
+                self.sent = (self.sent.0 + 1, self.sent.1 + one);
+            }
+            let new = self.sent.0 - before;
+            assert!(new > 0, "no credit");
+            for (_, _, credit) in inbound.taken(window(self.peer, self.to), new, new * one) {
+                self.granted = credit;
+            }
+        }
+        self.granted.bytes - self.granted.taken
+    }
 }
 
 #[test]
 fn a_window_grows_while_the_receiver_keeps_up_with_a_sender_that_uses_it() {
     let mut inbound = inbound();
-    let granted = stream(&mut inbound, A, 2, 32, 100_000);
-    assert_eq!(granted.bytes - granted.taken, MAX_WINDOW.bytes);
+    assert_eq!(Stream::new(A, 2).run(&mut inbound, 32, 100_000), MAX_WINDOW.bytes);
     assert_eq!(inbound.reserved(), MAX_WINDOW.bytes - INITIAL_CREDIT.bytes);
     let most = (0..MAX_WINDOW.messages).all(|_| frame(&mut inbound, A, message(1, 2), 0).is_ok());
     assert!(most);
@@ -287,17 +301,29 @@ fn a_window_that_is_never_used_up_does_not_grow() {
 fn windows_share_what_there_is_and_leave_room_for_large_payloads() {
     let mut inbound = small();
     for to in 1..50 {
-        stream(&mut inbound, A, to, 1000, 5000);
-        stream(&mut inbound, B, to, 1000, 5000);
+        Stream::new(A, to).run(&mut inbound, 1000, 5000);
+        Stream::new(B, to).run(&mut inbound, 1000, 5000);
     }
     let grown = inbound.reserved();
     assert!((1 << 20..3 << 19).contains(&grown), "{grown}");
     // Nobody takes anything back from idle windows; a large payload comes through all the same.
     let (_, granted) = frame(&mut inbound, A, request(60, LARGE), 0).unwrap();
     assert_eq!(granted, Some((60, credit(0, 0, cost(LARGE)))));
-    // A window in use gives way to others.
-    let before = stream(&mut inbound, A, 70, 1000, 3000);
-    assert!(before.bytes - before.taken < 256 << 10);
+}
+
+#[test]
+fn a_window_in_use_gives_way_to_others() {
+    let mut inbound = small();
+    let mut one = Stream::new(A, 1);
+    let alone = one.run(&mut inbound, 1000, 5000);
+    let mut others: Vec<Stream> = (2..8).map(|to| Stream::new(B, to)).collect();
+    for _ in 0..10 {
+        others.iter_mut().for_each(|other| _ = other.run(&mut inbound, 1000, 500));
+        one.run(&mut inbound, 1000, 1000);
+    }
+    let shared = one.run(&mut inbound, 1000, 1000);
+    let other = others[0].run(&mut inbound, 1000, 1000);
+    assert!(shared < alone && other >= shared, "{alone} alone, then {shared} and {other}");
 }
 
 #[test]
@@ -328,8 +354,29 @@ fn large_payloads_are_granted_in_order_and_what_they_took_comes_back() {
     assert_eq!(frame(&mut inbound, B, request(7, LARGE), 0), NOTHING);
     inbound.link_down(A);
     assert_eq!(inbound.credits_due(), [(B, 7, credit(0, 0, cost(LARGE)))]);
+    inbound.link_up(A, 3);
+    assert_eq!(
+        frame(&mut inbound, A, message(1, 8), 0).unwrap().1,
+        None,
+        "the new link has asked for nothing"
+    );
     inbound.link_down(B);
     assert_eq!((inbound.credits_due(), inbound.reserved()), (vec![], 0));
+}
+
+#[test]
+fn a_new_link_has_asked_for_nothing() {
+    let mut inbound = small();
+    for to in 1..5 {
+        frame(&mut inbound, B, request(to, LARGE), 0).unwrap();
+    }
+    assert_eq!(frame(&mut inbound, A, request(5, LARGE), 0), NOTHING);
+    inbound.link_down(A);
+    inbound.link_up(A, 3);
+    assert!(matches!(frame(&mut inbound, A, message(1, 5), 0), Ok((Received::Message { .. }, None))));
+    inbound.receiver_exit(1);
+    inbound.receiver_exit(2);
+    assert_eq!(inbound.credits_due(), [(B, 4, credit(0, 0, cost(LARGE)))]);
 }
 
 #[test]
@@ -388,6 +435,6 @@ fn the_largest_payload_fits_into_any_memory() {
         let mut inbound = with(&Limits { message: LARGE, memory, ..Limits::default() });
         let (_, granted) = frame(&mut inbound, A, request(1, LARGE), 0).unwrap();
         assert!(granted.is_some());
-        stream(&mut inbound, B, 1, 1000, 1000);
+        Stream::new(B, 1).run(&mut inbound, 1000, 1000);
     }
 }

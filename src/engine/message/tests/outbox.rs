@@ -145,9 +145,27 @@ fn a_large_message_does_not_overtake_what_its_pair_has_in_a_block() {
     assert_eq!(headers(&mut outbox)[..4], [first(1, 2), exit(1, 77), message(1, 1), more(1, 2)]);
     outbox.written(block);
     // A receiver that was only signalled to before.
+    outbox.send(9, 9, b"").unwrap();
+    let block = outbox.next_block().unwrap();
+    outbox.written(block);
     outbox.signal(DataHeader::Kill { from: 1, to: 55, reason: 0 }, b"");
     outbox.send(1, 55, &[0; 90 << 10]).unwrap();
     assert!(matches!(headers(&mut outbox)[..2], [DataHeader::Kill { .. }, DataHeader::First { .. }]));
+}
+
+#[test]
+fn what_follows_a_large_message_is_not_overtaken_by_the_next() {
+    let mut outbox = rich();
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    outbox.send(1, 1, b"").unwrap();
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    for _ in 0..8 {
+        outbox.send(9, 9, &[0; FRAGMENT]).unwrap();
+    }
+    let frames = headers(&mut outbox);
+    let small = frames.iter().position(|&header| header == message(1, 1)).unwrap();
+    let second = frames.iter().rposition(|&header| header == first(1, 1)).unwrap();
+    assert!(small < second, "{frames:?}");
 }
 
 #[test]
@@ -214,17 +232,86 @@ fn a_payload_beyond_the_window_waits_for_room_if_the_window_is_untouched() {
     assert_eq!(headers(&mut outbox), [DataHeader::Request { to: 1, bytes }]);
 }
 
+fn wait(to: u64, messages: u64, sent: u64, cost: u64) -> DataHeader {
+    DataHeader::Wait { to, want: Credit { messages, bytes: sent + cost, taken: sent } }
+}
+
 #[test]
-fn a_payload_beyond_a_window_in_use_is_refused_until_all_is_taken() {
+fn a_payload_beyond_a_window_in_use_is_asked_for_when_all_is_taken() {
     let mut outbox = outbox();
     outbox.send(1, 1, b"").unwrap();
-    assert_eq!(outbox.send(1, 1, &[0; LARGE]), Err(SendRefusal::Full));
     outbox.send(2, 1, b"").unwrap();
-    // The answer to the Wait came too early for what was sent since.
-    assert_eq!(outbox.credit(1, taken(1, 128)), []);
-    assert_eq!(outbox.credit(1, taken(2, 256)), [(1, 1)]);
     outbox.send(1, 1, &[0; LARGE]).unwrap();
-    assert!(matches!(headers(&mut outbox)[4], DataHeader::Request { .. }));
+    assert_eq!(outbox.send(2, 1, b""), Err(SendRefusal::Full));
+    let asked = wait(1, 3, 256, cost(LARGE));
+    assert_eq!(headers(&mut outbox), [message(1, 1), message(2, 1), asked]);
+    assert_eq!(outbox.credit(1, taken(1, 128)), []);
+    assert_eq!(headers(&mut outbox), [asked]);
+    assert_eq!(outbox.credit(1, taken(2, 256)), []);
+    let bytes = cost(LARGE);
+    assert_eq!(headers(&mut outbox), [DataHeader::Request { to: 1, bytes }]);
+    assert_eq!(outbox.credit(1, Credit { messages: 66, bytes: 256 + bytes, taken: 256 }), []);
+    assert_eq!(headers(&mut outbox).len(), 6, "the pieces, and a Wait for who was refused");
+    assert_eq!(outbox.credit(1, taken(3, 256 + bytes)), [(2, 1)]);
+}
+
+#[test]
+fn a_window_that_grows_may_make_room_for_what_waits() {
+    let mut outbox = outbox();
+    outbox.send(1, 1, b"").unwrap();
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    outbox.credit(1, Credit { messages: 128, bytes: 1 << 20, taken: 0 });
+    assert!(headers(&mut outbox).contains(&first(1, 1)));
+}
+
+#[test]
+fn a_receiver_that_does_not_read_keeps_no_payload_for_others_away() {
+    let mut outbox = Box::new(&Limits { link_buffer: 2 * LARGE, ..Limits::default() });
+    for to in 1..5 {
+        outbox.send(1, to, b"").unwrap();
+    }
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    assert_eq!(
+        outbox.send(1, 2, &[0; LARGE]),
+        Err(SendRefusal::Full),
+        "no more of those that depend on readers"
+    );
+    outbox.send(1, 9, &[0; LARGE]).unwrap();
+    drain(&mut outbox);
+    assert_eq!(outbox.credit(2, taken(1, 128)), [(1, 2)]);
+    assert_eq!(outbox.send(1, 2, &[0; LARGE]), Err(SendRefusal::Full), "two large ones are too many");
+    assert_eq!(outbox.no_receiver(9), [(1, 2)]);
+    outbox.send(1, 2, &[0; LARGE]).unwrap();
+    assert!(matches!(headers(&mut outbox)[..], [DataHeader::Request { to: 2, .. }]));
+    outbox.no_receiver(1);
+    outbox.send(1, 3, &[0; LARGE]).unwrap();
+    // One waits for the credit of its receiver even when others have room.
+    assert_eq!(headers(&mut outbox), [wait(3, 2, 128, cost(LARGE))]);
+}
+
+#[test]
+fn a_kill_overtakes_what_waits_for_room() {
+    let mut outbox = outbox();
+    outbox.send(1, 1, b"").unwrap();
+    outbox.send(1, 1, &[0; LARGE]).unwrap();
+    outbox.signal(exit(1, 1), b"");
+    let kill = DataHeader::Kill { from: 1, to: 1, reason: 0 };
+    outbox.signal(kill, b"");
+    assert_eq!(headers(&mut outbox), [message(1, 1), wait(1, 2, 128, cost(LARGE)), kill]);
+    assert_eq!(outbox.no_receiver(1), []);
+    assert_eq!((outbox.is_empty(), outbox.backlog()), (true, 0));
+}
+
+#[test]
+fn a_pair_with_a_large_message_under_way_parks_no_other() {
+    let mut outbox = outbox();
+    outbox.send(1, 1, &[0; 70 << 10]).unwrap();
+    assert_eq!(outbox.send(1, 1, &[0; LARGE]), Err(SendRefusal::Full));
+    outbox.send(2, 1, &[0; LARGE]).unwrap();
+    let sent = cost(70 << 10);
+    outbox.credit(1, taken(1, sent));
+    outbox.credit(1, Credit { messages: 66, bytes: sent + cost(LARGE), taken: sent });
+    assert_eq!(outbox.credit(1, taken(2, sent + cost(LARGE))), [(1, 1)]);
 }
 
 #[test]
@@ -352,6 +439,19 @@ fn only_so_many_messages_are_in_pieces_at_a_time() {
     }
     assert_eq!((sent, begun, done), (pairs, pairs, pairs));
     assert!(most <= MAX_STREAMS as u64);
+}
+
+#[test]
+fn messages_dropped_in_pieces_give_way_to_others() {
+    let mut outbox = outbox();
+    for to in 0..=MAX_STREAMS as u64 {
+        outbox.send(1, to, &[0; FRAGMENT + 1]).unwrap();
+        let block = outbox.next_block().unwrap();
+        assert!(matches!(decode(&block)[..], [(DataHeader::First { .. }, _)]));
+        outbox.written(block);
+        outbox.no_receiver(to);
+    }
+    assert_eq!((outbox.is_empty(), outbox.backlog()), (true, 0));
 }
 
 #[test]

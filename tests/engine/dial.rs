@@ -1,0 +1,432 @@
+//! Who is dialled and when; connect and disconnect.
+
+use crate::asks::every_order;
+use crate::harness::*;
+use convoke::engine::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+fn with_seeds(index: NodeIndex, seeds: &[&str]) -> Config {
+    Config { seeds: seeds.iter().map(|seed| seed.to_string()).collect(), ..config(index) }
+}
+
+impl World {
+    pub(crate) fn connect_call(&mut self, process: Pid, address: &str, patience: Patience) -> Ref {
+        let address = address.to_owned();
+        self.call(process, |process, op| Command::Connect { process, op, address, patience })
+    }
+
+    fn disconnect_call(&mut self, process: Pid, node_name: &str) -> Ref {
+        let (node_name, patience) = (node_name.to_owned(), Patience::FOREVER);
+        self.call(process, |process, op| Command::Disconnect { process, op, node_name, patience })
+    }
+
+    /// How long it takes from now until the node dials this address.
+    fn pause_before_dial(&mut self, node: NodeIndex, address: &str) -> Option<Duration> {
+        let start = self.now;
+        for _ in 0..10_000 {
+            if self.dials(node).iter().any(|dialled| dialled == address) {
+                return Some(self.now.since(start));
+            }
+            self.advance(ms(1));
+        }
+        None
+    }
+}
+
+/// "Seeds are dialled for ever with back-off and jitter."
+#[test]
+fn a_seed_that_is_down_is_dialled_for_ever() {
+    let mut world = World::empty();
+    let node = world.add(with_seeds(0, &["seed:1"]));
+    assert_eq!(world.dials(node), ["seed:1"], "with the first outputs");
+    assert_eq!(world.pause_before_dial(node, "seed:1"), None, "one dial at a time");
+    let defaults = config(0);
+    let mut pauses = BTreeSet::new();
+    for failures in 1..60_u32 {
+        world.fail_dial(node, "seed:1");
+        let pause = world.pause_before_dial(node, "seed:1").expect("it is dialled again");
+        let full = defaults.dial_min.saturating_mul(1 << failures.min(16)).min(defaults.dial_max);
+        assert!(pause >= full / 2 && pause <= full + ms(1), "{failures} failures: {pause:?} of {full:?}");
+        pauses.insert(pause);
+    }
+    assert!(pauses.len() > 30, "jittered: {pauses:?}");
+}
+
+/// Ten nodes that lost the same peer do not dial it in the same moment.
+#[test]
+fn the_pauses_of_different_nodes_differ() {
+    let pauses: BTreeSet<_> = (0..10)
+        .map(|index| {
+            let mut world = World::empty();
+            world.add(Config { node: NodeId(index + 1), ..with_seeds(0, &["seed:1"]) });
+            for _ in 0..5 {
+                world.fail_dial(0, "seed:1");
+            }
+            world.engine(0).poll_timeout()
+        })
+        .collect();
+    assert_eq!(pauses.len(), 10);
+}
+
+/// "A lost peer is re-dialled", a link resets the back-off.
+#[test]
+fn a_lost_peer_is_dialled_again() {
+    let mut world = World::mesh(2);
+    assert_eq!(world.dials(1), [""; 0]);
+    for _ in 0..3 {
+        world.cut(0, 1);
+        for node in 0..2 {
+            let pause = world.pause_before_dial(node, &address(1 - node));
+            assert!(pause.is_some_and(|pause| pause <= ms(51)), "{pause:?}");
+        }
+        world.fail_dial(0, &address(1));
+        world.fail_dial(1, &address(0));
+        world.link(0, 1);
+        assert!(world.is_linked(0, 1));
+    }
+    // Linked: no dial any more.
+    world.advance(ms(60_000));
+    assert_eq!(world.dials(0).len() + world.dials(1).len(), 0);
+}
+
+/// "Goodbye forgets": a peer that left in order is not dialled, but a seed always is.
+#[test]
+fn a_peer_that_left_is_forgotten_unless_it_is_a_seed() {
+    for seed in [false, true] {
+        let mut world = World::empty();
+        world.add(if seed { with_seeds(0, &[&address(1)]) } else { config(0) });
+        world.add(config(1));
+        world.link(0, 1);
+        world.dials(0);
+        world.command(1, Command::Close);
+        world.settle();
+        assert!(!world.is_linked(0, 1));
+        assert_eq!(world.pause_before_dial(0, &address(1)).is_some(), seed);
+    }
+}
+
+/// "A node given one seed finds all others": peer lists travel with the snapshot.
+#[test]
+fn one_seed_leads_to_all() {
+    let mut world = World::empty();
+    for index in 0..5 {
+        let seeds: &[&str] = if index == 0 { &[] } else { &["host0:1"] };
+        world.add(with_seeds(index, seeds));
+    }
+    world.dials_go_through = true;
+    world.advance(ms(1000));
+    for node in 0..5 {
+        assert_eq!(world.engine(node).links().count(), 4);
+    }
+    assert!(world.engine(3).links().all(|(_, synced)| synced));
+}
+
+/// What is not worth a dial: oneself, by incarnation or address; a linked peer; no address, or one of absurd length.
+#[test]
+fn not_every_address_that_is_told_is_dialled() {
+    let mut world = World::nodes(1);
+    let puppet = world.add_puppet(20);
+    world.connect(0, puppet);
+    let peer = |node: u64, address: &str| PeerAddress {
+        node: NodeId(node),
+        name: format!("n{node}"),
+        address: address.into(),
+    };
+    let peers = vec![
+        peer(1, "other:1"),
+        peer(20, "alias:1"),
+        peer(31, &address(0)),
+        peer(32, ""),
+        peer(33, &"a".repeat(300)),
+        peer(34, "good:1"),
+        peer(34, "good:1"),
+    ];
+    world.say(puppet, 0, Message::Hello { bindings: vec![], kept: vec![], peers, last: true });
+    assert_eq!(world.dials(0), ["good:1"]);
+    // Re-dialled like any peer that was known once.
+    world.fail_dial(0, "good:1");
+    assert!(world.pause_before_dial(0, "good:1").is_some());
+}
+
+/// "Simultaneous dials end in one link", in every order of what follows.
+#[test]
+fn crossing_dials_end_in_one_link() {
+    for aliases in [false, true] {
+        let start = || {
+            let mut world = World::empty();
+            let seeds = if aliases { ["alias1:1", "alias0:1"] } else { ["host1:1", "host0:1"] };
+            world.add(with_seeds(0, &seeds[..1]));
+            world.add(with_seeds(1, &seeds[1..]));
+            world.dials(0);
+            world.dials(1);
+            world.connect_at(0, 1, seeds[0]);
+            world.connect_at(1, 0, seeds[1]);
+            (world, ())
+        };
+        let orders = every_order(
+            8,
+            start,
+            |_, ()| {},
+            |mut world, ()| {
+                assert!(world.is_linked(0, 1) && world.is_linked(1, 0));
+                // Dials that were refused too early are repeated and find the link.
+                for _ in 0..3 {
+                    world.advance(ms(200));
+                    for node in 0..2 {
+                        for address in world.dials(node) {
+                            assert!(aliases, "it is known to be linked there: {address}");
+                            world.connect_at(node, 1 - node, &address);
+                            world.settle();
+                        }
+                    }
+                }
+                world.advance(ms(20_000));
+                assert_eq!(world.dials(0).len() + world.dials(1).len(), 0);
+                assert_eq!(world.engine(0).links().collect::<Vec<_>>(), [(NodeId(2), true)]);
+                assert_eq!(world.engine(1).links().collect::<Vec<_>>(), [(NodeId(1), true)]);
+                let pid = world.spawn(1);
+                let op = world.register(pid, "x");
+                world.settle();
+                assert_eq!(world.status(op), Some(Status::Ok));
+                world.assert_at_rest();
+            },
+        );
+        assert!(orders > 10, "{orders}");
+    }
+}
+
+// ---- connect
+
+/// "Dials an address once and answers when the link is up": with the tables merged.
+#[test]
+fn connect_answers_when_the_tables_are_merged() {
+    for dialler in 0..2 {
+        let mut world = World::nodes(2);
+        let (pid, named) = (world.spawn(dialler), world.spawn(1 - dialler));
+        world.register(named, "x");
+        let to = address(1 - dialler);
+        let op = world.connect_call(pid, &to, Patience::FOREVER);
+        assert_eq!(world.dials(dialler), [to.as_str()]);
+        let second = world.connect_call(pid, &to, Patience::FOREVER);
+        assert_eq!(world.dials(dialler), [""; 0], "one dial at a time");
+        world.connect(dialler, 1 - dialler);
+        world.settle_with(|world| {
+            if world.status(op).is_some() {
+                assert_eq!(world.whereis(dialler, "x"), Some(named));
+            }
+        });
+        assert_eq!((world.status(op), world.status(second)), (Some(Status::Ok), Some(Status::Ok)));
+        let again = world.connect_call(pid, &to, Patience::FOREVER);
+        assert_eq!(world.status(again), Some(Status::Ok), "already linked");
+        assert_eq!(world.dials(dialler), [""; 0]);
+        world.assert_at_rest();
+    }
+}
+
+#[test]
+fn connect_says_why_it_failed() {
+    for (refusal, status) in [
+        (None, Status::Unreachable),
+        (Some(Refusal::Cluster), Status::Auth),
+        (Some(Refusal::Version), Status::Version),
+        (Some(Refusal::TooManyPeers), Status::Full),
+        (Some(Refusal::Closing), Status::Unreachable),
+        (Some(Refusal::Disconnected), Status::Unreachable),
+        (Some(Refusal::Myself), Status::Invalid),
+    ] {
+        let mut world = World::empty();
+        let puppet = world.add_puppet(1);
+        let node = world.add(config(1));
+        let pid = world.spawn(node);
+        let op = world.connect_call(pid, &address(puppet), Patience::FOREVER);
+        world.dials(node);
+        match refusal {
+            None => world.fail_dial(node, &address(puppet)),
+            Some(why) => {
+                world.connect(node, puppet);
+                world.frame(puppet, node, Frame::Refuse(why));
+                world.settle();
+            }
+        }
+        assert_eq!(world.status(op), Some(status), "{refusal:?}");
+        assert!(world.outcome(op).is_some_and(|outcome| !outcome.detail.is_empty()), "{refusal:?}");
+        // "Dials an address once": nobody asked for more.
+        assert_eq!(world.pause_before_dial(node, &address(puppet)), None, "{refusal:?}");
+        world.assert_at_rest();
+    }
+}
+
+/// The connection ends before the arbiter's word.
+#[test]
+fn connect_fails_when_the_connection_ends() {
+    let mut world = World::empty();
+    let puppet = world.add_puppet(1);
+    let node = world.add(config(1));
+    let pid = world.spawn(node);
+    let op = world.connect_call(pid, &address(puppet), Patience::FOREVER);
+    world.connect(node, puppet);
+    assert_eq!(world.status(op), None);
+    world.cut(node, puppet);
+    assert_eq!(world.status(op), Some(Status::Unreachable));
+    world.assert_at_rest();
+}
+
+#[test]
+fn connect_ends_at_its_deadline_or_when_cancelled() {
+    for cancel in [false, true] {
+        let mut world = World::nodes(2);
+        let pid = world.spawn(0);
+        let patience = if cancel { Patience::FOREVER } else { world.within(100) };
+        let op = world.connect_call(pid, &address(1), patience);
+        world.advance(ms(100));
+        if cancel {
+            assert_eq!(world.status(op), None);
+            world.cancel(pid, op);
+        }
+        let expected = if cancel { Status::Cancelled } else { Status::Timeout };
+        assert_eq!(world.status(op), Some(expected));
+        // What the dial leads to is a link like any other.
+        world.link(0, 1);
+        assert!(world.is_linked(0, 1));
+        world.assert_at_rest();
+    }
+}
+
+/// An address that is being waited for after a failure is dialled at once when somebody asks.
+#[test]
+fn connect_does_not_wait_for_the_back_off() {
+    let mut world = World::empty();
+    world.add(with_seeds(0, &["host1:1"]));
+    world.add(config(1));
+    world.dials(0);
+    for _ in 0..20 {
+        world.fail_dial(0, "host1:1");
+    }
+    let pid = world.spawn(0);
+    let op = world.connect_call(pid, "host1:1", Patience::FOREVER);
+    assert_eq!(world.dials(0), ["host1:1"]);
+    world.link(0, 1);
+    assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+/// Another address of a peer that is linked already: OK, and no dial there while the link lasts.
+#[test]
+fn an_alias_of_a_linked_peer_is_ok() {
+    for dialler in 0..2 {
+        let mut world = World::mesh(2);
+        let pid = world.spawn(dialler);
+        let op = world.connect_call(pid, "alias:1", Patience::FOREVER);
+        assert_eq!(world.dials(dialler), ["alias:1"]);
+        world.connect_at(dialler, 1 - dialler, "alias:1");
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Ok));
+        world.advance(ms(20_000));
+        assert_eq!(world.dials(dialler), [""; 0]);
+        assert_eq!(world.engine(dialler).links().count(), 1, "the link was not replaced");
+        world.assert_at_rest();
+    }
+}
+
+/// A seed that is the node itself is found out once.
+#[test]
+fn a_node_does_not_dial_itself_twice() {
+    let mut world = World::empty();
+    world.add(with_seeds(0, &["me:1"]));
+    assert_eq!(world.dials(0), ["me:1"]);
+    let own = world.identity(0);
+    let (out, inwards) = (ConnectionId(901), ConnectionId(902));
+    let peer = own.clone();
+    world.input(0, |engine, now| engine.handle_connection(now, out, peer, Some("me:1".into())));
+    world.input(0, |engine, now| engine.handle_connection(now, inwards, own, None));
+    assert_eq!(world.refused, [(out, Refusal::Myself), (inwards, Refusal::Myself)]);
+    assert_eq!(world.pause_before_dial(0, "me:1"), None);
+    let pid = world.spawn(0);
+    let op = world.connect_call(pid, "me:1", Patience::FOREVER);
+    assert_eq!(world.status(op), Some(Status::Invalid));
+    assert_eq!(world.dials(0), [""; 0]);
+}
+
+/// The same name at another address: a node that has moved is not looked for where it was.
+#[test]
+fn a_node_that_has_moved_is_not_dialled_where_it_was() {
+    let mut world = World::mesh(2);
+    world.crash(1);
+    world.settle();
+    let moved = Config { address: "new:1".into(), node: NodeId(9), ..config(1) };
+    let new = world.add(moved);
+    world.connect(new, 0);
+    world.settle();
+    assert!(world.is_linked(0, new));
+    world.dials(0);
+    world.advance(ms(20_000));
+    assert_eq!(world.dials(0), [""; 0]);
+}
+
+// ---- disconnect
+
+/// "Ends the link with a node and does not dial it again until it is asked to": neither side does, whatever a third
+/// node says of them.
+#[test]
+fn disconnect_parts_two_nodes_until_somebody_asks() {
+    let mut world = World::mesh(3);
+    let pid = world.spawn(0);
+    let op = world.disconnect_call(pid, "node1");
+    assert_eq!(world.status(op), Some(Status::Ok));
+    world.settle();
+    assert!(!world.is_linked(0, 1) && !world.is_linked(1, 0));
+    for node in 0..2 {
+        // The third one tells of all its peers when its link comes up again.
+        world.cut(node, 2);
+        world.link(node, 2);
+    }
+    world.advance(ms(20_000));
+    for node in 0..2 {
+        assert_eq!(world.dials(node).iter().filter(|at| **at == address(1 - node)).count(), 0);
+    }
+    // Asked to, from either side.
+    for node in 0..2 {
+        let asker = world.spawn(node);
+        let op = world.connect_call(asker, &address(1 - node), Patience::FOREVER);
+        assert_eq!(world.dials(node), [address(1 - node)]);
+        world.connect(node, 1 - node);
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Ok));
+        let op = world.disconnect_call(asker, &format!("node{}", 1 - node));
+        assert_eq!(world.status(op), Some(Status::Ok));
+        world.settle();
+    }
+    // A link that breaks after that is repaired as before.
+    world.link(0, 1);
+    world.cut(0, 1);
+    assert!(world.pause_before_dial(0, &address(1)).is_some());
+}
+
+/// Also a seed.
+#[test]
+fn disconnect_from_a_seed() {
+    let mut world = World::empty();
+    world.add(with_seeds(0, &["host1:1"]));
+    world.add(config(1));
+    world.link(0, 1);
+    world.dials(0);
+    let pid = world.spawn(0);
+    world.disconnect_call(pid, "node1");
+    world.settle();
+    assert_eq!(world.pause_before_dial(0, "host1:1"), None);
+    let op = world.connect_call(pid, "host1:1", Patience::FOREVER);
+    assert_eq!(world.dials(0), ["host1:1"]);
+    world.link(0, 1);
+    assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+#[test]
+fn disconnect_of_an_unknown_node() {
+    let mut world = World::mesh(2);
+    let pid = world.spawn(0);
+    for name in ["nobody", "", "node0"] {
+        let op = world.disconnect_call(pid, name);
+        assert_eq!(world.status(op), Some(Status::NotFound));
+    }
+    assert!(world.is_linked(0, 1));
+}

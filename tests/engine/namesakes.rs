@@ -1,0 +1,122 @@
+//! Two nodes of one name: one goes, and it is the right one.
+
+use crate::harness::*;
+use convoke::engine::*;
+
+/// A node of this name and incarnation that has been open for `ago` ms before the present.
+pub(crate) fn namesake(index: NodeIndex, id: u64) -> Config {
+    Config { node: NodeId(id), name: "twin".into(), address: address(index), ..config(index) }
+}
+
+/// "Both alive: the one that has been open for less time (tie: the larger incarnation) closes its node", whoever dials
+/// and whoever is the arbiter.
+#[test]
+fn of_two_namesakes_that_meet_the_younger_closes() {
+    for (first, second) in [(1, 2), (2, 1)] {
+        for gap in [0, 1000] {
+            for dialler in 0..2 {
+                let mut world = World::empty();
+                world.add(namesake(0, first));
+                world.advance(ms(gap));
+                world.add(namesake(1, second));
+                world.advance(ms(500));
+                world.connect(dialler, 1 - dialler);
+                world.settle();
+                let younger = if gap > 0 || first < second { 1 } else { 0 };
+                let what = format!("incarnations {first}, {second}, {gap} ms apart, {dialler} dials");
+                assert_eq!(world.nodes[younger].closed, Some(Reason::NAME_TAKEN), "{what}");
+                assert_eq!(world.nodes[1 - younger].closed, None, "{what}");
+                assert_eq!(world.engine(1 - younger).links().count(), 0);
+            }
+        }
+    }
+}
+
+/// A cluster in which a node is restarted under its old name, as its peers see it: the old incarnation `old`, a peer
+/// with a link to it, and the new one, each with an incarnation of its own.
+fn restart(old: u64, peer: u64, new: u64, alive: bool) -> World {
+    let mut world = World::empty();
+    world.dials_go_through = true;
+    world.add(Config { seeds: vec![address(1)], ..namesake(0, old) });
+    world.add(Config { node: NodeId(peer), ..config(1) });
+    world.advance(ms(3000));
+    assert!(world.is_linked(1, 0));
+    let pid = world.spawn(0);
+    world.register(pid, "x");
+    world.settle();
+    if !alive {
+        // It dies with its host: nobody is told.
+        world.hang(0);
+    }
+    world.add(Config { seeds: vec![address(1)], ..namesake(2, new) });
+    world
+}
+
+const ORDERS: [[u64; 3]; 6] = [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]];
+
+/// "The old link is pinged. Dead within 1 s: replaced."
+#[test]
+fn a_dead_namesake_is_replaced_within_about_a_second() {
+    for [old, peer, new] in ORDERS {
+        let mut world = restart(old, peer, new, false);
+        world.advance(ms(1200));
+        let what = format!("old {old}, peer {peer}, new {new}");
+        assert_eq!(world.nodes[2].closed, None, "{what}");
+        assert!(world.is_linked(1, 2) && world.is_linked(2, 1), "{what}\n{}", world.picture());
+        assert!(!world.is_linked(1, 0), "{what}");
+        assert_eq!(world.whereis(1, "x"), None, "the old one's facts are gone: {what}");
+        // The old one comes to itself: it hears that it was given up, dials again, and finds its place taken.
+        world.wake(0);
+        world.advance(DETECTION * 2);
+        let closed = world.nodes.iter().filter(|node| node.closed == Some(Reason::NAME_TAKEN)).count();
+        assert_eq!(closed, 1, "{what}\n{}", world.picture());
+        assert_eq!(world.engine(1).links().count(), 1, "{what}");
+    }
+}
+
+/// Both alive, seen by a third: the younger closes, the older keeps its link and its names.
+#[test]
+fn a_second_node_of_a_living_name_closes() {
+    for [old, peer, new] in ORDERS {
+        let mut world = restart(old, peer, new, true);
+        world.advance(ms(3000));
+        let what = format!("old {old}, peer {peer}, new {new}");
+        assert_eq!(world.nodes[2].closed, Some(Reason::NAME_TAKEN), "{what}\n{}", world.picture());
+        assert_eq!(world.nodes[0].closed, None, "{what}");
+        assert!(world.is_linked(1, 0) && world.is_linked(0, 1), "{what}");
+        assert!(world.whereis(1, "x").is_some(), "{what}");
+        // For the peers it never was more than a moment.
+        world.advance(DETECTION);
+        assert_eq!(world.engine(1).links().count(), 1);
+    }
+}
+
+/// The third node knew the younger one first: that one is told to close.
+#[test]
+fn the_younger_closes_also_when_it_was_linked_first() {
+    for [old, peer, young] in ORDERS {
+        let mut world = World::empty();
+        world.dials_go_through = true;
+        world.add(namesake(0, old));
+        world.advance(ms(2000));
+        world.add(Config { node: NodeId(peer), ..config(1) });
+        world.add(Config { seeds: vec![address(1)], ..namesake(2, young) });
+        world.advance(ms(1000));
+        assert!(world.is_linked(1, 2));
+        // The older one comes to the cluster.
+        let pid = world.spawn(0);
+        world.connect_call(pid, &address(1), Patience::FOREVER);
+        world.answer_dials();
+        // Connected by hand as its owner would, for a connect dials once.
+        for _ in 0..8 {
+            world.advance(ms(500));
+            if !world.is_linked(0, 1) {
+                world.connect(0, 1);
+            }
+        }
+        let what = format!("older {old}, peer {peer}, younger {young}");
+        assert_eq!(world.nodes[2].closed, Some(Reason::NAME_TAKEN), "{what}\n{}", world.picture());
+        assert_eq!(world.nodes[0].closed, None, "{what}");
+        assert!(world.is_linked(1, 0), "{what}\n{}", world.picture());
+    }
+}

@@ -1,0 +1,108 @@
+//! What comes out of an engine: where it goes, and what must hold of it always.
+
+use crate::harness::*;
+use convoke::engine::*;
+use std::collections::BTreeMap;
+
+impl World {
+    pub(crate) fn drain(&mut self, node: NodeIndex) {
+        let Some(mut engine) = self.nodes[node].engine.take() else { return };
+        let mut stage = 0;
+        while let Some(output) = engine.poll_output() {
+            let of = stage_of(&output);
+            assert!(of >= stage, "tables, then messages, then events; but {output:?} came late");
+            stage = of;
+            assert_eq!(self.nodes[node].closed, None, "after Closed came {output:?}");
+            self.take(node, output);
+        }
+        let state = &self.nodes[node];
+        let shown = state.shown.iter().filter_map(|(name, pids)| Some((name, (*pids.last()?)?)));
+        let own: BTreeMap<&Name, Pid> = engine.names().collect();
+        assert_eq!(shown.collect::<BTreeMap<_, _>>(), own, "readers see what the engine has");
+        self.nodes[node].engine = Some(engine);
+    }
+
+    fn take(&mut self, node: NodeIndex, output: Output) {
+        match output.clone() {
+            Output::PublishName { name, pid } => {
+                let pids = self.nodes[node].shown.entry(name).or_default();
+                assert_ne!(pids.last().copied().flatten(), pid, "published without a change");
+                pids.push(pid);
+            }
+            Output::PublishPeer { node: peer, connection: Some(connection), .. } => {
+                let before = self.nodes[node].peers.insert(peer, connection);
+                assert_eq!(before, None, "a link came up beside another");
+            }
+            Output::PublishPeer { node: peer, connection: None, .. } => {
+                assert!(self.nodes[node].peers.remove(&peer).is_some(), "a link went down that was not up");
+            }
+            Output::Send { to, message } => {
+                for id in to {
+                    self.sends(node, id);
+                    self.put(id, node, Frame::Control(message.clone()));
+                }
+            }
+            Output::Signal { to, header, data } => {
+                self.sends(node, to);
+                self.put(to, node, Frame::Data(header, data.as_bytes().to_vec()));
+            }
+            Output::Dial { address } => self.nodes[node].dials.push(address),
+            Output::Open { connection } => self.put(connection, node, Frame::Go),
+            Output::Refuse { connection, why } => {
+                self.refused.push((connection, why));
+                self.ends(node, connection, Frame::Refuse(why));
+            }
+            Output::Close { connection, goodbye } => {
+                if let Some(why) = goodbye {
+                    let message = Message::Goodbye { why };
+                    self.put(connection, node, Frame::Control(Stamped { clock: 0, message }));
+                }
+                self.ends(node, connection, Frame::End);
+            }
+            Output::Answer { op, outcome, .. } => {
+                let before = self.answers.insert(op, outcome.clone());
+                assert_eq!(before, None, "two answers to one operation");
+                self.nodes[node].seen.push(output);
+            }
+            Output::Closed { reason } => {
+                self.nodes[node].closed = Some(reason);
+                self.nodes[node].seen.push(output);
+            }
+            _ => self.nodes[node].seen.push(output),
+        }
+    }
+
+    fn sends(&self, node: NodeIndex, id: ConnectionId) {
+        let wire = &self.wires[&id];
+        assert!(!wire.over[wire.side(node)], "node {node} speaks on a connection that is over");
+    }
+
+    fn ends(&mut self, node: NodeIndex, id: ConnectionId, last: Frame) {
+        self.put(id, node, last);
+        if let Some(wire) = self.wires.get_mut(&id) {
+            let side = wire.side(node);
+            wire.over[side] = true;
+            wire.to[side].clear();
+        }
+    }
+}
+
+fn stage_of(output: &Output) -> u8 {
+    match output {
+        Output::PublishName { .. } | Output::PublishPeer { .. } => 0,
+        Output::Send { .. }
+        | Output::Signal { .. }
+        | Output::Credit { .. }
+        | Output::NoReceiver { .. }
+        | Output::Dial { .. }
+        | Output::Open { .. }
+        | Output::Refuse { .. }
+        | Output::Close { .. } => 1,
+        Output::Deliver { .. }
+        | Output::Notify { .. }
+        | Output::Answer { .. }
+        | Output::ProcessGone { .. }
+        | Output::Closed { .. }
+        | Output::Log { .. } => 2,
+    }
+}

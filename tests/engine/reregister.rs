@@ -1,0 +1,265 @@
+//! Re-register: a name moves without a gap, or stays where it was.
+
+use crate::asks::every_order;
+use crate::harness::*;
+use convoke::engine::*;
+
+fn is_lost(event: &Event) -> bool {
+    matches!(event, Event::NameConflict { .. })
+}
+
+/// "Registers when the name was unknown."
+#[test]
+fn reregister_of_an_unknown_name_registers_it() {
+    let mut world = World::mesh(2);
+    let pid = world.spawn(0);
+    let op = world.reregister(pid, "x");
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+    world.all_show("x", Some(pid));
+    world.assert_at_rest();
+}
+
+/// Promise 4: "A name never shows none to a reader during a re-register". The old process lives, and it is told
+/// REPLACED, once.
+#[test]
+fn reregister_moves_a_name_without_a_gap() {
+    for (owner, heir) in [(0, 0), (0, 1), (1, 0), (1, 2), (2, 0)] {
+        let start = || {
+            let mut world = World::mesh(3);
+            let (old, new) = (world.spawn(owner), world.spawn(heir));
+            world.register(old, "x");
+            world.settle();
+            let op = world.reregister(new, "x");
+            (world, (old, new, op))
+        };
+        let look = |world: &World, (_, new, op): &(Pid, Pid, Ref)| {
+            if world.status(*op).is_some() {
+                world.all_show("x", Some(*new));
+            }
+        };
+        every_order(6, start, look, |world, (old, new, op)| {
+            assert_eq!(world.status(op), Some(Status::Ok));
+            for node in 0..3 {
+                assert_eq!(world.history(node, "x"), [Some(old), Some(new)], "at node {node}");
+            }
+            let lost = Event::NameConflict { name: name("x"), winner: Some(new), reason: Reason::REPLACED };
+            assert_eq!(world.events(old), [lost], "owner {owner}, heir {heir}");
+            assert_eq!(world.events(new), []);
+            assert!(!world.is_gone(old), "it is neither killed nor unregistered by force");
+            world.assert_at_rest();
+        });
+    }
+}
+
+/// The same process again: nobody has lost anything.
+#[test]
+fn reregister_for_the_same_process_tells_nobody() {
+    let mut world = World::mesh(2);
+    let pid = world.spawn(0);
+    world.register(pid, "x");
+    world.settle();
+    let op = world.reregister(pid, "x");
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+    assert_eq!(world.events(pid), []);
+    assert_eq!(world.history(1, "x"), [Some(pid)]);
+    world.exit(pid);
+    world.settle();
+    world.all_show("x", None);
+    world.assert_at_rest();
+}
+
+/// After it the old process has nothing to do with the name: "killing p2, which lost the name before, changes nothing".
+#[test]
+fn the_death_of_a_replaced_process_changes_nothing() {
+    for owner in 0..2 {
+        let mut world = World::mesh(2);
+        let (old, new) = (world.spawn(owner), world.spawn(0));
+        world.register(old, "x");
+        world.settle();
+        world.reregister(new, "x");
+        world.settle();
+        world.exit(old);
+        world.settle();
+        world.all_show("x", Some(new));
+        // Nor does its name keep it from another where only one is allowed, or from this one.
+        let back = world.spawn(owner);
+        let op = world.reregister(back, "x");
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Ok));
+        world.all_show("x", Some(back));
+        world.assert_at_rest();
+    }
+}
+
+/// Two re-registers of one name at once: one after the other, readers see one of the three at any time.
+#[test]
+fn two_reregisters_at_once_follow_each_other() {
+    let start = || {
+        let mut world = World::mesh(2);
+        let (old, a, b) = (world.spawn(0), world.spawn(0), world.spawn(1));
+        world.register(old, "x");
+        world.settle();
+        let ops = [world.reregister(a, "x"), world.reregister(b, "x")];
+        (world, ([old, a, b], ops))
+    };
+    let orders = every_order(
+        30,
+        start,
+        |_, _| {},
+        |world, ([old, a, b], ops)| {
+            assert_eq!(ops.map(|op| world.status(op)), [Some(Status::Ok); 2]);
+            let last = world.whereis(0, "x");
+            assert!(last == Some(a) || last == Some(b));
+            world.all_show("x", last);
+            for node in 0..2 {
+                let history = world.history(node, "x");
+                assert!(!history.contains(&None), "a gap: {history:?}");
+            }
+            // Everybody but the last one has lost it, and is told so once.
+            for pid in [old, a, b] {
+                let lost = world.events(pid).iter().filter(|e| is_lost(e)).count();
+                assert_eq!(lost, usize::from(last != Some(pid)), "{pid:?}\n{}", world.picture());
+            }
+            world.assert_at_rest();
+        },
+    );
+    assert!(orders > 4, "{orders}");
+}
+
+// ---- with something in its way
+
+/// The old process ends while the re-register is under way, in every order: the new one has the name, nothing of the
+/// old comes back.
+#[test]
+fn the_owner_ends_during_a_reregister() {
+    for (owner, heir) in [(0, 0), (0, 1), (1, 0)] {
+        let start = || {
+            let mut world = World::mesh(2);
+            let (old, new) = (world.spawn(owner), world.spawn(heir));
+            world.register(old, "x");
+            world.settle();
+            let op = world.reregister(new, "x");
+            world.exit(old);
+            (world, (old, new, op))
+        };
+        every_order(
+            12,
+            start,
+            |_, _| {},
+            |world, (old, new, op)| {
+                assert_eq!(world.status(op), Some(Status::Ok), "{}", world.picture());
+                world.all_show("x", Some(new));
+                for node in 0..2 {
+                    let history = world.history(node, "x");
+                    let last = history.iter().rposition(|pid| *pid == Some(old));
+                    assert_eq!(last, Some(0), "it came back: {history:?}");
+                }
+                assert_eq!(world.events(old), []);
+                world.assert_at_rest();
+            },
+        );
+    }
+}
+
+/// "A re-register that is withdrawn or dies uncovers the old binding": the coordinator dies after any number of
+/// arrivals. The name goes back to the old process, or is free when that one was told that it had lost it.
+#[test]
+fn the_coordinator_dies_during_a_reregister() {
+    let mut ends = [0, 0];
+    for owner in [1, 2] {
+        for arrivals in 0..16 {
+            let mut world = World::mesh(3);
+            let (old, new) = (world.spawn(owner), world.spawn(0));
+            world.register(old, "x");
+            world.settle();
+            world.reregister(new, "x");
+            for _ in 0..arrivals {
+                if let Some((from, to)) = world.channels().first().copied() {
+                    world.step(from, to);
+                }
+            }
+            // What it had sent is lost with it, at both of the others.
+            world.cut(0, 1);
+            world.cut(0, 2);
+            world.nodes[0].engine = None;
+            world.settle();
+            let told = world.events(old).iter().any(is_lost);
+            world.all_show("x", (!told).then_some(old));
+            ends[usize::from(told)] += 1;
+            world.assert_at_rest();
+        }
+    }
+    assert!(ends[0] > 0 && ends[1] > 0, "{ends:?}");
+}
+
+/// Any of the links breaks and comes back after any number of arrivals: the call is answered, and all show the same. The
+/// old process is told of its loss, unless the claim was complete without its node: then there is a clash.
+#[test]
+fn a_link_flaps_during_a_reregister() {
+    for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+        for owner in 0..3 {
+            for arrivals in 0..16 {
+                let mut world = World::mesh(3);
+                let (old, new) = (world.spawn(owner), world.spawn(0));
+                world.register(old, "x");
+                world.settle();
+                let op = world.reregister(new, "x");
+                for _ in 0..arrivals {
+                    if let Some((from, to)) = world.channels().first().copied() {
+                        world.step(from, to);
+                    }
+                }
+                world.cut(a, b);
+                world.link(a, b);
+                let what = format!("{a}-{b} after {arrivals}, owner {owner}\n{}", world.picture());
+                assert_eq!(world.status(op), Some(Status::Ok), "{what}");
+                let told = world.events(old).iter().filter(|e| is_lost(e)).count();
+                match (world.is_gone(old), world.is_gone(new)) {
+                    (false, false) => {
+                        world.all_show("x", Some(new));
+                        assert_eq!(told, 1, "{what}");
+                    }
+                    // It was complete before the owner was linked again: a clash like any other.
+                    (true, false) => world.all_show("x", Some(new)),
+                    (false, true) => world.all_show("x", Some(old)),
+                    (true, true) => panic!("both were killed: {what}"),
+                }
+                world.assert_at_rest();
+            }
+        }
+    }
+}
+
+/// A node joins while a re-register is being acknowledged: it shows the new one, and OK waits for it.
+#[test]
+fn a_node_joins_during_a_reregister() {
+    for owner in [0, 1] {
+        for arrivals in 0..8 {
+            let mut world = World::nodes(3);
+            world.link(0, 1);
+            let (old, new) = (world.spawn(owner), world.spawn(0));
+            world.register(old, "x");
+            world.settle();
+            let op = world.reregister(new, "x");
+            for _ in 0..arrivals {
+                if let Some((from, to)) = world.channels().first().copied() {
+                    world.step(from, to);
+                }
+            }
+            let done = world.status(op).is_some();
+            world.connect(2, 0);
+            world.connect(2, 1);
+            world.settle_with(|world| {
+                if !done && world.status(op).is_some() && world.is_linked(0, 2) {
+                    assert_eq!(world.whereis(2, "x"), Some(new), "{}", world.picture());
+                }
+            });
+            assert_eq!(world.status(op), Some(Status::Ok));
+            world.all_show("x", Some(new));
+            assert_eq!(world.events(old).iter().filter(|e| is_lost(e)).count(), 1);
+            world.assert_at_rest();
+        }
+    }
+}

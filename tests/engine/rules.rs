@@ -1,0 +1,337 @@
+//! Rules of the claim machine and of clashes that only show in rare schedules, each brought about by a puppet.
+
+use crate::asks::*;
+use crate::harness::*;
+use crate::hostile::*;
+use convoke::engine::*;
+use std::collections::BTreeSet;
+
+/// A re-register of `x` by a process of the engine, over a binding of another of its processes, that the puppet has
+/// granted and not acknowledged. Both processes, the operation, and the two bindings: the kept one and the new one.
+struct Kept {
+    world: World,
+    old: Pid,
+    new: Pid,
+    op: Ref,
+    tx: Tx,
+    kept: Reg,
+    reg: Reg,
+}
+
+/// Registers at the engine, and grants for the puppet. The transaction and the binding that was published.
+fn granted(world: &mut World, pid: Pid) -> (Ref, Tx, Binding) {
+    world.told(PUPPET);
+    let op = world.reregister(pid, "x");
+    let told = world.told(PUPPET);
+    let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), regs: vec![] });
+    let told = world.told(PUPPET);
+    let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
+    (op, tx, binding.clone())
+}
+
+fn kept() -> Kept {
+    let mut world = world(State::Synced);
+    let (old, new) = (world.spawn(ENGINE), world.spawn(ENGINE));
+    let (_, first, binding) = granted(&mut world, old);
+    world.say(PUPPET, ENGINE, Message::CommitAck { tx: first });
+    let (op, tx, covering) = granted(&mut world, new);
+    assert_eq!((world.status(op), world.whereis(ENGINE, "x")), (None, Some(new)));
+    Kept { world, old, new, op, tx, kept: binding.reg, reg: covering.reg }
+}
+
+fn lost(world: &World, pid: Pid) -> usize {
+    world.events(pid).iter().filter(|event| matches!(event, Event::NameConflict { .. })).count()
+}
+
+/// "Grant{replace: my own binding of it and every row that I keep for a restore}."
+#[test]
+fn a_vote_names_the_kept_rows() {
+    let Kept { mut world, kept, reg, .. } = kept();
+    let claim =
+        Message::Acquire { tx: tx(puppet()), key: Key::Name(name("x")), replace: true, nowait: false };
+    world.say(PUPPET, ENGINE, claim);
+    let told = world.told(PUPPET);
+    let [Message::Grant { regs, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(regs.iter().copied().collect::<BTreeSet<_>>(), [kept, reg].into());
+}
+
+/// "Hello{my bindings, the regs that I keep for a restore}."
+#[test]
+fn a_snapshot_names_the_kept_rows() {
+    let Kept { mut world, kept, reg, .. } = kept();
+    let newcomer = world.add_puppet(40);
+    world.connect(ENGINE, newcomer);
+    let told = world.told(newcomer);
+    let [Message::Hello { bindings, kept: named, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(named[..], [kept]);
+    assert!(bindings.iter().any(|(_, binding)| binding.reg == reg && !binding.settled));
+}
+
+/// "Settled(b): every row of mine in over goes, also one that is only kept for a restore (its op then restores
+/// nothing): event REPLACED to its process."
+#[test]
+fn a_kept_row_that_is_settled_is_not_restored() {
+    for both in [false, true] {
+        let Kept { mut world, old, new, op, kept, reg, .. } = kept();
+        let over: BTreeSet<Reg> = if both { [kept, reg].into() } else { [kept].into() };
+        let settled =
+            Message::Settled { name: name("x"), reg: crate::hostile::reg(puppet()), to: me(), over };
+        world.say(PUPPET, ENGINE, settled);
+        assert_eq!((lost(&world, old), lost(&world, new)), (1, usize::from(both)));
+        world.cancel(new, op);
+        assert_eq!(world.status(op), Some(Status::Cancelled));
+        assert_eq!(world.whereis(ENGINE, "x"), None, "nothing is left to restore");
+        world.settle();
+        world.all_show("x", None);
+        assert_eq!(lost(&world, old), 1);
+        world.assert_at_rest();
+    }
+}
+
+/// "settled=true (also on a row that is only kept by now)": what is restored is what all nodes have acknowledged.
+#[test]
+fn a_row_that_settles_while_it_is_kept_comes_back_settled() {
+    let Kept { mut world, new, tx, op, reg, .. } = kept();
+    let newer = world.spawn(ENGINE);
+    let (newest, _, _) = granted(&mut world, newer);
+    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    assert_eq!(world.status(op), Some(Status::Ok));
+    world.told(PUPPET);
+    world.cancel(newer, newest);
+    let told = world.told(PUPPET);
+    let [Message::Unreg { restore: Some(restored), .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((restored.reg, restored.settled), (reg, true));
+    world.all_show("x", Some(new));
+    world.assert_at_rest();
+}
+
+/// "Unreg(restore): put back restore, uncover": one that is settled settles what it covers.
+#[test]
+fn a_settled_row_that_is_restored_settles_what_it_covers() {
+    let mut world = world(State::Synced);
+    let own = world.spawn(ENGINE);
+    let (_, tx_, mine) = granted(&mut world, own);
+    world.say(PUPPET, ENGINE, Message::CommitAck { tx: tx_ });
+    let covering = |seq, settled| Binding {
+        reg: Reg { node: puppet(), seq },
+        over: [mine.reg].into(),
+        settled,
+        ..binding(puppet())
+    };
+    for (lamport, row) in [(1, covering(1, false)), (2, covering(2, false))] {
+        let tx = Tx { lamport, node: puppet() };
+        world.say(PUPPET, ENGINE, Message::Commit { tx, name: name("x"), binding: row });
+    }
+    assert_eq!(lost(&world, own), 0, "not all nodes show it yet");
+    // The first was settled before it was replaced in place; the second is withdrawn.
+    let reg = covering(2, false).reg;
+    let withdrawal = Message::Unreg { name: name("x"), reg, restore: Some(covering(1, true)), ack: None };
+    world.say(PUPPET, ENGINE, withdrawal);
+    assert_eq!(lost(&world, own), 1);
+    let told = world.told(PUPPET);
+    assert!(told.iter().any(|m| matches!(m, Message::Unreg { reg, .. } if *reg == mine.reg)), "{told:?}");
+}
+
+/// "Settled: passed on once" to an owner that the settling home has no link to, and only from that home.
+#[test]
+fn a_settlement_is_passed_on_once() {
+    let mut world = world(State::Synced);
+    let settled = |node| Message::Settled {
+        name: name("x"),
+        reg: reg(node),
+        to: friend(),
+        over: [reg(friend())].into(),
+    };
+    world.delivered.clear();
+    world.say(PUPPET, ENGINE, settled(puppet()));
+    world.say(PUPPET, ENGINE, settled(NodeId(99)));
+    world.settle();
+    let passed: Vec<_> = world.delivered.iter().filter(|(_, to, _)| *to == FRIEND).collect();
+    assert_eq!(passed.len(), 1);
+    assert_eq!(passed[0].2.message(), Some(&settled(puppet())));
+}
+
+/// "Busy{reg} to every waiter that is not admitted and was not yet told of this reg": the name moves while it waits.
+#[test]
+fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
+    let mut world = world(State::Synced);
+    let claim = Message::Acquire {
+        tx: tx(puppet()),
+        key: Key::Name(name("friend's")),
+        replace: false,
+        nowait: false,
+    };
+    world.say(PUPPET, ENGINE, claim);
+    let told = world.told(PUPPET);
+    let [Message::Busy { reg: first, .. }] = told[..] else { panic!("{told:?}") };
+    let heir = world.spawn(FRIEND);
+    world.reregister(heir, "friend's");
+    let told = world.told(PUPPET);
+    let [Message::Busy { reg: second, .. }] = told[..] else { panic!("{told:?}") };
+    assert_ne!(first, second);
+    world.unregister(heir, "friend's");
+    let told = world.told(PUPPET);
+    assert!(matches!(told[..], [Message::Grant { .. }]), "{told:?}");
+}
+
+/// "None such: that timer stops": what was in the way is gone, another voter takes longer than the grace.
+#[test]
+fn the_grace_ends_when_nothing_is_in_the_way() {
+    let (mut world, owner, claimant) = line();
+    let puppet = world.add_puppet(50);
+    world.link(0, puppet);
+    world.told(puppet);
+    let op = world.register(claimant, "x");
+    let told = world.told(puppet);
+    let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
+    world.advance(ms(500));
+    world.exit(owner);
+    for _ in 0..20 {
+        world.advance(ms(500));
+        world.say(puppet, 0, Message::Heartbeat);
+    }
+    assert_eq!(world.status(op), None, "{}", world.picture());
+    world.say(puppet, 0, Message::Grant { tx, key: Key::Name(name("x")), regs: vec![] });
+    world.settle();
+    world.say(puppet, 0, Message::CommitAck { tx });
+    assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+// ---- clashes
+
+/// "Engage: Gone if it is no more." "Engaged for a pair that I did not ask, or whose lower binding is gone: Gone to the
+/// higher home, which frees itself."
+#[test]
+fn questions_about_what_is_gone_are_answered() {
+    let mut world = world(State::Synced);
+    let high = Pair { low: reg(puppet()), high: reg(me()) };
+    let low = Pair { low: reg(me()), high: reg(puppet()) };
+    let gone = |pair| vec![Message::Gone { name: name("x"), pair }];
+    for (asked, pair) in [
+        (Message::Engage { name: name("x"), pair: high }, high),
+        (Message::Engaged { name: name("x"), pair: low }, low),
+    ] {
+        world.say(PUPPET, ENGINE, asked);
+        assert_eq!(world.told(PUPPET), gone(pair));
+    }
+    world.assert_at_rest();
+}
+
+/// The engine's own registration of `x`; the puppet has acknowledged it.
+fn owner(world: &mut World) -> (Pid, Reg) {
+    let pid = world.spawn(ENGINE);
+    let (op, tx, binding) = granted(world, pid);
+    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    assert_eq!(world.status(op), Some(Status::Ok));
+    (pid, binding.reg)
+}
+
+/// "Between unlinked homes a pair blocks nothing": a question on its way through a third node does not keep the binding
+/// from a clash with a linked home.
+#[test]
+fn a_pair_of_unlinked_homes_blocks_nothing() {
+    let mut world = world(State::Synced);
+    let (_, mine) = owner(&mut world);
+    let far = Pair { low: mine, high: Reg { node: NodeId(99), seq: 1 } };
+    let high = Pid { node: NodeId(99), serial: 1 };
+    world.say(PUPPET, ENGINE, Message::Hearsay { name: name("x"), pair: far, high });
+    let told = world.told(PUPPET);
+    assert!(matches!(&told[..], [Message::Via { to: NodeId(99), .. }]), "{told:?}");
+    world.say(
+        PUPPET,
+        ENGINE,
+        Message::Commit { tx: tx(puppet()), name: name("x"), binding: binding(puppet()) },
+    );
+    let near = Pair { low: mine, high: reg(puppet()) };
+    let told = world.told(PUPPET);
+    assert!(told.contains(&Message::Engage { name: name("x"), pair: near }), "{told:?}");
+}
+
+/// "One pair at a time": while a linked home is being asked the next one waits; it is asked when the first is through.
+#[test]
+fn one_pair_at_a_time() {
+    let mut world = world(State::Synced);
+    let (_, mine) = owner(&mut world);
+    let second = world.add_puppet(40);
+    world.link(ENGINE, second);
+    world.say(
+        PUPPET,
+        ENGINE,
+        Message::Commit { tx: tx(puppet()), name: name("x"), binding: binding(puppet()) },
+    );
+    let other = binding(NodeId(40));
+    world.say(second, ENGINE, Message::Commit { tx: tx(NodeId(40)), name: name("x"), binding: other });
+    let engage = |told: &[Message]| told.iter().filter(|m| matches!(m, Message::Engage { .. })).count();
+    assert!(engage(&world.told(PUPPET)) >= 1);
+    assert_eq!(engage(&world.told(second)), 0);
+    // The first one's binding ends.
+    let end = Message::Unreg { name: name("x"), reg: reg(puppet()), restore: None, ack: None };
+    world.say(PUPPET, ENGINE, end);
+    let told = world.told(second);
+    let pair = Pair { low: mine, high: reg(NodeId(40)) };
+    assert!(told.contains(&Message::Engage { name: name("x"), pair }), "{told:?}");
+}
+
+/// A binding that takes part in a clash as the higher one answers the next lower home when the first is through.
+#[test]
+fn the_higher_home_takes_one_pair_at_a_time() {
+    let mut world = world(State::Synced);
+    let (_, mine) = owner(&mut world);
+    let lower = [world.add_puppet(5), world.add_puppet(6)];
+    for puppet in lower {
+        world.link(ENGINE, puppet);
+        let id = world.nodes[puppet].id;
+        world.say(puppet, ENGINE, Message::Commit { tx: tx(id), name: name("x"), binding: binding(id) });
+        world.told(puppet);
+    }
+    let pair = |node| Pair { low: reg(node), high: mine };
+    let [first, second] = [pair(NodeId(5)), pair(NodeId(6))];
+    world.say(lower[0], ENGINE, Message::Engage { name: name("x"), pair: first });
+    world.say(lower[1], ENGINE, Message::Engage { name: name("x"), pair: second });
+    assert_eq!(world.told(lower[0]), [Message::Engaged { name: name("x"), pair: first }]);
+    assert_eq!(world.told(lower[1]), []);
+    // Asked again it answers again.
+    world.say(lower[0], ENGINE, Message::Engage { name: name("x"), pair: first });
+    assert_eq!(world.told(lower[0]), [Message::Engaged { name: name("x"), pair: first }]);
+    // The first lower home is lost: "engagements need an end on every link event".
+    world.cut(ENGINE, lower[0]);
+    assert_eq!(world.told(lower[1]), [Message::Engaged { name: name("x"), pair: second }]);
+}
+
+/// "Forget: verdicts go when either reg is gone for good (its owner's Unreg, or a Hello of the owner that has it
+/// neither as binding nor as kept)": what was decided does not pile up.
+#[test]
+fn verdicts_are_forgotten_with_what_they_are_about() {
+    for while_apart in [false, true] {
+        let mut world = World::nodes(2);
+        for round in 0..20 {
+            let pids = [world.spawn(0), world.spawn(1)];
+            for pid in pids {
+                world.register(pid, &format!("name{round}"));
+            }
+        }
+        world.connect(0, 1);
+        // Up to the verdicts of the lower home; what it says of them is lost.
+        for (from, to) in [(0, 1), (1, 0), (0, 1), (1, 0)] {
+            while world.step(from, to).is_some() {}
+        }
+        assert!(world.engine(0).describe().contains("Decided"));
+        if while_apart {
+            world.cut(0, 1);
+            let names: Vec<(Name, Pid)> =
+                world.engine(1).names().map(|(name, pid)| (name.clone(), pid)).collect();
+            for (_, pid) in names {
+                world.exit(pid);
+            }
+        }
+        world.settle();
+        if while_apart {
+            world.link(0, 1);
+        }
+        for node in 0..2 {
+            assert!(world.engine(node).describe().contains("clashes {}"), "{}", world.picture());
+        }
+        world.assert_at_rest();
+    }
+}
