@@ -280,9 +280,7 @@ impl Core for Bridge {
     }
 
     fn settle(&mut self) {
-        for output in self.later.drain(..) {
-            self.delivery.apply(output);
-        }
+        self.delivery.apply_all(&mut self.later);
     }
 
     fn next_block(&mut self, lane: &Lane) -> Option<Vec<u8>> {

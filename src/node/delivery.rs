@@ -67,7 +67,9 @@ impl Delivery {
             }
             Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
             Output::NoReceiver { connection, to } => self.credit(connection, to, None),
-            Output::Deliver { to, from, payload, window } => self.deliver(to, from, payload, window),
+            Output::Deliver { to, from, payload, window } => {
+                self.deliver(to, std::iter::once((from, payload, window)));
+            }
             Output::Notify { process, event } => self.notify(process, event),
             Output::Answer { op, outcome, .. } => {
                 if let Some(reply) = self.pending.remove(&op) {
@@ -87,6 +89,24 @@ impl Delivery {
             | Output::Open { .. }
             | Output::Refuse { .. }
             | Output::Close { .. } => {}
+        }
+    }
+
+    /// Applies all of them, in order. Messages in a row for one process are handed over at once.
+    pub fn apply_all(&mut self, outputs: &mut Vec<Output>) {
+        let mut outputs = outputs.drain(..).peekable();
+        while let Some(output) = outputs.next() {
+            let Output::Deliver { to, from, payload, window } = output else {
+                self.apply(output);
+                continue;
+            };
+            let rest = std::iter::from_fn(|| {
+                let next = outputs
+                    .next_if(|next| matches!(next, Output::Deliver { to: also, .. } if *also == to))?;
+                let Output::Deliver { from, payload, window, .. } = next else { return None };
+                Some((from, payload, window))
+            });
+            self.deliver(to, std::iter::once((from, payload, window)).chain(rest));
         }
     }
 
@@ -141,17 +161,26 @@ impl Delivery {
 
     // ---- events
 
-    fn deliver(&mut self, to: u64, from: Pid, payload: Payload, window: Window) {
-        let bytes = cost(payload.as_bytes().len());
-        let taken_in = self.shared.processes.get(to).is_some_and(|process| {
-            process.queue.push_message(&process, from, payload, Charge::Remote(window, bytes)).is_ok()
-        });
+    fn deliver(&self, to: u64, messages: impl Iterator<Item = (Pid, Payload, Window)>) {
         let counters = &self.shared.counters;
-        if taken_in {
-            counters.messages_received.fetch_add(1, Ordering::Relaxed);
-        } else {
-            counters.dropped.fetch_add(1, Ordering::Relaxed);
-            self.shared.report_taken(Taken { window, messages: 1, bytes });
+        let messages = messages.map(|(from, payload, window)| {
+            let bytes = cost(payload.as_bytes().len());
+            (from, payload, Charge::Remote(window, bytes))
+        });
+        let (mut taken_in, mut dropped) = (0, Vec::new());
+        match self.shared.processes.get(to) {
+            Some(process) => process.queue.push_messages(&process, messages, |charge, result| match result {
+                Ok(()) => taken_in += 1,
+                Err(_) => dropped.push(charge),
+            }),
+            None => dropped.extend(messages.map(|(_, _, charge)| charge)),
+        }
+        counters.messages_received.fetch_add(taken_in, Ordering::Relaxed);
+        counters.dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
+        for charge in dropped {
+            if let Charge::Remote(window, bytes) = charge {
+                self.shared.report_taken(Taken { window, messages: 1, bytes });
+            }
         }
     }
 

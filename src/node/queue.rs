@@ -37,7 +37,7 @@ impl Queue {
     /// The oldest event. `Timeout`: there was none in time, or the wait was ended by `wake`. `Closed`: the queue is
     /// freed, or the node is closed and its last event has been taken.
     pub fn next(&self, timeout_ms: i64) -> Result<Arc<Event>> {
-        let (event, after) = self.core.take(Wait::from_ms(timeout_ms)?)?;
+        let (event, after) = self.core.take(timeout_ms)?;
         self.shared.settle(after);
         Ok(event)
     }

@@ -30,13 +30,20 @@ impl Wait {
 
     /// From a timeout as in C: -1 for ever, 0 not at all.
     pub(super) fn from_ms(timeout_ms: i64) -> Result<Wait> {
-        match timeout_ms {
-            -1 => Ok(Wait::FOREVER),
+        Wait::check_ms(timeout_ms)?;
+        Ok(match timeout_ms {
+            -1 => Wait::FOREVER,
             // What is beyond the clock's range is for ever.
-            0.. => {
+            _ => {
                 let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms as u64));
-                Ok(Wait { deadline, is_try: timeout_ms == 0 })
+                Wait { deadline, is_try: timeout_ms == 0 }
             }
+        })
+    }
+
+    fn check_ms(timeout_ms: i64) -> Result<()> {
+        match timeout_ms {
+            -1.. => Ok(()),
             _ => Err(Error::new(Status::Invalid, format!("timeout_ms is {timeout_ms}; -1 is for ever"))),
         }
     }
@@ -243,6 +250,33 @@ impl QueueCore {
         charge: Charge,
     ) -> Result<(), Refused> {
         let mut state = self.lock();
+        let taken_in = Self::take_in(&mut state, process, from, payload, charge);
+        self.adjust(&mut state);
+        taken_in
+    }
+
+    /// Puts in messages one after the other with one turn of the lock, so that a reader who is woken by the first finds
+    /// them all. What becomes of each is told to `each`.
+    pub(super) fn push_messages(
+        &self,
+        process: &Arc<ProcessCore>,
+        messages: impl Iterator<Item = (Pid, Payload, Charge)>,
+        mut each: impl FnMut(Charge, Result<(), Refused>),
+    ) {
+        let mut state = self.lock();
+        for (from, payload, charge) in messages {
+            each(charge, Self::take_in(&mut state, process, from, payload, charge));
+        }
+        self.adjust(&mut state);
+    }
+
+    fn take_in(
+        state: &mut State,
+        process: &Arc<ProcessCore>,
+        from: Pid,
+        payload: Payload,
+        charge: Charge,
+    ) -> Result<(), Refused> {
         // Under the lock: what is pushed before the process ends is dropped by the one who ends it.
         if !process.is_alive() {
             return Err(Refused::NoProcess);
@@ -261,20 +295,26 @@ impl QueueCore {
         process.waiting.fetch_add(1, Ordering::Relaxed);
         let content = Content::Message { from, payload, charge };
         state.backlog.push(Entry { process: Some(process.clone()), content });
-        self.adjust(&mut state);
         Ok(())
     }
 
     // ---- out
 
     /// Waits for the oldest event and takes it.
-    pub(super) fn take(&self, wait: Wait) -> Result<(Arc<Event>, After)> {
+    pub(super) fn take(&self, timeout_ms: i64) -> Result<(Arc<Event>, After)> {
+        Wait::check_ms(timeout_ms)?;
         let mut state = self.lock();
+        // The clock is looked at only if there is something to wait for.
+        let mut wait = None;
         loop {
             if let Some((entry, after)) = self.pop(&mut state) {
                 drop(state);
                 return Ok((event_of(entry), after));
             }
+            let wait = match wait {
+                Some(wait) => wait,
+                None => *wait.insert(Wait::from_ms(timeout_ms)?),
+            };
             state = self.wait_step(state, wait, false)?;
         }
     }
