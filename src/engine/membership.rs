@@ -237,6 +237,7 @@ impl Engine {
             name: name.clone(),
             address: address.clone(),
             connection: Some(connection),
+            message_limit: peer.message_limit,
         });
         self.dial_linked(node, &name, &address, dialled.as_deref());
         self.arm_heartbeat(node);
@@ -345,6 +346,7 @@ impl Engine {
             name: link.name.clone(),
             address: link.address.clone(),
             connection: None,
+            message_limit: 0,
         });
         self.output(Output::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
@@ -403,6 +405,7 @@ impl Engine {
                 name: link.name,
                 address: link.address,
                 connection: None,
+                message_limit: 0,
             });
             self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
             self.drop_bindings_of(node);

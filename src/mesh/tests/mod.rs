@@ -127,7 +127,13 @@ impl Core for Script {
 }
 
 fn identity(node: u64) -> Identity {
-    Identity { node: NodeId(node), name: format!("node{node}"), address: String::new(), uptime_ms: 1 }
+    Identity {
+        node: NodeId(node),
+        name: format!("node{node}"),
+        address: String::new(),
+        uptime_ms: 1,
+        message_limit: 1 << 20,
+    }
 }
 
 /// Runs a test on a runtime like the node's, and fails it if it hangs.

@@ -109,8 +109,13 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     // Higher than the node's, which therefore says Go.
-    let identity =
-        Identity { node: NodeId(u64::MAX), name: name.to_owned(), address: String::new(), uptime_ms: 0 };
+    let identity = Identity {
+        node: NodeId(u64::MAX),
+        name: name.to_owned(),
+        address: String::new(),
+        uptime_ms: 0,
+        message_limit: 1 << 20,
+    };
     let mut frame = Vec::new();
     wire::encode_handshake(&Handshake::identity("default", identity), &mut frame);
     stream.write_all(&frame).unwrap();
