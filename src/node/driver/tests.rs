@@ -230,3 +230,22 @@ fn a_pause_of_its_own_is_not_held_against_the_peers() {
     }
     node.close(LONG).unwrap();
 }
+
+#[test]
+fn long_names_fit_into_a_snapshot() {
+    let limit = ("limits.name", "32768");
+    let first = open("driver-long-a", &[limit]);
+    let one = Process::spawn(&first, None).unwrap();
+    let names = (0..20).map(|n| vec![n; 32768]).collect::<Vec<_>>();
+    for name in &names {
+        one.register(name, None, None, false, LONG, Completion::Wait).unwrap();
+    }
+    let second = open("driver-long-b", &[limit, ("seeds", first.address())]);
+    let two = Process::spawn(&second, None).unwrap();
+    two.connect(first.address(), LONG, Completion::Wait).unwrap();
+    for name in &names {
+        assert_eq!(second.whereis(name).unwrap(), one.pid());
+    }
+    first.close(LONG).unwrap();
+    second.close(LONG).unwrap();
+}
