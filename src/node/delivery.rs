@@ -144,7 +144,8 @@ impl Delivery {
     fn deliver(&mut self, to: u64, from: Pid, payload: Payload, window: Window) {
         let bytes = cost(payload.as_bytes().len());
         let taken_in = self.shared.processes.get(to).is_some_and(|process| {
-            process.queue.push_message(&process, from, payload, Charge::Remote(window, bytes)).is_ok()
+            let charge = Charge::Remote { link: window.link };
+            process.queue.push_message(&process, from, payload, charge).is_ok()
         });
         let counters = &self.shared.counters;
         if taken_in {
