@@ -4,15 +4,11 @@
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
 use super::dial::Dials;
+use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
-use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
-const DOUBT: Duration = Duration::from_secs(1);
 
 /// The one authenticated connection to another node.
 #[derive(Debug)]
@@ -24,7 +20,7 @@ pub(super) struct Link {
     pub(super) synced: bool,
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
-    last_heard: Time,
+    pub(super) last_heard: Time,
     /// The highest clock that was heard on it.
     pub(super) clock: u64,
     pub(super) last_sent: Time,
@@ -34,12 +30,12 @@ pub(super) struct Link {
     snapshot: BTreeSet<Reg>,
     goodbye: Option<Goodbye>,
     /// Pinged, because this node claims its name or its place; and the number of that ping.
-    doubted: Option<(u64, NodeId)>,
+    pub(super) doubted: Option<(u64, NodeId)>,
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
-    vouched: Option<(Time, NodeId)>,
+    pub(super) vouched: Option<(Time, NodeId)>,
     /// Silent for a while: the neighbours that were asked and have not answered.
-    suspected: Option<BTreeSet<NodeId>>,
+    pub(super) suspected: Option<BTreeSet<NodeId>>,
 }
 
 /// A connection that waits for the arbiter.
@@ -52,17 +48,17 @@ struct Candidate {
 #[derive(Default, Debug)]
 pub(super) struct Membership {
     pub(super) links: BTreeMap<NodeId, Link>,
-    by_connection: BTreeMap<ConnectionId, NodeId>,
+    pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
     candidates: BTreeMap<ConnectionId, Candidate>,
     pub(super) dials: Dials,
     links_made: u64,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,
-    pings: u64,
+    pub(super) pings: u64,
     /// A link goes down because a new one of the same pair comes up at this very moment.
     pub(super) replacing: bool,
     /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
-    ill_health: u32,
+    pub(super) ill_health: u32,
 }
 
 impl Membership {
@@ -241,6 +237,7 @@ impl Engine {
             name: name.clone(),
             address: address.clone(),
             connection: Some(connection),
+            message_limit: peer.message_limit,
         });
         self.dial_linked(node, &name, &address, dialled.as_deref());
         self.arm_heartbeat(node);
@@ -268,14 +265,15 @@ impl Engine {
                 address: link.address.clone(),
             })
             .collect();
+        let mut bindings = in_parts(bindings).into_iter();
         let parts = |len: usize| len.div_ceil(SNAPSHOT_ROWS);
-        let count = parts(bindings.len()).max(parts(kept.len())).max(parts(peers.len())).max(1);
+        let count = bindings.len().max(parts(kept.len())).max(parts(peers.len())).max(1);
         fn part<T: Clone>(all: &[T], number: usize) -> Vec<T> {
             all.chunks(SNAPSHOT_ROWS).nth(number).map(<[T]>::to_vec).unwrap_or_default()
         }
         for number in 0..count {
             let hello = Message::Hello {
-                bindings: part(&bindings, number),
+                bindings: bindings.next().unwrap_or_default(),
                 kept: part(&kept, number),
                 peers: part(&peers, number),
                 last: number + 1 == count,
@@ -349,6 +347,7 @@ impl Engine {
             name: link.name.clone(),
             address: link.address.clone(),
             connection: None,
+            message_limit: 0,
         });
         self.output(Output::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
@@ -407,6 +406,7 @@ impl Engine {
                 name: link.name,
                 address: link.address,
                 connection: None,
+                message_limit: 0,
             });
             self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
             self.drop_bindings_of(node);
@@ -424,142 +424,28 @@ impl Engine {
         self.timers.clear();
         self.event(Output::Closed { reason });
     }
+}
 
-    // ---- life signs
-
-    /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
-    pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
-        let node = *self.members.by_connection.get(&connection)?;
-        let link = self.members.links.get_mut(&node)?;
-        link.last_heard = self.now;
-        if link.suspected.take().is_some() {
-            self.timers.set(Timer::Silence(node), self.now + self.patience());
-        }
-        Some(node)
-    }
-
-    /// How long a peer may be silent before it is suspected: 40 % of the detection time, stretched up to all of it while
-    /// this node itself is slow (Lifeguard).
-    fn patience(&self) -> Duration {
-        let base = self.config.detection.mul_f64(0.4);
-        base.mul_f64(1.0 + 0.25 * f64::from(self.members.ill_health)).min(self.config.detection)
-    }
-
-    /// A timer came late by this much: this node was paused or starved, so it cannot judge how long others were silent.
-    pub(super) fn notice_own_pause(&mut self, late: Duration, now: Time) {
-        if late < self.config.heartbeat / 2 {
-            self.members.ill_health = self.members.ill_health.saturating_sub(1);
-            return;
-        }
-        self.members.ill_health = (self.members.ill_health + 1).min(6);
-        let heard = now - self.config.detection.mul_f64(0.2);
-        for link in self.members.links.values_mut() {
-            link.last_heard = link.last_heard.max(heard);
+/// Cuts a snapshot's bindings into parts that fit into a frame beside the other lists of the message: the number of rows
+/// alone does not bound them, for names may be long.
+fn in_parts(bindings: Vec<(Name, Binding)>) -> Vec<Vec<(Name, Binding)>> {
+    /// More than a registration takes on the wire, and more than the rest of a row does.
+    const REG: usize = 20;
+    const ROW: usize = 64;
+    let mut parts: Vec<Vec<(Name, Binding)>> = Vec::new();
+    let mut size = 0;
+    for row in bindings {
+        let row_size = row.0.as_bytes().len() + row.1.over.len() * REG + ROW;
+        match parts.last_mut() {
+            Some(part) if part.len() < SNAPSHOT_ROWS && size + row_size <= MAX_FRAME / 2 => {
+                part.push(row);
+                size += row_size;
+            }
+            _ => {
+                parts.push(vec![row]);
+                size = row_size;
+            }
         }
     }
-
-    fn arm_heartbeat(&mut self, node: NodeId) {
-        let Some(link) = self.members.links.get(&node) else { return };
-        // Jittered: the heartbeats of many links must not fall into one moment.
-        let pause = self.config.heartbeat.mul_f64(self.rng.random_range(0.8..1.0));
-        self.timers.set(Timer::Heartbeat(node), link.last_sent + pause);
-    }
-
-    pub(super) fn heartbeat_due(&mut self, node: NodeId) {
-        let Some(link) = self.members.links.get(&node) else { return };
-        if self.now.since(link.last_sent) >= self.config.heartbeat.mul_f64(0.8) {
-            self.send(node, Message::Heartbeat);
-        }
-        self.arm_heartbeat(node);
-    }
-
-    pub(super) fn silence_due(&mut self, node: NodeId) {
-        let patience = self.patience();
-        let Some(link) = self.members.links.get(&node) else { return };
-        let (silent, last_heard) = (self.now.since(link.last_heard), link.last_heard);
-        if silent < patience {
-            return self.timers.set(Timer::Silence(node), last_heard + patience);
-        }
-        if silent >= self.config.detection {
-            return self.give_up(node);
-        }
-        match &link.suspected {
-            // No neighbour hears of it either, or there is none to ask.
-            Some(unanswered) if unanswered.is_empty() => self.give_up(node),
-            // Some neighbour does hear it, or has not answered: only the bound ends this.
-            Some(_) => self.timers.set(Timer::Silence(node), last_heard + self.config.detection),
-            None => self.suspect(node),
-        }
-    }
-
-    /// Common neighbours are asked before a silent peer is given up.
-    fn suspect(&mut self, node: NodeId) {
-        let neighbours: BTreeSet<NodeId> =
-            self.members.links.keys().copied().filter(|other| *other != node).collect();
-        self.members.pings += 1;
-        let number = self.members.pings;
-        self.send(node, Message::Ping { number });
-        self.send_to_all(&neighbours, Message::Probe { about: node });
-        if let Some(link) = self.members.links.get_mut(&node) {
-            link.suspected = Some(neighbours);
-        }
-        let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
-        self.timers.set(Timer::Silence(node), self.now + answers);
-    }
-
-    fn give_up(&mut self, node: NodeId) {
-        self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
-    }
-
-    pub(super) fn probed(&mut self, from: NodeId, about: NodeId) -> Result<(), &'static str> {
-        let silent_too = self.config.heartbeat * 2;
-        let heard =
-            self.members.links.get(&about).is_some_and(|link| self.now.since(link.last_heard) < silent_too);
-        self.send(from, Message::ProbeAnswer { about, heard });
-        Ok(())
-    }
-
-    pub(super) fn probe_answered(
-        &mut self,
-        from: NodeId,
-        about: NodeId,
-        heard: bool,
-    ) -> Result<(), &'static str> {
-        let Some(link) = self.members.links.get_mut(&about) else { return Ok(()) };
-        if let Some(unanswered) = &mut link.suspected
-            && !heard
-        {
-            unanswered.remove(&from);
-        }
-        Ok(())
-    }
-
-    /// Somebody claims the place of this peer: it must show now that it lives.
-    fn doubt(&mut self, node: NodeId, claimant: NodeId) {
-        self.members.pings += 1;
-        let number = self.members.pings;
-        let Some(link) = self.members.links.get_mut(&node) else { return };
-        if link.doubted.is_some_and(|(_, by)| by == claimant) {
-            return;
-        }
-        link.doubted = Some((number, claimant));
-        self.send(node, Message::Ping { number });
-        self.timers.set(Timer::Doubt(node), self.now + DOUBT);
-    }
-
-    pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
-        if let Some(link) = self.members.links.get_mut(&from)
-            && let Some((asked, claimant)) = link.doubted
-            && asked == number
-        {
-            link.doubted = None;
-            link.vouched = Some((self.now, claimant));
-            self.timers.cancel(&Timer::Doubt(from));
-        }
-        Ok(())
-    }
-
-    pub(super) fn doubt_due(&mut self, node: NodeId) {
-        self.give_up(node);
-    }
+    parts
 }

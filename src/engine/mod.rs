@@ -11,6 +11,7 @@ mod dial;
 mod forward;
 mod id;
 mod limits;
+mod liveness;
 mod machine;
 mod membership;
 pub mod message;
@@ -21,6 +22,7 @@ mod protocol;
 mod status;
 mod time;
 mod timers;
+mod vote;
 
 pub use command::{Command, Outcome, Patience};
 pub use id::{ConnectionId, Name, NodeId, Payload, Pid, Ref, Reg, Tx};

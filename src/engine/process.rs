@@ -269,6 +269,8 @@ impl Engine {
         let Some(process) = self.processes.alive.remove(&serial) else { return };
         let me = self.config.node;
         let pid = Pid { node: me, serial };
+        // First of all: what its own calls undo must not bring back a row of it.
+        self.forget_kept_of(serial);
         for (op, work) in process.calls {
             self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::NoProcess) });
             self.abandon(work);
@@ -313,24 +315,19 @@ impl Engine {
         self.event(Output::ProcessGone { process: serial });
     }
 
-    /// Registrations for a process that ended, and rows kept for it.
-    fn undo_claims_for(&mut self, serial: u64) {
-        let of_it = self.claims.operations.iter();
-        let (mut mine, mut keeping) = (Vec::new(), Vec::new());
-        for (tx, op) in of_it {
-            if op.claim.serial == serial {
-                mine.push(*tx);
-            }
+    /// Rows of a process that ended are not kept for a restore any more.
+    fn forget_kept_of(&mut self, serial: u64) {
+        for op in self.claims.operations.values_mut() {
             if op.restore.as_ref().is_some_and(|kept| kept.serial == serial) {
-                keeping.push(*tx);
-            }
-        }
-        for tx in keeping {
-            if let Some(op) = self.claims.operations.get_mut(&tx) {
                 op.restore = None;
             }
         }
-        for tx in mine {
+    }
+
+    /// Registrations for a process that ended.
+    fn undo_claims_for(&mut self, serial: u64) {
+        let of_it = self.claims.operations.iter().filter(|(_, op)| op.claim.serial == serial);
+        for tx in of_it.map(|(tx, _)| *tx).collect::<Vec<_>>() {
             self.undo(tx, Outcome::of(Status::NoProcess));
         }
     }

@@ -214,6 +214,7 @@ impl Core for Bridge {
             name: config.name.clone(),
             address: config.address.clone(),
             uptime_ms: self.shared.clock.now().since(Time::default()).as_millis() as u64,
+            message_limit: config.limits.message as u64,
         }
     }
 
@@ -280,9 +281,7 @@ impl Core for Bridge {
     }
 
     fn settle(&mut self) {
-        for output in self.later.drain(..) {
-            self.delivery.apply(output);
-        }
+        self.delivery.apply_all(&mut self.later);
     }
 
     fn next_block(&mut self, lane: &Lane) -> Option<Vec<u8>> {

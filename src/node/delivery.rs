@@ -1,7 +1,6 @@
 //! Applies what the engine says to tables, queues and waiting callers.
 
 use super::accounts::Taken;
-use super::backlog::Charge;
 use super::event::Body;
 use super::process_core::ProcessCore;
 use super::reply::{Asker, operation_of};
@@ -53,13 +52,13 @@ impl Delivery {
                 let local = here.and_then(|pid| self.shared.processes.get(pid.serial));
                 self.shared.tables.publish_name(name, pid, local);
             }
-            Output::PublishPeer { node, name, address, connection } => {
+            Output::PublishPeer { node, name, address, connection, message_limit } => {
                 self.link_down(node, connection);
                 match connection {
                     Some(connection) => {
                         self.node_of.insert(connection, node);
                         self.connection_of.insert(node, connection);
-                        self.shared.links.up(node, connection);
+                        self.shared.links.up(node, connection, message_limit);
                         self.shared.tables.peer_up(node, name, address);
                     }
                     None => self.shared.tables.peer_down(node),
@@ -67,7 +66,9 @@ impl Delivery {
             }
             Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
             Output::NoReceiver { connection, to } => self.credit(connection, to, None),
-            Output::Deliver { to, from, payload, window } => self.deliver(to, from, payload, window),
+            Output::Deliver { to, from, payload, window } => {
+                self.deliver(to, std::iter::once((from, payload, window)));
+            }
             Output::Notify { process, event } => self.notify(process, event),
             Output::Answer { op, outcome, .. } => {
                 if let Some(reply) = self.pending.remove(&op) {
@@ -87,6 +88,24 @@ impl Delivery {
             | Output::Open { .. }
             | Output::Refuse { .. }
             | Output::Close { .. } => {}
+        }
+    }
+
+    /// Applies all of them, in order. Messages in a row for one process are handed over at once.
+    pub fn apply_all(&mut self, outputs: &mut Vec<Output>) {
+        let mut outputs = outputs.drain(..).peekable();
+        while let Some(output) = outputs.next() {
+            let Output::Deliver { to, from, payload, window } = output else {
+                self.apply(output);
+                continue;
+            };
+            let rest = std::iter::from_fn(|| {
+                let next = outputs
+                    .next_if(|next| matches!(next, Output::Deliver { to: also, .. } if *also == to))?;
+                let Output::Deliver { from, payload, window, .. } = next else { return None };
+                Some((from, payload, window))
+            });
+            self.deliver(to, std::iter::once((from, payload, window)).chain(rest));
         }
     }
 
@@ -141,17 +160,17 @@ impl Delivery {
 
     // ---- events
 
-    fn deliver(&mut self, to: u64, from: Pid, payload: Payload, window: Window) {
-        let bytes = cost(payload.as_bytes().len());
-        let taken_in = self.shared.processes.get(to).is_some_and(|process| {
-            let charge = Charge::Remote { link: window.link };
-            process.queue.push_message(&process, from, payload, charge).is_ok()
-        });
-        let counters = &self.shared.counters;
-        if taken_in {
-            counters.messages_received.fetch_add(1, Ordering::Relaxed);
-        } else {
-            counters.dropped.fetch_add(1, Ordering::Relaxed);
+    fn deliver(&self, to: u64, messages: impl Iterator<Item = (Pid, Payload, Window)>) {
+        let mut count = 0;
+        let messages = messages.inspect(|_| count += 1);
+        let refused = match self.shared.processes.get(to) {
+            Some(process) => process.queue.push_messages(&process, messages),
+            None => messages.map(|(_, payload, window)| (window, cost(payload.as_bytes().len()))).collect(),
+        };
+        let dropped = refused.len() as u64;
+        self.shared.counters.messages_received.fetch_add(count - dropped, Ordering::Relaxed);
+        self.shared.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+        for (window, bytes) in refused {
             self.shared.report_taken(Taken { window, messages: 1, bytes });
         }
     }

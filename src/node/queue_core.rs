@@ -257,6 +257,38 @@ impl QueueCore {
         charge: Charge,
     ) -> Result<(), Refused> {
         let mut state = self.lock();
+        let taken_in = Self::take_in(&mut state, process, from, payload, charge);
+        self.adjust(&mut state);
+        taken_in
+    }
+
+    /// Puts in messages of another node one after the other with one turn of the lock, so that a reader who is woken by
+    /// the first finds them all. Gives the windows and costs of those that were not taken in.
+    pub(super) fn push_messages(
+        &self,
+        process: &Arc<ProcessCore>,
+        messages: impl Iterator<Item = (Pid, Payload, Window)>,
+    ) -> Vec<(Window, u64)> {
+        let mut refused = Vec::new();
+        let mut state = self.lock();
+        for (from, payload, window) in messages {
+            let bytes = cost(payload.as_bytes().len());
+            let charge = Charge::Remote { link: window.link };
+            if Self::take_in(&mut state, process, from, payload, charge).is_err() {
+                refused.push((window, bytes));
+            }
+        }
+        self.adjust(&mut state);
+        refused
+    }
+
+    fn take_in(
+        state: &mut State,
+        process: &Arc<ProcessCore>,
+        from: Pid,
+        payload: Payload,
+        charge: Charge,
+    ) -> Result<(), Refused> {
         // Under the lock: what is pushed before the process ends is dropped by the one who ends it.
         if !process.is_alive() {
             return Err(Refused::NoProcess);
@@ -278,7 +310,6 @@ impl QueueCore {
         process.waiting.fetch_add(1, Ordering::Relaxed);
         let content = Content::Message { from, payload, charge };
         state.backlog.push(Entry { process: Some(process.clone()), content });
-        self.adjust(&mut state);
         Ok(())
     }
 

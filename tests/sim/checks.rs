@@ -54,7 +54,7 @@ impl World {
         if shown != host.table.len() {
             return Err(format!("table: h{slot} published {:?}, the engine shows {shown} names", host.table));
         }
-        if self.name_stays && host.table.get(&name(0)).is_none() {
+        if self.name_stays && !host.table.contains_key(&name(0)) {
             return Err(format!(
                 "P4: h{slot} shows none for the name that is only re-registered\n{}",
                 self.describe()

@@ -516,10 +516,12 @@ impl World {
                 let until = self.now + self.rng.below(most);
                 self.pause(slot, until);
             }
-            23 if other != slot && self.plan.mode != Mode::Stable => {
-                if self.net.clogged.remove(&(slot, other)).is_none() {
-                    self.net.clogged.insert((slot, other), self.rng.between(2, 8));
-                }
+            // A clogged direction is freed, a free one is clogged.
+            23 if other != slot
+                && self.plan.mode != Mode::Stable
+                && self.net.clogged.remove(&(slot, other)).is_none() =>
+            {
+                self.net.clogged.insert((slot, other), self.rng.between(2, 8));
             }
             _ => {}
         }

@@ -50,15 +50,19 @@ fn death(bench: &mut Bench) -> Result<Vec<Figure>, String> {
 /// Processes register a name each and exit when the other side watches it. When they did.
 fn die(side: &mut Side, args: &Pairs) -> Result<Pairs, String> {
     let control = side.mailbox.ok_or("no mailbox")?;
+    let heard = || -> Result<(), String> {
+        while control.recv(20_000)?.ok_or("nobody watches")?.kind() != EVENT_MESSAGE {}
+        Ok(())
+    };
     let mut died = Vec::new();
     for index in 0..args.integer("count")? {
         let process = side.node()?.spawn(None)?;
         process.register(&name_of("dead", index), 30_000)?;
-        while control.recv(20_000)?.ok_or("nobody watches")?.kind() != EVENT_MESSAGE {}
-        // What the message and the register have stirred up comes to rest.
-        std::thread::sleep(Duration::from_micros(500));
+        heard()?;
         died.push(now_ns());
         process.exit()?;
+        // Nothing else goes on here until it is seen there.
+        heard()?;
         process.free();
     }
     control.exit()?;
@@ -76,6 +80,7 @@ fn watch(side: &mut Side, args: &Pairs) -> Result<Pairs, String> {
         spin(|| node.whereis(&name, &mut pid) == OK)?;
         process.send(&control, b"watching")?;
         gone.push(spin(|| node.whereis(&name, &mut pid) == E_NOT_FOUND)?);
+        process.send(&control, b"gone")?;
     }
     process.free();
     Ok(Pairs::new().with("gone", join(&gone)))

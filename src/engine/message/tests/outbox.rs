@@ -223,6 +223,8 @@ fn a_payload_beyond_the_window_waits_for_room_if_the_window_is_untouched() {
     assert_eq!(outbox.send(2, 1, b""), Err(SendRefusal::Full));
     outbox.send(1, 2, b"").unwrap();
     assert_eq!(headers(&mut outbox), [message(1, 2)]);
+    assert_eq!(outbox.credit(1, Credit { messages: 65, ..INITIAL_CREDIT }), []);
+    assert_eq!(headers(&mut outbox), [], "it is asked for once");
     assert_eq!(outbox.credit(1, Credit { messages: 64, bytes, taken: 0 }), []);
     let mut frames = headers(&mut outbox);
     assert!(matches!(frames.remove(1), DataHeader::Wait { .. }));

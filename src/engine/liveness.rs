@@ -1,0 +1,149 @@
+//! Life signs: heartbeats, silence and doubt, and how patient a node is that is slow itself.
+
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+use rand::RngExt;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
+pub(super) const DOUBT: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
+    pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
+        let node = *self.members.by_connection.get(&connection)?;
+        let link = self.members.links.get_mut(&node)?;
+        link.last_heard = self.now;
+        if link.suspected.take().is_some() {
+            self.timers.set(Timer::Silence(node), self.now + self.patience());
+        }
+        Some(node)
+    }
+
+    /// How long a peer may be silent before it is suspected: 40 % of the detection time, stretched up to all of it while
+    /// this node itself is slow (Lifeguard).
+    pub(super) fn patience(&self) -> Duration {
+        let base = self.config.detection.mul_f64(0.4);
+        base.mul_f64(1.0 + 0.25 * f64::from(self.members.ill_health)).min(self.config.detection)
+    }
+
+    /// A timer came late by this much: this node was paused or starved, so it cannot judge how long others were silent.
+    pub(super) fn notice_own_pause(&mut self, late: Duration, now: Time) {
+        if late < self.config.heartbeat / 2 {
+            self.members.ill_health = self.members.ill_health.saturating_sub(1);
+            return;
+        }
+        self.members.ill_health = (self.members.ill_health + 1).min(6);
+        let heard = now - self.config.detection.mul_f64(0.2);
+        for link in self.members.links.values_mut() {
+            link.last_heard = link.last_heard.max(heard);
+        }
+    }
+
+    pub(super) fn arm_heartbeat(&mut self, node: NodeId) {
+        let Some(link) = self.members.links.get(&node) else { return };
+        // Jittered: the heartbeats of many links must not fall into one moment.
+        let pause = self.config.heartbeat.mul_f64(self.rng.random_range(0.8..1.0));
+        self.timers.set(Timer::Heartbeat(node), link.last_sent + pause);
+    }
+
+    pub(super) fn heartbeat_due(&mut self, node: NodeId) {
+        let Some(link) = self.members.links.get(&node) else { return };
+        if self.now.since(link.last_sent) >= self.config.heartbeat.mul_f64(0.8) {
+            self.send(node, Message::Heartbeat);
+        }
+        self.arm_heartbeat(node);
+    }
+
+    pub(super) fn silence_due(&mut self, node: NodeId) {
+        let patience = self.patience();
+        let Some(link) = self.members.links.get(&node) else { return };
+        let (silent, last_heard) = (self.now.since(link.last_heard), link.last_heard);
+        if silent < patience {
+            return self.timers.set(Timer::Silence(node), last_heard + patience);
+        }
+        if silent >= self.config.detection {
+            return self.give_up(node);
+        }
+        match &link.suspected {
+            // No neighbour hears of it either, or there is none to ask.
+            Some(unanswered) if unanswered.is_empty() => self.give_up(node),
+            // Some neighbour does hear it, or has not answered: only the bound ends this.
+            Some(_) => self.timers.set(Timer::Silence(node), last_heard + self.config.detection),
+            None => self.suspect(node),
+        }
+    }
+
+    /// Common neighbours are asked before a silent peer is given up.
+    fn suspect(&mut self, node: NodeId) {
+        let neighbours: BTreeSet<NodeId> =
+            self.members.links.keys().copied().filter(|other| *other != node).collect();
+        self.members.pings += 1;
+        let number = self.members.pings;
+        self.send(node, Message::Ping { number });
+        self.send_to_all(&neighbours, Message::Probe { about: node });
+        if let Some(link) = self.members.links.get_mut(&node) {
+            link.suspected = Some(neighbours);
+        }
+        let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
+        self.timers.set(Timer::Silence(node), self.now + answers);
+    }
+
+    fn give_up(&mut self, node: NodeId) {
+        self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
+    }
+
+    pub(super) fn probed(&mut self, from: NodeId, about: NodeId) -> Result<(), &'static str> {
+        let silent_too = self.config.heartbeat * 2;
+        let heard =
+            self.members.links.get(&about).is_some_and(|link| self.now.since(link.last_heard) < silent_too);
+        self.send(from, Message::ProbeAnswer { about, heard });
+        Ok(())
+    }
+
+    pub(super) fn probe_answered(
+        &mut self,
+        from: NodeId,
+        about: NodeId,
+        heard: bool,
+    ) -> Result<(), &'static str> {
+        let Some(link) = self.members.links.get_mut(&about) else { return Ok(()) };
+        if let Some(unanswered) = &mut link.suspected
+            && !heard
+        {
+            unanswered.remove(&from);
+        }
+        Ok(())
+    }
+
+    /// Somebody claims the place of this peer: it must show now that it lives.
+    pub(super) fn doubt(&mut self, node: NodeId, claimant: NodeId) {
+        self.members.pings += 1;
+        let number = self.members.pings;
+        let Some(link) = self.members.links.get_mut(&node) else { return };
+        if link.doubted.is_some_and(|(_, by)| by == claimant) {
+            return;
+        }
+        link.doubted = Some((number, claimant));
+        self.send(node, Message::Ping { number });
+        self.timers.set(Timer::Doubt(node), self.now + DOUBT);
+    }
+
+    pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
+        if let Some(link) = self.members.links.get_mut(&from)
+            && let Some((asked, claimant)) = link.doubted
+            && asked == number
+        {
+            link.doubted = None;
+            link.vouched = Some((self.now, claimant));
+            self.timers.cancel(&Timer::Doubt(from));
+        }
+        Ok(())
+    }
+
+    pub(super) fn doubt_due(&mut self, node: NodeId) {
+        self.give_up(node);
+    }
+}
