@@ -169,6 +169,9 @@ impl Engine {
             again.push((address.clone(), left && !target.seed));
         }
         for (address, forget) in again {
+            // Whoever still waits for the tables of the peer: a connect dials once.
+            let text = "the link ended before the tables were merged";
+            self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
             if forget {
                 self.members.dials.targets.remove(&address);
                 self.timers.cancel(&Timer::Dial(address));
