@@ -237,6 +237,7 @@ impl Engine {
             name: name.clone(),
             address: address.clone(),
             connection: Some(connection),
+            message_limit: peer.message_limit,
         });
         self.dial_linked(node, &name, &address, dialled.as_deref());
         self.arm_heartbeat(node);
@@ -264,14 +265,15 @@ impl Engine {
                 address: link.address.clone(),
             })
             .collect();
+        let mut bindings = in_parts(bindings).into_iter();
         let parts = |len: usize| len.div_ceil(SNAPSHOT_ROWS);
-        let count = parts(bindings.len()).max(parts(kept.len())).max(parts(peers.len())).max(1);
+        let count = bindings.len().max(parts(kept.len())).max(parts(peers.len())).max(1);
         fn part<T: Clone>(all: &[T], number: usize) -> Vec<T> {
             all.chunks(SNAPSHOT_ROWS).nth(number).map(<[T]>::to_vec).unwrap_or_default()
         }
         for number in 0..count {
             let hello = Message::Hello {
-                bindings: part(&bindings, number),
+                bindings: bindings.next().unwrap_or_default(),
                 kept: part(&kept, number),
                 peers: part(&peers, number),
                 last: number + 1 == count,
@@ -345,6 +347,7 @@ impl Engine {
             name: link.name.clone(),
             address: link.address.clone(),
             connection: None,
+            message_limit: 0,
         });
         self.output(Output::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
@@ -403,6 +406,7 @@ impl Engine {
                 name: link.name,
                 address: link.address,
                 connection: None,
+                message_limit: 0,
             });
             self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
             self.drop_bindings_of(node);
@@ -420,4 +424,28 @@ impl Engine {
         self.timers.clear();
         self.event(Output::Closed { reason });
     }
+}
+
+/// Cuts a snapshot's bindings into parts that fit into a frame beside the other lists of the message: the number of rows
+/// alone does not bound them, for names may be long.
+fn in_parts(bindings: Vec<(Name, Binding)>) -> Vec<Vec<(Name, Binding)>> {
+    /// More than a registration takes on the wire, and more than the rest of a row does.
+    const REG: usize = 20;
+    const ROW: usize = 64;
+    let mut parts: Vec<Vec<(Name, Binding)>> = Vec::new();
+    let mut size = 0;
+    for row in bindings {
+        let row_size = row.0.as_bytes().len() + row.1.over.len() * REG + ROW;
+        match parts.last_mut() {
+            Some(part) if part.len() < SNAPSHOT_ROWS && size + row_size <= MAX_FRAME / 2 => {
+                part.push(row);
+                size += row_size;
+            }
+            _ => {
+                parts.push(vec![row]);
+                size = row_size;
+            }
+        }
+    }
+    parts
 }

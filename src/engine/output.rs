@@ -22,6 +22,8 @@ pub enum Output {
         name: String,
         address: String,
         connection: Option<ConnectionId>,
+        /// The largest payload that it takes, in bytes.
+        message_limit: u64,
     },
     // ---- 2: messages to peers
     /// The same message on the control lane of each connection: encode it once.

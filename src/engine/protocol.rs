@@ -275,6 +275,8 @@ pub struct Identity {
     pub address: String,
     /// For how long it has been open, in ms: of two nodes with one name the younger goes.
     pub uptime_ms: u64,
+    /// The largest payload that it takes, in bytes. A larger one is refused at its sender: `E_TOO_BIG`.
+    pub message_limit: u64,
 }
 
 /// Why a connection does not become a link.

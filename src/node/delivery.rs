@@ -53,13 +53,13 @@ impl Delivery {
                 let local = here.and_then(|pid| self.shared.processes.get(pid.serial));
                 self.shared.tables.publish_name(name, pid, local);
             }
-            Output::PublishPeer { node, name, address, connection } => {
+            Output::PublishPeer { node, name, address, connection, message_limit } => {
                 self.link_down(node, connection);
                 match connection {
                     Some(connection) => {
                         self.node_of.insert(connection, node);
                         self.connection_of.insert(node, connection);
-                        self.shared.links.up(node, connection);
+                        self.shared.links.up(node, connection, message_limit);
                         self.shared.tables.peer_up(node, name, address);
                     }
                     None => self.shared.tables.peer_down(node),

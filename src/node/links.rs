@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 pub struct LinkOutbox {
     pub outbox: Mutex<Outbox<DataEncoder>>,
     pub connection: ConnectionId,
+    /// The largest payload that the peer takes.
+    message_limit: u64,
     /// The connection is named in the inbox, or the node's thread is at it.
     dirty: AtomicBool,
     /// The link is over. Set under the outbox's lock.
@@ -22,20 +24,24 @@ pub struct LinkOutbox {
 }
 
 impl LinkOutbox {
-    fn new(limits: &Limits, connection: ConnectionId) -> LinkOutbox {
+    fn new(limits: &Limits, connection: ConnectionId, message_limit: u64) -> LinkOutbox {
         // Without random numbers the number of the connection must do: a peer that knows it can only slow this link.
         let seed = SysRng.try_next_u64().unwrap_or(connection.0);
         LinkOutbox {
             outbox: Mutex::new(Outbox::with_seed(limits, seed)),
             connection,
+            message_limit,
             dirty: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
 
     /// From a caller's thread: puts a message in and wakes the node's thread if need be. `Full`: the sender is told
-    /// when there is room. `NoProcess`; `Unreachable`.
+    /// when there is room. `TooBig` for the peer; `NoProcess`; `Unreachable`.
     pub(super) fn send(&self, inbox: &Inbox, from: u64, to: u64, payload: &[u8]) -> Result<(), Status> {
+        if payload.len() as u64 > self.message_limit {
+            return Err(Status::TooBig);
+        }
         let mut outbox = lock(&self.outbox);
         if self.closed.load(Ordering::Relaxed) {
             return Err(Status::Unreachable);
@@ -84,12 +90,12 @@ impl Links {
     }
 
     /// Makes the outbox of a connection that becomes a link, or gives the one that it has. Senders find it at once.
-    pub fn up(&self, node: NodeId, connection: ConnectionId) -> Arc<LinkOutbox> {
+    pub fn up(&self, node: NodeId, connection: ConnectionId, message_limit: u64) -> Arc<LinkOutbox> {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(link) = map.get(&node).filter(|link| link.connection == connection) {
             return link.clone();
         }
-        let link = Arc::new(LinkOutbox::new(&self.limits, connection));
+        let link = Arc::new(LinkOutbox::new(&self.limits, connection, message_limit));
         map.insert(node, link.clone());
         link
     }

@@ -43,6 +43,7 @@ fn identity() -> Identity {
         name: "ann".into(),
         address: "127.0.0.1:4370".into(),
         uptime_ms: 65536,
+        message_limit: 16 << 20,
     }
 }
 

@@ -124,6 +124,7 @@ fn texts_of_a_handshake_are_limited() {
         name: name.to_owned(),
         address: address.to_owned(),
         uptime_ms: 0,
+        message_limit: 1 << 20,
     };
     let (fits, long) = ("x".repeat(255), "x".repeat(256));
     let try_one = |cluster: &str, name: &str, address: &str| {

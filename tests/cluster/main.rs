@@ -283,6 +283,11 @@ fn memory_stays_under_the_cap_and_nobody_else_is_slowed() {
     for sender in &mut senders {
         sender.wait_for_peers(&["receiver"]);
     }
+    // What is larger than the receiver takes is refused at the sender, and harms nothing.
+    let (p, _) = senders[0].spawn();
+    let (_, reader) = receiver.spawn();
+    let refused = senders[0].call(&format!("flood {p} {reader} {}", 5 << 20));
+    assert!(refused.starts_with("CONVOKE_E_TOO_BIG"), "{refused}");
     let mailboxes: Vec<(String, String)> = (0..12)
         .map(|_| {
             let answer = receiver.ok("spawn_mailbox");

@@ -278,7 +278,8 @@ impl World {
     pub(crate) fn identity(&self, node: NodeIndex) -> Identity {
         let node_ = &self.nodes[node];
         let uptime_ms = self.now.since(node_.opened).as_millis() as u64;
-        Identity { node: node_.id, name: node_.name.clone(), address: node_.address.clone(), uptime_ms }
+        let (name, address) = (node_.name.clone(), node_.address.clone());
+        Identity { node: node_.id, name, address, uptime_ms, message_limit: 16 << 20 }
     }
 
     /// `a` dials `b`, and both say who they are. The connection is no link yet.

@@ -408,7 +408,13 @@ fn impossible_identities_are_refused() {
     for node in [NodeId(0), me()] {
         let mut world = world(State::Synced);
         let before = tables(&world);
-        let peer = Identity { node, name: "stranger".into(), address: String::new(), uptime_ms: u64::MAX };
+        let peer = Identity {
+            node,
+            name: "stranger".into(),
+            address: String::new(),
+            uptime_ms: u64::MAX,
+            message_limit: 1 << 20,
+        };
         let id = ConnectionId(999);
         world.input(ENGINE, |engine, now| engine.handle_connection(now, id, peer, None));
         assert_eq!(world.refused, [(id, Refusal::Myself)]);

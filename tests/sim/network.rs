@@ -187,6 +187,7 @@ impl World {
                 name: host.name.clone(),
                 address: host.address.clone(),
                 uptime_ms: (self.now - host.started) / 1000,
+                message_limit: self.plan.limits.message as u64,
             };
             let handshake = Handshake::identity("sim", identity);
             self.put_handshake(id_of(id, end), &handshake);

@@ -1,6 +1,7 @@
 //! Peers and strangers that do not keep to the protocol, or to any.
 
 use super::*;
+use crate::engine::PeerAddress;
 use std::time::Instant;
 
 #[test]
@@ -181,22 +182,36 @@ fn a_peer_that_never_reads_does_not_keep_a_link_from_closing() {
     });
 }
 
+/// Some 200 kB.
+fn large_message() -> Stamped {
+    let peer = PeerAddress { node: NodeId(1), name: "x".repeat(50_000), address: String::new() };
+    let message =
+        Message::Hello { bindings: Vec::new(), kept: Vec::new(), peers: vec![peer; 4], last: false };
+    Stamped { clock: 1, message }
+}
+
+#[test]
+fn a_link_may_begin_with_more_than_it_may_leave_unread_later() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        const TIMES: usize = 400; // 80 MB
+        low.with_core(|core| core.greeting = Some((large_message(), TIMES)));
+        let mut peer = Peer::link(&address, 2).await;
+        for _ in 0..TIMES {
+            assert!(peer.next(|frame| matches!(frame, Frame::Control(_))).await.unwrap());
+        }
+        low.say(low.connection().await, 1);
+        assert!(peer.next(|frame| matches!(frame, Frame::Control(_))).await.unwrap());
+    });
+}
+
 #[test]
 fn a_peer_that_leaves_everything_unread_is_taken_down() {
     run(async {
         let (low, address) = start(settings(1)).await;
         let peer = Peer::link(&address, 2).await;
         let connection = low.connection().await;
-        let name = "x".repeat(50_000);
-        let message = Stamped {
-            clock: 1,
-            message: Message::Hello {
-                bindings: Vec::new(),
-                kept: Vec::new(),
-                peers: vec![crate::engine::PeerAddress { node: NodeId(1), name, address: String::new() }; 4],
-                last: false,
-            },
-        };
+        let message = large_message();
         for _ in 0..500 {
             low.order(Order::Send { to: vec![connection], message: message.clone() });
         }

@@ -40,6 +40,8 @@ struct Script {
     orders: VecDeque<Order<Blocks>>,
     /// Instead of a link.
     refuse: Option<Refusal>,
+    /// Said so often as soon as there is a link.
+    greeting: Option<(Stamped, usize)>,
     blocks_written: usize,
     /// What is received is not noted one by one.
     quiet: bool,
@@ -54,6 +56,7 @@ impl Script {
             seen: Vec::new(),
             orders: VecDeque::new(),
             refuse: None,
+            greeting: None,
             blocks_written: 0,
             quiet: false,
             panic_on_message: false,
@@ -84,6 +87,10 @@ impl Core for Script {
             self.orders.push_back(Order::Refuse { connection, why });
         } else if self.node < peer.node {
             self.orders.push_back(Order::Open { connection });
+            if let Some((message, times)) = &self.greeting {
+                let order = || Order::Send { to: vec![connection], message: message.clone() };
+                self.orders.extend(std::iter::repeat_with(order).take(*times));
+            }
         }
         self.see(Seen::Connection { connection, peer: peer.node, dialled });
     }
@@ -127,7 +134,13 @@ impl Core for Script {
 }
 
 fn identity(node: u64) -> Identity {
-    Identity { node: NodeId(node), name: format!("node{node}"), address: String::new(), uptime_ms: 1 }
+    Identity {
+        node: NodeId(node),
+        name: format!("node{node}"),
+        address: String::new(),
+        uptime_ms: 1,
+        message_limit: 1 << 20,
+    }
 }
 
 /// Runs a test on a runtime like the node's, and fails it if it hangs.

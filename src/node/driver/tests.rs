@@ -109,8 +109,13 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     // Higher than the node's, which therefore says Go.
-    let identity =
-        Identity { node: NodeId(u64::MAX), name: name.to_owned(), address: String::new(), uptime_ms: 0 };
+    let identity = Identity {
+        node: NodeId(u64::MAX),
+        name: name.to_owned(),
+        address: String::new(),
+        uptime_ms: 0,
+        message_limit: 1 << 20,
+    };
     let mut frame = Vec::new();
     wire::encode_handshake(&Handshake::identity("default", identity), &mut frame);
     stream.write_all(&frame).unwrap();
@@ -224,4 +229,23 @@ fn a_pause_of_its_own_is_not_held_against_the_peers() {
         }
     }
     node.close(LONG).unwrap();
+}
+
+#[test]
+fn long_names_fit_into_a_snapshot() {
+    let limit = ("limits.name", "32768");
+    let first = open("driver-long-a", &[limit]);
+    let one = Process::spawn(&first, None).unwrap();
+    let names = (0..20).map(|n| vec![n; 32768]).collect::<Vec<_>>();
+    for name in &names {
+        one.register(name, None, None, false, LONG, Completion::Wait).unwrap();
+    }
+    let second = open("driver-long-b", &[limit, ("seeds", first.address())]);
+    let two = Process::spawn(&second, None).unwrap();
+    two.connect(first.address(), LONG, Completion::Wait).unwrap();
+    for name in &names {
+        assert_eq!(second.whereis(name).unwrap(), one.pid());
+    }
+    first.close(LONG).unwrap();
+    second.close(LONG).unwrap();
 }

@@ -223,7 +223,7 @@ fn peers_are_listed_and_senders_reach_them_while_the_link_is_up() {
     let process = Process::spawn(&node, None).unwrap();
     let mut peer = |connection| {
         let (name, address) = ("peer".to_owned(), "127.0.0.1:9".to_owned());
-        delivery.apply(Output::PublishPeer { node: PEER, name, address, connection });
+        delivery.apply(Output::PublishPeer { node: PEER, name, address, connection, message_limit: 1 << 20 });
     };
     assert_eq!(status(process.send(far(1), b"x")), Status::Unreachable);
     assert_eq!(status(node.node_of(far(1))), Status::NotFound);
