@@ -31,6 +31,21 @@ pub(super) struct Dials {
     parted: BTreeSet<NodeId>,
 }
 
+/// What a refusal means to whoever asked for the link. `None`: no failure, within a second the pair will know what it
+/// has.
+fn failure(why: Refusal) -> Option<(Status, &'static str)> {
+    match why {
+        Refusal::Linked | Refusal::NameInDoubt => None,
+        Refusal::Myself => Some((Status::Invalid, "the address is that of this node itself")),
+        Refusal::Cluster => Some((Status::Auth, "the node belongs to another cluster")),
+        Refusal::Version => Some((Status::Version, "no common protocol version")),
+        Refusal::TooManyPeers => Some((Status::Full, "the node has too many peers")),
+        Refusal::NameTaken | Refusal::Closing | Refusal::Disconnected => {
+            Some((Status::Unreachable, "the node refuses the link"))
+        }
+    }
+}
+
 impl Engine {
     pub(super) fn dial_seeds(&mut self) {
         for address in self.config.seeds.clone() {
@@ -117,18 +132,21 @@ impl Engine {
                     self.connected(peer);
                 }
             }
-            // Not a failure: within a second the pair will know what it has.
-            Refusal::Linked | Refusal::NameInDoubt => {
-                target.dialling = false;
-                self.dial_later(address);
-            }
-            Refusal::Cluster => {
-                self.dial_failed(address, Status::Auth, "the node belongs to another cluster")
-            }
-            Refusal::Version => self.dial_failed(address, Status::Version, "no common protocol version"),
-            Refusal::TooManyPeers => self.dial_failed(address, Status::Full, "the node has too many peers"),
-            Refusal::NameTaken | Refusal::Closing | Refusal::Disconnected => {
-                self.dial_failed(address, Status::Unreachable, "the node refuses the link");
+            _ => match failure(why) {
+                Some((status, text)) => self.dial_failed(address, status, text),
+                None => {
+                    target.dialling = false;
+                    self.dial_later(address);
+                }
+            },
+        }
+    }
+
+    /// The peer objects to a link that this side took for made: whoever waits for it learns why.
+    pub(super) fn link_refused(&mut self, addresses: &[String], why: Refusal) {
+        if let Some((status, text)) = failure(why) {
+            for address in addresses {
+                self.end_connects_to(address, &Outcome::failed(status, text));
             }
         }
     }
@@ -169,6 +187,9 @@ impl Engine {
             again.push((address.clone(), left && !target.seed));
         }
         for (address, forget) in again {
+            // Whoever still waits for the tables of the peer: a connect dials once.
+            let text = "the link ended before the tables were merged";
+            self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
             if forget {
                 self.members.dials.targets.remove(&address);
                 self.timers.cancel(&Timer::Dial(address));

@@ -172,6 +172,11 @@ impl Engine {
         self.finish();
     }
 
+    /// Other nodes wait for room: tell of every message that is taken, and soon. Else it may be told of in passing.
+    pub fn is_room_wanted(&self) -> bool {
+        self.inbound.is_room_wanted()
+    }
+
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Time) {
         if let Some(due) = self.timers.next() {

@@ -184,6 +184,7 @@ impl Engine {
         } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
             // This side is the arbiter and said Go, but the peer has an objection of its own.
             let addresses = self.led_to(node);
+            self.link_refused(&addresses, why);
             self.link_down(node, Reason::NODE_UNREACHABLE, None);
             for address in addresses {
                 self.dial_ended(&address, why, node);

@@ -331,6 +331,10 @@ impl Engine {
         if self.mine(name).is_none() && held >= self.config.limits.names {
             return Err(Status::Full);
         }
+        // Each may keep a row that a vote of mine has to name.
+        if replace && self.claims.of(&Key::Name(name.clone())).len() >= MAX_LIST / 4 {
+            return Err(Status::Full);
+        }
         Ok(())
     }
 
@@ -370,6 +374,10 @@ impl Engine {
         } else {
             BTreeSet::new()
         };
+        if over.len() > MAX_LIST {
+            let text = "too many registrations of this name are under way";
+            return self.fail(tx, Outcome::failed(Status::Full, text));
+        }
         let serial = op.claim.serial;
         let binding =
             Binding { reg, serial, resolver: op.claim.resolver, over: over.clone(), settled: false };

@@ -2,7 +2,6 @@
 
 use super::event::Body;
 use super::process_core::ProcessCore;
-use crate::engine::message::Window;
 use crate::engine::{NodeId, Payload, Pid, Ref};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -17,14 +16,16 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) enum Content {
     Message { from: Pid, payload: Payload, charge: Charge },
-    System(Body),
+    System(Box<Body>),
 }
 
-/// Whose room a waiting message takes. In bytes, overhead included.
+/// Whose room a waiting message takes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Charge {
-    Local(u64),
-    Remote(Window, u64),
+    /// Of the receiver's account for messages of its own node, and of that node's.
+    Local,
+    /// Of the window of the sender's node, over this link.
+    Remote { link: u64 },
 }
 
 /// What a later event replaces or undoes, while it is unread. With the serial of the process.
@@ -64,23 +65,19 @@ impl Backlog {
     /// - a node that went down before anybody read that it came up is not mentioned at all;
     /// - one SENDABLE per receiver is enough.
     pub(super) fn push(&mut self, entry: Entry) {
-        let key = key_of(&entry);
-        let number = self.first + self.slots.len() as u64;
-        match (key, &entry.content) {
-            (Some(key), _) => {
+        if let (Content::System(body), Some(process)) = (&entry.content, &entry.process) {
+            let number = self.first + self.slots.len() as u64;
+            let serial = process.pid().serial;
+            if let Some(key) = key_of(serial, body) {
                 if let Some(&at) = self.unread.get(&key) {
                     return self.merge(at, entry);
                 }
                 self.unread.insert(key, number);
+            } else if let Body::NodeDown { reference, node, .. } = &**body
+                && let Some(up) = self.unread.remove(&Key::NodeUp(serial, *reference, *node))
+            {
+                return self.remove(up);
             }
-            (None, Content::System(Body::NodeDown { reference, node, .. })) => {
-                let up = entry.process.as_ref().map(|p| Key::NodeUp(p.pid().serial, *reference, *node));
-                if let Some(at) = up.and_then(|key| self.unread.remove(&key)) {
-                    self.remove(at);
-                    return;
-                }
-            }
-            _ => {}
         }
         self.slots.push_back(Some(entry));
         self.live += 1;
@@ -96,7 +93,7 @@ impl Backlog {
         self.first += 1;
         self.live -= 1;
         self.trim();
-        if let Some(key) = key_of(&entry) {
+        if let Some(key) = entry.key() {
             self.unread.remove(&key);
         }
         Some(entry)
@@ -127,10 +124,11 @@ impl Backlog {
         let Some(waiting) = self.slots.get_mut((at - self.first) as usize).and_then(Option::as_mut) else {
             return;
         };
-        if let (
-            Content::System(Body::NameChanged { new: present, .. }),
-            Content::System(Body::NameChanged { new, .. }),
-        ) = (&mut waiting.content, newer.content)
+        let (Content::System(waiting), Content::System(newer)) = (&mut waiting.content, newer.content) else {
+            return;
+        };
+        if let (Body::NameChanged { new: present, .. }, Body::NameChanged { new, .. }) =
+            (&mut **waiting, *newer)
         {
             *present = new;
         }
@@ -157,17 +155,25 @@ impl Backlog {
         if self.slots.len() > 2 * self.live + 64 {
             self.slots.retain(Option::is_some);
             let numbered = (self.first..).zip(&self.slots);
-            self.unread = numbered.filter_map(|(n, slot)| Some((key_of(slot.as_ref()?)?, n))).collect();
+            self.unread = numbered.filter_map(|(n, slot)| Some((slot.as_ref()?.key()?, n))).collect();
         }
     }
 }
 
-fn key_of(entry: &Entry) -> Option<Key> {
-    let serial = entry.process.as_ref()?.pid().serial;
-    match &entry.content {
-        Content::System(Body::NameChanged { reference, .. }) => Some(Key::Name(serial, *reference)),
-        Content::System(Body::NodeUp { reference, node, .. }) => Some(Key::NodeUp(serial, *reference, *node)),
-        Content::System(Body::Sendable { receiver }) => Some(Key::Sendable(serial, *receiver)),
+impl Entry {
+    fn key(&self) -> Option<Key> {
+        match (&self.content, &self.process) {
+            (Content::System(body), Some(process)) => key_of(process.pid().serial, body),
+            _ => None,
+        }
+    }
+}
+
+fn key_of(serial: u64, body: &Body) -> Option<Key> {
+    match body {
+        Body::NameChanged { reference, .. } => Some(Key::Name(serial, *reference)),
+        Body::NodeUp { reference, node, .. } => Some(Key::NodeUp(serial, *reference, *node)),
+        Body::Sendable { receiver } => Some(Key::Sendable(serial, *receiver)),
         _ => None,
     }
 }

@@ -282,6 +282,7 @@ impl Core for Bridge {
 
     fn settle(&mut self) {
         self.delivery.apply_all(&mut self.later);
+        self.shared.inbox.set_room_wanted(self.engine.is_room_wanted());
     }
 
     fn next_block(&mut self, lane: &Lane) -> Option<Vec<u8>> {

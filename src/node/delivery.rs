@@ -1,7 +1,6 @@
 //! Applies what the engine says to tables, queues and waiting callers.
 
 use super::accounts::Taken;
-use super::backlog::Charge;
 use super::event::Body;
 use super::process_core::ProcessCore;
 use super::reply::{Asker, operation_of};
@@ -162,25 +161,17 @@ impl Delivery {
     // ---- events
 
     fn deliver(&self, to: u64, messages: impl Iterator<Item = (Pid, Payload, Window)>) {
-        let counters = &self.shared.counters;
-        let messages = messages.map(|(from, payload, window)| {
-            let bytes = cost(payload.as_bytes().len());
-            (from, payload, Charge::Remote(window, bytes))
-        });
-        let (mut taken_in, mut dropped) = (0, Vec::new());
-        match self.shared.processes.get(to) {
-            Some(process) => process.queue.push_messages(&process, messages, |charge, result| match result {
-                Ok(()) => taken_in += 1,
-                Err(_) => dropped.push(charge),
-            }),
-            None => dropped.extend(messages.map(|(_, _, charge)| charge)),
-        }
-        counters.messages_received.fetch_add(taken_in, Ordering::Relaxed);
-        counters.dropped.fetch_add(dropped.len() as u64, Ordering::Relaxed);
-        for charge in dropped {
-            if let Charge::Remote(window, bytes) = charge {
-                self.shared.report_taken(Taken { window, messages: 1, bytes });
-            }
+        let mut count = 0;
+        let messages = messages.inspect(|_| count += 1);
+        let refused = match self.shared.processes.get(to) {
+            Some(process) => process.queue.push_messages(&process, messages),
+            None => messages.map(|(_, payload, window)| (window, cost(payload.as_bytes().len()))).collect(),
+        };
+        let dropped = refused.len() as u64;
+        self.shared.counters.messages_received.fetch_add(count - dropped, Ordering::Relaxed);
+        self.shared.counters.dropped.fetch_add(dropped, Ordering::Relaxed);
+        for (window, bytes) in refused {
+            self.shared.report_taken(Taken { window, messages: 1, bytes });
         }
     }
 

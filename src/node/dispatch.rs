@@ -4,7 +4,7 @@
 //! lock is held while one runs, so that it may do anything, freeing its own queue and process included. A handler is
 //! dropped by whoever lets go of it last: after its last call, with no lock held.
 
-use super::queue_core::{End, QueueCore, State, Wait, event_of};
+use super::queue_core::{After, End, QueueCore, State, Wait, event_of};
 use super::shared::Shared;
 use super::{Error, Handler, Result};
 use crate::engine::Status;
@@ -102,7 +102,7 @@ impl QueueCore {
     }
 
     /// Calls handlers for up to `max` events (0: as many as wait when it begins), waiting for the first one.
-    pub(super) fn dispatch(&self, shared: &Shared, max: u32, wait: Wait) -> Result<u32> {
+    pub(super) fn dispatch(&self, shared: &Shared, max: u32, wait: &Wait) -> Result<u32> {
         match self.wait_turn(wait, false)? {
             Next::Ready(state) => self.call_handlers(shared, state, max, false),
             Next::Stop => Ok(0),
@@ -110,7 +110,7 @@ impl QueueCore {
     }
 
     /// Waits until there is an event and nobody else dispatches.
-    fn wait_turn(&self, wait: Wait, is_library: bool) -> Result<Next<'_>> {
+    fn wait_turn(&self, wait: &Wait, is_library: bool) -> Result<Next<'_>> {
         let mut state = self.lock();
         loop {
             if is_library && state.dispatching.thread.stop {
@@ -128,7 +128,7 @@ impl QueueCore {
                 if wait.is_over() {
                     return Err(Error::new(Status::Timeout, "another thread is dispatching"));
                 }
-                state = self.wait_changed(state, wait.deadline);
+                state = self.wait_changed(state, wait.deadline());
             } else if !state.backlog.is_empty() {
                 return Ok(Next::Ready(state));
             } else {
@@ -155,7 +155,8 @@ impl QueueCore {
                 drop(turn);
                 return if calls > 0 { Ok(calls) } else { Err(no_handler()) };
             }
-            let Some((entry, after)) = self.pop(&mut state) else { break };
+            let mut after = After::default();
+            let Some(entry) = self.pop(&mut state, &mut after) else { break };
             drop(state);
             shared.settle(after);
             let event = event_of(entry);
@@ -199,7 +200,7 @@ impl QueueCore {
         self.lock().dispatching.thread.number = Some(thread_number());
         let _end = ThreadEnd(self);
         loop {
-            let dispatched = match self.wait_turn(Wait::FOREVER, true) {
+            let dispatched = match self.wait_turn(&Wait::forever(), true) {
                 Ok(Next::Ready(state)) => self.call_handlers(shared, state, 0, true),
                 Ok(Next::Stop) => return,
                 Err(error) => Err(error),
@@ -232,7 +233,7 @@ impl QueueCore {
         }
     }
 
-    pub(super) fn stop_thread(&self, wait: Wait) -> Result<()> {
+    pub(super) fn stop_thread(&self, wait: &Wait) -> Result<()> {
         let mut state = self.lock();
         if !state.dispatching.thread.running {
             return Ok(());
@@ -250,7 +251,7 @@ impl QueueCore {
                     "a callback is still running; the thread ends after it",
                 ));
             }
-            state = self.wait_changed(state, wait.deadline);
+            state = self.wait_changed(state, wait.deadline());
         }
         let handle = state.dispatching.thread.handle.take();
         drop(state);

@@ -1,10 +1,11 @@
 //! What callers' threads hand to the node's thread.
 
-use crate::engine::message::Window;
+use crate::engine::message::{INITIAL_CREDIT, Window};
 use crate::engine::{Command, ConnectionId};
 use crate::node::Reply;
 use crate::os::EventFd;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One thing for the engine to do.
@@ -16,10 +17,27 @@ pub enum Request {
     Taken { window: Window, messages: u64, bytes: u64 },
 }
 
+impl Request {
+    /// A quarter of the window that every pair has is much; less is told in passing.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Request::Command { .. } => true,
+            Request::Taken { messages, bytes, .. } => {
+                *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
+            }
+        }
+    }
+}
+
+/// So many reports are much, too, however small.
+const SMALL_REPORTS: usize = 32;
+
 /// Many threads push, the node's thread drains. The eventfd is written only while the node's thread sleeps.
 #[derive(Debug)]
 pub struct Inbox {
     state: Mutex<State>,
+    /// What `eager` is to be at the next sleep.
+    room_wanted: AtomicBool,
     fd: EventFd,
 }
 
@@ -28,15 +46,21 @@ struct State {
     requests: Vec<Request>,
     dirty: Vec<ConnectionId>,
     sleeping: bool,
+    /// Every report wakes a thread that sleeps.
+    eager: bool,
     closed: bool,
 }
 
 impl Inbox {
     pub fn new() -> io::Result<Inbox> {
-        Ok(Inbox { state: Mutex::default(), fd: EventFd::new()? })
+        Ok(Inbox { state: Mutex::default(), room_wanted: AtomicBool::new(false), fd: EventFd::new()? })
     }
 
     /// Hands over a request; gives it back when the node's thread takes no more.
+    ///
+    /// A report on a few messages does not wake the node's thread, unless a peer waits for room: that would cost every
+    /// message that is answered one more change of threads. It is read with whatever wakes the thread next; a peer that
+    /// comes to need the room asks for it, and that does.
     pub fn push(&self, request: Request) -> Result<(), Request> {
         let mut state = self.lock();
         if state.closed {
@@ -53,7 +77,12 @@ impl Inbox {
             }
             _ => state.requests.push(request),
         }
-        self.wake(state);
+        let is_urgent = state.eager
+            || state.requests.len() > SMALL_REPORTS
+            || state.requests.last().is_some_and(Request::is_urgent);
+        if is_urgent {
+            self.wake(state);
+        }
         Ok(())
     }
 
@@ -80,9 +109,15 @@ impl Inbox {
         into.append(&mut self.lock().dirty);
     }
 
+    /// From the node's thread: whether other nodes wait for room.
+    pub fn set_room_wanted(&self, is_wanted: bool) {
+        self.room_wanted.store(is_wanted, Ordering::Relaxed);
+    }
+
     /// The node's thread is about to sleep on the eventfd. `false`: something is there, do not sleep.
     pub fn prepare_sleep(&self) -> bool {
         let mut state = self.lock();
+        state.eager = self.room_wanted.load(Ordering::Relaxed);
         state.sleeping = state.requests.is_empty() && state.dirty.is_empty();
         state.sleeping
     }

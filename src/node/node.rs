@@ -81,7 +81,7 @@ impl Node {
     pub fn close(&self, timeout_ms: i64) -> Result<()> {
         let wait = Wait::from_ms(timeout_ms)?;
         self.shut();
-        let may_join = self.0.shared.wait_finished(wait)?;
+        let may_join = self.0.shared.wait_finished(&wait)?;
         let thread = lock(&self.0.thread).take();
         if let Some(thread) = thread.filter(|_| may_join) {
             // It has nothing left to do. Its panics were caught and told where they happened.

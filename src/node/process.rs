@@ -131,7 +131,7 @@ impl Process {
                 "the process was spawned on a queue; use next or dispatch",
             ));
         }
-        let taken = self.core.queue.take(timeout_ms);
+        let taken = self.core.queue.take(&Wait::from_ms(timeout_ms)?);
         let (event, after) = taken.map_err(|error| match error.status {
             Status::Closed if self.core.is_freed() => Error::new(Status::NoProcess, "the process is freed"),
             _ => error,

@@ -5,7 +5,8 @@ use super::accounts::LocalAccount;
 use super::queue_core::QueueCore;
 use super::shared::lock;
 use crate::engine::{NodeId, Pid, Ref};
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::fast::FixedState;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -108,10 +109,13 @@ impl std::fmt::Debug for ProcessCore {
 
 const SHARDS: usize = 16;
 
+/// Serials are this node's own, so their hash needs no secret.
+type Shard = RwLock<HashMap<u64, Arc<ProcessCore>, FixedState>>;
+
 /// The processes of a node, until the engine says that they are gone.
 pub(super) struct Processes {
     node: NodeId,
-    shards: [RwLock<BTreeMap<u64, Arc<ProcessCore>>>; SHARDS],
+    shards: [Shard; SHARDS],
     /// Those that are alive.
     count: AtomicUsize,
 }
@@ -167,7 +171,7 @@ impl Processes {
         all
     }
 
-    fn shard(&self, serial: u64) -> &RwLock<BTreeMap<u64, Arc<ProcessCore>>> {
+    fn shard(&self, serial: u64) -> &Shard {
         &self.shards[serial as usize % SHARDS]
     }
 }

@@ -37,7 +37,7 @@ impl Queue {
     /// The oldest event. `Timeout`: there was none in time, or the wait was ended by `wake`. `Closed`: the queue is
     /// freed, or the node is closed and its last event has been taken.
     pub fn next(&self, timeout_ms: i64) -> Result<Arc<Event>> {
-        let (event, after) = self.core.take(timeout_ms)?;
+        let (event, after) = self.core.take(&Wait::from_ms(timeout_ms)?)?;
         self.shared.settle(after);
         Ok(event)
     }
@@ -53,7 +53,7 @@ impl Queue {
     /// `wake`. `WouldDeadlock`: inside a callback of this queue. `State`: the first event has no handler. `Closed` as
     /// `next`.
     pub fn dispatch(&self, max: u32, timeout_ms: i64) -> Result<u32> {
-        self.core.dispatch(&self.shared, max, Wait::from_ms(timeout_ms)?)
+        self.core.dispatch(&self.shared, max, &Wait::from_ms(timeout_ms)?)
     }
 
     /// Starts the thread "convoke/queue", which does nothing but dispatch, with all signals blocked. It ends by
@@ -65,7 +65,7 @@ impl Queue {
     /// Ends the thread and waits for it; fine when there is none. `Timeout`: it ends when its callback returns.
     /// `WouldDeadlock`: called by its own callback; it ends after that.
     pub fn stop_thread(&self, timeout_ms: i64) -> Result<()> {
-        self.core.stop_thread(Wait::from_ms(timeout_ms)?)
+        self.core.stop_thread(&Wait::from_ms(timeout_ms)?)
     }
 
     /// Ends a wait in `next` or `dispatch` early, with `Timeout`; if nobody waits, the next wait that finds no event.

@@ -11,45 +11,45 @@ use super::event::Body;
 use super::process_core::ProcessCore;
 use super::shared::lock;
 use super::{Error, Event, Result};
+use crate::engine::message::{Window, cost};
 use crate::engine::{Payload, Pid, Status};
 use crate::os::EventFd;
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
-/// Until when a call waits: one deadline, computed once.
-#[derive(Clone, Copy, Debug)]
+/// Until when a call waits: one deadline, computed once, when it first finds that it has to wait.
+#[derive(Debug)]
 pub(super) struct Wait {
-    /// `None`: for ever.
-    pub(super) deadline: Option<Instant>,
-    is_try: bool,
+    /// -1: for ever; 0: not at all.
+    timeout_ms: i64,
+    deadline: OnceCell<Option<Instant>>,
 }
 
 impl Wait {
-    pub(super) const FOREVER: Wait = Wait { deadline: None, is_try: false };
+    pub(super) fn forever() -> Wait {
+        Wait { timeout_ms: -1, deadline: OnceCell::new() }
+    }
 
-    /// From a timeout as in C: -1 for ever, 0 not at all.
+    /// From a timeout as in C.
     pub(super) fn from_ms(timeout_ms: i64) -> Result<Wait> {
-        Wait::check_ms(timeout_ms)?;
-        Ok(match timeout_ms {
-            -1 => Wait::FOREVER,
-            // What is beyond the clock's range is for ever.
-            _ => {
-                let deadline = Instant::now().checked_add(Duration::from_millis(timeout_ms as u64));
-                Wait { deadline, is_try: timeout_ms == 0 }
-            }
+        if timeout_ms < -1 {
+            return Err(Error::new(Status::Invalid, format!("timeout_ms is {timeout_ms}; -1 is for ever")));
+        }
+        Ok(Wait { timeout_ms, deadline: OnceCell::new() })
+    }
+
+    /// `None`: for ever. What is beyond the clock's range is for ever too.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        *self.deadline.get_or_init(|| match self.timeout_ms {
+            -1 => None,
+            ms => Instant::now().checked_add(Duration::from_millis(ms as u64)),
         })
     }
 
-    fn check_ms(timeout_ms: i64) -> Result<()> {
-        match timeout_ms {
-            -1.. => Ok(()),
-            _ => Err(Error::new(Status::Invalid, format!("timeout_ms is {timeout_ms}; -1 is for ever"))),
-        }
-    }
-
-    pub(super) fn is_over(self) -> bool {
-        self.is_try || self.deadline.is_some_and(|at| Instant::now() >= at)
+    pub(super) fn is_over(&self) -> bool {
+        self.timeout_ms == 0 || self.deadline().is_some_and(|at| Instant::now() >= at)
     }
 }
 
@@ -101,29 +101,36 @@ pub(super) struct After {
 
 impl After {
     fn release(&mut self, windows: &mut Windows, entry: &Entry) {
-        if let (Content::Message { .. }, Some(process)) = (&entry.content, &entry.process) {
-            process.waiting.fetch_sub(1, Ordering::Relaxed);
-        }
         match &entry.content {
-            Content::Message { charge: Charge::Local(bytes), .. } => {
-                self.local_bytes += bytes;
-                if let Some(process) = &entry.process {
-                    let told = lock(&process.account).release(*bytes);
-                    self.told.extend(told.into_iter().map(|sender| (sender, process.pid())));
+            Content::Message { from, payload, charge } => {
+                let Some(process) = &entry.process else { return };
+                process.waiting.fetch_sub(1, Ordering::Relaxed);
+                let bytes = cost(payload.as_bytes().len());
+                match charge {
+                    Charge::Local => {
+                        self.local_bytes += bytes;
+                        let told = lock(&process.account).release(bytes);
+                        if !told.is_empty() {
+                            self.told.extend(told.into_iter().map(|sender| (sender, process.pid())));
+                        }
+                    }
+                    Charge::Remote { link } => {
+                        let window = Window { from: from.node, link: *link, to: process.pid().serial };
+                        let report = windows.taken(window, bytes);
+                        if self.taken.is_none() {
+                            self.taken = report;
+                        } else {
+                            self.more_taken.extend(report);
+                        }
+                    }
                 }
             }
-            Content::Message { charge: Charge::Remote(window, bytes), .. } => {
-                let report = windows.taken(*window, *bytes);
-                if self.taken.is_none() {
-                    self.taken = report;
-                } else {
-                    self.more_taken.extend(report);
-                }
-            }
-            Content::System(Body::Done { .. }) => self.operations += 1,
-            // A monitor's one EXIT has the place that the monitor had.
-            Content::System(Body::Exit { reference, .. }) => self.operations += u64::from(reference.0 != 0),
-            Content::System(_) => {}
+            Content::System(body) => match **body {
+                Body::Done { .. } => self.operations += 1,
+                // A monitor's one EXIT has the place that the monitor had.
+                Body::Exit { reference, .. } => self.operations += u64::from(reference.0 != 0),
+                _ => {}
+            },
         }
     }
 
@@ -229,7 +236,7 @@ impl QueueCore {
 
     /// Puts in anything but a message. What is too late is dropped.
     pub(super) fn push(&self, process: Option<Arc<ProcessCore>>, body: Body) -> After {
-        let entry = Entry { process, content: Content::System(body) };
+        let entry = Entry { process, content: Content::System(Box::new(body)) };
         let mut after = After::default();
         let mut state = self.lock();
         if state.end == End::Open {
@@ -255,19 +262,24 @@ impl QueueCore {
         taken_in
     }
 
-    /// Puts in messages one after the other with one turn of the lock, so that a reader who is woken by the first finds
-    /// them all. What becomes of each is told to `each`.
+    /// Puts in messages of another node one after the other with one turn of the lock, so that a reader who is woken by
+    /// the first finds them all. Gives the windows and costs of those that were not taken in.
     pub(super) fn push_messages(
         &self,
         process: &Arc<ProcessCore>,
-        messages: impl Iterator<Item = (Pid, Payload, Charge)>,
-        mut each: impl FnMut(Charge, Result<(), Refused>),
-    ) {
+        messages: impl Iterator<Item = (Pid, Payload, Window)>,
+    ) -> Vec<(Window, u64)> {
+        let mut refused = Vec::new();
         let mut state = self.lock();
-        for (from, payload, charge) in messages {
-            each(charge, Self::take_in(&mut state, process, from, payload, charge));
+        for (from, payload, window) in messages {
+            let bytes = cost(payload.as_bytes().len());
+            let charge = Charge::Remote { link: window.link };
+            if Self::take_in(&mut state, process, from, payload, charge).is_err() {
+                refused.push((window, bytes));
+            }
         }
         self.adjust(&mut state);
+        refused
     }
 
     fn take_in(
@@ -284,13 +296,16 @@ impl QueueCore {
         if state.end != End::Open {
             return Err(Refused::Discarded);
         }
+        let bytes = cost(payload.as_bytes().len());
         match charge {
-            Charge::Local(bytes) => {
+            Charge::Local => {
                 if !lock(&process.account).admit(from.serial, bytes) {
                     return Err(Refused::Full);
                 }
             }
-            Charge::Remote(window, bytes) => state.windows.arrived(window, bytes),
+            Charge::Remote { link } => {
+                state.windows.arrived(Window { from: from.node, link, to: process.pid().serial }, bytes);
+            }
         }
         process.waiting.fetch_add(1, Ordering::Relaxed);
         let content = Content::Message { from, payload, charge };
@@ -301,41 +316,34 @@ impl QueueCore {
     // ---- out
 
     /// Waits for the oldest event and takes it.
-    pub(super) fn take(&self, timeout_ms: i64) -> Result<(Arc<Event>, After)> {
-        Wait::check_ms(timeout_ms)?;
+    pub(super) fn take(&self, wait: &Wait) -> Result<(Arc<Event>, After)> {
         let mut state = self.lock();
-        // The clock is looked at only if there is something to wait for.
-        let mut wait = None;
         loop {
-            if let Some((entry, after)) = self.pop(&mut state) {
+            let mut after = After::default();
+            if let Some(entry) = self.pop(&mut state, &mut after) {
                 drop(state);
                 return Ok((event_of(entry), after));
             }
-            let wait = match wait {
-                Some(wait) => wait,
-                None => *wait.insert(Wait::from_ms(timeout_ms)?),
-            };
             state = self.wait_step(state, wait, false)?;
         }
     }
 
     /// Takes the oldest event; its memory and what it entails are dealt with after the lock is released.
-    pub(super) fn pop(&self, state: &mut State) -> Option<(Entry, After)> {
+    pub(super) fn pop(&self, state: &mut State, after: &mut After) -> Option<Entry> {
         let entry = state.backlog.pop()?;
-        let mut after = After::default();
         after.release(&mut state.windows, &entry);
         self.adjust(state);
         if state.dispatching.stalled {
             self.changed.notify_all();
         }
-        Some((entry, after))
+        Some(entry)
     }
 
     /// The queue is empty: sleeps until something may have changed, or says why not.
     pub(super) fn wait_step<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
-        wait: Wait,
+        wait: &Wait,
         is_library: bool,
     ) -> Result<MutexGuard<'a, State>> {
         if state.end != End::Open {
@@ -356,7 +364,7 @@ impl QueueCore {
         state.dispatching.thread.sleeping |= is_library;
         self.adjust(&mut state);
         drop(state);
-        fd.wait(wait.deadline);
+        fd.wait(wait.deadline());
         let mut state = self.lock();
         state.sleepers -= 1;
         if is_library {
@@ -465,7 +473,7 @@ impl QueueCore {
 pub(super) fn event_of(entry: Entry) -> Arc<Event> {
     let body = match entry.content {
         Content::Message { from, payload, .. } => Body::Message { from, payload },
-        Content::System(body) => body,
+        Content::System(body) => *body,
     };
     Arc::new(Event::new(entry.process.map(|process| process.pid()), body))
 }

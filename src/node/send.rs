@@ -39,9 +39,8 @@ impl Shared {
             }
             return Err(Error::new(Status::Full, "the node's share of limits.memory is taken"));
         }
-        let charge = Charge::Local(bytes);
-        let refused = match receiver.queue.push_message(&receiver, from.pid(), Payload::new(payload), charge)
-        {
+        let payload = Payload::new(payload);
+        let refused = match receiver.queue.push_message(&receiver, from.pid(), payload, Charge::Local) {
             Ok(()) => {
                 self.counters.messages_received.fetch_add(1, Ordering::Relaxed);
                 return Ok(());

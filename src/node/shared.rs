@@ -128,13 +128,13 @@ impl Shared {
     }
 
     /// Waits for [`Shared::finished`]. Says whether the node's thread may be joined by the caller.
-    pub(super) fn wait_finished(&self, wait: Wait) -> Result<bool> {
+    pub(super) fn wait_finished(&self, wait: &Wait) -> Result<bool> {
         let mut life = lock(&self.life);
         while !life.finished {
             if wait.is_over() {
                 return Err(Error::new(Status::Timeout, "the node is still closing"));
             }
-            life = match wait.deadline {
+            life = match wait.deadline() {
                 None => self.ended.wait(life).unwrap_or_else(PoisonError::into_inner),
                 Some(at) => {
                     let left = at.saturating_duration_since(Instant::now());

@@ -83,7 +83,10 @@ pub(crate) struct Stream {
 #[derive(Clone, Debug)]
 pub(crate) struct Kill {
     pub(crate) sender_end: ConnectionId,
+    pub(crate) killer: Pid,
     pub(crate) target: Pid,
+    /// Messages of the killer to it that were accepted before.
+    pub(crate) behind: u64,
 }
 
 /// Why one side gave up a link, as far as the world can tell.
@@ -112,6 +115,8 @@ pub(crate) struct Book {
     pub(crate) gone: BTreeSet<NodeId>,
     /// When the home first showed it as its own.
     pub(crate) born: BTreeMap<Reg, u64>,
+    /// Nodes (the smaller first) that have been linked and synced with each other since then.
+    pub(crate) together: BTreeMap<(NodeId, NodeId), u64>,
     /// Name and loser -> winner, where that is certain.
     pub(crate) lost_to: BTreeMap<(Name, Pid), Pid>,
     pub(crate) stats: Stats,

@@ -1,6 +1,6 @@
 //! What is checked while a run goes on: the promises that must hold after every single step.
 
-use crate::book::{End, Life, Monitor, Watch, What};
+use crate::book::{End, Kill, Life, Monitor, Watch, What};
 use crate::host::rows;
 use crate::network::{id_of, other_end};
 use crate::plan::Mode;
@@ -33,6 +33,9 @@ impl World {
 
     pub(crate) fn after(&mut self, slot: usize) -> R {
         self.check_exits()?;
+        if std::mem::take(&mut self.view_changed) {
+            self.note_who_is_together();
+        }
         let Some(engine) = self.hosts[slot].engine.as_ref() else { return Ok(()) };
         let host = &self.hosts[slot];
         if host.closing {
@@ -84,6 +87,29 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Since when are which nodes linked and synced with each other?
+    fn note_who_is_together(&mut self) {
+        let mut together = BTreeSet::new();
+        for a in &self.hosts {
+            let Some(engine) = &a.engine else { continue };
+            for (peer, synced) in engine.links() {
+                let Some(connection) = a.link_to(peer).filter(|_| synced) else { continue };
+                let other = self.hosts.iter().find(|h| h.id == peer && h.is_up());
+                let mutual = other.is_some_and(|b| {
+                    b.link_to(a.id) == Some(other_end(connection))
+                        && b.engine.as_ref().is_some_and(|e| e.links().any(|(n, synced)| n == a.id && synced))
+                });
+                if mutual {
+                    together.insert((a.id.min(peer), a.id.max(peer)));
+                }
+            }
+        }
+        self.book.together.retain(|pair, _| together.contains(pair));
+        for pair in together {
+            self.book.together.entry(pair).or_insert(self.now);
+        }
     }
 
     fn rows_changed(&mut self, slot: usize) -> R {
@@ -140,6 +166,7 @@ impl World {
                 self.book.withdrawn.insert((id, *reg));
                 self.withdrawal = true;
             }
+            Message::Hello { .. } => self.view_changed = true,
             Message::Goodbye { why } => {
                 self.cause = Some(match why {
                     Goodbye::Closing => Reason::NODE_CLOSED,
@@ -251,6 +278,11 @@ impl World {
         }
         if status == Status::Timeout && o.deadline.is_none() && !o.nowait {
             return Err(format!("P7: {:?} without a deadline is answered {outcome:?}", o.what));
+        }
+        let reachable =
+            matches!(o.what, What::Register { .. } | What::Unregister { .. } | What::IsAlive { .. });
+        if status == Status::Unreachable && self.plan.mode == Mode::Stable && reachable {
+            return Err(format!("P7: {:?} is answered {outcome:?} in a stable mesh", o.what));
         }
         if status == Status::Cancelled && !o.cancelled {
             return Err(format!("P7: {:?} is answered {outcome:?}, and nobody cancelled it", o.what));
@@ -419,6 +451,19 @@ impl World {
 
     /// The last event of a process that is killed from outside.
     fn exits_itself(&mut self, slot: usize, me: Pid, reason: Reason, by: Option<Pid>) -> R {
+        if let Some(connection) = self.arriving.map(other_end) {
+            let of_killer = |k: &&Kill| k.target == me && Some(k.killer) == by && k.sender_end == connection;
+            let first =
+                self.book.kills.iter().filter(of_killer).map(|k| (k.killer, k.behind)).min_by_key(|k| k.1);
+            if let Some((killer, behind)) = first {
+                let delivered = self.book.streams.get(&(killer, me, connection)).map_or(0, |s| s.delivered);
+                if delivered < behind {
+                    return Err(format!(
+                        "P8: the kill of {me:?} by {killer:?} overtakes its messages: {delivered} of {behind}"
+                    ));
+                }
+            }
+        }
         let closing = self.hosts[slot].closing;
         let stable = self.plan.mode == Mode::Stable;
         let Some(life) = self.book.lives.get_mut(&me) else { return Err(format!("{me:?} was never there")) };
@@ -452,6 +497,19 @@ impl World {
                 }
                 next = self.book.lost_to.get(&(name.clone(), at)).copied();
             }
+            // Nodes that have each other's vote cannot come to a second owner.
+            let row = |pid: Pid| rows.iter().find(|(n, b)| n == name && b.pid() == pid).map(|(_, b)| b.reg);
+            let born = |pid| row(pid).and_then(|reg| self.book.born.get(&reg)).copied();
+            let pair = (loser.node.min(winner.node), loser.node.max(winner.node));
+            if let (Some(since), Some(a), Some(b)) =
+                (self.book.together.get(&pair), born(loser), born(winner))
+                && *since < a.max(b)
+            {
+                return Err(format!(
+                    "P6: {loser:?} (born {a}) and {winner:?} ({b}) clash for {name:?}, together since {since}\n{}",
+                    self.describe()
+                ));
+            }
             self.book.lost_to.insert((name.clone(), loser), winner);
         }
         Ok(())
@@ -481,6 +539,15 @@ impl World {
         m.fired = true;
         let m = m.clone();
         self.book.stats.exits += 1;
+        // An exit of a linked node came down the stream of its pair: nothing of it is still to come.
+        if let Some(connection) = self.arriving.map(other_end).filter(|_| linked) {
+            let me = Pid { node: id, serial: process };
+            if let Some(stream) =
+                self.book.streams.get(&(pid, me, connection)).filter(|s| !s.lengths.is_empty())
+            {
+                return Err(format!("P8: the exit of {pid:?} overtakes its messages to {me:?}: {stream:?}"));
+            }
+        }
         // A process of the same node may be said to be gone a little further down in the same outputs.
         if !(closing && reason == Reason::NODE_CLOSED) {
             self.exits.push(ExitSeen { watcher: id, monitor: m, linked, reason, data: data.clone() });

@@ -100,6 +100,7 @@ impl Host {
         config.heartbeat = Duration::from_micros(plan.heartbeat);
         config.dial_min = Duration::from_micros(plan.dial_max / 16);
         config.dial_max = Duration::from_micros(plan.dial_max);
+        config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;

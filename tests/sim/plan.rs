@@ -67,6 +67,8 @@ pub(crate) struct Plan {
     /// Hosts that bear the name of another one: they must not live together.
     pub(crate) twins: usize,
     pub(crate) names: usize,
+    /// A process may hold one name only.
+    pub(crate) one_name: bool,
     pub(crate) full_at_start: bool,
     pub(crate) ticks: u64,
     /// Longest pause between two things that are done.
@@ -80,6 +82,8 @@ pub(crate) struct Plan {
     pub(crate) dial_max: u64,
     /// How late timeouts are noticed.
     pub(crate) timer_lag: u64,
+    /// In percent of the inputs: a timeout that nobody asked for follows.
+    pub(crate) spurious: u64,
     /// Blocks of messages under way in one direction at a time.
     pub(crate) blocks: usize,
     pub(crate) limits: Limits,
@@ -113,9 +117,10 @@ impl Plan {
         };
         Plan {
             mode,
-            hosts: 2 + rng.weighted(&[3, 5, 4, 1]),
+            hosts: 2 + rng.weighted(&[60, 100, 80, 20, 2, 2, 1, 1]),
             twins: usize::from(mode == Mode::Faulty && rng.percent(8)),
             names: 1 + rng.weighted(&[4, 3, 2]),
+            one_name: rng.percent(10),
             full_at_start: match mode {
                 Mode::Stable => true,
                 Mode::Join => false,
@@ -130,6 +135,7 @@ impl Plan {
             heartbeat: detection / 8,
             dial_max: detection / [2, 4, 8][rng.index(3)],
             timer_lag: if rng.percent(40) { rng.below(delay_max) } else { 0 },
+            spurious: if rng.percent(20) { 10 } else { 0 },
             blocks: 1 + rng.index(3),
             largest_payload: largest_payload.min(limits.message as u64),
             limits,
@@ -170,11 +176,6 @@ impl Weights {
             clog: often(40, 4),
             ..Weights::default()
         };
-        if std::env::var("CONVOKE_SIM_NOMSG").is_ok() {
-            weights.kill = 0;
-            weights.send = 0;
-            weights.monitor = 0;
-        }
         match mode {
             Mode::Stable => {}
             Mode::Join => weights.unblock = 3 + often(80, 6),

@@ -241,10 +241,22 @@ impl World {
                 ));
             }
         }
+        for index in 0..self.plan.names {
+            let name = name(index);
+            if !first.table.contains_key(&name) && self.must_be_bound(&name) {
+                return Err(format!(
+                    "P1: {name:?} was registered, and nobody has taken it away, but it is gone"
+                ));
+            }
+        }
         for (name, binding) in &first.rows {
             let pid = binding.pid();
             if first.rows.iter().filter(|(n, _)| n == name).count() > 1 {
                 return Err(format!("P6: {name:?} has more than one binding at rest: {:?}", first.rows));
+            }
+            let held = first.rows.iter().filter(|(_, b)| b.pid() == pid).count();
+            if self.plan.one_name && held > 1 {
+                return Err(format!("names: {pid:?} holds {held} names, and one is allowed"));
             }
             if self.book.is_over(pid) {
                 return Err(format!("P5: {name:?} is bound to {pid:?}, which is dead"));
@@ -256,6 +268,24 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A registration was answered OK, all processes that it could be bound to live, and it was never unregistered.
+    fn must_be_bound(&self, name: &Name) -> bool {
+        let mut granted = false;
+        for o in self.book.operations.values() {
+            match &o.what {
+                What::Unregister { name: n } if n == name => return false,
+                What::Register { name: n, pid, .. } if n == name => {
+                    if self.book.is_over(*pid) {
+                        return false;
+                    }
+                    granted |= o.answer == Some(Status::Ok);
+                }
+                _ => {}
+            }
+        }
+        granted
     }
 
     fn check_leaks(&self) -> R {

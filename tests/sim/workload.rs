@@ -207,7 +207,9 @@ impl World {
             life.kills.insert(reason);
         }
         if let Some(sender_end) = self.hosts[slot].link_to(target.node) {
-            self.book.kills.push(Kill { sender_end, target });
+            let killer = Pid { node: self.hosts[slot].id, serial: process };
+            let behind = self.book.streams.get(&(killer, target, sender_end)).map_or(0, |s| s.accepted);
+            self.book.kills.push(Kill { sender_end, killer, target, behind });
         }
         self.give(slot, Command::Kill { process, target, reason })
     }

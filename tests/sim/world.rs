@@ -124,6 +124,8 @@ pub(crate) struct World {
     /// Found where no error can be returned.
     pub(crate) fault: Option<String>,
     pub(crate) exits: Vec<ExitSeen>,
+    /// Links came or went, or a snapshot was read.
+    pub(crate) view_changed: bool,
     /// A node has read a withdrawal: its rows are looked at even if they seem unchanged.
     pub(crate) withdrawal: bool,
     /// Name 0 is bound on all nodes and only ever re-registered.
@@ -165,6 +167,7 @@ impl World {
             cause: None,
             fault: None,
             exits: Vec::new(),
+            view_changed: false,
             withdrawal: false,
             name_stays: false,
         }
@@ -328,6 +331,7 @@ impl World {
     /// Its engine is no more, whatever the reason.
     pub(crate) fn went_down(&mut self, slot: usize) {
         let id = self.hosts[slot].id;
+        self.view_changed = true;
         self.book.gone.insert(id);
         for (_, life) in self.book.lives.range_mut(pids_of(id)) {
             life.crashed = true;
@@ -376,6 +380,13 @@ impl World {
         if let Some(engine) = host.engine.as_mut() {
             input(engine, now);
             self.drain(slot)?;
+        }
+        if self.plan.spurious > 0 && self.rng.percent(self.plan.spurious) {
+            self.cause = Some(Reason::NODE_UNREACHABLE);
+            if let Some(engine) = self.hosts[slot].engine.as_mut() {
+                engine.handle_timeout(now);
+                self.drain(slot)?;
+            }
         }
         self.cause = None;
         self.arriving = None;
@@ -495,6 +506,7 @@ impl World {
     fn publish_peer(&mut self, slot: usize, node: NodeId, connection: Option<ConnectionId>) -> R {
         self.trace.say(self.now, || format!("h{slot} PEER {node:?} {connection:?}"));
         let id = self.hosts[slot].id;
+        self.view_changed = true;
         match connection {
             Some(connection) => {
                 self.book.stats.links += 1;

@@ -142,8 +142,10 @@ impl Inbound {
                 let Some(room) = state.room(to, alive) else {
                     return Ok((Received::NoReceiver { to }, None));
                 };
-                room.wait(want)?;
-                let credit = with_pool(&mut self.pool, room, |pool, room| room.grant(pool));
+                let credit = with_pool(&mut self.pool, room, |pool, room| {
+                    room.wait(want)?;
+                    Ok(room.grant(pool))
+                })?;
                 return Ok((Received::Nothing, credit.map(|credit| (to, credit))));
             }
         };
@@ -198,6 +200,11 @@ impl Inbound {
     /// Credits that fell due because a receiver exited or a link went down: for large payloads that waited for room.
     pub fn credits_due(&mut self) -> Vec<(NodeId, u64, Credit)> {
         std::mem::take(&mut self.due)
+    }
+
+    /// Do other nodes wait for room? Then every message that is taken should be told of at once.
+    pub fn is_room_wanted(&self) -> bool {
+        self.pool.is_waited_for() || !self.requests.is_empty()
     }
 
     /// Bytes of memory that are granted to other nodes beyond the initial windows.

@@ -23,6 +23,8 @@ pub(super) struct Pool {
     large: u64,
     /// What was delivered through a window that is closed by now, and is not taken yet.
     unread: u64,
+    /// Rooms whose senders wait.
+    waited_for: usize,
 }
 
 impl Pool {
@@ -30,7 +32,7 @@ impl Pool {
         let largest = cost(limits.message);
         // The rest is for messages between processes of this node.
         let cap = (limits.memory as u64 / 4 * 3).max(largest);
-        Pool { cap, grown_cap: (cap / 2).min(cap - largest), grown: 0, large: 0, unread: 0 }
+        Pool { cap, grown_cap: (cap / 2).min(cap - largest), grown: 0, large: 0, unread: 0, waited_for: 0 }
     }
 
     pub(super) fn total(&self) -> u64 {
@@ -52,7 +54,13 @@ impl Pool {
         self.total() + cost.saturating_sub(INITIAL_CREDIT.bytes) <= self.cap
     }
 
+    /// Do senders wait for a window?
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waited_for > 0
+    }
+
     pub(super) fn add(&mut self, room: &Room) {
+        self.waited_for += usize::from(room.is_waited_for());
         match room.share() {
             Share::Grown(bytes) => self.grown += bytes,
             Share::Large(bytes) => self.large += bytes,
@@ -61,6 +69,7 @@ impl Pool {
 
     /// Undoes `add`, before the room changes.
     pub(super) fn sub(&mut self, room: &Room) {
+        self.waited_for -= usize::from(room.is_waited_for());
         match room.share() {
             Share::Grown(bytes) => self.grown -= bytes,
             Share::Large(bytes) => self.large -= bytes,

@@ -83,7 +83,11 @@ impl Room {
         self.arrived_bytes - self.taken_bytes - self.partial_bytes
     }
 
-    /// Refused senders wait. To be followed by `grant`.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.wait.is_some()
+    }
+
+    /// Refused senders wait. To be followed by `grant`. The room is not counted in the pool at this moment.
     pub(super) fn wait(&mut self, want: Credit) -> Result<(), Violation> {
         if want.taken > self.told.bytes {
             return Err(Violation("more sent than was granted"));

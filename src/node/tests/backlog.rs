@@ -14,12 +14,12 @@ fn pid(serial: u64) -> Pid {
 }
 
 fn push(backlog: &mut Backlog, process: &Arc<ProcessCore>, body: Body) {
-    backlog.push(Entry { process: Some(process.clone()), content: Content::System(body) });
+    backlog.push(Entry { process: Some(process.clone()), content: Content::System(Box::new(body)) });
 }
 
 fn message(backlog: &mut Backlog, process: &Arc<ProcessCore>, text: &str) {
     let payload = Payload::new(text.as_bytes());
-    let content = Content::Message { from: pid(1), payload, charge: Charge::Local(1) };
+    let content = Content::Message { from: pid(1), payload, charge: Charge::Local };
     backlog.push(Entry { process: Some(process.clone()), content });
 }
 

@@ -62,6 +62,38 @@ fn reports_on_one_window_are_added_up() {
 }
 
 #[test]
+fn small_reports_do_not_wake() {
+    let inbox = Inbox::new().unwrap();
+    let taken =
+        |to, messages| Request::Taken { window: Window { from: NodeId(1), link: 1, to }, messages, bytes: 0 };
+    assert!(inbox.prepare_sleep());
+    for _ in 0..15 {
+        inbox.push(taken(1, 1)).unwrap();
+    }
+    assert!(!is_signalled(&inbox));
+    inbox.push(taken(1, 1)).unwrap();
+    assert!(is_signalled(&inbox), "together they are much");
+
+    inbox.awake();
+    inbox.drain(&mut Vec::new());
+    assert!(inbox.prepare_sleep());
+    (0..32).for_each(|to| inbox.push(taken(to, 1)).unwrap());
+    assert!(!is_signalled(&inbox));
+    inbox.push(taken(32, 1)).unwrap();
+    assert!(is_signalled(&inbox), "so many are much");
+
+    inbox.awake();
+    inbox.drain(&mut Vec::new());
+    inbox.set_room_wanted(true);
+    assert!(inbox.prepare_sleep());
+    inbox.push(taken(1, 1)).unwrap();
+    assert!(is_signalled(&inbox), "somebody waits for it");
+
+    inbox.awake();
+    assert!(!inbox.prepare_sleep(), "what was pushed is there, urgent or not");
+}
+
+#[test]
 fn a_closed_inbox_gives_requests_back() {
     let inbox = Inbox::new().unwrap();
     inbox.push(command(1)).unwrap();

@@ -47,7 +47,7 @@ fn text(event: &Arc<Event>) -> String {
     String::from_utf8_lossy(event.payload().unwrap_or_default()).into_owned()
 }
 
-/// Waits for one event with this property; others are an error of the test.
-fn wait_call(process: &Process, name: &[u8]) -> Status {
+/// Registers the name for the process and waits for the answer.
+fn register(process: &Process, name: &[u8]) -> Status {
     status(process.register(name, None, None, false, LONG, Completion::Wait))
 }

@@ -85,8 +85,8 @@ fn the_node_s_share_of_memory_is_kept() {
 fn names_are_registered_seen_and_given_back() {
     let node = open(&[]);
     let (a, b) = (Process::spawn(&node, None).unwrap(), Process::spawn(&node, None).unwrap());
-    assert_eq!(wait_call(&a, b"name"), Status::Ok);
-    assert_eq!(wait_call(&b, b"name"), Status::Exists);
+    assert_eq!(register(&a, b"name"), Status::Ok);
+    assert_eq!(register(&b, b"name"), Status::Exists);
     assert_eq!(node.whereis(b"name").unwrap(), a.pid());
     assert_eq!(b.send_name(b"name", b"hello").unwrap(), a.pid());
     assert_eq!(text(&a.recv(0).unwrap()), "hello");
@@ -104,18 +104,18 @@ fn names_are_registered_seen_and_given_back() {
     let event = b.recv(LONG).unwrap();
     assert_eq!((event.pid(Field::OldPid), event.peer()), (Some(a.pid()), Some(b.pid())));
 
-    assert_eq!(wait_call(&a, b""), Status::Invalid);
-    assert_eq!(wait_call(&a, &[0; 1025]), Status::TooBig);
+    assert_eq!(register(&a, b""), Status::Invalid);
+    assert_eq!(register(&a, &[0; 1025]), Status::TooBig);
     let unknown = a.register(b"x", None, Some("coin"), false, LONG, Completion::Wait);
     assert_eq!(status(unknown), Status::NotFound);
 
     a.unregister(b"name", LONG, Completion::Wait).unwrap();
     assert_eq!(status(node.whereis(b"name")), Status::NotFound);
-    assert_eq!(wait_call(&a, b"\0any\xff"), Status::Ok);
+    assert_eq!(register(&a, b"\0any\xff"), Status::Ok);
     a.free();
     assert_eq!(status(node.whereis(b"\0any\xff")), Status::NotFound, "at once");
     assert_eq!(status(a.recv(0)), Status::NoProcess);
-    assert_eq!(wait_call(&a, b"other"), Status::NoProcess);
+    assert_eq!(register(&a, b"other"), Status::NoProcess);
 }
 
 #[test]
@@ -188,11 +188,9 @@ fn limits_are_kept() {
 
 #[test]
 fn exit_ends_the_calls_of_the_process() {
-    // The peer is down, so the registration waits for the link that never comes... by the name's holder it is decided
-    // at once; a connect waits for its deadline.
     let node = open(&[]);
     let (queue, process, _) = on_queue(&node);
-    // Nobody listens on what was bound and is let go of.
+    // Accepts by itself and says nothing, so that a connect waits.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = listener.local_addr().unwrap().to_string();
     let mailbox = Process::spawn(&node, None).unwrap();
@@ -252,6 +250,28 @@ fn a_node_may_be_closed_and_dropped_in_a_callback() {
     sender.send(process.pid(), b"").unwrap();
     assert_eq!(hear.recv().unwrap(), Status::Ok);
     queue.stop_thread(LONG).unwrap();
+    queue.close();
+}
+
+#[test]
+fn a_callback_may_make_calls_that_wait() {
+    let node = open(&[]);
+    let (queue, process, sender) = on_queue(&node);
+    let (told, hear) = std::sync::mpsc::channel();
+    let (told, inner) = (std::sync::Mutex::new(told), process.clone());
+    let handler: crate::node::Handler = Box::new(move |event| {
+        let registered = register(&inner, event.payload().unwrap());
+        let other = inner.connect("127.0.0.1:1", 0, Completion::Wait);
+        crate::node::shared::lock(&told).send((registered, other.is_err())).unwrap();
+    });
+    process.set_handler(Some(handler)).unwrap();
+    queue.start_thread().unwrap();
+    for name in ["a", "b", "a"] {
+        sender.send(process.pid(), name.as_bytes()).unwrap();
+    }
+    let heard: Vec<_> = hear.iter().take(3).collect();
+    assert_eq!(heard, [(Status::Ok, true), (Status::Ok, true), (Status::Exists, true)]);
+    process.free();
     queue.close();
 }
 
