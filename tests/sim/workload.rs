@@ -335,7 +335,8 @@ impl World {
                 stream.accepted += 1;
                 stream.lengths.push_back(size);
                 link.queued += size as i64;
-                let most = (self.plan.limits.link_buffer + self.plan.limits.message) as i64;
+                // As the outbox promises: what is on its way, and as much again that waits for room.
+                let most = 2 * (self.plan.limits.link_buffer + self.plan.limits.message) as i64;
                 if link.queued > most {
                     self.fault =
                         Some(format!("P8: {} bytes wait in one outbox, allowed are {most}", link.queued));
