@@ -35,6 +35,9 @@ struct Arguments {
     no_otp: bool,
     list: bool,
     role: Option<String>,
+    /// cargo says that it is to measure, not to test.
+    is_bench: bool,
+    unknown: Option<String>,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -49,12 +52,14 @@ fn arguments() -> Result<Arguments, String> {
             "--awake" => found.awake = true,
             "--no-otp" => found.no_otp = true,
             "--list" => found.list = true,
-            // What cargo adds.
-            "--bench" => (),
-            other => return Err(format!("unknown argument {other}")),
+            "--bench" => found.is_bench = true,
+            other => found.unknown = Some(other.to_owned()),
         }
     }
-    Ok(found)
+    match &found.unknown {
+        Some(unknown) if found.is_bench => Err(format!("unknown argument {unknown}")),
+        _ => Ok(found),
+    }
 }
 
 fn main() {
@@ -69,6 +74,11 @@ fn main() {
         }
         Some("spin") => spin(),
         Some(other) => Err(format!("unknown role {other}")),
+        // `cargo test --all-targets` runs it too, with the arguments of a test.
+        None if !arguments.is_bench => {
+            println!("to measure: cargo bench --bench speed");
+            Ok(())
+        }
         None => measure_all(&arguments),
     });
     if let Err(why) = outcome {

@@ -7,6 +7,7 @@ use super::membership::Membership;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
 use super::process::Processes;
+use super::publish::Table;
 use super::timers::{Timer, Timers};
 use super::*;
 use rand::SeedableRng;
@@ -45,11 +46,11 @@ pub struct Engine {
     pub(super) timers: Timers,
     /// Messages to oneself: handled at the end of each input, never re-entrantly.
     self_queue: VecDeque<Message>,
-    /// Names whose visible binding may have changed during this input.
-    dirty: BTreeSet<Name>,
-    tables: VecDeque<Output>,
+    /// Names whose visible binding may have changed during this input; some stand here more than once.
+    pub(super) dirty: Vec<Name>,
+    pub(super) tables: VecDeque<Table>,
     messages: VecDeque<Output>,
-    events: VecDeque<Output>,
+    pub(super) events: VecDeque<Output>,
 }
 
 impl Engine {
@@ -72,7 +73,7 @@ impl Engine {
             inbound: Inbound::new(&config.limits),
             timers: Timers::default(),
             self_queue: VecDeque::new(),
-            dirty: BTreeSet::new(),
+            dirty: Vec::new(),
             tables: VecDeque::new(),
             messages: VecDeque::new(),
             events: VecDeque::new(),
@@ -205,7 +206,8 @@ impl Engine {
 
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.tables.pop_front().or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front())
+        let table = self.tables.pop_front().map(Output::from);
+        table.or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front())
     }
 
     // ---- getters
@@ -478,24 +480,6 @@ impl Engine {
     }
 
     pub(super) fn publish_peer(&mut self, output: Output) {
-        self.tables.push_back(output);
-    }
-
-    /// Readers may see something else under this name from now on.
-    pub(super) fn touched(&mut self, name: &Name) {
-        if !self.dirty.contains(name) {
-            self.dirty.insert(name.clone());
-        }
-    }
-
-    fn publish_dirty(&mut self) {
-        while let Some(name) = self.dirty.pop_first() {
-            let Some((old, new)) = self.names.publish(&name) else { continue };
-            self.tables.push_back(Output::PublishName { name: name.clone(), pid: new });
-            for (process, reference) in self.processes.name_watchers(&name) {
-                let event = Event::NameChanged { reference, name: name.clone(), old, new };
-                self.events.push_back(Output::Notify { process, event });
-            }
-        }
+        self.tables.push_back(Table::Peer(Box::new(output)));
     }
 }

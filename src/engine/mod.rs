@@ -19,6 +19,7 @@ mod name;
 mod output;
 mod process;
 mod protocol;
+mod publish;
 mod status;
 mod time;
 mod timers;

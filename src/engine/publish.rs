@@ -1,0 +1,48 @@
+//! What readers are to see otherwise after an input. Each name is published once, however often it changed meanwhile.
+
+use super::machine::Engine;
+use super::*;
+
+/// An output to the tables. A node that is lost takes very many names with it, so this is small.
+pub(super) enum Table {
+    Name(Name, Option<Pid>),
+    Peer(Box<Output>),
+}
+
+impl From<Table> for Output {
+    fn from(table: Table) -> Output {
+        match table {
+            Table::Name(name, pid) => Output::PublishName { name, pid },
+            Table::Peer(output) => *output,
+        }
+    }
+}
+
+/// Room for so many names is not given back between two inputs.
+const KEPT: usize = 1024;
+
+impl Engine {
+    /// Readers may see something else under this name from now on.
+    pub(super) fn touched(&mut self, name: &Name) {
+        if self.dirty.last() != Some(name) {
+            self.dirty.push(name.clone());
+        }
+    }
+
+    pub(super) fn publish_dirty(&mut self) {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        for name in dirty.drain(..) {
+            let Some((old, new)) = self.names.publish(&name) else { continue };
+            self.tables.push_back(Table::Name(name.clone(), new));
+            for (process, reference) in self.processes.name_watchers(&name) {
+                let event = Event::NameChanged { reference, name: name.clone(), old, new };
+                self.events.push_back(Output::Notify { process, event });
+            }
+        }
+        if dirty.capacity() <= KEPT {
+            self.dirty = dirty;
+        }
+    }
+}
