@@ -176,6 +176,8 @@ fn a_stopped_node_is_noticed_within_the_detection_time_and_comes_back() {
     // The bound is the engine's; the rest is what a busy test machine may add.
     assert!(stopped.elapsed() < Duration::from_millis(2500), "noticed after {:?}", stopped.elapsed());
     a.wait_for_name("held", "none");
+    // c judges by itself: had b gone on before, it would have kept its link.
+    c.event("down b");
     b.signal(libc::SIGCONT);
     a.event("up b");
     c.event("up b");
