@@ -6,8 +6,12 @@
 
 mod book;
 mod checks;
+mod exits;
 mod host;
+mod messages;
+mod misfortune;
 mod network;
+mod outputs;
 mod plan;
 mod rest;
 mod rng;

@@ -20,16 +20,16 @@ pub(crate) enum Load {
 
 pub(crate) struct Parcel {
     bytes: Vec<u8>,
-    load: Load,
+    pub(crate) load: Load,
 }
 
 /// One direction.
 #[derive(Default)]
 pub(crate) struct Way {
-    queue: VecDeque<Parcel>,
+    pub(crate) queue: VecDeque<Parcel>,
     last_arrival: u64,
     /// Whatever is put in is lost.
-    dark: bool,
+    pub(crate) dark: bool,
 }
 
 pub(crate) struct ConnectionEnd {
@@ -47,7 +47,7 @@ pub(crate) struct ConnectionEnd {
 pub(crate) struct Connection {
     pub(crate) ends: [ConnectionEnd; 2],
     /// `ways[e]` leads from end `e` to the other one.
-    ways: [Way; 2],
+    pub(crate) ways: [Way; 2],
     pub(crate) cut: bool,
 }
 
@@ -379,7 +379,7 @@ impl World {
         Ok(())
     }
 
-    fn block_arrived(&mut self, connection: u64, from: usize, sender: usize, peer: NodeId) {
+    pub(crate) fn block_arrived(&mut self, connection: u64, from: usize, sender: usize, peer: NodeId) {
         let id = id_of(connection, from);
         if let Some(link) = self.hosts[sender].links.get_mut(&peer)
             && link.connection == id
@@ -456,104 +456,10 @@ impl World {
     }
 
     /// Drops a connection that neither end knows any more.
-    fn sweep(&mut self, connection: u64) {
+    pub(crate) fn sweep(&mut self, connection: u64) {
         let over = self.net.connections.get(&connection).is_some_and(|c| c.ends.iter().all(|e| !e.open));
         if over {
             self.net.connections.remove(&connection);
-        }
-    }
-
-    // ---- breaking
-
-    /// Something of what is under way is lost, and all that comes later. Each end notices after its time, or never.
-    pub(crate) fn cut(&mut self, connection: u64, notice: [Option<u64>; 2]) {
-        let Some(c) = self.net.connections.get_mut(&connection) else { return };
-        if c.cut {
-            return;
-        }
-        c.cut = true;
-        let slots = [c.ends[0].slot, c.ends[1].slot];
-        let mut lost = [0; 2];
-        for (end, way) in c.ways.iter_mut().enumerate() {
-            let kept = self.rng.index(way.queue.len() + 1);
-            lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
-            way.queue.truncate(kept);
-        }
-        self.trace.say(self.now, || {
-            format!("h{}-h{} CUT c{connection} noticed after {notice:?}", slots[0], slots[1])
-        });
-        for (end, after) in notice.into_iter().enumerate() {
-            if let Some(after) = after {
-                self.later(self.now + after, Happening::Notice { connection, end });
-            }
-        }
-        self.free_lost_blocks(connection, lost);
-    }
-
-    /// From now on nothing passes from this end to the other, and nobody is told.
-    pub(crate) fn darken(&mut self, connection: u64, end: usize) {
-        let Some(c) = self.net.connections.get_mut(&connection) else { return };
-        let way = &mut c.ways[end];
-        way.dark = true;
-        let kept = self.rng.index(way.queue.len() + 1);
-        let mut lost = [0; 2];
-        lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
-        way.queue.truncate(kept);
-        let slots = [c.ends[0].slot, c.ends[1].slot];
-        self.trace.say(self.now, || format!("h{}-h{} DARK c{connection} from end {end}", slots[0], slots[1]));
-        self.free_lost_blocks(connection, lost);
-    }
-
-    fn free_lost_blocks(&mut self, connection: u64, lost: [usize; 2]) {
-        for (end, lost) in lost.into_iter().enumerate() {
-            let Some(c) = self.net.connections.get(&connection) else { return };
-            let (slot, peer) = (c.ends[end].slot, c.ends[1 - end].node);
-            for _ in 0..lost {
-                self.block_arrived(connection, end, slot, peer);
-            }
-        }
-    }
-
-    /// The connections of a host that are not cut.
-    pub(crate) fn connections_of(&self, slot: usize) -> Vec<u64> {
-        self.net
-            .connections
-            .iter()
-            .filter(|(_, c)| !c.cut && c.ends.iter().any(|e| e.slot == slot))
-            .map(|(id, _)| *id)
-            .collect()
-    }
-
-    pub(crate) fn connections_between(&self, a: usize, b: usize) -> Vec<u64> {
-        let ends = [a, b];
-        self.net
-            .connections
-            .iter()
-            .filter(|(_, c)| {
-                !c.cut && c.ends.iter().all(|e| ends.contains(&e.slot)) && c.ends[0].slot != c.ends[1].slot
-            })
-            .map(|(id, _)| *id)
-            .collect()
-    }
-
-    /// The OS process of this host is gone: its ends are closed without a word.
-    pub(crate) fn drop_ends_of(&mut self, slot: usize) {
-        for connection in self.net.connections.keys().copied().collect::<Vec<_>>() {
-            let Some(c) = self.net.connections.get(&connection) else { continue };
-            let Some(end) = c.ends.iter().position(|e| e.slot == slot && e.open) else { continue };
-            let unnoticed = self.rng.percent(self.plan.unnoticed);
-            let after = self.rng.below(self.plan.delay_max * 4);
-            let mut notice = [None; 2];
-            if !unnoticed {
-                notice[1 - end] = Some(after);
-            }
-            self.cut(connection, notice);
-            if let Some(c) = self.net.connections.get_mut(&connection) {
-                for e in c.ends.iter_mut().filter(|e| e.slot == slot) {
-                    e.open = false;
-                }
-            }
-            self.sweep(connection);
         }
     }
 

@@ -1,14 +1,11 @@
 //! What the processes of a run do, and what befalls the machines and the network.
 
 use crate::book::{Kill, Life, Monitor, Operation, Watch, What};
-use crate::checks::{name, pattern};
+use crate::checks::name;
 use crate::host::Process;
-use crate::network::pair;
-use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::message::SendRefusal;
 use convoke::engine::{Command, Name, NodeId, Patience, Payload, Pid, Reason, Ref, Resolver, Time};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 impl World {
     pub(crate) fn tick(&mut self) -> R {
@@ -296,123 +293,6 @@ impl World {
         }
     }
 
-    // ---- messages
-
-    fn send_something(&mut self, slot: usize) -> R {
-        let Some(from) = self.some_process_of(slot, false) else { return Ok(()) };
-        let to = if self.rng.percent(30) {
-            let name = name(self.rng.index(self.plan.names));
-            self.hosts[slot].table.get(&name).copied()
-        } else {
-            self.some_pid(false)
-        };
-        let Some(to) = to else { return Ok(()) };
-        let burst = if self.rng.percent(70) { 1 } else { self.rng.between(1, 90) };
-        for _ in 0..burst {
-            let most = if self.rng.percent(80) { 100 } else { self.plan.largest_payload };
-            let size = self.rng.below(most + 1);
-            if !self.send(slot, from, to, size) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// `false`: refused.
-    pub(crate) fn send(&mut self, slot: usize, from: Pid, to: Pid, size: u64) -> bool {
-        let host = &mut self.hosts[slot];
-        if !host.processes.contains_key(&from.serial) || from.node != host.id {
-            return false;
-        }
-        let Some(link) = host.links.get_mut(&to.node) else { return false };
-        let connection = link.connection;
-        let stream = self.book.streams.entry((from, to, connection)).or_default();
-        let payload = pattern(from, stream.accepted, size);
-        let sent = link.outbox.send(from.serial, to.serial, &payload);
-        self.trace.say(self.now, || format!("h{slot} {from:?} SENDS {size} bytes to {to:?}: {sent:?}"));
-        match sent {
-            Ok(()) => {
-                stream.accepted += 1;
-                stream.lengths.push_back(size);
-                link.queued += size as i64;
-                // As the outbox promises: what is on its way, and as much again that waits for room.
-                let most = 2 * (self.plan.limits.link_buffer + self.plan.limits.message) as i64;
-                if link.queued > most {
-                    self.fault =
-                        Some(format!("P8: {} bytes wait in one outbox, allowed are {most}", link.queued));
-                }
-                self.pump(slot, to.node);
-                true
-            }
-            Err(SendRefusal::Full) => {
-                self.book.stats.refused += 1;
-                self.book.refused.insert((connection, from, to));
-                // The refusal may have asked the peer for room.
-                self.pump(slot, to.node);
-                false
-            }
-            Err(SendRefusal::NoProcess) => {
-                if !self.book.is_over(to) {
-                    self.fault = Some(format!("P8: {to:?} lives and {from:?} is told that it does not"));
-                }
-                false
-            }
-        }
-    }
-
-    fn deafen(&mut self, slot: usize) -> R {
-        let Some(process) = self.some_process(slot) else { return Ok(()) };
-        let until = self.now + self.rng.below(self.plan.detection);
-        if let Some(process) = self.hosts[slot].processes.get_mut(&process) {
-            process.deaf_until = until;
-        }
-        Ok(())
-    }
-
-    /// A process takes some or all of what waits for it.
-    pub(crate) fn read(&mut self, slot: usize, pid: Pid) -> R {
-        if self.hosts[slot].id != pid.node {
-            return Ok(());
-        }
-        let Some(process) = self.hosts[slot].processes.get_mut(&pid.serial) else { return Ok(()) };
-        if process.deaf_until > self.now {
-            let at = process.deaf_until;
-            self.later(at, Happening::Read { slot, pid });
-            return Ok(());
-        }
-        let few = self.rng.percent(50);
-        let count = if few { process.mailbox.len().min(4) } else { process.mailbox.len() };
-        let taken: Vec<_> = process.mailbox.drain(..count).collect();
-        process.reading = !process.mailbox.is_empty();
-        if process.reading {
-            let at = self.now + self.rng.below(self.plan.delay_max / 4 + 1);
-            self.later(at, Happening::Read { slot, pid });
-        }
-        self.taken(slot, taken)
-    }
-
-    pub(crate) fn discard(&mut self, slot: usize, node: NodeId) -> R {
-        if self.hosts[slot].id != node {
-            return Ok(());
-        }
-        let taken = std::mem::take(&mut self.hosts[slot].unread);
-        self.taken(slot, taken)
-    }
-
-    fn taken(&mut self, slot: usize, taken: Vec<crate::host::Waiting>) -> R {
-        let mut sums = BTreeMap::new();
-        for waiting in taken {
-            let sum: &mut (u64, u64) = sums.entry(waiting.window).or_default();
-            sum.0 += 1;
-            sum.1 += waiting.cost;
-        }
-        for (window, (messages, bytes)) in sums {
-            self.trace.say(self.now, || format!("h{slot} TAKES {messages} messages of {window:?}"));
-            self.feed(slot, |engine, now| engine.handle_taken(now, window, messages, bytes))?;
-        }
-        Ok(())
-    }
-
     // ---- nodes
 
     fn connect_to(&mut self, slot: usize) -> R {
@@ -458,89 +338,6 @@ impl World {
         self.feed(slot, |engine, now| engine.handle_command(now, command))
     }
 
-    // ---- misfortune
-
-    fn misfortune(&mut self, slot: usize, weights: [u64; 24]) -> R {
-        let other = self.rng.index(self.hosts.len());
-        match 16 + self.rng.weighted(&weights[16..]) {
-            16 => {
-                let near = self.connections_of(slot);
-                if let Some(connection) = self.rng.pick(&near) {
-                    self.cut_somehow(connection);
-                }
-            }
-            17 => {
-                for connection in self.connections_of(slot) {
-                    self.cut_somehow(connection);
-                }
-                for other in 0..self.hosts.len() {
-                    if other != slot && self.rng.percent(50) {
-                        self.net.blocked.insert(pair(slot, other));
-                    }
-                }
-            }
-            18 => {
-                let near = self.connections_of(slot);
-                if let Some(connection) = self.rng.pick(&near) {
-                    let end = self.rng.index(2);
-                    self.darken(connection, end);
-                }
-            }
-            19 if other != slot => {
-                self.trace.say(self.now, || format!("h{slot}-h{other} BLOCKED"));
-                self.net.blocked.insert(pair(slot, other));
-                for connection in self.connections_between(slot, other) {
-                    self.cut_somehow(connection);
-                }
-            }
-            20 => {
-                let blocked: Vec<_> = self.net.blocked.iter().copied().collect();
-                if let Some(pair) = self.rng.pick(&blocked) {
-                    self.trace.say(self.now, || format!("h{}-h{} UNBLOCKED", pair.0, pair.1));
-                    self.net.blocked.remove(&pair);
-                }
-                let doors: Vec<_> = self.net.closed_doors.iter().copied().collect();
-                if let Some(door) = self.rng.pick(&doors) {
-                    self.net.closed_doors.remove(&door);
-                }
-            }
-            21 => {
-                self.crash(slot);
-                let down = self.rng.below(self.plan.detection * 2);
-                self.later(self.now + down, Happening::Start { slot });
-            }
-            22 => {
-                // In a mesh where nothing may break nobody may be thought dead.
-                let most = if self.plan.mode == Mode::Faulty {
-                    self.plan.detection * 2
-                } else {
-                    self.plan.detection / 10
-                };
-                let until = self.now + self.rng.below(most);
-                self.pause(slot, until);
-            }
-            // A clogged direction is freed, a free one is clogged.
-            23 if other != slot
-                && self.plan.mode != Mode::Stable
-                && self.net.clogged.remove(&(slot, other)).is_none() =>
-            {
-                self.net.clogged.insert((slot, other), self.rng.between(2, 8));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn cut_somehow(&mut self, connection: u64) {
-        let mut notice = [None; 2];
-        for after in &mut notice {
-            if !self.rng.percent(self.plan.unnoticed) {
-                *after = Some(self.rng.below(self.plan.delay_max * 6));
-            }
-        }
-        self.cut(connection, notice);
-    }
-
     // ---- who
 
     pub(crate) fn some_process(&mut self, slot: usize) -> Option<u64> {
@@ -548,7 +345,7 @@ impl World {
         self.rng.pick(&all)
     }
 
-    fn some_process_of(&mut self, slot: usize, spared: bool) -> Option<Pid> {
+    pub(crate) fn some_process_of(&mut self, slot: usize, spared: bool) -> Option<Pid> {
         let node = self.hosts[slot].id;
         let all: Vec<Pid> = self.hosts[slot]
             .processes
@@ -571,7 +368,7 @@ impl World {
     }
 
     /// Any process anywhere, now and then one that is no more, or that never was.
-    fn some_pid(&mut self, spared: bool) -> Option<Pid> {
+    pub(crate) fn some_pid(&mut self, spared: bool) -> Option<Pid> {
         if !spared && self.rng.percent(5) {
             let all: Vec<Pid> = self.book.lives.keys().copied().collect();
             return self.rng.pick(&all);

@@ -1,0 +1,180 @@
+//! What befalls the machines and the network: connections break, go dark, are blocked or slow; machines pause and crash.
+
+use crate::network::{Load, pair};
+use crate::plan::Mode;
+use crate::world::{Happening, R, World};
+
+impl World {
+    pub(crate) fn misfortune(&mut self, slot: usize, weights: [u64; 24]) -> R {
+        let other = self.rng.index(self.hosts.len());
+        match 16 + self.rng.weighted(&weights[16..]) {
+            16 => {
+                let near = self.connections_of(slot);
+                if let Some(connection) = self.rng.pick(&near) {
+                    self.cut_somehow(connection);
+                }
+            }
+            17 => {
+                for connection in self.connections_of(slot) {
+                    self.cut_somehow(connection);
+                }
+                for other in 0..self.hosts.len() {
+                    if other != slot && self.rng.percent(50) {
+                        self.net.blocked.insert(pair(slot, other));
+                    }
+                }
+            }
+            18 => {
+                let near = self.connections_of(slot);
+                if let Some(connection) = self.rng.pick(&near) {
+                    let end = self.rng.index(2);
+                    self.darken(connection, end);
+                }
+            }
+            19 if other != slot => {
+                self.trace.say(self.now, || format!("h{slot}-h{other} BLOCKED"));
+                self.net.blocked.insert(pair(slot, other));
+                for connection in self.connections_between(slot, other) {
+                    self.cut_somehow(connection);
+                }
+            }
+            20 => {
+                let blocked: Vec<_> = self.net.blocked.iter().copied().collect();
+                if let Some(pair) = self.rng.pick(&blocked) {
+                    self.trace.say(self.now, || format!("h{}-h{} UNBLOCKED", pair.0, pair.1));
+                    self.net.blocked.remove(&pair);
+                }
+                let doors: Vec<_> = self.net.closed_doors.iter().copied().collect();
+                if let Some(door) = self.rng.pick(&doors) {
+                    self.net.closed_doors.remove(&door);
+                }
+            }
+            21 => {
+                self.crash(slot);
+                let down = self.rng.below(self.plan.detection * 2);
+                self.later(self.now + down, Happening::Start { slot });
+            }
+            22 => {
+                // In a mesh where nothing may break nobody may be thought dead.
+                let most = if self.plan.mode == Mode::Faulty {
+                    self.plan.detection * 2
+                } else {
+                    self.plan.detection / 10
+                };
+                let until = self.now + self.rng.below(most);
+                self.pause(slot, until);
+            }
+            // A clogged direction is freed, a free one is clogged.
+            23 if other != slot
+                && self.plan.mode != Mode::Stable
+                && self.net.clogged.remove(&(slot, other)).is_none() =>
+            {
+                self.net.clogged.insert((slot, other), self.rng.between(2, 8));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn cut_somehow(&mut self, connection: u64) {
+        let mut notice = [None; 2];
+        for after in &mut notice {
+            if !self.rng.percent(self.plan.unnoticed) {
+                *after = Some(self.rng.below(self.plan.delay_max * 6));
+            }
+        }
+        self.cut(connection, notice);
+    }
+
+    /// Something of what is under way is lost, and all that comes later. Each end notices after its time, or never.
+    pub(crate) fn cut(&mut self, connection: u64, notice: [Option<u64>; 2]) {
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        if c.cut {
+            return;
+        }
+        c.cut = true;
+        let slots = [c.ends[0].slot, c.ends[1].slot];
+        let mut lost = [0; 2];
+        for (end, way) in c.ways.iter_mut().enumerate() {
+            let kept = self.rng.index(way.queue.len() + 1);
+            lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
+            way.queue.truncate(kept);
+        }
+        self.trace.say(self.now, || {
+            format!("h{}-h{} CUT c{connection} noticed after {notice:?}", slots[0], slots[1])
+        });
+        for (end, after) in notice.into_iter().enumerate() {
+            if let Some(after) = after {
+                self.later(self.now + after, Happening::Notice { connection, end });
+            }
+        }
+        self.free_lost_blocks(connection, lost);
+    }
+
+    /// From now on nothing passes from this end to the other, and nobody is told.
+    pub(crate) fn darken(&mut self, connection: u64, end: usize) {
+        let Some(c) = self.net.connections.get_mut(&connection) else { return };
+        let way = &mut c.ways[end];
+        way.dark = true;
+        let kept = self.rng.index(way.queue.len() + 1);
+        let mut lost = [0; 2];
+        lost[end] = way.queue.iter().skip(kept).filter(|p| p.load == Load::Block).count();
+        way.queue.truncate(kept);
+        let slots = [c.ends[0].slot, c.ends[1].slot];
+        self.trace.say(self.now, || format!("h{}-h{} DARK c{connection} from end {end}", slots[0], slots[1]));
+        self.free_lost_blocks(connection, lost);
+    }
+
+    fn free_lost_blocks(&mut self, connection: u64, lost: [usize; 2]) {
+        for (end, lost) in lost.into_iter().enumerate() {
+            let Some(c) = self.net.connections.get(&connection) else { return };
+            let (slot, peer) = (c.ends[end].slot, c.ends[1 - end].node);
+            for _ in 0..lost {
+                self.block_arrived(connection, end, slot, peer);
+            }
+        }
+    }
+
+    /// The connections of a host that are not cut.
+    pub(crate) fn connections_of(&self, slot: usize) -> Vec<u64> {
+        self.net
+            .connections
+            .iter()
+            .filter(|(_, c)| !c.cut && c.ends.iter().any(|e| e.slot == slot))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    pub(crate) fn connections_between(&self, a: usize, b: usize) -> Vec<u64> {
+        let ends = [a, b];
+        self.net
+            .connections
+            .iter()
+            .filter(|(_, c)| {
+                !c.cut && c.ends.iter().all(|e| ends.contains(&e.slot)) && c.ends[0].slot != c.ends[1].slot
+            })
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// The OS process of this host is gone: its ends are closed without a word.
+    pub(crate) fn drop_ends_of(&mut self, slot: usize) {
+        for connection in self.net.connections.keys().copied().collect::<Vec<_>>() {
+            let Some(c) = self.net.connections.get(&connection) else { continue };
+            let Some(end) = c.ends.iter().position(|e| e.slot == slot && e.open) else { continue };
+            let unnoticed = self.rng.percent(self.plan.unnoticed);
+            let after = self.rng.below(self.plan.delay_max * 4);
+            let mut notice = [None; 2];
+            if !unnoticed {
+                notice[1 - end] = Some(after);
+            }
+            self.cut(connection, notice);
+            if let Some(c) = self.net.connections.get_mut(&connection) {
+                for e in c.ends.iter_mut().filter(|e| e.slot == slot) {
+                    e.open = false;
+                }
+            }
+            self.sweep(connection);
+        }
+    }
+}

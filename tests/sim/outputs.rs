@@ -1,0 +1,192 @@
+//! An input goes to the engine of a host, and what the engine wants is carried out: what the room `node` and the driver do
+//! in the product.
+
+use crate::host::Link;
+use crate::world::{R, World};
+use convoke::engine::message::Outbox;
+use convoke::engine::{ConnectionId, Engine, NodeId, Output, Reason, Time};
+
+impl World {
+    /// Gives an input to the engine of a host and carries out what it wants.
+    pub(crate) fn feed(&mut self, slot: usize, input: impl FnOnce(&mut Engine, Time)) -> R {
+        let host = &mut self.hosts[slot];
+        let now = host.local(self.now);
+        if let Some(engine) = host.engine.as_mut() {
+            input(engine, now);
+            self.drain(slot)?;
+        }
+        if self.plan.spurious > 0 && self.rng.percent(self.plan.spurious) {
+            self.cause = Some(Reason::NODE_UNREACHABLE);
+            if let Some(engine) = self.hosts[slot].engine.as_mut() {
+                engine.handle_timeout(now);
+                self.drain(slot)?;
+            }
+        }
+        self.cause = None;
+        self.arriving = None;
+        Ok(())
+    }
+
+    pub(crate) fn drain(&mut self, slot: usize) -> R {
+        let mut class = 0;
+        while let Some(output) = self.hosts[slot].engine.as_mut().and_then(Engine::poll_output) {
+            let now_class = class_of(&output);
+            if now_class < class {
+                return Err(format!("h{slot}: outputs out of order: {output:?}"));
+            }
+            class = now_class;
+            self.apply(slot, output)?;
+        }
+        let host = &mut self.hosts[slot];
+        let lag = if self.plan.timer_lag > 0 { self.rng.below(self.plan.timer_lag) } else { 0 };
+        host.wake = host
+            .engine
+            .as_ref()
+            .and_then(Engine::poll_timeout)
+            .map(|at| (at.0.saturating_sub(host.offset)).saturating_add(lag));
+        self.after(slot)
+    }
+
+    fn apply(&mut self, slot: usize, output: Output) -> R {
+        match output {
+            Output::PublishName { name, pid } => {
+                self.trace.say(self.now, || format!("h{slot} PUBLISH {name:?} {pid:?}"));
+                match pid {
+                    Some(pid) => self.hosts[slot].table.insert(name, pid),
+                    None => self.hosts[slot].table.remove(&name),
+                };
+                Ok(())
+            }
+            Output::PublishPeer { node, connection, .. } => self.publish_peer(slot, node, connection),
+            Output::Send { to, message } => {
+                self.trace.say(self.now, || format!("h{slot} > {to:?} {message:?}"));
+                self.put_control(&to, &message);
+                self.snoop_sent(slot, &message.message)
+            }
+            Output::Signal { to, header, data } => {
+                self.trace.say(self.now, || format!("h{slot} > {to:?} {header:?}"));
+                if let Some(node) = self.node_at(slot, to) {
+                    if let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                        link.outbox.signal(header, data.as_bytes());
+                    }
+                    self.pump(slot, node);
+                }
+                Ok(())
+            }
+            Output::Credit { connection, to, credit } => {
+                if let Some(node) = self.node_at(slot, connection) {
+                    if let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                        let told = link.outbox.credit(to, credit);
+                        self.tell(slot, node, connection, told);
+                    }
+                    self.pump(slot, node);
+                }
+                Ok(())
+            }
+            Output::NoReceiver { connection, to } => {
+                if let Some(node) = self.node_at(slot, connection) {
+                    if let Some(link) = self.hosts[slot].links.get_mut(&node) {
+                        let told = link.outbox.no_receiver(to);
+                        self.tell(slot, node, connection, told);
+                    }
+                    self.pump(slot, node);
+                }
+                Ok(())
+            }
+            Output::Dial { address } => {
+                self.trace.say(self.now, || format!("h{slot} dials {address}"));
+                self.dial(slot, address);
+                Ok(())
+            }
+            Output::Open { connection } => {
+                self.trace.say(self.now, || format!("h{slot} opens {connection:?}"));
+                self.open(connection);
+                Ok(())
+            }
+            Output::Refuse { connection, why } => {
+                self.trace.say(self.now, || format!("h{slot} refuses {connection:?}: {why:?}"));
+                self.refuse(connection, why);
+                Ok(())
+            }
+            Output::Close { connection, goodbye } => {
+                self.trace.say(self.now, || format!("h{slot} closes {connection:?}: {goodbye:?}"));
+                self.close(connection, goodbye);
+                Ok(())
+            }
+            Output::Deliver { to, from, payload, window } => self.delivered(slot, to, from, &payload, window),
+            Output::Notify { process, event } => {
+                self.trace.say(self.now, || format!("h{slot} p{process} EVENT {event:?}"));
+                self.notified(slot, process, event)
+            }
+            Output::Answer { process, op, outcome } => {
+                self.trace.say(self.now, || format!("h{slot} p{process} ANSWER {op:?} {outcome:?}"));
+                self.answered(slot, process, op, &outcome)
+            }
+            Output::ProcessGone { process } => {
+                self.trace.say(self.now, || format!("h{slot} p{process} GONE"));
+                self.process_gone(slot, process)
+            }
+            Output::Closed { reason } => {
+                self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
+                self.closed(slot, reason)
+            }
+            Output::Log { status, text } => {
+                self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
+                Ok(())
+            }
+        }
+    }
+
+    fn publish_peer(&mut self, slot: usize, node: NodeId, connection: Option<ConnectionId>) -> R {
+        self.trace.say(self.now, || format!("h{slot} PEER {node:?} {connection:?}"));
+        let id = self.hosts[slot].id;
+        self.view_changed = true;
+        match connection {
+            Some(connection) => {
+                self.book.stats.links += 1;
+                let link = Link { connection, outbox: Outbox::new(&self.plan.limits), flowing: 0, queued: 0 };
+                if self.hosts[slot].links.insert(node, link).is_some() || node == id {
+                    return Err(format!("links: h{slot} has a second link with {node:?}"));
+                }
+            }
+            None => {
+                let Some(mut link) = self.hosts[slot].links.remove(&node) else {
+                    return Err(format!("links: h{slot} loses a link with {node:?} that it does not have"));
+                };
+                let told = link.outbox.close();
+                self.tell(slot, node, link.connection, told);
+                if let Some(left) = self.book.refused.iter().find(|(c, ..)| *c == link.connection) {
+                    return Err(format!("P8: the link is down and {left:?} was not told"));
+                }
+                self.book.note_break(id, node, self.cause);
+            }
+        }
+        Ok(())
+    }
+
+    /// The linked node at the other end of a connection.
+    pub(crate) fn node_at(&self, slot: usize, connection: ConnectionId) -> Option<NodeId> {
+        self.hosts[slot].links.iter().find(|(_, l)| l.connection == connection).map(|(node, _)| *node)
+    }
+}
+
+/// 1: tables for readers, 2: messages to peers, 3: events and answers.
+fn class_of(output: &Output) -> u8 {
+    match output {
+        Output::PublishName { .. } | Output::PublishPeer { .. } => 1,
+        Output::Send { .. }
+        | Output::Signal { .. }
+        | Output::Credit { .. }
+        | Output::NoReceiver { .. }
+        | Output::Dial { .. }
+        | Output::Open { .. }
+        | Output::Refuse { .. }
+        | Output::Close { .. } => 2,
+        Output::Deliver { .. }
+        | Output::Notify { .. }
+        | Output::Answer { .. }
+        | Output::ProcessGone { .. }
+        | Output::Closed { .. }
+        | Output::Log { .. } => 3,
+    }
+}
