@@ -1,7 +1,24 @@
 //! Seeds that once found a defect, in the engine or in the simulator. A change of the simulator's choices makes a seed
-//! another run; it costs nothing to keep it.
+//! another run; it costs nothing to keep it, and the cases themselves stand in `tests/engine`.
 
 use crate::plan::Mode;
 
 /// Mode, seed, and what it found.
-pub(crate) const KEPT: &[(Mode, u64, &str)] = &[];
+pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
+    (
+        Mode::Faulty,
+        41,
+        "OK was answered between the end of a link and the snapshot of the one that replaced it",
+    ),
+    (Mode::Faulty, 243, "two nodes that parted on purpose never linked again"),
+    (
+        Mode::Faulty,
+        1179,
+        "a Go and a snapshot of an older connection were read later and brought a binding back",
+    ),
+    (Mode::Faulty, 6441, "the bound of an outbox that parks a large payload, as the simulator saw it"),
+    (Mode::Faulty, 16918, "E_EXISTS for a dead owner: the grace ended before the voter's detection"),
+    (Mode::Faulty, 17783, "a promise was broken once; the engine had changed before it was looked into"),
+    (Mode::Faulty, 65073, "a peer that vouched for itself was held against its own successor"),
+    (Mode::Faulty, 214018, "the end of a process uncovered a row of it that its own call kept"),
+];
