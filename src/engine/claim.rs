@@ -11,12 +11,29 @@ use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a coordinator wants a key for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Claim {
+    /// The process that it is for.
     pub(super) serial: u64,
+    pub(super) want: Want,
+    /// Of a name.
     pub(super) resolver: Resolver,
-    pub(super) replace: bool,
     pub(super) nowait: bool,
+}
+
+impl Claim {
+    pub(super) fn is_replace(&self) -> bool {
+        self.want == Want::Name { replace: true }
+    }
+}
+
+/// What a publication leaves to be undone when its deadline comes before its acknowledgements. What is not named here
+/// is not undone: unregister, release, leave and delete.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Undo {
+    Nothing,
+    Create { group: Name, dot: Dot },
+    Join { group: Name, serial: u64 },
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,8 +46,10 @@ pub(super) enum Phase {
 /// A claim, or a withdrawal that waits for acknowledgements, at its coordinator.
 #[derive(Debug)]
 pub(super) struct Operation {
-    pub(super) key: Key,
+    /// `None`: a publication that claims nothing.
+    pub(super) key: Option<Key>,
     pub(super) claim: Claim,
+    pub(super) undo: Undo,
     pub(super) origin: Origin,
     /// Who must grant. Loses nodes that go down and gains nodes that come up: a claim is on the view.
     pub(super) nodes: BTreeSet<NodeId>,
@@ -49,7 +68,8 @@ pub(super) struct Operation {
 /// A claim at a voter.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
-    pub(super) replace: bool,
+    pub(super) want: Want,
+    pub(super) nowait: bool,
     /// The binding its coordinator was told of.
     pub(super) told: Option<Reg>,
 }
@@ -85,15 +105,19 @@ impl Claims {
         self.by_key.keys().chain(self.arbiters.keys()).cloned().collect()
     }
     fn insert(&mut self, tx: Tx, op: Operation) {
-        self.by_key.entry(op.key.clone()).or_default().insert(tx);
+        if let Some(key) = &op.key {
+            self.by_key.entry(key.clone()).or_default().insert(tx);
+        }
         self.operations.insert(tx, op);
     }
     fn remove(&mut self, tx: Tx) -> Option<Operation> {
         let op = self.operations.remove(&tx)?;
-        if let Some(txs) = self.by_key.get_mut(&op.key) {
+        if let Some(key) = &op.key
+            && let Some(txs) = self.by_key.get_mut(key)
+        {
             txs.remove(&tx);
             if txs.is_empty() {
-                self.by_key.remove(&op.key);
+                self.by_key.remove(key);
             }
         }
         Some(op)
@@ -128,30 +152,36 @@ impl Engine {
         nodes: BTreeSet<NodeId>,
         patience: Patience,
     ) {
-        let message = Message::Acquire { tx, key: key.clone(), replace: claim.replace, nowait: claim.nowait };
-        self.start_operation(tx, key, claim, origin, nodes.clone(), Phase::Acquiring, patience);
+        let want = claim.want.clone();
+        let message = Message::Acquire { tx, key: key.clone(), want, nowait: claim.nowait };
+        let (undo, phase) = (Undo::Nothing, Phase::Acquiring);
+        self.start_operation(tx, Some(key), claim, undo, origin, nodes.clone(), phase, patience);
         self.send_to_all(&nodes, message);
     }
 
-    /// A withdrawal holds no claim; it only waits to be acknowledged.
-    pub(super) fn start_withdrawal(
+    /// Something is published or withdrawn without a claim: it only waits to be acknowledged by all linked nodes. The
+    /// caller sends the message that carries `tx`, then calls [`check`](Self::check).
+    pub(super) fn start_publication(
         &mut self,
         tx: Tx,
-        key: Key,
+        key: Option<Key>,
+        undo: Undo,
         origin: Origin,
-        acks: BTreeSet<NodeId>,
         patience: Patience,
     ) {
-        let claim = Claim { serial: 0, resolver: Resolver::RandomExit, replace: false, nowait: false };
-        self.start_operation(tx, key, claim, origin, BTreeSet::new(), Phase::Committing(acks), patience);
+        let want = Want::Name { replace: false };
+        let claim = Claim { serial: 0, want, resolver: Resolver::RandomExit, nowait: false };
+        let phase = Phase::Committing(self.view.linked());
+        self.start_operation(tx, key, claim, undo, origin, BTreeSet::new(), phase, patience);
     }
 
     #[allow(clippy::too_many_arguments)] // the one constructor of an operation
     fn start_operation(
         &mut self,
         tx: Tx,
-        key: Key,
+        key: Option<Key>,
         claim: Claim,
+        undo: Undo,
         origin: Origin,
         nodes: BTreeSet<NodeId>,
         phase: Phase,
@@ -164,6 +194,7 @@ impl Engine {
         let op = Operation {
             key,
             claim,
+            undo,
             origin,
             nodes,
             granted: BTreeSet::new(),
@@ -189,6 +220,7 @@ impl Engine {
         from: NodeId,
         tx: Tx,
         key: Key,
+        _tenure: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
         if regs.iter().any(|reg| reg.node != from) {
@@ -222,8 +254,9 @@ impl Engine {
             && op.nodes.contains(&from)
         {
             op.busy.insert(from, reg);
-            let key = op.key.clone();
-            self.recheck(&key);
+            if let Some(key) = op.key.clone() {
+                self.recheck(&key);
+            }
             self.update_grace(tx);
         }
         Ok(())
@@ -260,14 +293,15 @@ impl Engine {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         match &op.phase {
             Phase::Acquiring if op.granted.is_superset(&op.nodes) => {
-                let Key::Name(name) = op.key.clone();
+                let key = op.key.clone();
                 self.timers.cancel(&Timer::Grace(tx));
-                self.publish_binding(tx, &name);
+                if let Some(Key::Name(name)) = key {
+                    self.publish_binding(tx, &name);
+                }
             }
             Phase::Committing(acks) if acks.is_empty() => {
                 let Some(op) = self.end_operation(tx) else { return };
-                let Key::Name(name) = &op.key;
-                if let Some(reg) = op.reg {
+                if let (Some(Key::Name(name)), Some(reg)) = (&op.key, op.reg) {
                     self.settle_binding(name, reg, op.over);
                     if let Some(kept) = op.restore.filter(|kept| kept.serial != op.claim.serial) {
                         self.processes.forget_name_unless_bound(
@@ -291,7 +325,9 @@ impl Engine {
     /// Ends a claim that is not complete; gives back only what it took.
     pub(super) fn fail(&mut self, tx: Tx, outcome: Outcome) {
         if let Some(op) = self.end_operation(tx) {
-            self.send_to_all(&op.nodes, Message::Release { tx, key: op.key });
+            if let Some(key) = op.key {
+                self.send_to_all(&op.nodes, Message::Release { tx, key });
+            }
             self.conclude(op.origin, outcome);
         }
     }
@@ -307,8 +343,7 @@ impl Engine {
             return self.fail(tx, outcome);
         }
         let Some(op) = self.end_operation(tx) else { return };
-        let Key::Name(name) = op.key;
-        if let Some(reg) = op.reg {
+        if let (Some(Key::Name(name)), Some(reg)) = (op.key, op.reg) {
             self.forget_verdicts(&name, reg);
             let restore = op.restore;
             self.broadcast(Message::Unreg { name: name.clone(), reg, restore: restore.clone(), ack: None });
@@ -339,14 +374,14 @@ impl Engine {
 
     /// My own table alone decides that a name is taken.
     pub(super) fn recheck(&mut self, key: &Key) {
-        let Key::Name(name) = key;
+        let Key::Name(name) = key else { return };
         let claims = self.claims.of(key); // asked first: hardly any key has one
         if claims.is_empty() || !self.names.shows(name) {
             return;
         }
         for tx in claims {
             let Some(op) = self.claims.operations.get(&tx) else { continue };
-            if op.phase == Phase::Acquiring && !op.claim.replace {
+            if op.phase == Phase::Acquiring && !op.claim.is_replace() {
                 self.fail(tx, Outcome::of(Status::Exists));
             }
         }
@@ -357,8 +392,8 @@ impl Engine {
     pub(super) fn update_grace(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         let waits = op.phase == Phase::Acquiring
-            && !op.claim.replace
-            && op.busy.values().any(|reg| !self.members.is_synced(reg.node) && reg.node != self.config.node);
+            && !op.claim.is_replace()
+            && op.busy.values().any(|reg| !self.view.is_synced(reg.node) && reg.node != self.config.node);
         let timer = Timer::Grace(tx);
         if !waits {
             self.timers.cancel(&timer);
@@ -396,8 +431,9 @@ impl Engine {
         let mut asks = Vec::new();
         for (tx, op) in &mut self.claims.operations {
             if op.phase == Phase::Acquiring && op.nodes.insert(peer) {
-                let (key, claim) = (op.key.clone(), op.claim);
-                asks.push(Message::Acquire { tx: *tx, key, replace: claim.replace, nowait: claim.nowait });
+                let Some(key) = op.key.clone() else { continue };
+                let (want, nowait) = (op.claim.want.clone(), op.claim.nowait);
+                asks.push(Message::Acquire { tx: *tx, key, want, nowait });
             }
         }
         for ask in asks {
@@ -433,7 +469,7 @@ impl Engine {
         }
         // A link that is replaced in the same moment is there again before anything completes: else OK would be
         // answered although a linked node has yet to read the snapshot.
-        if !self.members.replacing {
+        if !self.view.replacing {
             self.check_all();
         }
     }

@@ -80,7 +80,8 @@ impl Engine {
     pub(super) fn clash_all(&mut self) {
         let mut names: BTreeSet<Name> = self.names.crowded().clone();
         names.extend(self.clashes.keys().cloned());
-        names.extend(self.claims.keys().into_iter().map(|Key::Name(name)| name));
+        let claimed = |key| if let Key::Name(name) = key { Some(name) } else { None };
+        names.extend(self.claims.keys().into_iter().filter_map(claimed));
         for name in names {
             self.clash(&name);
         }
@@ -107,11 +108,11 @@ impl Engine {
             pair.low == mine
                 && *pair != except
                 && *verdict == Verdict::Asked
-                && self.members.is_linked(pair.high.node)
+                && self.view.is_linked(pair.high.node)
         });
         let engaged = clash
             .engaged
-            .is_some_and(|pair| pair != except && pair.high == mine && self.members.is_linked(pair.low.node));
+            .is_some_and(|pair| pair != except && pair.high == mine && self.view.is_linked(pair.low.node));
         asked || engaged
     }
 
@@ -122,7 +123,7 @@ impl Engine {
         }
         let mine = self.mine(name);
         if let Some(pair) = self.clashes.get(name).and_then(|c| c.engaged) {
-            let low_gone = self.members.is_linked(pair.low.node)
+            let low_gone = self.view.is_linked(pair.low.node)
                 && self.names.of(name, pair.low.node).map(|b| b.reg) != Some(pair.low);
             if mine != Some(pair.high) || low_gone {
                 self.with_clash(name, |clash| clash.engaged = None);
@@ -140,8 +141,11 @@ impl Engine {
                 }
             });
             let name = name.clone();
-            let answer =
-                if alive { ClashMessage::Engaged { name, pair } } else { ClashMessage::Gone { name, pair } };
+            let answer = if alive {
+                ClashMessage::Engaged { name, pair, age_ms: 0 }
+            } else {
+                ClashMessage::Gone { name, pair }
+            };
             self.send_clash(pair.low.node, answer);
         }
     }
@@ -165,7 +169,7 @@ impl Engine {
                     self.send_clash(pair.low.node, ClashMessage::Gone { name, pair });
                 }
             }
-            ClashMessage::Engaged { name, pair } => self.engaged(name, pair),
+            ClashMessage::Engaged { name, pair, .. } => self.engaged(name, pair),
             ClashMessage::Gone { name, pair } => {
                 self.with_clash(&name, |clash| {
                     if clash.engaged == Some(pair) {
@@ -177,9 +181,9 @@ impl Engine {
                 });
                 self.clash(&name);
             }
-            ClashMessage::Verdict { name, lose, winner } => {
+            ClashMessage::Verdict { name, lose, treatment } => {
                 if self.mine(&name) == Some(lose) {
-                    self.lose(&name, lose, winner);
+                    self.lose(&name, lose, treatment);
                 }
             }
         }
@@ -222,24 +226,28 @@ impl Engine {
         match choice {
             Choice::Low => {
                 let winner = self.names.of(name, pair.low.node).map(Binding::pid);
-                let verdict = ClashMessage::Verdict { name: name.clone(), lose: pair.high, winner };
+                let verdict = ClashMessage::Verdict {
+                    name: name.clone(),
+                    lose: pair.high,
+                    treatment: Treatment::Kill { by: winner },
+                };
                 self.send_clash(pair.high.node, verdict);
             }
             Choice::High => {
                 let told = || self.clashes.get(name).and_then(|c| c.heard_of.get(&pair.high).copied());
                 let winner = self.names.of(name, pair.high.node).map(Binding::pid).or_else(told);
-                self.lose(name, pair.low, winner);
+                self.lose(name, pair.low, Treatment::Kill { by: winner });
             }
         }
     }
 
     /// My binding lost. `random-exit`, the manual's default: "one of the two registered processes will be selected as
     /// correct while the other is killed".
-    fn lose(&mut self, name: &Name, reg: Reg, winner: Option<Pid>) {
+    fn lose(&mut self, name: &Name, reg: Reg, treatment: Treatment) {
         let serial = self.names.of(name, reg.node).map(|b| b.serial);
         self.retire(name, reg, None);
-        if let Some(serial) = serial {
-            self.process_exits(serial, Reason::CONFLICT_LOST, Payload::default(), Some(winner));
+        if let (Some(serial), Treatment::Kill { by }) = (serial, treatment) {
+            self.process_exits(serial, Reason::CONFLICT_LOST, Payload::default(), Some(by));
         }
     }
 
@@ -297,7 +305,7 @@ impl Engine {
     ) -> Result<(), &'static str> {
         if self.mine(&name) == Some(pair.low)
             && pair.high.node != self.config.node
-            && !self.members.is_linked(pair.high.node)
+            && !self.view.is_linked(pair.high.node)
         {
             self.messengers.insert(pair.high.node, from);
             self.clashes.entry(name.clone()).or_default().heard_of.insert(pair.high, high);
@@ -314,7 +322,7 @@ impl Engine {
         clash: ClashMessage,
     ) -> Result<(), &'static str> {
         if to == self.config.node {
-            if !self.members.is_linked(origin) {
+            if !self.view.is_linked(origin) {
                 self.messengers.insert(origin, from);
             }
             // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
@@ -328,12 +336,12 @@ impl Engine {
     }
 
     fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
-        if to == self.config.node || self.members.is_linked(to) {
+        if to == self.config.node || self.view.is_linked(to) {
             let message = match clash {
                 ClashMessage::Engage { name, pair } => Message::Engage { name, pair },
-                ClashMessage::Engaged { name, pair } => Message::Engaged { name, pair },
+                ClashMessage::Engaged { name, pair, age_ms } => Message::Engaged { name, pair, age_ms },
                 ClashMessage::Gone { name, pair } => Message::Gone { name, pair },
-                ClashMessage::Verdict { name, lose, winner } => Message::Verdict { name, lose, winner },
+                ClashMessage::Verdict { name, lose, treatment } => Message::Verdict { name, lose, treatment },
             };
             self.send(to, message);
         } else if let Some(messenger) = self.messengers.get(&to).copied() {

@@ -93,6 +93,82 @@ pub enum Command {
         pid: Pid,
         patience: Patience,
     },
+    /// A lock for the process itself. `nodes`: names of nodes; `None`: all of the view. `retries`: so many chances more
+    /// than one, then the claim does not wait any longer (D2 of the design); `None`: no such bound. Answer value: the
+    /// fencing token.
+    Acquire {
+        process: u64,
+        op: Ref,
+        resource: Name,
+        requester: Name,
+        nodes: Option<Vec<String>>,
+        retries: Option<u64>,
+        patience: Patience,
+    },
+    /// Gives back the process's share: on these nodes, or all of it.
+    Release {
+        process: u64,
+        op: Ref,
+        resource: Name,
+        requester: Name,
+        nodes: Option<Vec<String>>,
+        patience: Patience,
+    },
+    /// [`Event::LockWanted`] whenever another requester begins to wait for a lock that the process holds.
+    ///
+    /// [`Event::LockWanted`]: super::Event::LockWanted
+    WatchLock {
+        process: u64,
+        reference: Ref,
+        resource: Name,
+        requester: Name,
+    },
+    CreateGroup {
+        process: u64,
+        op: Ref,
+        group: Name,
+        patience: Patience,
+    },
+    DeleteGroup {
+        process: u64,
+        op: Ref,
+        group: Name,
+        patience: Patience,
+    },
+    /// `pid` may live elsewhere.
+    JoinGroup {
+        process: u64,
+        op: Ref,
+        group: Name,
+        pid: Pid,
+        patience: Patience,
+    },
+    LeaveGroup {
+        process: u64,
+        op: Ref,
+        group: Name,
+        pid: Pid,
+        patience: Patience,
+    },
+    /// [`Event::GroupJoined`] for every present member, [`Event::SnapshotEnd`], then every change.
+    ///
+    /// [`Event::GroupJoined`]: super::Event::GroupJoined
+    /// [`Event::SnapshotEnd`]: super::Event::SnapshotEnd
+    MonitorGroup {
+        process: u64,
+        reference: Ref,
+        group: Name,
+    },
+    /// Answered when the tables of all nodes known are merged.
+    Sync {
+        process: u64,
+        op: Ref,
+        patience: Patience,
+    },
+    /// From now on this node has a resolver function of that name.
+    AddResolver {
+        resolver: Name,
+    },
     /// Dials an address once (no back-off) and answers when the link is up.
     Connect {
         process: u64,

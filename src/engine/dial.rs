@@ -49,14 +49,14 @@ fn failure(why: Refusal) -> Option<(Status, &'static str)> {
 impl Engine {
     pub(super) fn dial_seeds(&mut self) {
         for address in self.config.seeds.clone() {
-            self.members.dials.targets.entry(address.clone()).or_default().seed = true;
+            self.view.dials.targets.entry(address.clone()).or_default().seed = true;
             self.dial(&address);
         }
     }
 
     /// Dials now, unless that is needless.
     fn dial(&mut self, address: &str) {
-        if let Some(target) = self.members.dials.targets.get_mut(address)
+        if let Some(target) = self.view.dials.targets.get_mut(address)
             && target.linked.is_none()
             && !(target.dialling || target.myself || target.parted || self.closed)
         {
@@ -71,7 +71,7 @@ impl Engine {
     }
 
     fn dial_later(&mut self, address: &str) {
-        let Some(target) = self.members.dials.targets.get(address) else { return };
+        let Some(target) = self.view.dials.targets.get(address) else { return };
         if target.linked.is_some() || target.myself || target.parted || self.closed {
             return;
         }
@@ -83,15 +83,15 @@ impl Engine {
     /// A node that a peer has a link to.
     pub(super) fn learn_peer(&mut self, peer: PeerAddress) {
         if peer.node == self.config.node
-            || self.members.is_linked(peer.node)
-            || self.members.dials.parted.contains(&peer.node)
+            || self.view.is_linked(peer.node)
+            || self.view.dials.parted.contains(&peer.node)
             || peer.address.is_empty()
             || peer.address.len() > 255
             || peer.address == self.config.address
         {
             return;
         }
-        let dials = &mut self.members.dials;
+        let dials = &mut self.view.dials;
         if dials.targets.len() >= self.config.limits.peers.saturating_mul(2) {
             return;
         }
@@ -101,22 +101,22 @@ impl Engine {
     }
 
     pub(super) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
-        let Some(target) = self.members.dials.targets.get_mut(address) else { return };
+        let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.dialling = false;
         target.failures = target.failures.saturating_add(1);
         let keep = target.seed || !target.name.is_empty();
         if keep {
             self.dial_later(address);
         } else {
-            self.members.dials.targets.remove(address);
+            self.view.dials.targets.remove(address);
         }
         self.end_connects_to(address, &Outcome::failed(status, detail));
     }
 
     /// The other side, or this one, refused what was dialled.
     pub(super) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
-        let linked = self.members.is_linked(peer);
-        let Some(target) = self.members.dials.targets.get_mut(address) else { return };
+        let linked = self.view.is_linked(peer);
+        let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         match why {
             Refusal::Myself => {
                 target.myself = true;
@@ -128,7 +128,7 @@ impl Engine {
             Refusal::Linked if linked => {
                 target.dialling = false;
                 target.linked = Some(peer);
-                if self.members.is_synced(peer) {
+                if self.view.is_synced(peer) {
                     self.connected(peer);
                 }
             }
@@ -153,8 +153,8 @@ impl Engine {
 
     /// A link came up. Whatever led to it needs no dial while it lasts.
     pub(super) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
-        self.members.dials.parted.remove(&node);
-        let targets = &mut self.members.dials.targets;
+        self.view.dials.parted.remove(&node);
+        let targets = &mut self.view.dials.targets;
         // The same name at another address: the node has moved.
         let moved = targets.iter().filter(|(at, target)| {
             !target.seed && target.name == name && *at != address && Some(at.as_str()) != dialled
@@ -165,7 +165,7 @@ impl Engine {
         }
         let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
         for at in led_here.into_iter().filter(|at| !at.is_empty()) {
-            let target = self.members.dials.targets.entry(at.to_owned()).or_default();
+            let target = self.view.dials.targets.entry(at.to_owned()).or_default();
             target.name = name.to_owned();
             target.linked = Some(node);
             target.dialling &= Some(at) != dialled;
@@ -177,9 +177,9 @@ impl Engine {
     /// A link went down. A peer that left in order is not dialled again, a seed always.
     pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
         if parted {
-            self.members.dials.parted.insert(node);
+            self.view.dials.parted.insert(node);
         }
-        let lost = self.members.dials.targets.iter_mut().filter(|(_, t)| t.linked == Some(node));
+        let lost = self.view.dials.targets.iter_mut().filter(|(_, t)| t.linked == Some(node));
         let mut again = Vec::new();
         for (address, target) in lost {
             target.linked = None;
@@ -191,7 +191,7 @@ impl Engine {
             let text = "the link ended before the tables were merged";
             self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
             if forget {
-                self.members.dials.targets.remove(&address);
+                self.view.dials.targets.remove(&address);
                 self.timers.cancel(&Timer::Dial(address));
             } else {
                 self.dial_later(&address);
@@ -205,9 +205,9 @@ impl Engine {
         if !self.processes.exists(process) {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
         }
-        let target = self.members.dials.targets.entry(address.clone()).or_default();
+        let target = self.view.dials.targets.entry(address.clone()).or_default();
         target.parted = false;
-        if target.linked.is_some_and(|node| self.members.links.get(&node).is_some_and(|l| l.synced)) {
+        if target.linked.is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.synced)) {
             return self.answer_call(process, op, Outcome::of(Status::Ok));
         }
         if target.myself {
@@ -220,7 +220,7 @@ impl Engine {
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Connect(op), deadline);
         }
-        self.members.dials.connects.insert(op, (process, address.clone()));
+        self.view.dials.connects.insert(op, (process, address.clone()));
         self.dial(&address);
     }
 
@@ -230,14 +230,14 @@ impl Engine {
 
     pub(super) fn end_connect(&mut self, op: Ref, outcome: Outcome) {
         self.timers.cancel(&Timer::Connect(op));
-        if let Some((process, _)) = self.members.dials.connects.remove(&op) {
+        if let Some((process, _)) = self.view.dials.connects.remove(&op) {
             self.answer_call(process, op, outcome);
         }
     }
 
     /// Answers every connect to the address.
     fn end_connects_to(&mut self, address: &str, outcome: &Outcome) {
-        let waiting = self.members.dials.connects.iter().filter(|(_, (_, at))| at == address);
+        let waiting = self.view.dials.connects.iter().filter(|(_, (_, at))| at == address);
         for op in waiting.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.end_connect(op, outcome.clone());
         }
@@ -246,7 +246,7 @@ impl Engine {
     /// The tables of the peer are merged here: whoever waited for it goes on.
     pub(super) fn connected(&mut self, node: NodeId) {
         for address in self.led_to(node) {
-            if let Some(target) = self.members.dials.targets.get_mut(&address) {
+            if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 // Not before: a link that the peer refuses after this side's Go must not reset the back-off.
                 target.failures = 0;
             }
@@ -256,26 +256,26 @@ impl Engine {
 
     /// The addresses behind which this linked peer is.
     pub(super) fn led_to(&self, node: NodeId) -> Vec<String> {
-        let led_here = self.members.dials.targets.iter().filter(|(_, t)| t.linked == Some(node));
+        let led_here = self.view.dials.targets.iter().filter(|(_, t)| t.linked == Some(node));
         led_here.map(|(address, _)| address.clone()).collect()
     }
 
     pub(super) fn end_all_connects(&mut self, status: Status) {
-        for op in self.members.dials.connects.keys().copied().collect::<Vec<_>>() {
+        for op in self.view.dials.connects.keys().copied().collect::<Vec<_>>() {
             self.end_connect(op, Outcome::of(status));
         }
     }
 
     pub(super) fn drop_connects_without_process(&mut self) {
-        let gone = self.members.dials.connects.iter().filter(|(_, (p, _))| !self.processes.exists(*p));
+        let gone = self.view.dials.connects.iter().filter(|(_, (p, _))| !self.processes.exists(*p));
         for op in gone.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.timers.cancel(&Timer::Connect(op));
-            self.members.dials.connects.remove(&op);
+            self.view.dials.connects.remove(&op);
         }
     }
 
     pub(super) fn disconnect(&mut self, process: u64, op: Ref, name: &str) {
-        let found = self.members.links.iter().find(|(_, link)| link.name == name).map(|(node, _)| *node);
+        let found = self.view.links.iter().find(|(_, link)| link.name == name).map(|(node, _)| *node);
         let outcome = match found {
             Some(_) if !self.processes.exists(process) => Outcome::of(Status::NoProcess),
             Some(node) => {

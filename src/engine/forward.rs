@@ -204,7 +204,7 @@ impl Engine {
         if home == self.config.node {
             return self.run_here(origin, task, patience);
         }
-        if !self.members.is_linked(home) {
+        if !self.view.is_linked(home) {
             return self.conclude(
                 origin,
                 Outcome::failed(Status::Unreachable, "no link to the home of the process"),
@@ -346,6 +346,8 @@ impl Engine {
                 self.register_here(origin, name, serial, resolver, replace, patience);
             }
             Task::Unregister { name, reg } => self.unregister_here(origin, &name, reg, patience),
+            Task::Join { group, serial, dots } => self.join_here(origin, group, serial, dots, patience),
+            Task::Leave { group, serial } => self.leave_here(origin, group, serial, patience),
             Task::IsAlive { serial } => {
                 let alive = self.processes.exists(serial);
                 self.conclude(origin, Outcome::value(alive.into()));

@@ -8,11 +8,13 @@ use std::sync::Arc;
 
 /// A node's incarnation: 64 random bits drawn at every start. Zero is excluded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(transparent)]
 pub struct NodeId(pub u64);
 
 /// A process: the incarnation of its home and a serial that its home never uses again.
-/// Serials start at 1, so that an all-zero pid means "none".
+/// Serials start at 1, so that an all-zero pid means "none". Laid out as `convoke_pid` in C: snapshots are lent as they are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(C)]
 pub struct Pid {
     pub node: NodeId,
     pub serial: u64,
@@ -30,6 +32,13 @@ pub struct Tx {
 pub struct Reg {
     pub node: NodeId,
     pub seq: u64,
+}
+
+/// One making of a group: the `number`-th that this incarnation did.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dot {
+    pub node: NodeId,
+    pub number: u64,
 }
 
 /// Names a monitor or a pending operation of one node (`convoke_ref` in C). Given out by the caller's side; 0 is none.
@@ -168,6 +177,11 @@ impl fmt::Debug for Tx {
 impl fmt::Debug for Reg {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "reg{}@{:?}", self.seq, self.node)
+    }
+}
+impl fmt::Debug for Dot {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "dot{}@{:?}", self.number, self.node)
     }
 }
 impl fmt::Debug for Name {

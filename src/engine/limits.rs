@@ -21,6 +21,10 @@ pub struct Limits {
     pub processes: usize,
     /// Names that processes of this node may hold (option `limits.names`).
     pub names: usize,
+    /// Shares of locks that processes of this node may hold (option `limits.locks`).
+    pub locks: usize,
+    /// Groups that may exist, and memberships of processes of this node (option `limits.groups`).
+    pub groups: usize,
     /// Operations and monitors of this node under way at one time (option `limits.operations`).
     pub operations: usize,
     /// Nodes that this node links to (option `limits.peers`).
@@ -37,6 +41,8 @@ impl Default for Limits {
             link_buffer: 8 << 20,
             processes: 1 << 20,
             names: 4 << 20,
+            locks: 1 << 20,
+            groups: 1 << 20,
             operations: 1 << 20,
             peers: 4096,
         }
@@ -76,6 +82,9 @@ pub struct Config {
     pub dial_max: Duration,
     /// `names.per_pid = one`: a pid has at most one name (`E_EXISTS`).
     pub one_name_per_pid: bool,
+    /// Fencing tokens of this node are above this: wall-clock milliseconds at the start, times 2^20, so that they rise
+    /// over restarts.
+    pub first_token: u64,
     pub limits: Limits,
 }
 
@@ -91,6 +100,7 @@ impl Config {
             dial_min: Duration::from_millis(50),
             dial_max: Duration::from_secs(5),
             one_name_per_pid: false,
+            first_token: 0,
             limits: Limits::default(),
         }
     }

@@ -13,8 +13,8 @@ pub(super) const DOUBT: Duration = Duration::from_secs(1);
 impl Engine {
     /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
     pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
-        let node = *self.members.by_connection.get(&connection)?;
-        let link = self.members.links.get_mut(&node)?;
+        let node = *self.view.by_connection.get(&connection)?;
+        let link = self.view.links.get_mut(&node)?;
         link.last_heard = self.now;
         if link.suspected.take().is_some() {
             self.timers.set(Timer::Silence(node), self.now + self.patience());
@@ -26,31 +26,31 @@ impl Engine {
     /// this node itself is slow (Lifeguard).
     pub(super) fn patience(&self) -> Duration {
         let base = self.config.detection.mul_f64(0.4);
-        base.mul_f64(1.0 + 0.25 * f64::from(self.members.ill_health)).min(self.config.detection)
+        base.mul_f64(1.0 + 0.25 * f64::from(self.view.ill_health)).min(self.config.detection)
     }
 
     /// A timer came late by this much: this node was paused or starved, so it cannot judge how long others were silent.
     pub(super) fn notice_own_pause(&mut self, late: Duration, now: Time) {
         if late < self.config.heartbeat / 2 {
-            self.members.ill_health = self.members.ill_health.saturating_sub(1);
+            self.view.ill_health = self.view.ill_health.saturating_sub(1);
             return;
         }
-        self.members.ill_health = (self.members.ill_health + 1).min(6);
+        self.view.ill_health = (self.view.ill_health + 1).min(6);
         let heard = now - self.config.detection.mul_f64(0.2);
-        for link in self.members.links.values_mut() {
+        for link in self.view.links.values_mut() {
             link.last_heard = link.last_heard.max(heard);
         }
     }
 
     pub(super) fn arm_heartbeat(&mut self, node: NodeId) {
-        let Some(link) = self.members.links.get(&node) else { return };
+        let Some(link) = self.view.links.get(&node) else { return };
         // Jittered: the heartbeats of many links must not fall into one moment.
         let pause = self.config.heartbeat.mul_f64(self.rng.random_range(0.8..1.0));
         self.timers.set(Timer::Heartbeat(node), link.last_sent + pause);
     }
 
     pub(super) fn heartbeat_due(&mut self, node: NodeId) {
-        let Some(link) = self.members.links.get(&node) else { return };
+        let Some(link) = self.view.links.get(&node) else { return };
         if self.now.since(link.last_sent) >= self.config.heartbeat.mul_f64(0.8) {
             self.send(node, Message::Heartbeat);
         }
@@ -59,7 +59,7 @@ impl Engine {
 
     pub(super) fn silence_due(&mut self, node: NodeId) {
         let patience = self.patience();
-        let Some(link) = self.members.links.get(&node) else { return };
+        let Some(link) = self.view.links.get(&node) else { return };
         let (silent, last_heard) = (self.now.since(link.last_heard), link.last_heard);
         if silent < patience {
             return self.timers.set(Timer::Silence(node), last_heard + patience);
@@ -79,12 +79,12 @@ impl Engine {
     /// Common neighbours are asked before a silent peer is given up.
     fn suspect(&mut self, node: NodeId) {
         let neighbours: BTreeSet<NodeId> =
-            self.members.links.keys().copied().filter(|other| *other != node).collect();
-        self.members.pings += 1;
-        let number = self.members.pings;
+            self.view.links.keys().copied().filter(|other| *other != node).collect();
+        self.view.pings += 1;
+        let number = self.view.pings;
         self.send(node, Message::Ping { number });
         self.send_to_all(&neighbours, Message::Probe { about: node });
-        if let Some(link) = self.members.links.get_mut(&node) {
+        if let Some(link) = self.view.links.get_mut(&node) {
             link.suspected = Some(neighbours);
         }
         let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
@@ -98,7 +98,7 @@ impl Engine {
     pub(super) fn probed(&mut self, from: NodeId, about: NodeId) -> Result<(), &'static str> {
         let silent_too = self.config.heartbeat * 2;
         let heard =
-            self.members.links.get(&about).is_some_and(|link| self.now.since(link.last_heard) < silent_too);
+            self.view.links.get(&about).is_some_and(|link| self.now.since(link.last_heard) < silent_too);
         self.send(from, Message::ProbeAnswer { about, heard });
         Ok(())
     }
@@ -109,7 +109,7 @@ impl Engine {
         about: NodeId,
         heard: bool,
     ) -> Result<(), &'static str> {
-        let Some(link) = self.members.links.get_mut(&about) else { return Ok(()) };
+        let Some(link) = self.view.links.get_mut(&about) else { return Ok(()) };
         if let Some(unanswered) = &mut link.suspected
             && !heard
         {
@@ -120,9 +120,9 @@ impl Engine {
 
     /// Somebody claims the place of this peer: it must show now that it lives.
     pub(super) fn doubt(&mut self, node: NodeId, claimant: NodeId) {
-        self.members.pings += 1;
-        let number = self.members.pings;
-        let Some(link) = self.members.links.get_mut(&node) else { return };
+        self.view.pings += 1;
+        let number = self.view.pings;
+        let Some(link) = self.view.links.get_mut(&node) else { return };
         if link.doubted.is_some_and(|(_, by)| by == claimant) {
             return;
         }
@@ -132,7 +132,7 @@ impl Engine {
     }
 
     pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
-        if let Some(link) = self.members.links.get_mut(&from)
+        if let Some(link) = self.view.links.get_mut(&from)
             && let Some((asked, claimant)) = link.doubted
             && asked == number
         {

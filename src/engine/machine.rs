@@ -3,12 +3,12 @@
 use super::claim::Claims;
 use super::clash::Clash;
 use super::forward::Forwards;
-use super::membership::Membership;
+use super::membership::View;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
 use super::process::Processes;
 use super::publish::Table;
-use super::timers::{Timer, Timers};
+use super::timers::Timers;
 use super::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -34,7 +34,7 @@ pub struct Engine {
     /// The Lamport clock; every message carries it.
     pub(super) clock: u64,
     pub(super) closed: bool,
-    pub(super) members: Membership,
+    pub(super) view: View,
     pub(super) names: Names,
     pub(super) claims: Claims,
     pub(super) clashes: BTreeMap<Name, Clash>,
@@ -63,7 +63,7 @@ impl Engine {
             opened: now,
             clock: 0,
             closed: false,
-            members: Membership::default(),
+            view: View::default(),
             names: Names::new(seed),
             claims: Claims::default(),
             clashes: BTreeMap::new(),
@@ -139,12 +139,12 @@ impl Engine {
             if stamped.clock > self.clock.saturating_add(MAX_CLOCK_JUMP) {
                 self.violated(from, "the clock jumps");
             } else if matches!(stamped.message, Message::Hello { .. })
-                && self.members.is_stale(from, stamped.clock)
+                && self.view.is_stale(from, stamped.clock)
             {
                 self.link_down(from, Reason::NODE_UNREACHABLE, None);
             } else {
                 self.clock = self.clock.max(stamped.clock) + 1;
-                if let Some(link) = self.members.links.get_mut(&from) {
+                if let Some(link) = self.view.links.get_mut(&from) {
                     link.clock = link.clock.max(stamped.clock);
                 }
                 if let Err(what) = self.message(from, stamped.message) {
@@ -176,6 +176,13 @@ impl Engine {
     /// Other nodes wait for room: tell of every message that is taken, and soon. Else it may be told of in passing.
     pub fn is_room_wanted(&self) -> bool {
         self.inbound.is_room_wanted()
+    }
+
+    /// A resolver function has decided, or failed to; `id` is that of its [`ClashCall`].
+    pub fn handle_resolved(&mut self, now: Time, id: u64, answer: ClashAnswer) {
+        self.begin(now);
+        self.resolved(id, answer);
+        self.finish();
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
@@ -231,9 +238,19 @@ impl Engine {
         self.names.all_bindings()
     }
 
+    /// Holders of locks and those that wait for them, as this node knows: of one lock, or of all.
+    pub fn locks(&self, resource: Option<&[u8]>) -> Vec<LockRow> {
+        self.lock_rows(resource)
+    }
+
+    /// Every group that this node sees, with its members.
+    pub fn groups(&self) -> Vec<(Name, Members)> {
+        self.all_groups()
+    }
+
     /// The linked nodes, and whether their snapshot is complete here.
     pub fn links(&self) -> impl Iterator<Item = (NodeId, bool)> {
-        self.members.links.iter().map(|(node, link)| (*node, link.synced))
+        self.view.links.iter().map(|(node, link)| (*node, link.synced))
     }
 
     /// Operations that have not been answered yet.
@@ -244,7 +261,7 @@ impl Engine {
     /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         let clashes = self.clashes.values();
-        let linked = |node| self.members.is_linked(node);
+        let linked = |node| self.view.is_linked(node);
         vec![
             ("operations", self.claims.operations.len()),
             ("claims at this voter", self.claims.arbiters.len()),
@@ -260,7 +277,7 @@ impl Engine {
             self.config.node,
             self.config.name,
             self.clock,
-            self.members.links,
+            self.view.links,
             self.names,
             self.claims,
             self.clashes,
@@ -290,152 +307,13 @@ impl Engine {
         }
     }
 
-    fn command(&mut self, command: Command) {
-        if self.closed {
-            return self.answer_closed(command);
-        }
-        match command {
-            Command::Spawn { process } => self.spawn(process),
-            Command::Exit { process, reason, data } => self.process_exits(process, reason, data, None),
-            Command::Kill { process, target, reason } => self.kill(process, target, reason),
-            Command::Monitor { process, reference, target } => self.monitor(process, reference, target),
-            Command::MonitorName { process, reference, name } => self.monitor_name(process, reference, name),
-            Command::MonitorNodes { process, reference } => self.monitor_nodes(process, reference),
-            Command::Cancel { process, reference } => self.cancel(process, reference),
-            Command::Register { process, op, name, pid, resolver, replace, patience } => {
-                let task = |serial| Task::Register {
-                    name: name.clone(),
-                    serial,
-                    resolver,
-                    replace,
-                    nowait: patience.nowait,
-                };
-                match self.config.check_name(name.as_bytes()) {
-                    Err(status) => self.answer_call(process, op, Outcome::of(status)),
-                    Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), patience),
-                }
-            }
-            Command::Unregister { process, op, name, patience } => {
-                self.unregister(process, op, name, patience);
-            }
-            Command::IsAlive { process, op, pid, patience } => {
-                self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, patience);
-            }
-            Command::Connect { process, op, address, patience } => {
-                self.connect(process, op, address, patience);
-            }
-            Command::Disconnect { process, op, node_name, .. } => self.disconnect(process, op, &node_name),
-            Command::Close => self.close(Reason::NORMAL),
-        }
-    }
-
-    fn answer_closed(&mut self, command: Command) {
-        match command {
-            Command::Register { process, op, .. }
-            | Command::Unregister { process, op, .. }
-            | Command::IsAlive { process, op, .. }
-            | Command::Connect { process, op, .. }
-            | Command::Disconnect { process, op, .. } => {
-                self.event(Output::Answer { process, op, outcome: Outcome::of(Status::Closed) });
-            }
-            Command::Monitor { process, reference, target } => {
-                let event = Event::Exit {
-                    reference,
-                    pid: target,
-                    reason: Reason::NODE_CLOSED,
-                    data: Payload::default(),
-                    by: None,
-                };
-                self.event(Output::Notify { process, event });
-            }
-            Command::Spawn { process } => self.event(Output::ProcessGone { process }),
-            Command::Exit { .. }
-            | Command::Kill { .. }
-            | Command::MonitorName { .. }
-            | Command::MonitorNodes { .. }
-            | Command::Cancel { .. }
-            | Command::Close => {}
-        }
-    }
-
-    /// `Err`: the peer broke the protocol in a way that honest nodes cannot; its link is ended.
-    fn message(&mut self, from: NodeId, message: Message) -> Result<(), &'static str> {
-        match message {
-            Message::Hello { bindings, kept, peers, last } => self.hello(from, bindings, kept, peers, last),
-            Message::HelloAck => self.hello_acked(from),
-            Message::Heartbeat => Ok(()),
-            Message::Ping { number } => {
-                self.send(from, Message::Pong { number });
-                Ok(())
-            }
-            Message::Pong { number } => self.pong(from, number),
-            Message::Goodbye { why } => self.goodbye(from, why),
-            Message::NameTaken => {
-                self.close(Reason::NAME_TAKEN);
-                Ok(())
-            }
-            Message::Probe { about } => self.probed(from, about),
-            Message::ProbeAnswer { about, heard } => self.probe_answered(from, about, heard),
-            Message::Acquire { tx, key, replace, nowait } => self.acquire(from, tx, key, replace, nowait),
-            Message::Grant { tx, key, regs } => self.granted(from, tx, key, regs),
-            Message::Deny { tx } => self.denied(tx),
-            Message::Busy { tx, reg } => self.busy(from, tx, reg),
-            Message::Wound { tx, key } => self.wounded(from, tx, key),
-            Message::Yield { tx, key } => self.yielded(from, tx, key),
-            Message::Release { tx, key } => self.released(from, tx, key),
-            Message::Commit { tx, name, binding } => self.commit(from, tx, name, binding),
-            Message::CommitAck { tx } => self.acknowledged(from, tx),
-            Message::Settled { name, reg, to, over } => self.settled_message(from, name, reg, to, over),
-            Message::Unreg { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
-            Message::Engage { name, pair } => self.clash_message(from, ClashMessage::Engage { name, pair }),
-            Message::Engaged { name, pair } => self.clash_message(from, ClashMessage::Engaged { name, pair }),
-            Message::Gone { name, pair } => self.clash_message(from, ClashMessage::Gone { name, pair }),
-            Message::Verdict { name, lose, winner } => {
-                self.clash_message(from, ClashMessage::Verdict { name, lose, winner })
-            }
-            Message::Hearsay { name, pair, high } => self.hearsay(from, name, pair, high),
-            Message::Via { to, from: origin, clash } => self.via(from, to, origin, clash),
-            Message::Forward { id, task, remaining_ms } => self.forwarded(from, id, task, remaining_ms),
-            Message::Answer { id, status, value } => self.answered(from, id, status, value),
-            Message::Cancel { id } => self.cancel_forwarded(from, id),
-            Message::Monitor { watcher, reference, target } => {
-                self.monitored(from, watcher, reference, target)
-            }
-            Message::Demonitor { watcher, reference, target } => {
-                self.demonitored(from, watcher, reference, target)
-            }
-            Message::Credit { to, credit } => {
-                self.credited(from, to, credit);
-                Ok(())
-            }
-            Message::NoReceiver { to } => {
-                self.no_receiver(from, to);
-                Ok(())
-            }
-        }
-    }
-
-    fn timer(&mut self, timer: Timer) {
-        match timer {
-            Timer::Operation(tx) => self.operation_deadline(tx),
-            Timer::Grace(tx) => self.grace_over(tx),
-            Timer::Forward(id) => self.forward_deadline(id),
-            Timer::Connect(op) => self.connect_deadline(op),
-            Timer::Heartbeat(node) => self.heartbeat_due(node),
-            Timer::Silence(node) => self.silence_due(node),
-            Timer::Doubt(node) => self.doubt_due(node),
-            Timer::Dial(address) => self.dial_due(address),
-            Timer::Hearsay(name) => self.hearsay_due(name),
-        }
-    }
-
     // ---- what the subjects use
 
     /// To a linked node or to oneself; to a node without a link it is dropped: what it was about ended with the link.
     pub(super) fn send(&mut self, to: NodeId, message: Message) {
         if to == self.config.node {
             self.self_queue.push_back(message);
-        } else if let Some(link) = self.members.links.get_mut(&to) {
+        } else if let Some(link) = self.view.links.get_mut(&to) {
             link.last_sent = self.now;
             let message = Stamped { clock: self.clock, message };
             self.messages.push_back(Output::Send { to: vec![link.connection], message });
@@ -446,7 +324,7 @@ impl Engine {
     pub(super) fn send_to_all(&mut self, nodes: &BTreeSet<NodeId>, message: Message) {
         let mut to = Vec::with_capacity(nodes.len());
         for node in nodes {
-            if let Some(link) = self.members.links.get_mut(node) {
+            if let Some(link) = self.view.links.get_mut(node) {
                 link.last_sent = self.now;
                 to.push(link.connection);
             }
@@ -462,7 +340,7 @@ impl Engine {
 
     /// To every linked node.
     pub(super) fn broadcast(&mut self, message: Message) {
-        let linked = self.members.linked();
+        let linked = self.view.linked();
         self.send_to_all(&linked, message);
     }
 

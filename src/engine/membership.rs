@@ -46,7 +46,7 @@ struct Candidate {
 }
 
 #[derive(Default, Debug)]
-pub(super) struct Membership {
+pub(super) struct View {
     pub(super) links: BTreeMap<NodeId, Link>,
     pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
     candidates: BTreeMap<ConnectionId, Candidate>,
@@ -61,7 +61,7 @@ pub(super) struct Membership {
     pub(super) ill_health: u32,
 }
 
-impl Membership {
+impl View {
     pub(super) fn is_linked(&self, node: NodeId) -> bool {
         self.links.contains_key(&node)
     }
@@ -116,7 +116,7 @@ impl Engine {
             self.output(Output::Open { connection });
             self.link_up(connection, peer, dialled);
         } else {
-            self.members.candidates.insert(connection, Candidate { peer, dialled });
+            self.view.candidates.insert(connection, Candidate { peer, dialled });
         }
     }
 
@@ -140,7 +140,7 @@ impl Engine {
             }
             return Some(Refusal::NameTaken);
         }
-        if self.members.is_linked(peer.node) {
+        if self.view.is_linked(peer.node) {
             if self.config.node < peer.node {
                 // The peer has no link any more, or its dial crossed mine. A dead link will not answer.
                 self.doubt(peer.node, peer.node);
@@ -148,7 +148,7 @@ impl Engine {
             }
             return None; // the arbiter knows
         }
-        let namesake = self.members.links.iter().find(|(_, link)| link.name == peer.name);
+        let namesake = self.view.links.iter().find(|(_, link)| link.name == peer.name);
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
             if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
@@ -160,28 +160,28 @@ impl Engine {
             }
             return Some(Refusal::NameInDoubt);
         }
-        (self.members.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
+        (self.view.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
     }
 
     pub(super) fn go(&mut self, connection: ConnectionId) {
-        let Some(candidate) = self.members.candidates.remove(&connection) else { return };
-        if self.members.is_linked(candidate.peer.node) {
+        let Some(candidate) = self.view.candidates.remove(&connection) else { return };
+        if self.view.is_linked(candidate.peer.node) {
             // The arbiter has lost the old link; this end had not noticed yet.
-            self.members.replacing = true;
+            self.view.replacing = true;
             self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, None);
-            self.members.replacing = false;
+            self.view.replacing = false;
         }
         self.link_up(connection, candidate.peer, candidate.dialled);
         self.check_all();
     }
 
     pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
-        let candidate = self.members.candidates.remove(&connection);
+        let candidate = self.view.candidates.remove(&connection);
         if why == Refusal::NameTaken {
             self.close(Reason::NAME_TAKEN);
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
             self.dial_ended(&address, why, peer.node);
-        } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
+        } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
             // This side is the arbiter and said Go, but the peer has an objection of its own.
             let addresses = self.led_to(node);
             self.link_refused(&addresses, why);
@@ -193,12 +193,12 @@ impl Engine {
     }
 
     pub(super) fn connection_ended(&mut self, connection: ConnectionId, detail: &str) {
-        if let Some(candidate) = self.members.candidates.remove(&connection) {
+        if let Some(candidate) = self.view.candidates.remove(&connection) {
             if let Some(address) = candidate.dialled {
                 self.dial_failed(&address, Status::Unreachable, detail);
             }
-        } else if let Some(node) = self.members.by_connection.get(&connection).copied() {
-            let goodbye = self.members.links.get(&node).and_then(|link| link.goodbye);
+        } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
+            let goodbye = self.view.links.get(&node).and_then(|link| link.goodbye);
             // A side that gives up a link says so; an end without it means that the OS process died.
             let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
             self.link_down(node, reason, None);
@@ -209,8 +209,8 @@ impl Engine {
         let node = peer.node;
         // A snapshot is newer than all that was said on links before.
         self.clock += 1;
-        self.members.links_made += 1;
-        self.inbound.link_up(node, self.members.links_made);
+        self.view.links_made += 1;
+        self.inbound.link_up(node, self.view.links_made);
         self.forget_engagements(node, false);
         let in_snapshot = self.join_acknowledgements(node);
         let link = Link {
@@ -229,8 +229,8 @@ impl Engine {
             vouched: None,
             suspected: None,
         };
-        self.members.links.insert(node, link);
-        self.members.by_connection.insert(connection, node);
+        self.view.links.insert(node, link);
+        self.view.by_connection.insert(connection, node);
         self.messengers.remove(&node);
         let (name, address) = (peer.name, peer.address);
         self.publish_peer(Output::PublishPeer {
@@ -250,66 +250,34 @@ impl Engine {
         }
     }
 
-    /// The link starts with all that this node owns; changes follow in order.
+    /// The link starts with all that this node owns, and what it knows of groups; changes follow in order.
     fn send_snapshot(&mut self, to: NodeId) {
         let me = self.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
-        let own = names.into_iter().filter_map(|name| Some((name.clone(), self.names.of(name, me)?.clone())));
-        let bindings: Vec<_> = own.collect();
-        let kept = self.claims.all_kept();
-        let others =
-            self.members.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
-        let peers: Vec<_> = others
-            .map(|(node, link)| PeerAddress {
-                node: *node,
-                name: link.name.clone(),
-                address: link.address.clone(),
-            })
-            .collect();
-        let mut bindings = in_parts(bindings).into_iter();
-        let parts = |len: usize| len.div_ceil(SNAPSHOT_ROWS);
-        let count = bindings.len().max(parts(kept.len())).max(parts(peers.len())).max(1);
-        fn part<T: Clone>(all: &[T], number: usize) -> Vec<T> {
-            all.chunks(SNAPSHOT_ROWS).nth(number).map(<[T]>::to_vec).unwrap_or_default()
-        }
-        for number in 0..count {
-            let hello = Message::Hello {
-                bindings: bindings.next().unwrap_or_default(),
-                kept: part(&kept, number),
-                peers: part(&peers, number),
-                last: number + 1 == count,
-            };
-            self.send(to, hello);
+        let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
+        let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
+        facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
+        facts.extend(others.map(|(node, link)| {
+            Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
+        }));
+        let mut parts = in_parts(facts).into_iter().peekable();
+        while let Some(facts) = parts.next() {
+            self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
         }
     }
 
-    pub(super) fn hello(
-        &mut self,
-        from: NodeId,
-        bindings: Vec<(Name, Binding)>,
-        kept: Vec<Reg>,
-        peers: Vec<PeerAddress>,
-        last: bool,
-    ) -> Result<(), &'static str> {
-        let Some(link) = self.members.links.get_mut(&from) else { return Ok(()) };
-        if link.synced {
+    pub(super) fn hello(&mut self, from: NodeId, facts: Vec<Fact>, last: bool) -> Result<(), &'static str> {
+        if self.view.links.get(&from).is_some_and(|link| link.synced) {
             return Err("a second snapshot");
         }
-        link.snapshot.extend(bindings.iter().map(|(_, binding)| binding.reg).chain(kept));
-        if link.snapshot.len() > self.config.limits.names.saturating_mul(2) {
-            return Err("more names than the limit");
-        }
-        for (name, binding) in bindings {
-            self.check_binding(from, &name, &binding)?;
-            self.install(&name, binding);
-        }
-        for peer in peers {
-            self.learn_peer(peer);
+        for fact in facts {
+            self.learn(from, fact)?;
         }
         if !last {
             return Ok(());
         }
-        let Some(link) = self.members.links.get_mut(&from) else { return Ok(()) };
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
         let have = std::mem::take(&mut link.snapshot);
         self.forget_verdicts_missing(from, &have);
@@ -320,8 +288,31 @@ impl Engine {
         Ok(())
     }
 
+    fn learn(&mut self, from: NodeId, fact: Fact) -> Result<(), &'static str> {
+        match fact {
+            Fact::Binding(name, binding) => {
+                self.has_in_snapshot(from, binding.reg)?;
+                self.check_binding(from, &name, &binding)?;
+                self.install(&name, binding);
+            }
+            Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
+            Fact::Peer(peer) => self.learn_peer(peer),
+            Fact::Hold(_) | Fact::Membership(_) | Fact::Existence(_) => {}
+        }
+        Ok(())
+    }
+
+    fn has_in_snapshot(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        link.snapshot.insert(reg);
+        if link.snapshot.len() > self.config.limits.names.saturating_mul(2) {
+            return Err("more names than the limit");
+        }
+        Ok(())
+    }
+
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
-        let Some(link) = self.members.links.get_mut(&from) else { return Ok(()) };
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         for tx in std::mem::take(&mut link.in_snapshot) {
             self.acknowledged(from, tx)?;
         }
@@ -332,13 +323,13 @@ impl Engine {
 
     /// Drops the link and every fact of its owner. `goodbye`: this side gives it up, and tells the peer why.
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
-        let Some(link) = self.members.links.remove(&node) else { return };
-        self.members.by_connection.remove(&link.connection);
-        self.members.remember_clock(node, link.clock, self.config.limits.peers);
+        let Some(link) = self.view.links.remove(&node) else { return };
+        self.view.by_connection.remove(&link.connection);
+        self.view.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
             self.timers.cancel(&timer);
         }
-        for other in self.members.links.values_mut() {
+        for other in self.view.links.values_mut() {
             if let Some(asked) = &mut other.suspected {
                 asked.remove(&node);
             }
@@ -373,7 +364,7 @@ impl Engine {
     }
 
     pub(super) fn goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
-        if let Some(link) = self.members.links.get_mut(&from) {
+        if let Some(link) = self.view.links.get_mut(&from) {
             link.goodbye = Some(why);
         }
         self.link_down(from, why.reason(), None);
@@ -381,7 +372,7 @@ impl Engine {
     }
 
     pub(super) fn violated(&mut self, from: NodeId, what: &'static str) {
-        let name = self.members.links.get(&from).map(|link| link.name.clone()).unwrap_or_default();
+        let name = self.view.links.get(&from).map(|link| link.name.clone()).unwrap_or_default();
         let text = format!("the link with {name} was ended: {what}");
         self.event(Output::Log { status: Status::Version, text });
         self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
@@ -401,7 +392,7 @@ impl Engine {
             }
         }
         // The goodbye goes first: it withdraws everything in one message.
-        for (node, link) in std::mem::take(&mut self.members.links) {
+        for (node, link) in std::mem::take(&mut self.view.links) {
             self.publish_peer(Output::PublishPeer {
                 node,
                 name: link.name,
@@ -412,8 +403,8 @@ impl Engine {
             self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
             self.drop_bindings_of(node);
         }
-        self.members.by_connection.clear();
-        for connection in std::mem::take(&mut self.members.candidates).into_keys() {
+        self.view.by_connection.clear();
+        for connection in std::mem::take(&mut self.view.candidates).into_keys() {
             self.output(Output::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
@@ -427,26 +418,46 @@ impl Engine {
     }
 }
 
-/// Cuts a snapshot's bindings into parts that fit into a frame beside the other lists of the message: the number of rows
-/// alone does not bound them, for names may be long.
-fn in_parts(bindings: Vec<(Name, Binding)>) -> Vec<Vec<(Name, Binding)>> {
-    /// More than a registration takes on the wire, and more than the rest of a row does.
-    const REG: usize = 20;
-    const ROW: usize = 64;
-    let mut parts: Vec<Vec<(Name, Binding)>> = Vec::new();
+/// Cuts a snapshot into parts that fit into a frame; at least one. The number of facts alone does not bound a part, for
+/// names may be long.
+fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
+    let mut parts: Vec<Vec<Fact>> = vec![Vec::new()];
     let mut size = 0;
-    for row in bindings {
-        let row_size = row.0.as_bytes().len() + row.1.over.len() * REG + ROW;
+    for fact in facts {
+        let fact_size = size_of_fact(&fact);
         match parts.last_mut() {
-            Some(part) if part.len() < SNAPSHOT_ROWS && size + row_size <= MAX_FRAME / 2 => {
-                part.push(row);
-                size += row_size;
+            Some(part)
+                if part.is_empty() || part.len() < SNAPSHOT_ROWS && size + fact_size <= MAX_FRAME / 2 =>
+            {
+                part.push(fact);
+                size += fact_size;
             }
             _ => {
-                parts.push(vec![row]);
-                size = row_size;
+                parts.push(vec![fact]);
+                size = fact_size;
             }
         }
     }
     parts
+}
+
+/// No less than what it takes on the wire.
+fn size_of_fact(fact: &Fact) -> usize {
+    /// More than two numbers take, and more than all the rest of a fact does.
+    const ITEM: usize = 20;
+    const REST: usize = 96;
+    REST + match fact {
+        Fact::Binding(name, binding) => {
+            let resolver =
+                if let Resolver::Function(name) = &binding.resolver { name.as_bytes().len() } else { 0 };
+            name.as_bytes().len() + resolver + binding.over.len() * ITEM
+        }
+        Fact::Peer(peer) => peer.name.len() + peer.address.len(),
+        Fact::Hold(hold) => {
+            hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
+        }
+        Fact::Membership(membership) => membership.group.as_bytes().len() + membership.dots.len() * ITEM,
+        Fact::Existence(Existence::Live { group, .. }) => group.as_bytes().len(),
+        Fact::Kept(_) | Fact::Existence(_) => 0,
+    }
 }

@@ -8,10 +8,13 @@ mod claim;
 mod clash;
 mod command;
 mod dial;
+mod dispatch;
 mod forward;
+mod group;
 mod id;
 mod limits;
 mod liveness;
+mod lock;
 mod machine;
 mod membership;
 pub mod message;
@@ -20,21 +23,23 @@ mod output;
 mod process;
 mod protocol;
 mod publish;
+mod resolver;
 mod status;
+mod sync;
 mod time;
 mod timers;
 mod vote;
 
 pub use command::{Command, Outcome, Patience};
-pub use id::{ConnectionId, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
+pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
     Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
 };
 pub use machine::Engine;
-pub use output::{Event, Output};
+pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};
 pub use protocol::{
-    Binding, ClashMessage, Goodbye, Identity, Key, Message, Pair, PeerAddress, Refusal, Resolver, Stamped,
-    Task,
+    Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,
+    PeerAddress, Refusal, Resolver, Stamped, Task, Treatment, Want,
 };
 pub use status::{Reason, Status};
 pub use time::Time;

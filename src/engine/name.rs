@@ -3,7 +3,7 @@
 //! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
 //! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
 
-use super::claim::{Claim, Phase};
+use super::claim::{Claim, Phase, Undo};
 use super::forward::Origin;
 use super::machine::Engine;
 use super::*;
@@ -278,7 +278,7 @@ impl Engine {
         self.forget_verdicts(&name, reg);
         self.unbind(&name, reg, restore);
         if let Some(tx) = ack {
-            self.send(from, Message::CommitAck { tx });
+            self.send(from, Message::Ack { tx });
         }
         self.clash(&name);
         Ok(())
@@ -312,9 +312,9 @@ impl Engine {
             return self.conclude(origin, Outcome::of(status));
         }
         let tx = self.next_tx();
-        let mut nodes = self.members.synced();
+        let mut nodes = self.view.synced();
         nodes.insert(self.config.node);
-        let claim = Claim { serial, resolver, replace, nowait: patience.nowait };
+        let claim = Claim { serial, want: Want::Name { replace }, resolver, nowait: patience.nowait };
         self.start_claim(tx, key, claim, origin, nodes, patience);
     }
 
@@ -348,8 +348,7 @@ impl Engine {
             return self.conclude(origin, Outcome::of(Status::Ok));
         }
         let tx = self.next_tx();
-        let acks = self.members.linked();
-        self.start_withdrawal(tx, Key::Name(name.clone()), origin, acks, patience);
+        self.start_publication(tx, Some(Key::Name(name.clone())), Undo::Nothing, origin, patience);
         self.retire(name, reg, Some(tx));
         self.check(tx);
     }
@@ -362,13 +361,13 @@ impl Engine {
             // It got the other name while this claim was under way.
             return self.fail(tx, Outcome::of(Status::Exists));
         }
-        let acks = self.members.linked();
+        let acks = self.view.linked();
         let old = self.names.of(name, me).cloned();
         let reg = self.names_next_reg();
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
         // A registration named by a grant stays covered even if that voter's link breaks now: after a heal it is
         // replaced without a resolver.
-        let over: BTreeSet<Reg> = if op.claim.replace {
+        let over: BTreeSet<Reg> = if op.claim.is_replace() {
             let shown = self.names.all(name).into_iter().map(|b| b.reg);
             op.named.iter().copied().chain(shown).filter(|reg| reg.node != me).collect()
         } else {
@@ -380,7 +379,7 @@ impl Engine {
         }
         let serial = op.claim.serial;
         let binding =
-            Binding { reg, serial, resolver: op.claim.resolver, over: over.clone(), settled: false };
+            Binding { reg, serial, resolver: op.claim.resolver.clone(), over: over.clone(), settled: false };
         op.phase = Phase::Committing(acks.clone());
         op.reg = Some(reg);
         op.over = over;
@@ -411,7 +410,7 @@ impl Engine {
         }
         for to in over.iter().map(|r| r.node).collect::<BTreeSet<_>>() {
             let message = Message::Settled { name: name.clone(), reg, to, over: over.clone() };
-            if self.members.is_linked(to) {
+            if self.view.is_linked(to) {
                 self.send(to, message);
             } else {
                 self.broadcast(message);
@@ -449,7 +448,7 @@ impl Engine {
         }
         self.check_binding(from, &name, &binding)?;
         self.install(&name, binding);
-        self.send(from, Message::CommitAck { tx });
+        self.send(from, Message::Ack { tx });
         self.free_claim(tx, &Key::Name(name));
         Ok(())
     }

@@ -5,6 +5,7 @@ use super::id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
 use super::message::{Credit, DataHeader, Window};
 use super::protocol::{Goodbye, Refusal, Stamped};
 use super::status::{Reason, Status};
+use std::sync::Arc;
 
 /// Drained with [`Engine::poll_output`](super::Engine::poll_output) until empty after every input, in the order given:
 /// published tables, then messages to peers, then events and answers.
@@ -24,6 +25,19 @@ pub enum Output {
         connection: Option<ConnectionId>,
         /// The largest payload that it takes, in bytes.
         message_limit: u64,
+    },
+    /// The members of a group are these from now on; `None`: there is no such group.
+    PublishGroup {
+        group: Name,
+        members: Option<Members>,
+    },
+    /// The process of this node holds the lock with this token, as far as it may rely on it; `None`: it does not, or
+    /// not any longer (released, or LOCK_LOST).
+    PublishHold {
+        process: u64,
+        resource: Name,
+        requester: Name,
+        token: Option<u64>,
     },
     // ---- 2: messages to peers
     /// The same message on the control lane of each connection: encode it once.
@@ -94,11 +108,79 @@ pub enum Output {
     Closed {
         reason: Reason,
     },
+    /// Run a resolver function, once, not on this thread; its answer comes back by `handle_resolved`, in any case.
+    CallResolver {
+        clash: ClashCall,
+    },
     /// Worth telling an operator.
     Log {
         status: Status,
         text: String,
     },
+}
+
+/// The members of a group at one moment: every pid as often as it has joined, its copies adjacent, those of this node
+/// first. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Members {
+    pub entries: Arc<[Pid]>,
+    /// So many of the entries, the first ones, live on this node.
+    pub local: usize,
+}
+
+/// One clash for a resolver function. `a` and `b` have the order that both parts of the cluster agree on: `a` is of the
+/// lower incarnation. Ages in ms since each was registered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClashCall {
+    /// Named again in the answer.
+    pub id: u64,
+    pub resolver: Name,
+    pub name: Name,
+    pub a: Pid,
+    pub b: Pid,
+    pub age_a_ms: u64,
+    pub age_b_ms: u64,
+}
+
+/// What a resolver function decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClashAnswer {
+    Decided {
+        winner: ClashWinner,
+        loser: ClashLoser,
+    },
+    /// It is missing, was late, or gave no answer that makes sense: the manual's rule, nobody keeps the name. Both
+    /// processes are told.
+    Failed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClashWinner {
+    Neither,
+    A,
+    B,
+}
+
+/// What is to become of whoever loses the name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClashLoser {
+    Silent,
+    Kill,
+    /// NAME_CONFLICT with the other pid.
+    Notify,
+}
+
+/// A holder of a lock, or one that waits for it, as this node sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LockRow {
+    pub resource: Name,
+    pub requester: Name,
+    pub pid: Pid,
+    /// The fencing token; 0 for one that waits.
+    pub token: u64,
+    pub is_waiter: bool,
+    /// For how long this node has seen it so.
+    pub since_ms: u64,
 }
 
 /// What a process is told.
@@ -140,5 +222,34 @@ pub enum Event {
     },
     SnapshotEnd {
         reference: Ref,
+    },
+    /// `pid` is a member of the group `count` times now.
+    GroupJoined {
+        reference: Ref,
+        group: Name,
+        pid: Pid,
+        count: u64,
+    },
+    /// `pid` is a member `count` times now, fewer than before; 0: no member any more. `reason`: `NORMAL` when it left.
+    GroupLeft {
+        reference: Ref,
+        group: Name,
+        pid: Pid,
+        count: u64,
+        reason: Reason,
+    },
+    /// The process can rely on this lock no longer.
+    LockLost {
+        resource: Name,
+        requester: Name,
+        token: u64,
+        reason: Reason,
+    },
+    /// `waiter`, of another requester, waits for a lock that the process holds.
+    LockWanted {
+        reference: Ref,
+        resource: Name,
+        requester: Name,
+        waiter: Pid,
     },
 }

@@ -105,7 +105,7 @@ impl Engine {
         let gone = if target.node == me {
             (!self.processes.exists(target.serial)).then_some(Reason::NO_PROCESS)
         } else {
-            (!self.members.is_linked(target.node)).then_some(Reason::NODE_UNREACHABLE)
+            (!self.view.is_linked(target.node)).then_some(Reason::NODE_UNREACHABLE)
         };
         if let Some(reason) = gone {
             let event = Event::Exit { reference, pid: target, reason, data: Payload::default(), by: None };
@@ -140,7 +140,7 @@ impl Engine {
         let Some(process) = self.processes.get_mut(serial) else { return };
         process.monitors.insert(reference, Watch::Nodes);
         self.processes.of_nodes.insert((serial, reference));
-        let present = self.members.links.iter().map(|(node, link)| Event::NodeUp {
+        let present = self.view.links.iter().map(|(node, link)| Event::NodeUp {
             reference,
             node: *node,
             name: link.name.clone(),
@@ -249,7 +249,7 @@ impl Engine {
         reason: Reason,
         data: Payload,
     ) {
-        if let Some(to) = self.members.connection(node) {
+        if let Some(to) = self.view.connection(node) {
             let header = DataHeader::Exit { from: target, to: watcher, reference, reason: reason.0 };
             self.output(Output::Signal { to, header, data });
         }
@@ -337,7 +337,7 @@ impl Engine {
         let killer = Pid { node: self.config.node, serial: from };
         if target.node == self.config.node {
             self.process_exits(target.serial, reason, Payload::default(), Some(Some(killer)));
-        } else if let Some(to) = self.members.connection(target.node) {
+        } else if let Some(to) = self.view.connection(target.node) {
             let header = DataHeader::Kill { from, to: target.serial, reason: reason.0 };
             self.output(Output::Signal { to, header, data: Payload::default() });
         }
@@ -413,13 +413,13 @@ impl Engine {
     }
 
     pub(super) fn credited(&mut self, from: NodeId, to: u64, credit: message::Credit) {
-        if let Some(connection) = self.members.connection(from) {
+        if let Some(connection) = self.view.connection(from) {
             self.output(Output::Credit { connection, to, credit });
         }
     }
 
     pub(super) fn no_receiver(&mut self, from: NodeId, to: u64) {
-        if let Some(connection) = self.members.connection(from) {
+        if let Some(connection) = self.view.connection(from) {
             self.output(Output::NoReceiver { connection, to });
         }
     }

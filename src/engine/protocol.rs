@@ -1,12 +1,13 @@
 //! What two linked nodes say to each other on the control lane. The engine's rules for each message stand beside its
 //! handler; docs/design.md tells the whole protocol.
 
-use super::id::{Name, NodeId, Pid, Reg, Tx};
+use super::id::{Dot, Name, NodeId, Pid, Reg, Tx};
 use super::limits::MAX_LIST;
 use super::message::Credit;
 use super::status::{Reason, Status};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A message and the sender's Lamport clock. EVERY message carries the clock: if only claims did, a node with a slow
 /// clock could overtake a waiter for ever.
@@ -16,24 +17,63 @@ pub struct Stamped {
     pub message: Message,
 }
 
-/// What a claim is for. Locks will be the second variant: one claim machine serves both.
+/// What a claim is for: one claim machine serves both.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Key {
     Name(Name),
+    /// The ResourceId of a lock.
+    Lock(Name),
+}
+
+/// What a voter must know of a claim.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Want {
+    /// `replace`: a re-register.
+    Name { replace: bool },
+    /// `serial`: the process that wants the lock, under this LockRequesterId.
+    Lock { requester: Name, serial: u64 },
 }
 
 /// Who decides a clash of this name: the name of a resolver, for a pointer cannot travel.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub enum Resolver {
     /// `random-exit`: one of the two is chosen at random, the other is killed. The manual's default.
     RandomExit,
+    /// `random-notify`: one of the two is chosen at random, the other is told.
+    RandomNotify,
+    /// `notify-all`: neither keeps the name, and both are told of each other.
+    NotifyAll,
+    /// `keep-oldest`: the older registration stays, the other process is told.
+    KeepOldest,
+    /// A function of the program, known by this name on the home of the process.
+    Function(Arc<Name>),
 }
 
 impl Resolver {
-    /// The resolver with this name; `None` if there is none.
-    pub fn from_name(name: &str) -> Option<Resolver> {
-        (name == "random-exit").then_some(Resolver::RandomExit)
+    /// The names of those that are built in.
+    pub const BUILT_IN: [(&'static str, Resolver); 4] = [
+        ("random-exit", Resolver::RandomExit),
+        ("random-notify", Resolver::RandomNotify),
+        ("notify-all", Resolver::NotifyAll),
+        ("keep-oldest", Resolver::KeepOldest),
+    ];
+
+    /// The resolver with this name. Whether there is such a function its home knows.
+    pub fn from_name(name: &str) -> Resolver {
+        let built_in = Resolver::BUILT_IN.into_iter().find(|(known, _)| *known == name);
+        built_in.map_or_else(|| Resolver::Function(Arc::new(Name::new(name.as_bytes()))), |(_, it)| it)
     }
+}
+
+/// What becomes of a process that loses its name in a clash.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Treatment {
+    /// It is not told.
+    Silent,
+    /// It is killed; `by`: the winner, if there is one.
+    Kill { by: Option<Pid> },
+    /// It gets NAME_CONFLICT, with the other pid where the resolver tells it.
+    Notify { other: Option<Pid> },
 }
 
 /// One registration as its home publishes it.
@@ -63,6 +103,64 @@ pub struct Pair {
     pub high: Reg,
 }
 
+/// One process's share of a lock, as its home publishes it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hold {
+    pub resource: Name,
+    /// The LockRequesterId: processes with the same one share the lock.
+    pub requester: Name,
+    /// The process at the home. Shares are told apart by requester and pid.
+    pub serial: u64,
+    /// A hold on the view takes in nodes that join; else it is on a list.
+    pub view: bool,
+    /// Where it binds: the nodes that granted it, and for a hold on the view those that joined since.
+    #[serde(deserialize_with = "bounded")]
+    pub nodes: BTreeSet<NodeId>,
+    /// The fencing token.
+    pub token: u64,
+    /// The home does not vote on this lock and wants to hear when somebody else waits for it.
+    pub watched: bool,
+}
+
+/// One process's membership in a group, as its home publishes it. A count of 0: it is no member any more.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Membership {
+    pub group: Name,
+    /// The process at the home.
+    pub serial: u64,
+    /// How often it has joined without leaving.
+    pub count: u64,
+    /// The dots that the group had when it joined. A delete that covers them all ends the membership.
+    #[serde(deserialize_with = "bounded")]
+    pub dots: BTreeSet<Dot>,
+    /// Why it ended, when it did.
+    pub why: Reason,
+}
+
+/// One thing that a snapshot tells: a fact of the sender, or what the sender knows of what belongs to nobody.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Fact {
+    Binding(Name, Binding),
+    /// A row that the sender keeps for a restore.
+    Kept(Reg),
+    /// A node that the sender knows how to dial.
+    Peer(PeerAddress),
+    Hold(Hold),
+    Membership(Membership),
+    Existence(Existence),
+}
+
+/// Part of what a node knows of the existence of groups: an observed-remove set of dots with its causal context.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Existence {
+    /// The group has this dot.
+    Live { group: Name, dot: Dot },
+    /// All dots of the incarnation up to this number are known: those that are not live were deleted.
+    Seen { node: NodeId, up_to: u64 },
+    /// This dot beyond those is known too.
+    Beyond(Dot),
+}
+
 /// A node that can be dialled.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct PeerAddress {
@@ -87,9 +185,31 @@ pub enum Goodbye {
 /// An operation for a pid that lives elsewhere, run by its home.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Task {
-    Register { name: Name, serial: u64, resolver: Resolver, replace: bool, nowait: bool },
-    Unregister { name: Name, reg: Reg },
-    IsAlive { serial: u64 },
+    Register {
+        name: Name,
+        serial: u64,
+        resolver: Resolver,
+        replace: bool,
+        nowait: bool,
+    },
+    Unregister {
+        name: Name,
+        reg: Reg,
+    },
+    IsAlive {
+        serial: u64,
+    },
+    /// `dots`: those of the group that the caller knows. The home may not know the group yet.
+    Join {
+        group: Name,
+        serial: u64,
+        #[serde(deserialize_with = "bounded")]
+        dots: BTreeSet<Dot>,
+    },
+    Leave {
+        group: Name,
+        serial: u64,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -99,13 +219,7 @@ pub enum Message {
     /// complete, and the link *synced*, with the last part.
     Hello {
         #[serde(deserialize_with = "bounded")]
-        bindings: Vec<(Name, Binding)>,
-        /// Rows that the sender keeps for a restore.
-        #[serde(deserialize_with = "bounded")]
-        kept: Vec<Reg>,
-        /// The nodes that the sender knows how to dial.
-        #[serde(deserialize_with = "bounded")]
-        peers: Vec<PeerAddress>,
+        facts: Vec<Fact>,
         last: bool,
     },
     /// Acknowledges all that the snapshot contained.
@@ -137,13 +251,15 @@ pub enum Message {
     Acquire {
         tx: Tx,
         key: Key,
-        replace: bool,
+        want: Want,
         nowait: bool,
     },
-    /// The vote. `regs`: for a re-register, the voter's own binding of the name and every row it keeps for a restore.
+    /// The vote. `tenure`, of a lock: this voter's number for the time from which on it is not free. `regs`: for a
+    /// re-register, the voter's own binding of the name and every row it keeps for a restore.
     Grant {
         tx: Tx,
         key: Key,
+        tenure: u64,
         #[serde(deserialize_with = "bounded")]
         regs: Vec<Reg>,
     },
@@ -167,14 +283,47 @@ pub enum Message {
         tx: Tx,
         key: Key,
     },
+    /// The claim has used up its retries: from now on it does not wait for others. Denied if it does.
+    Hurry {
+        tx: Tx,
+        key: Key,
+    },
+    // ---- locks
+    /// The claim is complete: the hold is known to all, and binds on the nodes of its set. Also when a hold changes.
+    Held {
+        tx: Tx,
+        hold: Hold,
+    },
+    /// The share ends on these nodes; everywhere if it binds nowhere else.
+    Drop {
+        resource: Name,
+        requester: Name,
+        serial: u64,
+        /// What is left of the hold; `None`: nothing.
+        rest: Option<Hold>,
+        ack: Option<Tx>,
+    },
+    /// To a home: a hold of it and one of another requester bind at the sender.
+    Second {
+        resource: Name,
+        requester: Name,
+        serial: u64,
+    },
+    /// To a home that watches: `waiter` waits for the lock.
+    Wanted {
+        resource: Name,
+        requester: Name,
+        serial: u64,
+        waiter: Pid,
+    },
     // ---- names
     Commit {
         tx: Tx,
         name: Name,
         binding: Binding,
     },
-    /// Acknowledges a commit or an unregistration.
-    CommitAck {
+    /// Acknowledges what was published or withdrawn under this number.
+    Ack {
         tx: Tx,
     },
     /// To `to`, an owner of bindings in `over`: all nodes show `reg`. Passed on once where there is no link.
@@ -191,6 +340,38 @@ pub enum Message {
         restore: Option<Binding>,
         ack: Option<Tx>,
     },
+    // ---- groups
+    /// A membership begins, changes or ends.
+    Membership {
+        membership: Membership,
+        ack: Option<Tx>,
+    },
+    /// The sender made the group, or made it anew: `dot` is its own, `replaces` its older one.
+    Create {
+        group: Name,
+        dot: Dot,
+        replaces: Option<Dot>,
+        ack: Option<Tx>,
+    },
+    /// The group is deleted as far as the sender saw it. Memberships under no other dots end with it.
+    Delete {
+        group: Name,
+        #[serde(deserialize_with = "bounded")]
+        dots: BTreeSet<Dot>,
+        ack: Option<Tx>,
+    },
+    /// A digest of all live dots, after a change of the view: who differs answers with what it knows.
+    GroupDigest {
+        digest: u64,
+    },
+    /// What the sender knows of the existence of groups, all of it up to `last`. `answer`: it wants the same back if
+    /// it lacks anything.
+    GroupState {
+        #[serde(deserialize_with = "bounded")]
+        parts: Vec<Existence>,
+        last: bool,
+        answer: bool,
+    },
     // ---- clashes
     Engage {
         name: Name,
@@ -199,6 +380,7 @@ pub enum Message {
     Engaged {
         name: Name,
         pair: Pair,
+        age_ms: u64,
     },
     Gone {
         name: Name,
@@ -207,7 +389,7 @@ pub enum Message {
     Verdict {
         name: Name,
         lose: Reg,
-        winner: Option<Pid>,
+        treatment: Treatment,
     },
     Hearsay {
         name: Name,
@@ -261,9 +443,9 @@ pub enum Message {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ClashMessage {
     Engage { name: Name, pair: Pair },
-    Engaged { name: Name, pair: Pair },
+    Engaged { name: Name, pair: Pair, age_ms: u64 },
     Gone { name: Name, pair: Pair },
-    Verdict { name: Name, lose: Reg, winner: Option<Pid> },
+    Verdict { name: Name, lose: Reg, treatment: Treatment },
 }
 
 /// What a node says of itself before a link comes to be (see `wire::handshake`).

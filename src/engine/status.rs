@@ -100,6 +100,12 @@ reasons! {
     INTERNAL_ERROR = 11;
     /// The link was ended by `convoke_node_disconnect`.
     DISCONNECTED = 12;
+    /// Broken links leave at most half of the nodes that a lock was taken on.
+    MINORITY = 13;
+    /// Another holder of the same lock was met when two parts of a cluster joined.
+    SECOND_HOLDER = 14;
+    /// The group was deleted.
+    GROUP_DELETED = 15;
 }
 
 impl std::fmt::Debug for Reason {

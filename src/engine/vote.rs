@@ -7,8 +7,12 @@ use super::*;
 impl Engine {
     /// Plain register: this table shows no binding, dying ones included. Re-register: no clash on the name.
     fn is_admitted(&self, key: &Key, request: &Request) -> bool {
-        let Key::Name(name) = key;
-        if request.replace { self.names.open(name).len() <= 1 } else { !self.names.shows(name) }
+        let Key::Name(name) = key else { return true };
+        if request.want == (Want::Name { replace: true }) {
+            self.names.open(name).len() <= 1
+        } else {
+            !self.names.shows(name)
+        }
     }
 
     pub(super) fn acquire(
@@ -16,17 +20,20 @@ impl Engine {
         from: NodeId,
         tx: Tx,
         key: Key,
-        replace: bool,
+        want: Want,
         nowait: bool,
     ) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a claim in the name of another node");
         }
-        let Key::Name(name) = &key;
+        let (Key::Name(name) | Key::Lock(name)) = &key;
         if name.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        let request = Request { replace, told: None };
+        if matches!(key, Key::Name(_)) != matches!(want, Want::Name { .. }) {
+            return Err("a claim of one kind for a key of the other");
+        }
+        let request = Request { want, nowait, told: None };
         let admitted = self.is_admitted(&key, &request);
         let here = self.claims.arbiters.get(&key);
         if here.is_some_and(|arbiter| arbiter.holders.contains_key(&tx) || arbiter.queue.contains_key(&tx)) {
@@ -56,9 +63,8 @@ impl Engine {
     }
 
     fn grant(&mut self, tx: Tx, key: &Key, request: Request) {
-        let Key::Name(name) = key;
         let mut regs = Vec::new();
-        if request.replace {
+        if let (Key::Name(name), Want::Name { replace: true }) = (key, &request.want) {
             // Not all that this table shows: only what this node owns, also what it keeps for a restore.
             regs.extend(self.mine(name));
             regs.extend(self.claims.kept(key));
@@ -66,7 +72,7 @@ impl Engine {
         if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
             arbiter.holders.insert(tx, request);
         }
-        self.send(tx.node, Message::Grant { tx, key: key.clone(), regs });
+        self.send(tx.node, Message::Grant { tx, key: key.clone(), tenure: 0, regs });
         self.wound(key);
     }
 
@@ -108,7 +114,7 @@ impl Engine {
 
     /// Every waiter that is not admitted hears of the binding that is in its way, else it would hang in a partial mesh.
     fn tell_busy(&mut self, key: &Key) {
-        let Key::Name(name) = key;
+        let Key::Name(name) = key else { return };
         let Some(shown) = self.names.shown(name) else { return };
         let Some(arbiter) = self.claims.arbiters.get(key) else { return };
         let untold =

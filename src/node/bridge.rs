@@ -243,7 +243,7 @@ impl Core for Bridge {
     fn poll_order(&mut self) -> Option<Order<Lane>> {
         while let Some(output) = self.engine.poll_output() {
             let order = match output {
-                Output::PublishName { .. } => {
+                Output::PublishName { .. } | Output::PublishGroup { .. } | Output::PublishHold { .. } => {
                     self.delivery.apply(output);
                     None
                 }
@@ -263,6 +263,7 @@ impl Core for Bridge {
                 | Output::Notify { .. }
                 | Output::Answer { .. }
                 | Output::ProcessGone { .. }
+                | Output::CallResolver { .. }
                 | Output::Log { .. } => {
                     self.later.push(output);
                     None

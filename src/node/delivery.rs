@@ -64,6 +64,8 @@ impl Delivery {
                     None => self.shared.tables.peer_down(node),
                 }
             }
+            // Applied by what step 2 brings to this room.
+            Output::PublishGroup { .. } | Output::PublishHold { .. } | Output::CallResolver { .. } => {}
             Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
             Output::NoReceiver { connection, to } => self.credit(connection, to, None),
             Output::Deliver { to, from, payload, window } => {
@@ -181,7 +183,11 @@ impl Delivery {
             // Of a monitor's events only an EXIT ends it; its place passes on to the event.
             Event::Exit { reference: Ref(0), .. } | Event::NameConflict { .. } => true,
             Event::Exit { reference, .. } => process.remove_monitor(*reference),
+            Event::LockLost { .. } => true,
             Event::NameChanged { reference, .. }
+            | Event::GroupJoined { reference, .. }
+            | Event::GroupLeft { reference, .. }
+            | Event::LockWanted { reference, .. }
             | Event::NodeUp { reference, .. }
             | Event::NodeDown { reference, .. }
             | Event::SnapshotEnd { reference } => process.has_monitor(*reference),
@@ -282,5 +288,17 @@ fn body_of(event: Event) -> Body {
             Body::NodeDown { reference, node, name, address, reason }
         }
         Event::SnapshotEnd { reference } => Body::SnapshotEnd { reference },
+        Event::GroupJoined { reference, group, pid, count } => {
+            Body::GroupJoined { reference, group, pid, count }
+        }
+        Event::GroupLeft { reference, group, pid, count, reason } => {
+            Body::GroupLeft { reference, group, pid, count, reason }
+        }
+        Event::LockLost { resource, requester, token, reason } => {
+            Body::LockLost { resource, requester, token, reason }
+        }
+        Event::LockWanted { reference, resource, requester, waiter } => {
+            Body::LockWanted { reference, resource, requester, waiter }
+        }
     }
 }

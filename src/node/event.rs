@@ -27,8 +27,7 @@ macro_rules! numbered {
 }
 
 numbered! {
-    /// What happened. The numbers are those of the C interface: append-only, never reused. 6 to 10 are reserved for
-    /// groups and locks, 16 and up for what later steps bring.
+    /// What happened. The numbers are those of the C interface: append-only, never reused; 10 is spare.
     EventKind {
         /// A message of another process.
         Message = 1, "CONVOKE_EVENT_MESSAGE";
@@ -40,6 +39,14 @@ numbered! {
         NameConflict = 4, "CONVOKE_EVENT_NAME_CONFLICT";
         /// A monitored name is bound otherwise than before.
         NameChanged = 5, "CONVOKE_EVENT_NAME_CHANGED";
+        /// A process joined a monitored group.
+        GroupJoined = 6, "CONVOKE_EVENT_GROUP_JOINED";
+        /// A process left a monitored group, or ended.
+        GroupLeft = 7, "CONVOKE_EVENT_GROUP_LEFT";
+        /// The process can rely on a lock no longer.
+        LockLost = 8, "CONVOKE_EVENT_LOCK_LOST";
+        /// Somebody waits for a lock that the process holds and watches.
+        LockWanted = 9, "CONVOKE_EVENT_LOCK_WANTED";
         /// A link to a node came up.
         NodeUp = 11, "CONVOKE_EVENT_NODE_UP";
         /// The link to a node went down.
@@ -50,13 +57,15 @@ numbered! {
         Sendable = 14, "CONVOKE_EVENT_SENDABLE";
         /// The present state has been told; changes follow.
         SnapshotEnd = 15, "CONVOKE_EVENT_SNAPSHOT_END";
+        /// A clash for a resolver function to decide. Never in a queue.
+        Clash = 16, "CONVOKE_EVENT_CLASH";
     }
 }
 
 numbered! {
     /// A field of an event or of a row of a list. The numbers are those of the C interface: append-only.
     Field {
-        /// Bytes: a name; of a node, its text.
+        /// Bytes: the name concerned: of a process, a group, a lock's resource, or a node.
         Name = 1, "CONVOKE_FIELD_NAME";
         /// u64: a node's incarnation, as in pids.
         Node = 2, "CONVOKE_FIELD_NODE";
@@ -82,6 +91,20 @@ numbered! {
         Detail = 12, "CONVOKE_FIELD_DETAIL";
         /// Pid: who killed the process; all zero for nobody.
         KilledBy = 13, "CONVOKE_FIELD_KILLED_BY";
+        /// Bytes: under which requester a lock is held or wanted.
+        Requester = 14, "CONVOKE_FIELD_REQUESTER";
+        /// u64: for how many ms a lock is held or wanted, as seen from this node.
+        SinceMs = 15, "CONVOKE_FIELD_SINCE_MS";
+        /// u64: of a clash, for how many ms the process has had the name.
+        AgeMs = 16, "CONVOKE_FIELD_AGE_MS";
+        /// u64: of a clash, for how many ms the other process has had the name.
+        OtherAgeMs = 17, "CONVOKE_FIELD_OTHER_AGE_MS";
+        /// u64: a lock's fencing token; 0 for one that waits.
+        Fence = 18, "CONVOKE_FIELD_FENCE";
+        /// u64: 1 if the row is of one that waits for the lock, 0 if it holds it.
+        IsWaiter = 19, "CONVOKE_FIELD_IS_WAITER";
+        /// u64: how often the process is a member of the group.
+        Count = 20, "CONVOKE_FIELD_COUNT";
     }
 }
 
@@ -99,9 +122,21 @@ pub enum FieldType {
 impl Field {
     pub fn field_type(self) -> FieldType {
         match self {
-            Field::Name | Field::Address | Field::Payload | Field::Detail => FieldType::Bytes,
+            Field::Name | Field::Address | Field::Payload | Field::Detail | Field::Requester => {
+                FieldType::Bytes
+            }
             Field::Pid | Field::Peer | Field::OldPid | Field::KilledBy => FieldType::Pid,
-            Field::Node | Field::Reason | Field::Ref | Field::Value | Field::Status => FieldType::Number,
+            Field::Node
+            | Field::Reason
+            | Field::Ref
+            | Field::Value
+            | Field::Status
+            | Field::SinceMs
+            | Field::AgeMs
+            | Field::OtherAgeMs
+            | Field::Fence
+            | Field::IsWaiter
+            | Field::Count => FieldType::Number,
         }
     }
 }
@@ -113,26 +148,103 @@ pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
     (EventKind::Done, &[Field::Pid, Field::Ref, Field::Value, Field::Status, Field::Detail]),
     (EventKind::NameConflict, &[Field::Pid, Field::Name, Field::Peer, Field::Reason]),
     (EventKind::NameChanged, &[Field::Pid, Field::Name, Field::Peer, Field::OldPid, Field::Ref]),
+    (EventKind::GroupJoined, &[Field::Pid, Field::Name, Field::Peer, Field::Count, Field::Ref]),
+    (EventKind::GroupLeft, &[Field::Pid, Field::Name, Field::Peer, Field::Count, Field::Reason, Field::Ref]),
+    (EventKind::LockLost, &[Field::Pid, Field::Name, Field::Requester, Field::Fence, Field::Reason]),
+    (EventKind::LockWanted, &[Field::Pid, Field::Name, Field::Requester, Field::Peer, Field::Ref]),
     (EventKind::NodeUp, &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Ref]),
     (EventKind::NodeDown, &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Reason, Field::Ref]),
     (EventKind::NodeClosed, &[Field::Reason]),
     (EventKind::Sendable, &[Field::Pid, Field::Peer]),
     (EventKind::SnapshotEnd, &[Field::Pid, Field::Ref]),
+    (EventKind::Clash, &[Field::Pid, Field::Name, Field::Peer, Field::AgeMs, Field::OtherAgeMs]),
 ];
 
 /// What an event says beside the process that it is for.
 #[derive(Debug)]
 pub(super) enum Body {
-    Message { from: Pid, payload: Payload },
-    Exit { reference: Ref, pid: Pid, reason: Reason, data: Payload, by: Option<Pid> },
-    Done { op: Ref, status: Status, detail: CString, value: u64 },
-    NameConflict { name: Name, winner: Option<Pid>, reason: Reason },
-    NameChanged { reference: Ref, name: Name, old: Option<Pid>, new: Option<Pid> },
-    NodeUp { reference: Ref, node: NodeId, name: String, address: String },
-    NodeDown { reference: Ref, node: NodeId, name: String, address: String, reason: Reason },
-    NodeClosed { reason: Reason },
-    Sendable { receiver: Pid },
-    SnapshotEnd { reference: Ref },
+    Message {
+        from: Pid,
+        payload: Payload,
+    },
+    Exit {
+        reference: Ref,
+        pid: Pid,
+        reason: Reason,
+        data: Payload,
+        by: Option<Pid>,
+    },
+    Done {
+        op: Ref,
+        status: Status,
+        detail: CString,
+        value: u64,
+    },
+    NameConflict {
+        name: Name,
+        winner: Option<Pid>,
+        reason: Reason,
+    },
+    NameChanged {
+        reference: Ref,
+        name: Name,
+        old: Option<Pid>,
+        new: Option<Pid>,
+    },
+    NodeUp {
+        reference: Ref,
+        node: NodeId,
+        name: String,
+        address: String,
+    },
+    NodeDown {
+        reference: Ref,
+        node: NodeId,
+        name: String,
+        address: String,
+        reason: Reason,
+    },
+    NodeClosed {
+        reason: Reason,
+    },
+    Sendable {
+        receiver: Pid,
+    },
+    SnapshotEnd {
+        reference: Ref,
+    },
+    GroupJoined {
+        reference: Ref,
+        group: Name,
+        pid: Pid,
+        count: u64,
+    },
+    GroupLeft {
+        reference: Ref,
+        group: Name,
+        pid: Pid,
+        count: u64,
+        reason: Reason,
+    },
+    LockLost {
+        resource: Name,
+        requester: Name,
+        token: u64,
+        reason: Reason,
+    },
+    LockWanted {
+        reference: Ref,
+        resource: Name,
+        requester: Name,
+        waiter: Pid,
+    },
+    /// The process that it is for is the clash's first.
+    Clash {
+        name: Name,
+        other: Pid,
+        age_ms: u64,
+        other_age_ms: u64,
+    },
 }
 
 /// One event. Immutable; what accessors lend lives as long as the event.
@@ -160,6 +272,11 @@ impl Event {
             Body::NodeClosed { .. } => EventKind::NodeClosed,
             Body::Sendable { .. } => EventKind::Sendable,
             Body::SnapshotEnd { .. } => EventKind::SnapshotEnd,
+            Body::GroupJoined { .. } => EventKind::GroupJoined,
+            Body::GroupLeft { .. } => EventKind::GroupLeft,
+            Body::LockLost { .. } => EventKind::LockLost,
+            Body::LockWanted { .. } => EventKind::LockWanted,
+            Body::Clash { .. } => EventKind::Clash,
         }
     }
     /// The process that the event is for; `None`: it is for the queue as a whole.
@@ -185,6 +302,8 @@ impl Event {
             Body::Exit { reason, .. }
             | Body::NameConflict { reason, .. }
             | Body::NodeDown { reason, .. }
+            | Body::GroupLeft { reason, .. }
+            | Body::LockLost { reason, .. }
             | Body::NodeClosed { reason } => *reason,
             _ => Reason::NORMAL,
         }
@@ -208,8 +327,18 @@ impl Event {
     /// `None`: this kind has no such field, or it is not bytes.
     pub fn bytes(&self, field: Field) -> Option<&[u8]> {
         match (field, &self.body) {
-            (Field::Name, Body::NameConflict { name, .. } | Body::NameChanged { name, .. }) => {
-                Some(name.as_bytes())
+            (
+                Field::Name,
+                Body::NameConflict { name, .. }
+                | Body::NameChanged { name, .. }
+                | Body::Clash { name, .. }
+                | Body::GroupJoined { group: name, .. }
+                | Body::GroupLeft { group: name, .. }
+                | Body::LockLost { resource: name, .. }
+                | Body::LockWanted { resource: name, .. },
+            ) => Some(name.as_bytes()),
+            (Field::Requester, Body::LockLost { requester, .. } | Body::LockWanted { requester, .. }) => {
+                Some(requester.as_bytes())
             }
             (Field::Name, Body::NodeUp { name, .. } | Body::NodeDown { name, .. }) => Some(name.as_bytes()),
             (Field::Address, Body::NodeUp { address, .. } | Body::NodeDown { address, .. }) => {
@@ -230,6 +359,13 @@ impl Event {
             (Field::Pid, _) => Some(self.process),
             (Field::Peer, Body::Message { from: pid, .. } | Body::Exit { pid, .. }) => Some(*pid),
             (Field::Peer, Body::Sendable { receiver }) => Some(*receiver),
+            (
+                Field::Peer,
+                Body::GroupJoined { pid, .. }
+                | Body::GroupLeft { pid, .. }
+                | Body::LockWanted { waiter: pid, .. }
+                | Body::Clash { other: pid, .. },
+            ) => Some(*pid),
             (Field::Peer, Body::NameConflict { winner: pid, .. } | Body::NameChanged { new: pid, .. })
             | (Field::OldPid, Body::NameChanged { old: pid, .. })
             | (Field::KilledBy, Body::Exit { by: pid, .. }) => Some(pid.unwrap_or(NOBODY)),
@@ -246,6 +382,8 @@ impl Event {
                 Body::Exit { reason, .. }
                 | Body::NameConflict { reason, .. }
                 | Body::NodeDown { reason, .. }
+                | Body::GroupLeft { reason, .. }
+                | Body::LockLost { reason, .. }
                 | Body::NodeClosed { reason },
             ) => Some(u64::from(reason.0)),
             (
@@ -255,8 +393,15 @@ impl Event {
                 | Body::NameChanged { reference, .. }
                 | Body::NodeUp { reference, .. }
                 | Body::NodeDown { reference, .. }
+                | Body::GroupJoined { reference, .. }
+                | Body::GroupLeft { reference, .. }
+                | Body::LockWanted { reference, .. }
                 | Body::SnapshotEnd { reference },
             ) => Some(reference.0),
+            (Field::Count, Body::GroupJoined { count, .. } | Body::GroupLeft { count, .. }) => Some(*count),
+            (Field::Fence, Body::LockLost { token, .. }) => Some(*token),
+            (Field::AgeMs, Body::Clash { age_ms, .. }) => Some(*age_ms),
+            (Field::OtherAgeMs, Body::Clash { other_age_ms, .. }) => Some(*other_age_ms),
             (Field::Value, Body::Done { value, .. }) => Some(*value),
             (Field::Status, Body::Done { status, .. }) => Some(*status as i32 as i64 as u64),
             _ => None,
@@ -271,7 +416,7 @@ mod tests {
     /// One event of every kind.
     fn samples() -> Vec<Event> {
         let pid = Pid { node: NodeId(7), serial: 9 };
-        let (name, data) = (Name::new(b"n"), Payload::new(b"data"));
+        let (name, group, data) = (Name::new(b"n"), Name::new(b"g"), Payload::new(b"data"));
         let (node, text, reference) = (NodeId(8), || "host:1".to_owned(), Ref(3));
         let reason = Reason::KILLED;
         let process = Some(Pid { node: NodeId(7), serial: 1 });
@@ -284,11 +429,27 @@ mod tests {
             ),
             Event::new(process, Body::NameConflict { name: name.clone(), winner: None, reason }),
             Event::new(process, Body::NameChanged { reference, name, old: None, new: Some(pid) }),
+            Event::new(process, Body::GroupJoined { reference, group: group.clone(), pid, count: 2 }),
+            Event::new(process, Body::GroupLeft { reference, group: group.clone(), pid, count: 1, reason }),
+            Event::new(
+                process,
+                Body::LockLost { resource: group.clone(), requester: group.clone(), token: 4, reason },
+            ),
+            Event::new(
+                process,
+                Body::LockWanted {
+                    reference,
+                    resource: group.clone(),
+                    requester: group.clone(),
+                    waiter: pid,
+                },
+            ),
             Event::new(process, Body::NodeUp { reference, node, name: text(), address: text() }),
             Event::new(process, Body::NodeDown { reference, node, name: text(), address: text(), reason }),
             Event::new(None, Body::NodeClosed { reason }),
             Event::new(process, Body::Sendable { receiver: pid }),
             Event::new(process, Body::SnapshotEnd { reference }),
+            Event::new(process, Body::Clash { name: group, other: pid, age_ms: 6, other_age_ms: 7 }),
         ]
     }
 
@@ -323,7 +484,7 @@ mod tests {
             assert_eq!(Field::from_number(field.number()), Some(field));
             assert!(field.c_name().starts_with("CONVOKE_FIELD_"));
         }
-        assert_eq!(EventKind::from_number(6), None);
+        assert_eq!(EventKind::from_number(10), None);
         assert_eq!(Event::new(None, Body::Sendable { receiver: NOBODY }).result(), None);
     }
 }

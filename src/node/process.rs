@@ -214,12 +214,11 @@ impl Process {
         let name = self.name(name)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
-        let resolver = match resolver {
-            None => Resolver::RandomExit,
-            Some(text) => Resolver::from_name(text).ok_or_else(|| {
-                Error::new(Status::NotFound, format!("there is no resolver \"{}\"", text.escape_debug()))
-            })?,
-        };
+        let resolver = resolver.map_or(Resolver::RandomExit, Resolver::from_name);
+        if let Resolver::Function(name) = &resolver {
+            let shown = name.as_bytes().escape_ascii();
+            return Err(Error::new(Status::NotFound, format!("there is no resolver \"{shown}\"")));
+        }
         self.operate(timeout_ms, completion, |process, op, patience| Command::Register {
             process,
             op,

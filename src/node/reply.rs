@@ -54,6 +54,13 @@ pub fn operation_of(command: &Command) -> Option<Ref> {
         Command::Register { op, .. }
         | Command::Unregister { op, .. }
         | Command::IsAlive { op, .. }
+        | Command::Acquire { op, .. }
+        | Command::Release { op, .. }
+        | Command::CreateGroup { op, .. }
+        | Command::DeleteGroup { op, .. }
+        | Command::JoinGroup { op, .. }
+        | Command::LeaveGroup { op, .. }
+        | Command::Sync { op, .. }
         | Command::Connect { op, .. }
         | Command::Disconnect { op, .. } => Some(*op),
         Command::Spawn { .. }
@@ -62,6 +69,9 @@ pub fn operation_of(command: &Command) -> Option<Ref> {
         | Command::Monitor { .. }
         | Command::MonitorName { .. }
         | Command::MonitorNodes { .. }
+        | Command::MonitorGroup { .. }
+        | Command::WatchLock { .. }
+        | Command::AddResolver { .. }
         | Command::Cancel { .. }
         | Command::Close => None,
     }

@@ -37,6 +37,34 @@ fn binding() -> Binding {
     }
 }
 
+fn function_binding() -> Binding {
+    Binding { resolver: Resolver::from_name("mine"), ..binding() }
+}
+
+fn pid() -> Pid {
+    Pid { node: NodeId(3), serial: 8 }
+}
+
+fn dot(node: u64, number: u64) -> Dot {
+    Dot { node: NodeId(node), number }
+}
+
+fn hold() -> Hold {
+    Hold {
+        resource: name(),
+        requester: Name::new(b"r"),
+        serial: 6,
+        view: true,
+        nodes: BTreeSet::from([NodeId(1), NodeId(2)]),
+        token: 1 << 60,
+        watched: false,
+    }
+}
+
+fn membership() -> Membership {
+    Membership { group: name(), serial: 6, count: 2, dots: BTreeSet::from([dot(1, 2)]), why: Reason::NORMAL }
+}
+
 fn identity() -> Identity {
     Identity {
         node: NodeId(u64::MAX),
@@ -50,12 +78,18 @@ fn identity() -> Identity {
 /// Every message at least once, in the order of the enum.
 pub(super) fn messages() -> Vec<Message> {
     use Message as M;
-    let winner = Some(Pid { node: NodeId(3), serial: 8 });
     vec![
         M::Hello {
-            bindings: vec![(name(), binding())],
-            kept: vec![reg(1, 1)],
-            peers: vec![PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }],
+            facts: vec![
+                Fact::Binding(name(), binding()),
+                Fact::Kept(reg(1, 1)),
+                Fact::Peer(PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }),
+                Fact::Hold(hold()),
+                Fact::Membership(membership()),
+                Fact::Existence(Existence::Live { group: name(), dot: dot(1, 2) }),
+                Fact::Existence(Existence::Seen { node: NodeId(1), up_to: 9 }),
+                Fact::Existence(Existence::Beyond(dot(1, 11))),
+            ],
             last: true,
         },
         M::HelloAck,
@@ -69,34 +103,64 @@ pub(super) fn messages() -> Vec<Message> {
         M::NameTaken,
         M::Probe { about: NodeId(1) },
         M::ProbeAnswer { about: NodeId(1), heard: true },
-        M::Acquire { tx: tx(), key: key(), replace: true, nowait: false },
-        M::Grant { tx: tx(), key: key(), regs: vec![reg(1, 2)] },
+        M::Acquire { tx: tx(), key: key(), want: Want::Name { replace: true }, nowait: false },
+        M::Acquire {
+            tx: tx(),
+            key: Key::Lock(name()),
+            want: Want::Lock { requester: Name::new(b"r"), serial: 6 },
+            nowait: true,
+        },
+        M::Grant { tx: tx(), key: key(), tenure: 1 << 61, regs: vec![reg(1, 2)] },
         M::Deny { tx: tx() },
         M::Busy { tx: tx(), reg: reg(1, 2) },
         M::Wound { tx: tx(), key: key() },
         M::Yield { tx: tx(), key: key() },
         M::Release { tx: tx(), key: key() },
+        M::Hurry { tx: tx(), key: key() },
+        M::Held { tx: tx(), hold: hold() },
+        M::Drop { resource: name(), requester: Name::new(b"r"), serial: 6, rest: None, ack: None },
+        M::Drop {
+            resource: name(),
+            requester: Name::new(b"r"),
+            serial: 6,
+            rest: Some(hold()),
+            ack: Some(tx()),
+        },
+        M::Second { resource: name(), requester: Name::new(b"r"), serial: 6 },
+        M::Wanted { resource: name(), requester: Name::new(b"r"), serial: 6, waiter: pid() },
         M::Commit { tx: tx(), name: name(), binding: binding() },
-        M::CommitAck { tx: tx() },
+        M::Commit { tx: tx(), name: name(), binding: function_binding() },
+        M::Ack { tx: tx() },
         M::Settled { name: name(), reg: reg(1, 2), to: NodeId(5), over: BTreeSet::from([reg(5, 6)]) },
         M::Unreg { name: name(), reg: reg(1, 2), restore: None, ack: None },
         M::Unreg { name: name(), reg: reg(1, 2), restore: Some(binding()), ack: Some(tx()) },
+        M::Membership { membership: membership(), ack: Some(tx()) },
+        M::Create { group: name(), dot: dot(1, 2), replaces: Some(dot(1, 1)), ack: Some(tx()) },
+        M::Delete { group: name(), dots: BTreeSet::from([dot(1, 2), dot(2, 1)]), ack: Some(tx()) },
+        M::GroupDigest { digest: 0x0102_0304_0506_0708 },
+        M::GroupState { parts: vec![Existence::Beyond(dot(1, 11))], last: true, answer: false },
         M::Engage { name: name(), pair: pair() },
-        M::Engaged { name: name(), pair: pair() },
+        M::Engaged { name: name(), pair: pair(), age_ms: 90_000 },
         M::Gone { name: name(), pair: pair() },
-        M::Verdict { name: name(), lose: reg(3, 4), winner },
+        M::Verdict { name: name(), lose: reg(3, 4), treatment: Treatment::Kill { by: Some(pid()) } },
+        M::Verdict { name: name(), lose: reg(3, 4), treatment: Treatment::Notify { other: None } },
+        M::Verdict { name: name(), lose: reg(3, 4), treatment: Treatment::Silent },
         M::Hearsay { name: name(), pair: pair(), high: Pid { node: NodeId(3), serial: 4 } },
         M::Via { to: NodeId(1), from: NodeId(2), clash: ClashMessage::Engage { name: name(), pair: pair() } },
         M::Via {
             to: NodeId(1),
             from: NodeId(2),
-            clash: ClashMessage::Engaged { name: name(), pair: pair() },
+            clash: ClashMessage::Engaged { name: name(), pair: pair(), age_ms: 1 },
         },
         M::Via { to: NodeId(1), from: NodeId(2), clash: ClashMessage::Gone { name: name(), pair: pair() } },
         M::Via {
             to: NodeId(1),
             from: NodeId(2),
-            clash: ClashMessage::Verdict { name: name(), lose: reg(3, 4), winner: None },
+            clash: ClashMessage::Verdict {
+                name: name(),
+                lose: reg(3, 4),
+                treatment: Treatment::Notify { other: Some(pid()) },
+            },
         },
         M::Forward {
             id: tx(),
@@ -110,6 +174,12 @@ pub(super) fn messages() -> Vec<Message> {
             remaining_ms: Some(5000),
         },
         M::Forward { id: tx(), task: Task::Unregister { name: name(), reg: reg(1, 2) }, remaining_ms: None },
+        M::Forward {
+            id: tx(),
+            task: Task::Join { group: name(), serial: 6, dots: BTreeSet::from([dot(1, 2)]) },
+            remaining_ms: None,
+        },
+        M::Forward { id: tx(), task: Task::Leave { group: name(), serial: 6 }, remaining_ms: None },
         M::Forward { id: tx(), task: Task::IsAlive { serial: 70_000 }, remaining_ms: None },
         M::Answer { id: tx(), status: Status::Exists, value: 1 << 40 },
         M::Cancel { id: tx() },
@@ -170,23 +240,33 @@ fn number(message: &Message) -> u8 {
         M::Wound { .. } => 13,
         M::Yield { .. } => 14,
         M::Release { .. } => 15,
-        M::Commit { .. } => 16,
-        M::CommitAck { .. } => 17,
-        M::Settled { .. } => 18,
-        M::Unreg { .. } => 19,
-        M::Engage { .. } => 20,
-        M::Engaged { .. } => 21,
-        M::Gone { .. } => 22,
-        M::Verdict { .. } => 23,
-        M::Hearsay { .. } => 24,
-        M::Via { .. } => 25,
-        M::Forward { .. } => 26,
-        M::Answer { .. } => 27,
-        M::Cancel { .. } => 28,
-        M::Monitor { .. } => 29,
-        M::Demonitor { .. } => 30,
-        M::Credit { .. } => 31,
-        M::NoReceiver { .. } => 32,
+        M::Hurry { .. } => 16,
+        M::Held { .. } => 17,
+        M::Drop { .. } => 18,
+        M::Second { .. } => 19,
+        M::Wanted { .. } => 20,
+        M::Commit { .. } => 21,
+        M::Ack { .. } => 22,
+        M::Settled { .. } => 23,
+        M::Unreg { .. } => 24,
+        M::Membership { .. } => 25,
+        M::Create { .. } => 26,
+        M::Delete { .. } => 27,
+        M::GroupDigest { .. } => 28,
+        M::GroupState { .. } => 29,
+        M::Engage { .. } => 30,
+        M::Engaged { .. } => 31,
+        M::Gone { .. } => 32,
+        M::Verdict { .. } => 33,
+        M::Hearsay { .. } => 34,
+        M::Via { .. } => 35,
+        M::Forward { .. } => 36,
+        M::Answer { .. } => 37,
+        M::Cancel { .. } => 38,
+        M::Monitor { .. } => 39,
+        M::Demonitor { .. } => 40,
+        M::Credit { .. } => 41,
+        M::NoReceiver { .. } => 42,
     }
 }
 
@@ -257,7 +337,7 @@ fn control_messages() {
         assert_eq!(reader.next_frame(), Ok(None));
         frames.push((variant(message), bytes));
     }
-    assert!(seen.iter().copied().eq(0..33), "a message has no golden bytes: {seen:?}");
+    assert!(seen.iter().copied().eq(0..43), "a message has no golden bytes: {seen:?}");
     compare(frames, include_str!("golden_control.txt"));
 }
 

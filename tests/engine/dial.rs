@@ -142,7 +142,7 @@ fn not_every_address_that_is_told_is_dialled() {
         peer(34, "good:1"),
         peer(34, "good:1"),
     ];
-    world.say(puppet, 0, Message::Hello { bindings: vec![], kept: vec![], peers, last: true });
+    world.say(puppet, 0, Message::Hello { facts: peers.into_iter().map(Fact::Peer).collect(), last: true });
     assert_eq!(world.dials(0), ["good:1"]);
     // Re-dialled like any peer that was known once.
     world.fail_dial(0, "good:1");

@@ -345,7 +345,7 @@ impl World {
             self.frame(puppet, node, Frame::Go);
         }
         self.settle();
-        let hello = Message::Hello { bindings: vec![], kept: vec![], peers: vec![], last: true };
+        let hello = Message::Hello { facts: vec![], last: true };
         self.say(puppet, node, hello);
         self.say(puppet, node, Message::HelloAck);
     }

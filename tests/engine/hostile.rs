@@ -75,10 +75,10 @@ pub(crate) fn binding(node: NodeId) -> Binding {
     }
 }
 fn hello(bindings: Vec<(Name, Binding)>) -> Message {
-    Message::Hello { bindings, kept: vec![], peers: vec![], last: true }
+    Message::Hello { facts: bindings.into_iter().map(|(n, b)| Fact::Binding(n, b)).collect(), last: true }
 }
 pub(crate) fn acquire(node: NodeId, text: &str) -> Message {
-    Message::Acquire { tx: tx(node), key: key(text), replace: false, nowait: false }
+    Message::Acquire { tx: tx(node), key: key(text), want: Want::Name { replace: false }, nowait: false }
 }
 pub(crate) fn commit(tx: Tx, text: &str, binding: Binding) -> Message {
     Message::Commit { tx, name: name(text), binding }
@@ -97,13 +97,18 @@ fn violations() -> Vec<(&'static str, Message)> {
         ("a claim of the receiver", acquire(me(), "x")),
         (
             "a claim of an empty name",
-            Message::Acquire { tx: tx(puppet()), key: Key::Name(empty.clone()), replace: true, nowait: true },
+            Message::Acquire {
+                tx: tx(puppet()),
+                key: Key::Name(empty.clone()),
+                want: Want::Name { replace: true },
+                nowait: true,
+            },
         ),
         ("a yield for another node", Message::Yield { tx: tx(foreign), key: key("x") }),
         ("a release for another node", Message::Release { tx: tx(foreign), key: key("x") }),
         (
             "a vote that names what the voter does not own",
-            Message::Grant { tx: tx(me()), key: key("x"), regs: vec![reg(foreign)] },
+            Message::Grant { tx: tx(me()), key: key("x"), tenure: 0, regs: vec![reg(foreign)] },
         ),
         ("a binding of another node", commit(tx(puppet()), "x", binding(foreign))),
         ("a binding of the receiver", commit(tx(puppet()), "x", binding(me()))),
@@ -159,22 +164,22 @@ fn harmless() -> Vec<Message> {
         Message::Probe { about: me() },
         Message::ProbeAnswer { about: friend(), heard: false },
         Message::ProbeAnswer { about: NodeId(99), heard: true },
-        Message::Grant { tx: tx(me()), key: key("x"), regs: vec![] },
+        Message::Grant { tx: tx(me()), key: key("x"), tenure: 0, regs: vec![] },
         Message::Deny { tx: tx(me()) },
         Message::Busy { tx: tx(me()), reg: reg(friend()) },
         Message::Wound { tx: tx(me()), key: key("x") },
         Message::Yield { tx: tx(puppet()), key: key("x") },
         Message::Release { tx: tx(puppet()), key: key("x") },
-        Message::CommitAck { tx: tx(me()) },
-        Message::CommitAck { tx: tx(friend()) },
+        Message::Ack { tx: tx(me()) },
+        Message::Ack { tx: tx(friend()) },
         Message::Settled { name: x(), reg: reg(puppet()), to: me(), over: [reg(me())].into() },
         Message::Settled { name: x(), reg: reg(puppet()), to: NodeId(99), over: BTreeSet::new() },
         Message::Unreg { name: x(), reg: reg(puppet()), restore: None, ack: None },
         Message::Engage { name: x(), pair: pair(puppet(), me()) },
-        Message::Engaged { name: x(), pair: pair(me(), puppet()) },
+        Message::Engaged { name: x(), pair: pair(me(), puppet()), age_ms: 0 },
         Message::Gone { name: x(), pair: pair(me(), puppet()) },
-        Message::Verdict { name: x(), lose: reg(me()), winner: None },
-        Message::Verdict { name: x(), lose: reg(friend()), winner: None },
+        Message::Verdict { name: x(), lose: reg(me()), treatment: Treatment::Kill { by: None } },
+        Message::Verdict { name: x(), lose: reg(friend()), treatment: Treatment::Kill { by: None } },
         Message::Hearsay {
             name: x(),
             pair: pair(me(), NodeId(99)),
@@ -358,7 +363,14 @@ fn a_snapshot_with_what_is_not_the_senders_ends_the_link() {
             let before = tables(&world);
             let good = (name("good"), binding(puppet()));
             let bindings = vec![good, row.clone()];
-            world.say(PUPPET, ENGINE, Message::Hello { bindings, kept: vec![], peers: vec![], last });
+            world.say(
+                PUPPET,
+                ENGINE,
+                Message::Hello {
+                    facts: bindings.into_iter().map(|(n, b)| Fact::Binding(n, b)).collect(),
+                    last,
+                },
+            );
             assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{row:?}");
             assert_eq!(tables(&world), before, "what was good in it went with the link: {row:?}");
         }

@@ -90,8 +90,8 @@ fn names_of_a_peer_are_limited() {
             seq += 1;
             assert!(seq < 100, "a snapshot without end");
             let row = (name(&format!("name{seq}")), binding(seq));
-            let (bindings, kept) = if kept { (vec![], vec![row.1.reg]) } else { (vec![row], vec![]) };
-            world.say(puppet, 0, Message::Hello { bindings, kept, peers: vec![], last: false });
+            let fact = if kept { Fact::Kept(row.1.reg) } else { Fact::Binding(row.0, row.1) };
+            world.say(puppet, 0, Message::Hello { facts: vec![fact], last: false });
         }
         assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
     }
@@ -104,7 +104,7 @@ fn claims_of_a_peer_are_limited() {
     let acquire = |i: u64| Message::Acquire {
         tx: tx(i),
         key: Key::Name(name(&format!("name{i}"))),
-        replace: false,
+        want: Want::Name { replace: false },
         nowait: false,
     };
     for round in 0..3 {
@@ -135,8 +135,12 @@ fn claims_of_a_peer_are_limited() {
 #[test]
 fn denied_claims_do_not_count() {
     let (mut world, puppet) = limited(|limits| limits.operations = 3);
-    let acquire =
-        |i: u64, nowait| Message::Acquire { tx: tx(i), key: Key::Name(name("x")), replace: false, nowait };
+    let acquire = |i: u64, nowait| Message::Acquire {
+        tx: tx(i),
+        key: Key::Name(name("x")),
+        want: Want::Name { replace: false },
+        nowait,
+    };
     world.say(puppet, 0, acquire(1, false));
     for i in 2..20 {
         world.say(puppet, 0, acquire(i, true));
@@ -204,10 +208,10 @@ fn told_addresses_are_limited() {
     world.add(Config { limits: Limits { peers: 5, ..Limits::default() }, ..config(0) });
     let puppet = world.add_puppet(20);
     world.connect(0, puppet);
-    let peers = (0..1000_u64)
+    let peers: Vec<PeerAddress> = (0..1000_u64)
         .map(|i| PeerAddress { node: NodeId(100 + i), name: format!("n{i}"), address: format!("a{i}:1") })
         .collect();
-    world.say(puppet, 0, Message::Hello { bindings: vec![], kept: vec![], peers, last: true });
+    world.say(puppet, 0, Message::Hello { facts: peers.into_iter().map(Fact::Peer).collect(), last: true });
     assert!(world.dials(0).len() <= 10);
 }
 

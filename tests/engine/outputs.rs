@@ -89,7 +89,10 @@ impl World {
 
 fn stage_of(output: &Output) -> u8 {
     match output {
-        Output::PublishName { .. } | Output::PublishPeer { .. } => 0,
+        Output::PublishName { .. }
+        | Output::PublishPeer { .. }
+        | Output::PublishGroup { .. }
+        | Output::PublishHold { .. } => 0,
         Output::Send { .. }
         | Output::Signal { .. }
         | Output::Credit { .. }
@@ -102,6 +105,7 @@ fn stage_of(output: &Output) -> u8 {
         | Output::Notify { .. }
         | Output::Answer { .. }
         | Output::ProcessGone { .. }
+        | Output::CallResolver { .. }
         | Output::Closed { .. }
         | Output::Log { .. } => 2,
     }

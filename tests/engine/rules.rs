@@ -24,7 +24,7 @@ fn granted(world: &mut World, pid: Pid) -> (Ref, Tx, Binding) {
     let op = world.reregister(pid, "x");
     let told = world.told(PUPPET);
     let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
-    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), regs: vec![] });
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
     let told = world.told(PUPPET);
     let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
     (op, tx, binding.clone())
@@ -34,7 +34,7 @@ fn kept() -> Kept {
     let mut world = world(State::Synced);
     let (old, new) = (world.spawn(ENGINE), world.spawn(ENGINE));
     let (_, first, binding) = granted(&mut world, old);
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx: first });
+    world.say(PUPPET, ENGINE, Message::Ack { tx: first });
     let (op, tx, covering) = granted(&mut world, new);
     assert_eq!((world.status(op), world.whereis(ENGINE, "x")), (None, Some(new)));
     Kept { world, old, new, op, tx, kept: binding.reg, reg: covering.reg }
@@ -48,8 +48,12 @@ fn lost(world: &World, pid: Pid) -> usize {
 #[test]
 fn a_vote_names_the_kept_rows() {
     let Kept { mut world, kept, reg, .. } = kept();
-    let claim =
-        Message::Acquire { tx: tx(puppet()), key: Key::Name(name("x")), replace: true, nowait: false };
+    let claim = Message::Acquire {
+        tx: tx(puppet()),
+        key: Key::Name(name("x")),
+        want: Want::Name { replace: true },
+        nowait: false,
+    };
     world.say(PUPPET, ENGINE, claim);
     let told = world.told(PUPPET);
     let [Message::Grant { regs, .. }] = &told[..] else { panic!("{told:?}") };
@@ -63,9 +67,13 @@ fn a_snapshot_names_the_kept_rows() {
     let newcomer = world.add_puppet(40);
     world.connect(ENGINE, newcomer);
     let told = world.told(newcomer);
-    let [Message::Hello { bindings, kept: named, .. }] = &told[..] else { panic!("{told:?}") };
-    assert_eq!(named[..], [kept]);
-    assert!(bindings.iter().any(|(_, binding)| binding.reg == reg && !binding.settled));
+    let [Message::Hello { facts, .. }] = &told[..] else { panic!("{told:?}") };
+    let named = facts.iter().filter(|fact| matches!(fact, Fact::Kept(_))).collect::<Vec<_>>();
+    assert_eq!(named, [&Fact::Kept(kept)]);
+    assert!(
+        facts.iter().any(|fact| matches!(fact, Fact::Binding(_, b) if b.reg == reg && !b.settled)),
+        "{facts:?}"
+    );
 }
 
 /// "Settled(b): every row of mine in over goes, also one that is only kept for a restore (its op then restores
@@ -95,7 +103,7 @@ fn a_row_that_settles_while_it_is_kept_comes_back_settled() {
     let Kept { mut world, new, tx, op, reg, .. } = kept();
     let newer = world.spawn(ENGINE);
     let (newest, _, _) = granted(&mut world, newer);
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    world.say(PUPPET, ENGINE, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
     world.told(PUPPET);
     world.cancel(newer, newest);
@@ -112,7 +120,7 @@ fn a_settled_row_that_is_restored_settles_what_it_covers() {
     let mut world = world(State::Synced);
     let own = world.spawn(ENGINE);
     let (_, tx_, mine) = granted(&mut world, own);
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx: tx_ });
+    world.say(PUPPET, ENGINE, Message::Ack { tx: tx_ });
     let covering = |seq, settled| Binding {
         reg: Reg { node: puppet(), seq },
         over: [mine.reg].into(),
@@ -159,7 +167,7 @@ fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
     let claim = Message::Acquire {
         tx: tx(puppet()),
         key: Key::Name(name("friend's")),
-        replace: false,
+        want: Want::Name { replace: false },
         nowait: false,
     };
     world.say(PUPPET, ENGINE, claim);
@@ -192,9 +200,9 @@ fn the_grace_ends_when_nothing_is_in_the_way() {
         world.say(puppet, 0, Message::Heartbeat);
     }
     assert_eq!(world.status(op), None, "{}", world.picture());
-    world.say(puppet, 0, Message::Grant { tx, key: Key::Name(name("x")), regs: vec![] });
+    world.say(puppet, 0, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
     world.settle();
-    world.say(puppet, 0, Message::CommitAck { tx });
+    world.say(puppet, 0, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
 }
 
@@ -210,7 +218,7 @@ fn questions_about_what_is_gone_are_answered() {
     let gone = |pair| vec![Message::Gone { name: name("x"), pair }];
     for (asked, pair) in [
         (Message::Engage { name: name("x"), pair: high }, high),
-        (Message::Engaged { name: name("x"), pair: low }, low),
+        (Message::Engaged { name: name("x"), pair: low, age_ms: 0 }, low),
     ] {
         world.say(PUPPET, ENGINE, asked);
         assert_eq!(world.told(PUPPET), gone(pair));
@@ -222,7 +230,7 @@ fn questions_about_what_is_gone_are_answered() {
 fn owner(world: &mut World) -> (Pid, Reg) {
     let pid = world.spawn(ENGINE);
     let (op, tx, binding) = granted(world, pid);
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    world.say(PUPPET, ENGINE, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
     (pid, binding.reg)
 }
@@ -289,14 +297,14 @@ fn the_higher_home_takes_one_pair_at_a_time() {
     let [first, second] = [pair(NodeId(5)), pair(NodeId(6))];
     world.say(lower[0], ENGINE, Message::Engage { name: name("x"), pair: first });
     world.say(lower[1], ENGINE, Message::Engage { name: name("x"), pair: second });
-    assert_eq!(world.told(lower[0]), [Message::Engaged { name: name("x"), pair: first }]);
+    assert_eq!(world.told(lower[0]), [Message::Engaged { name: name("x"), pair: first, age_ms: 0 }]);
     assert_eq!(world.told(lower[1]), []);
     // Asked again it answers again.
     world.say(lower[0], ENGINE, Message::Engage { name: name("x"), pair: first });
-    assert_eq!(world.told(lower[0]), [Message::Engaged { name: name("x"), pair: first }]);
+    assert_eq!(world.told(lower[0]), [Message::Engaged { name: name("x"), pair: first, age_ms: 0 }]);
     // The first lower home is lost: "engagements need an end on every link event".
     world.cut(ENGINE, lower[0]);
-    assert_eq!(world.told(lower[1]), [Message::Engaged { name: name("x"), pair: second }]);
+    assert_eq!(world.told(lower[1]), [Message::Engaged { name: name("x"), pair: second, age_ms: 0 }]);
 }
 
 /// "Forget: verdicts go when either reg is gone for good (its owner's Unreg, or a Hello of the owner that has it

@@ -19,7 +19,7 @@ fn a_voter_answers_by_the_state_of_the_key() {
     world.say(
         PUPPET,
         ENGINE,
-        Message::Acquire { tx: older, key: key("free"), replace: false, nowait: false },
+        Message::Acquire { tx: older, key: key("free"), want: Want::Name { replace: false }, nowait: false },
     );
     let told = world.told(PUPPET);
     assert!(matches!(told[..], [Message::Wound { tx: t, .. }] if t == tx(puppet())), "{told:?}");
@@ -27,14 +27,19 @@ fn a_voter_answers_by_the_state_of_the_key() {
     world.say(
         PUPPET,
         ENGINE,
-        Message::Acquire { tx: younger, key: key("free"), replace: false, nowait: false },
+        Message::Acquire {
+            tx: younger,
+            key: key("free"),
+            want: Want::Name { replace: false },
+            nowait: false,
+        },
     );
     assert_eq!(world.told(PUPPET), [], "it waits; the wound is not repeated");
     let nowait = Tx { lamport: 300, node: puppet() };
     world.say(
         PUPPET,
         ENGINE,
-        Message::Acquire { tx: nowait, key: key("free"), replace: false, nowait: true },
+        Message::Acquire { tx: nowait, key: key("free"), want: Want::Name { replace: false }, nowait: true },
     );
     assert_eq!(world.told(PUPPET), [Message::Deny { tx: nowait }]);
     // It yields: the older one is served and keeps the key; the others keep their age.
@@ -59,7 +64,12 @@ fn a_voter_answers_by_the_state_of_the_key() {
         world.say(
             PUPPET,
             ENGINE,
-            Message::Acquire { tx: replacing, key: key(taken), replace: true, nowait: true },
+            Message::Acquire {
+                tx: replacing,
+                key: key(taken),
+                want: Want::Name { replace: true },
+                nowait: true,
+            },
         );
         let told = world.told(PUPPET);
         let [Message::Grant { regs, .. }] = &told[..] else { panic!("{told:?}") };
@@ -72,11 +82,16 @@ fn a_voter_answers_by_the_state_of_the_key() {
 
     // Crowded: a clash is under way, so a re-register waits too. The puppet's binding of a friend's name.
     world.say(PUPPET, ENGINE, commit(tx(puppet()), "friend's", binding(puppet())));
-    assert_eq!(world.told(PUPPET), [Message::CommitAck { tx: tx(puppet()) }]);
+    assert_eq!(world.told(PUPPET), [Message::Ack { tx: tx(puppet()) }]);
     world.say(
         PUPPET,
         ENGINE,
-        Message::Acquire { tx: older, key: key("friend's"), replace: true, nowait: false },
+        Message::Acquire {
+            tx: older,
+            key: key("friend's"),
+            want: Want::Name { replace: true },
+            nowait: false,
+        },
     );
     let told = world.told(PUPPET);
     assert!(matches!(&told[..], [Message::Busy { reg, .. }] if reg.node == friend()), "seen first: {told:?}");
@@ -85,7 +100,7 @@ fn a_voter_answers_by_the_state_of_the_key() {
         Message::Unreg { name: name("friend's"), reg: reg(puppet()), restore: None, ack: Some(younger) };
     world.say(PUPPET, ENGINE, withdrawal);
     let told = world.told(PUPPET);
-    assert!(matches!(&told[..], [Message::CommitAck { .. }, Message::Grant { .. }]), "{told:?}");
+    assert!(matches!(&told[..], [Message::Ack { .. }, Message::Grant { .. }]), "{told:?}");
 }
 
 // ---- the coordinator, message by message
@@ -101,10 +116,10 @@ fn a_coordinator_heeds_only_whom_it_asked() {
         let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
         (world, op, tx)
     };
-    let grant = |tx: Tx| Message::Grant { tx, key: key("x"), regs: vec![] };
+    let grant = |tx: Tx| Message::Grant { tx, key: key("x"), tenure: 0, regs: vec![] };
     // In order.
     let (mut world, op, tx) = start();
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    world.say(PUPPET, ENGINE, Message::Ack { tx });
     assert_eq!(world.status(op), None, "there is nothing to acknowledge yet");
     world.say(PUPPET, ENGINE, grant(tx));
     world.say(PUPPET, ENGINE, grant(tx));
@@ -116,7 +131,7 @@ fn a_coordinator_heeds_only_whom_it_asked() {
         world.say(PUPPET, ENGINE, late);
     }
     assert_eq!((world.status(op), world.told(PUPPET)), (None, vec![]));
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    world.say(PUPPET, ENGINE, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
     // A vote for what is over is given back.
     world.say(PUPPET, ENGINE, grant(tx));
@@ -148,9 +163,9 @@ fn a_coordinator_heeds_only_whom_it_asked() {
     assert_eq!(world.status(op), None);
     let told = world.told(stranger);
     assert!(told.iter().any(|m| matches!(m, Message::Commit { .. })), "it is shown it: {told:?}");
-    world.say(PUPPET, ENGINE, Message::CommitAck { tx });
+    world.say(PUPPET, ENGINE, Message::Ack { tx });
     world.settle();
     assert_eq!(world.status(op), None, "{}", world.picture());
-    world.say(stranger, ENGINE, Message::CommitAck { tx });
+    world.say(stranger, ENGINE, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
 }

@@ -124,6 +124,10 @@ impl World {
                     other => Err(format!("{me:?} gets NameChanged of {about:?} for {other:?}")),
                 }
             }
+            Event::GroupJoined { .. }
+            | Event::GroupLeft { .. }
+            | Event::LockLost { .. }
+            | Event::LockWanted { .. } => Err(format!("the workload has no groups and locks yet: {event:?}")),
             Event::NodeUp { reference, node, .. } => {
                 self.node_change(me, reference, node, |up| up.insert(node))
             }

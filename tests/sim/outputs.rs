@@ -57,6 +57,9 @@ impl World {
                 };
                 Ok(())
             }
+            Output::PublishGroup { .. } | Output::PublishHold { .. } | Output::CallResolver { .. } => {
+                Err(format!("the workload has no groups and locks yet: {output:?}"))
+            }
             Output::PublishPeer { node, connection, .. } => self.publish_peer(slot, node, connection),
             Output::Send { to, message } => {
                 self.trace.say(self.now, || format!("h{slot} > {to:?} {message:?}"));
@@ -173,7 +176,10 @@ impl World {
 /// 1: tables for readers, 2: messages to peers, 3: events and answers.
 fn class_of(output: &Output) -> u8 {
     match output {
-        Output::PublishName { .. } | Output::PublishPeer { .. } => 1,
+        Output::PublishName { .. }
+        | Output::PublishPeer { .. }
+        | Output::PublishGroup { .. }
+        | Output::PublishHold { .. } => 1,
         Output::Send { .. }
         | Output::Signal { .. }
         | Output::Credit { .. }
@@ -186,6 +192,7 @@ fn class_of(output: &Output) -> u8 {
         | Output::Notify { .. }
         | Output::Answer { .. }
         | Output::ProcessGone { .. }
+        | Output::CallResolver { .. }
         | Output::Closed { .. }
         | Output::Log { .. } => 3,
     }

@@ -210,7 +210,7 @@ fn a_pause_of_its_own_is_not_held_against_the_peers() {
     let mut peer = raw_link(&node, "talker");
     expect(&process, EventKind::NodeUp);
     let mut frames = Vec::new();
-    let hello = Message::Hello { bindings: Vec::new(), kept: Vec::new(), peers: Vec::new(), last: true };
+    let hello = Message::Hello { facts: Vec::new(), last: true };
     for message in [hello, Message::HelloAck] {
         wire::encode_control(&Stamped { clock: 1, message }, &mut frames).unwrap();
     }

@@ -1,0 +1,202 @@
+//! Which subject a command, a message or a timer belongs to.
+
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+
+impl Engine {
+    pub(super) fn command(&mut self, command: Command) {
+        if self.closed {
+            return self.answer_closed(command);
+        }
+        match command {
+            Command::Spawn { process } => self.spawn(process),
+            Command::Exit { process, reason, data } => self.process_exits(process, reason, data, None),
+            Command::Kill { process, target, reason } => self.kill(process, target, reason),
+            Command::Monitor { process, reference, target } => self.monitor(process, reference, target),
+            Command::MonitorName { process, reference, name } => self.monitor_name(process, reference, name),
+            Command::MonitorNodes { process, reference } => self.monitor_nodes(process, reference),
+            Command::Cancel { process, reference } => self.cancel(process, reference),
+            Command::Register { process, op, name, pid, resolver, replace, patience } => {
+                let task = |serial| Task::Register {
+                    name: name.clone(),
+                    serial,
+                    resolver: resolver.clone(),
+                    replace,
+                    nowait: patience.nowait,
+                };
+                match self.config.check_name(name.as_bytes()) {
+                    Err(status) => self.answer_call(process, op, Outcome::of(status)),
+                    Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), patience),
+                }
+            }
+            Command::Unregister { process, op, name, patience } => {
+                self.unregister(process, op, name, patience);
+            }
+            Command::IsAlive { process, op, pid, patience } => {
+                self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, patience);
+            }
+            Command::Acquire { process, op, resource, requester, nodes, retries, patience } => {
+                self.lock_acquire(process, op, resource, requester, nodes, retries, patience);
+            }
+            Command::Release { process, op, resource, requester, nodes, patience } => {
+                self.lock_release(process, op, resource, requester, nodes, patience);
+            }
+            Command::WatchLock { process, reference, resource, requester } => {
+                self.lock_watch(process, reference, resource, requester);
+            }
+            Command::CreateGroup { process, op, group, patience } => {
+                self.group_create(process, op, group, patience);
+            }
+            Command::DeleteGroup { process, op, group, patience } => {
+                self.group_delete(process, op, group, patience);
+            }
+            Command::JoinGroup { process, op, group, pid, patience } => {
+                self.group_join(process, op, group, pid, patience);
+            }
+            Command::LeaveGroup { process, op, group, pid, patience } => {
+                self.group_leave(process, op, group, pid, patience);
+            }
+            Command::MonitorGroup { process, reference, group } => {
+                self.group_monitor(process, reference, group);
+            }
+            Command::Sync { process, op, patience } => self.sync(process, op, patience),
+            Command::AddResolver { resolver } => self.add_resolver(resolver),
+            Command::Connect { process, op, address, patience } => {
+                self.connect(process, op, address, patience);
+            }
+            Command::Disconnect { process, op, node_name, .. } => self.disconnect(process, op, &node_name),
+            Command::Close => self.close(Reason::NORMAL),
+        }
+    }
+
+    fn answer_closed(&mut self, command: Command) {
+        match command {
+            Command::Register { process, op, .. }
+            | Command::Unregister { process, op, .. }
+            | Command::IsAlive { process, op, .. }
+            | Command::Acquire { process, op, .. }
+            | Command::Release { process, op, .. }
+            | Command::CreateGroup { process, op, .. }
+            | Command::DeleteGroup { process, op, .. }
+            | Command::JoinGroup { process, op, .. }
+            | Command::LeaveGroup { process, op, .. }
+            | Command::Sync { process, op, .. }
+            | Command::Connect { process, op, .. }
+            | Command::Disconnect { process, op, .. } => {
+                self.event(Output::Answer { process, op, outcome: Outcome::of(Status::Closed) });
+            }
+            Command::Monitor { process, reference, target } => {
+                let event = Event::Exit {
+                    reference,
+                    pid: target,
+                    reason: Reason::NODE_CLOSED,
+                    data: Payload::default(),
+                    by: None,
+                };
+                self.event(Output::Notify { process, event });
+            }
+            Command::Spawn { process } => self.event(Output::ProcessGone { process }),
+            Command::Exit { .. }
+            | Command::Kill { .. }
+            | Command::MonitorName { .. }
+            | Command::MonitorNodes { .. }
+            | Command::MonitorGroup { .. }
+            | Command::WatchLock { .. }
+            | Command::AddResolver { .. }
+            | Command::Cancel { .. }
+            | Command::Close => {}
+        }
+    }
+
+    /// `Err`: the peer broke the protocol in a way that honest nodes cannot; its link is ended.
+    pub(super) fn message(&mut self, from: NodeId, message: Message) -> Result<(), &'static str> {
+        match message {
+            Message::Hello { facts, last } => self.hello(from, facts, last),
+            Message::HelloAck => self.hello_acked(from),
+            Message::Heartbeat => Ok(()),
+            Message::Ping { number } => {
+                self.send(from, Message::Pong { number });
+                Ok(())
+            }
+            Message::Pong { number } => self.pong(from, number),
+            Message::Goodbye { why } => self.goodbye(from, why),
+            Message::NameTaken => {
+                self.close(Reason::NAME_TAKEN);
+                Ok(())
+            }
+            Message::Probe { about } => self.probed(from, about),
+            Message::ProbeAnswer { about, heard } => self.probe_answered(from, about, heard),
+            Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
+            Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
+            Message::Deny { tx } => self.denied(tx),
+            Message::Busy { tx, reg } => self.busy(from, tx, reg),
+            Message::Wound { tx, key } => self.wounded(from, tx, key),
+            Message::Yield { tx, key } => self.yielded(from, tx, key),
+            Message::Release { tx, key } => self.released(from, tx, key),
+            Message::Hurry { tx, key } => self.hurried(from, tx, key),
+            Message::Held { tx, hold } => self.held(from, tx, hold),
+            Message::Drop { resource, requester, serial, rest, ack } => {
+                self.dropped(from, resource, requester, serial, rest, ack)
+            }
+            Message::Second { resource, requester, serial } => {
+                self.second_holder(from, resource, requester, serial)
+            }
+            Message::Wanted { resource, requester, serial, waiter } => {
+                self.lock_wanted(from, resource, requester, serial, waiter)
+            }
+            Message::Commit { tx, name, binding } => self.commit(from, tx, name, binding),
+            Message::Ack { tx } => self.acknowledged(from, tx),
+            Message::Settled { name, reg, to, over } => self.settled_message(from, name, reg, to, over),
+            Message::Unreg { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
+            Message::Membership { membership, ack } => self.membership(from, membership, ack),
+            Message::Create { group, dot, replaces, ack } => {
+                self.group_created(from, group, dot, replaces, ack)
+            }
+            Message::Delete { group, dots, ack } => self.group_deleted(from, group, dots, ack),
+            Message::GroupDigest { digest } => self.group_digest(from, digest),
+            Message::GroupState { parts, last, answer } => self.group_state(from, parts, last, answer),
+            Message::Engage { name, pair } => self.clash_message(from, ClashMessage::Engage { name, pair }),
+            Message::Engaged { name, pair, age_ms } => {
+                self.clash_message(from, ClashMessage::Engaged { name, pair, age_ms })
+            }
+            Message::Gone { name, pair } => self.clash_message(from, ClashMessage::Gone { name, pair }),
+            Message::Verdict { name, lose, treatment } => {
+                self.clash_message(from, ClashMessage::Verdict { name, lose, treatment })
+            }
+            Message::Hearsay { name, pair, high } => self.hearsay(from, name, pair, high),
+            Message::Via { to, from: origin, clash } => self.via(from, to, origin, clash),
+            Message::Forward { id, task, remaining_ms } => self.forwarded(from, id, task, remaining_ms),
+            Message::Answer { id, status, value } => self.answered(from, id, status, value),
+            Message::Cancel { id } => self.cancel_forwarded(from, id),
+            Message::Monitor { watcher, reference, target } => {
+                self.monitored(from, watcher, reference, target)
+            }
+            Message::Demonitor { watcher, reference, target } => {
+                self.demonitored(from, watcher, reference, target)
+            }
+            Message::Credit { to, credit } => {
+                self.credited(from, to, credit);
+                Ok(())
+            }
+            Message::NoReceiver { to } => {
+                self.no_receiver(from, to);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn timer(&mut self, timer: Timer) {
+        match timer {
+            Timer::Operation(tx) => self.operation_deadline(tx),
+            Timer::Grace(tx) => self.grace_over(tx),
+            Timer::Forward(id) => self.forward_deadline(id),
+            Timer::Connect(op) => self.connect_deadline(op),
+            Timer::Heartbeat(node) => self.heartbeat_due(node),
+            Timer::Silence(node) => self.silence_due(node),
+            Timer::Doubt(node) => self.doubt_due(node),
+            Timer::Dial(address) => self.dial_due(address),
+            Timer::Hearsay(name) => self.hearsay_due(name),
+        }
+    }
+}
