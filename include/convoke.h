@@ -166,6 +166,14 @@ enum {
     CONVOKE_EVENT_NAME_CONFLICT = 4,
     /** A monitored name is bound otherwise than before. Fields: PID, NAME, PEER, OLD_PID, REF. */
     CONVOKE_EVENT_NAME_CHANGED = 5,
+    /** A process joined a monitored group. Fields: PID, NAME, PEER, COUNT, REF. */
+    CONVOKE_EVENT_GROUP_JOINED = 6,
+    /** A process left a monitored group, or ended. Fields: PID, NAME, PEER, COUNT, REASON, REF. */
+    CONVOKE_EVENT_GROUP_LEFT = 7,
+    /** The process can rely on a lock no longer. Fields: PID, NAME, REQUESTER, FENCE, REASON. */
+    CONVOKE_EVENT_LOCK_LOST = 8,
+    /** Somebody waits for a lock that the process holds and watches. Fields: PID, NAME, REQUESTER, PEER, REF. */
+    CONVOKE_EVENT_LOCK_WANTED = 9,
     /** A link to a node came up. Fields: PID, NAME, NODE, ADDRESS, REF. */
     CONVOKE_EVENT_NODE_UP = 11,
     /** The link to a node went down. Fields: PID, NAME, NODE, ADDRESS, REASON, REF. */
@@ -176,6 +184,8 @@ enum {
     CONVOKE_EVENT_SENDABLE = 14,
     /** The present state has been told; changes follow. Fields: PID, REF. */
     CONVOKE_EVENT_SNAPSHOT_END = 15,
+    /** A clash for a resolver function to decide. Never in a queue. Fields: PID, NAME, PEER, AGE_MS, OTHER_AGE_MS. */
+    CONVOKE_EVENT_CLASH = 16,
 };
 
 /** Reasons: values of convoke_reason. */
@@ -206,13 +216,19 @@ enum {
     CONVOKE_REASON_INTERNAL_ERROR = 11,
     /** The link was ended by `convoke_node_disconnect`. */
     CONVOKE_REASON_DISCONNECTED = 12,
+    /** Broken links leave at most half of the nodes that a lock was taken on. */
+    CONVOKE_REASON_MINORITY = 13,
+    /** Another holder of the same lock was met when two parts of a cluster joined. */
+    CONVOKE_REASON_SECOND_HOLDER = 14,
+    /** The group was deleted. */
+    CONVOKE_REASON_GROUP_DELETED = 15,
     /** The first of the application's own reasons. */
     CONVOKE_REASON_USER = 0x10000,
 };
 
 /** Fields of events and lists: values of convoke_field. */
 enum {
-    /** Bytes: a name; of a node, its text. */
+    /** Bytes: the name concerned: of a process, a group, a lock's resource, or a node. */
     CONVOKE_FIELD_NAME = 1,
     /** u64: a node's incarnation, as in pids. */
     CONVOKE_FIELD_NODE = 2,
@@ -238,6 +254,20 @@ enum {
     CONVOKE_FIELD_DETAIL = 12,
     /** Pid: who killed the process; all zero for nobody. */
     CONVOKE_FIELD_KILLED_BY = 13,
+    /** Bytes: under which requester a lock is held or wanted. */
+    CONVOKE_FIELD_REQUESTER = 14,
+    /** u64: for how many ms a lock is held or wanted, as seen from this node. */
+    CONVOKE_FIELD_SINCE_MS = 15,
+    /** u64: of a clash, for how many ms the process has had the name. */
+    CONVOKE_FIELD_AGE_MS = 16,
+    /** u64: of a clash, for how many ms the other process has had the name. */
+    CONVOKE_FIELD_OTHER_AGE_MS = 17,
+    /** u64: a lock's fencing token; 0 for one that waits. */
+    CONVOKE_FIELD_FENCE = 18,
+    /** u64: 1 if the row is of one that waits for the lock, 0 if it holds it. */
+    CONVOKE_FIELD_IS_WAITER = 19,
+    /** u64: how often the process is a member of the group. */
+    CONVOKE_FIELD_COUNT = 20,
 };
 
 /**
@@ -560,7 +590,10 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
 /**
  * Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
  *
- * Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor.
+ * Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor. With the option
+ * `join.wait` it returns when the node is merged with all others that there are to meet, as by convoke_node_sync, so that
+ * a program that starts does not register a name that another has already. Seeds where nobody answers are not waited for:
+ * the first node of a cluster opens too.
  *
  * @param options what to open, copied; NULL for the defaults.
  * @param node_out receives the node, owned by the caller: free it with convoke_node_free. NULL on failure.
@@ -571,7 +604,9 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
  * @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
- * @retval CONVOKE_E_EXISTS another node of the same name is open in the cluster. Choose another name.
+ * @retval CONVOKE_E_EXISTS (with `join.wait`) another node of the same name is open in the cluster. Choose another name.
+ *         Without `join.wait` the node is opened, and closed with CONVOKE_REASON_NAME_TAKEN once that is found out.
+ * @retval CONVOKE_E_TIMEOUT (with `join.wait`) not all nodes were met in that time. The node is closed. Try again.
  * @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked.
  * @retval CONVOKE_E_INTERNAL a defect of the library.
  * @threads any; also in a forked child, which has none of its parent's nodes
@@ -729,6 +764,34 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_disconnect(convoke_proc
  * @since 0.1.0
  */
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_peers(const convoke_node *node, convoke_list **list_out);
+
+/**
+ * Waits until the tables of this node and of all nodes that it knows are merged: every seed was tried, every node that
+ * was learned of is linked, and each has the facts of the other. Nodes that cannot be reached are not waited for; a node
+ * that is alone is in sync at once.
+ *
+ * What other nodes published before this returns is seen here, and the reverse. Clashes of names that came to light may
+ * still be undecided.
+ *
+ * @param process on whose behalf; its node is meant.
+ * @param timeout_ms how long it may take; see the rules above section 7.
+ * @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK all tables are merged; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_TIMEOUT not all are merged yet. Nothing is undone: the rest is under way.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, or `timeout_ms` is below -1.
+ * @retval CONVOKE_E_FULL too many operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS the process has exited.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:sync/0
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_sync(convoke_process *process, int64_t timeout_ms,
+    convoke_ref *op_out);
 
 /**
  * Tells a process which nodes there are and what becomes of them: a NODE_UP event for each present peer, one
