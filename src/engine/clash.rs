@@ -33,12 +33,26 @@ enum Verdict {
     Decided(Decision),
 }
 
+impl Verdict {
+    /// Whether something of it is still to come, as far as it hangs on the higher home: that ends with the link.
+    fn waits_for_high(self) -> bool {
+        matches!(self, Verdict::Asked | Verdict::Decided(Decision { low: Some(_), high: Some(_) }))
+    }
+}
+
 /// A pair at its lower home.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Case {
     verdict: Verdict,
     /// The process of the higher binding. A row of it need not be here, where a third node has told of it.
     high: Pid,
+}
+
+impl Case {
+    fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool) -> bool {
+        matches!(self.verdict, Verdict::Running { .. })
+            || self.verdict.waits_for_high() && linked(pair.high.node)
+    }
 }
 
 /// The clashes of one name at a home.
@@ -60,11 +74,7 @@ impl Clash {
     pub(super) fn is_at_rest(&self, linked: impl Fn(NodeId) -> bool) -> bool {
         self.engaged.is_none_or(|pair| !linked(pair.low.node))
             && self.waiting.is_empty()
-            && self.cases.iter().all(|(pair, case)| match case.verdict {
-                Verdict::Asked => !linked(pair.high.node),
-                Verdict::Running { .. } => false,
-                Verdict::Decided(_) => true,
-            })
+            && self.cases.iter().all(|(pair, case)| !case.is_running(pair, &linked))
     }
     /// The case that is missed least, when there are too many: one of a home without a link, best one that is not decided.
     fn make_room(&mut self, linked: impl Fn(NodeId) -> bool) {
@@ -157,19 +167,13 @@ impl Engine {
     /// upward and end; a function is called for one pair of a binding at a time, and ends by its deadline.
     fn takes_part(&self, name: &Name, mine: Reg, except: Pair) -> bool {
         let Some(clash) = self.clashes.get(name) else { return false };
-        let asked = clash.cases.iter().any(|(pair, case)| {
-            pair.low == mine
-                && *pair != except
-                && match case.verdict {
-                    Verdict::Asked => self.view.is_linked(pair.high.node),
-                    Verdict::Running { .. } => true,
-                    Verdict::Decided(_) => false,
-                }
+        let as_lower = clash.cases.iter().any(|(pair, case)| {
+            pair.low == mine && *pair != except && case.is_running(pair, |node| self.view.is_linked(node))
         });
         let engaged = clash
             .engaged
             .is_some_and(|pair| pair != except && pair.high == mine && self.view.is_linked(pair.low.node));
-        asked || engaged
+        as_lower || engaged
     }
 
     /// The higher home: takes the next pair that waits for my binding.

@@ -18,5 +18,6 @@ mod outputs;
 mod passage;
 mod processes;
 mod reregister;
+mod resolvers;
 mod rules;
 mod tables;
