@@ -15,6 +15,9 @@ pub enum Request {
     Command { command: Command, reply: Option<Reply> },
     /// The application has taken messages of this window: `Engine::handle_taken`.
     Taken { window: Window, messages: u64, bytes: u64 },
+    /// A test cuts or heals a link.
+    #[cfg(feature = "test-hooks")]
+    Hook(crate::testing::Hook),
 }
 
 impl Request {
@@ -22,6 +25,8 @@ impl Request {
     fn is_urgent(&self) -> bool {
         match self {
             Request::Command { .. } => true,
+            #[cfg(feature = "test-hooks")]
+            Request::Hook(_) => true,
             Request::Taken { messages, bytes, .. } => {
                 *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
             }
