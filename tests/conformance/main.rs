@@ -3,6 +3,8 @@
 
 mod harness;
 
+mod faults;
 mod names;
 mod partitions;
+mod resolvers;
 mod scale;

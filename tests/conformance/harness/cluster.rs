@@ -1,6 +1,6 @@
 //! Several nodes, and the cables between them.
 
-use super::{LONG, Node, Noticed, Process};
+use super::{LONG, Node, Noticed, Process, Status};
 use convoke::ffi::convoke_pid;
 use convoke::testing;
 use std::collections::BTreeSet;
@@ -78,6 +78,22 @@ impl Cluster {
         let seeds: Vec<String> = self.nodes.iter().take(3).map(|node| node.address.clone()).collect();
         let (seeds, wait) = (seeds.join(","), LONG.to_string());
         self.open(name, &[("seeds", &seeds), ("join.wait", &wait)])
+    }
+
+    /// Opens more nodes, which know of each other and of none of those before.
+    pub(crate) fn mesh_part(&mut self, count: usize) {
+        let first = self.nodes.len();
+        for index in first..first + count {
+            let seed = self.nodes.get(first).map(|node| node.address.clone()).unwrap_or_default();
+            let wait = LONG.to_string();
+            self.open(&format!("n{index}"), &[("seeds", &seed), ("join.wait", &wait)]);
+        }
+    }
+
+    /// Links two nodes; what they know of others follows by itself.
+    #[track_caller]
+    pub(crate) fn connect(&self, from: usize, to: usize) {
+        assert_eq!(self.nodes[from].spawn().try_connect(&self.nodes[to].address, LONG), Status::Ok);
     }
 
     pub(crate) fn full_name(&self, name: &str) -> String {

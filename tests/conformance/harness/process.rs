@@ -99,6 +99,22 @@ impl Process {
         self.find(kind.c_name(), |event| event.kind() == kind)
     }
 
+    /// Which of these processes is the first to have an event of this kind.
+    #[track_caller]
+    pub(crate) fn first_of(processes: &[&Process], kind: EventKind) -> usize {
+        let end = Instant::now() + Duration::from_millis(LONG as u64);
+        while Instant::now() < end {
+            for (index, process) in processes.iter().enumerate() {
+                // Each has a mailbox of its own; they are waited for in turn.
+                process.unread.borrow_mut().extend(process.receive(10));
+                if process.unread.borrow().iter().any(|event| event.kind() == kind) {
+                    return index;
+                }
+            }
+        }
+        panic!("no {} came", kind.c_name());
+    }
+
     /// How many events of this kind wait. To be asked when whatever could cause one has been waited for.
     pub(crate) fn waiting(&self, kind: EventKind) -> usize {
         while let Some(event) = self.receive(0) {
