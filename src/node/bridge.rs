@@ -10,7 +10,7 @@ mod cables;
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+    ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -142,6 +142,11 @@ impl Bridge {
             }
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
+            }
+            // Nobody may be left who asks.
+            Request::Locks { resource, answer } => {
+                let rows = self.engine.locks(resource.as_ref().map(Name::as_bytes));
+                let _ = answer.try_send(rows);
             }
             #[cfg(feature = "test-hooks")]
             Request::Hook(hook) => self.handle_hook(hook),
