@@ -206,6 +206,14 @@ impl Engine {
         self.finish();
     }
 
+    /// Every address that waits for its next dial is dialled now.
+    #[cfg(feature = "test-hooks")]
+    pub fn redial(&mut self, now: Time) {
+        self.begin(now);
+        self.dial_all();
+        self.finish();
+    }
+
     /// Where this node can be dialled, once that is known.
     pub fn set_address(&mut self, address: String) {
         self.config.address = address;

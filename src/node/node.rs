@@ -2,7 +2,7 @@
 
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Completion, Error, List, Options, Process, Result, driver};
+use super::{Completion, Error, List, Options, Process, Result, chance, driver};
 use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
 use rand::TryRng;
@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A running node; clones are the same node. The last clone dropped closes it as `shut` does.
 #[derive(Clone)]
@@ -30,7 +31,9 @@ pub struct Stats {
     pub messages_received: u64,
     /// Names that this node sees.
     pub names: u64,
+    /// Locks that processes of this node hold and may rely on.
     pub locks_held: u64,
+    /// Groups that this node sees.
     pub groups: u64,
     /// Nodes that this one has a link to.
     pub peers: u64,
@@ -57,9 +60,13 @@ impl Node {
         let listener = bind(options.text("listen"))?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
+        config.first_token = first_token(SystemTime::now());
         let seed = random()?;
+        chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
         let shared = Shared::new(config, cluster).map_err(|e| io("open", &e))?;
+        #[cfg(feature = "test-hooks")]
+        crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
         let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
@@ -85,7 +92,9 @@ impl Node {
             (Status::Closed, Some(Reason::NAME_TAKEN)) => {
                 Error::new(Status::Exists, "another node of this name is open in the cluster")
             }
-            (Status::Timeout, _) => Error::new(Status::Timeout, "join.wait is over and not all nodes are met"),
+            (Status::Timeout, _) => {
+                Error::new(Status::Timeout, "join.wait is over and not all nodes are met")
+            }
             _ => error,
         })
     }
@@ -157,8 +166,8 @@ impl Node {
             messages_sent: counters.messages_sent.load(Ordering::Relaxed),
             messages_received: counters.messages_received.load(Ordering::Relaxed),
             names: shared.tables.names_len() as u64,
-            locks_held: 0,
-            groups: 0,
+            locks_held: counters.locks_held.load(Ordering::Relaxed),
+            groups: shared.tables.groups_len() as u64,
             peers: shared.tables.peers_len() as u64,
             queue_depth: depth,
             dropped: counters.dropped.load(Ordering::Relaxed),
@@ -214,6 +223,13 @@ fn random() -> Result<u64> {
 
 fn io(what: &str, error: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("{what}: {error}"))
+}
+
+/// Where the fencing tokens of a node begin: milliseconds of the wall clock times 2^20, so that those of a node that is
+/// restarted are above those that it gave before, unless the clock was set back. However the clock is set, there is room above.
+fn first_token(now: SystemTime) -> u64 {
+    let ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
 }
 
 /// Listens. Links are plain, so they do not leave this machine.

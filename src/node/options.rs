@@ -67,6 +67,8 @@ options! {
     "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";
     "limits.processes": Number(1, 1 << 32), "1048576", "processes", "Processes of this node that are alive at one time.";
     "limits.names": Number(1, 1 << 32), "4194304", "names", "Names that processes of this node may hold.";
+    "limits.locks": Number(1, 1 << 32), "1048576", "locks", "Locks that processes of this node may hold.";
+    "limits.groups": Number(1, 1 << 32), "1048576", "groups", "Groups that this node knows, and memberships of its processes.";
     "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread.";
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
@@ -160,6 +162,8 @@ impl Options {
         limits.link_buffer = size("limits.link_buffer");
         limits.processes = size("limits.processes");
         limits.names = size("limits.names");
+        limits.locks = size("limits.locks");
+        limits.groups = size("limits.groups");
         limits.operations = size("limits.operations");
         limits.peers = size("limits.peers");
         fits_together(&config)?;
