@@ -85,7 +85,9 @@ impl Node {
             (Status::Closed, Some(Reason::NAME_TAKEN)) => {
                 Error::new(Status::Exists, "another node of this name is open in the cluster")
             }
-            (Status::Timeout, _) => Error::new(Status::Timeout, "join.wait is over and not all nodes are met"),
+            (Status::Timeout, _) => {
+                Error::new(Status::Timeout, "join.wait is over and not all nodes are met")
+            }
             _ => error,
         })
     }
