@@ -162,7 +162,7 @@ macro_rules! programs {
 }
 
 programs! {
-    callbacks dlopen everything exits fork free_fn free_order handles nofile nulls operations reentrancy sigchld
+    callbacks dlopen everything exits fork free_fn free_order handles join nofile nulls operations reentrancy sigchld
     sigpipe texts waiters
 }
 

@@ -42,6 +42,8 @@ pub struct Engine {
     pub(super) messengers: BTreeMap<NodeId, NodeId>,
     pub(super) processes: Processes,
     pub(super) forwards: Forwards,
+    /// Calls of `sync` that wait, and whose they are.
+    pub(super) syncs: BTreeMap<Ref, u64>,
     pub(super) inbound: Inbound,
     pub(super) timers: Timers,
     /// Messages to oneself: handled at the end of each input, never re-entrantly.
@@ -70,6 +72,7 @@ impl Engine {
             messengers: BTreeMap::new(),
             processes: Processes::default(),
             forwards: Forwards::default(),
+            syncs: BTreeMap::new(),
             inbound: Inbound::new(&config.limits),
             timers: Timers::default(),
             self_queue: VecDeque::new(),
@@ -266,6 +269,7 @@ impl Engine {
             ("operations", self.claims.operations.len()),
             ("claims at this voter", self.claims.arbiters.len()),
             ("forwarded operations", self.forwards.residue()),
+            ("calls of sync", self.syncs.len()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
@@ -296,6 +300,7 @@ impl Engine {
 
     fn finish(&mut self) {
         self.drain_self_queue();
+        self.answer_syncs();
         self.publish_dirty();
     }
 

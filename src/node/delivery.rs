@@ -267,6 +267,7 @@ impl Delivery {
 
     fn close(&mut self, status: Status, reason: Reason) {
         self.shared.set_closed();
+        self.shared.ends_with(reason);
         let late = self.shared.inbox.close();
         for (op, reply) in std::mem::take(&mut self.pending) {
             self.answer(op, reply, Outcome::of(status));

@@ -2,8 +2,8 @@
 
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Error, List, Options, Result, chance, driver};
-use crate::engine::{Command, Engine, NodeId, Pid, Status};
+use super::{Completion, Error, List, Options, Process, Result, chance, driver};
+use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -44,8 +44,9 @@ pub struct Stats {
 }
 
 impl Node {
-    /// Opens a node: listens, starts its thread, dials the seeds, and does not wait for them. `Option`: options that
-    /// do not fit together, or an address that is not allowed. `Io`: the address is taken, no descriptor, no thread.
+    /// Opens a node: listens, starts its thread, dials the seeds, and waits for them if option `join.wait` says so.
+    /// `Option`: options that do not fit together, or an address that is not allowed. `Io`: the address is taken, no
+    /// descriptor, no thread. `Timeout`: it was not in sync in time; `Exists`: its name is taken. Then it is closed.
     pub fn open(options: &Options) -> Result<Node> {
         watch_forks();
         let node = loop {
@@ -66,7 +67,32 @@ impl Node {
         let shared = Shared::new(config, cluster).map_err(|e| io("open", &e))?;
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
-        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) })))
+        let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
+        match options.join_wait_ms() {
+            0 => {}
+            wait => node.join(wait)?,
+        }
+        Ok(node)
+    }
+
+    /// Waits until the tables of all nodes that there are to meet are merged, so that nothing is registered into a
+    /// clash. If that does not come to be the node is closed.
+    fn join(&self, wait_ms: i64) -> Result<()> {
+        let joined = Process::spawn(self, None).and_then(|joiner| {
+            let joined = joiner.sync(wait_ms, Completion::Wait);
+            joiner.free();
+            joined
+        });
+        let Err(error) = joined else { return Ok(()) };
+        // Takes as long as peers that leave a goodbye unread; then its end has a reason.
+        self.close(-1)?;
+        Err(match (error.status, self.0.shared.why_closed()) {
+            (Status::Closed, Some(Reason::NAME_TAKEN)) => {
+                Error::new(Status::Exists, "another node of this name is open in the cluster")
+            }
+            (Status::Timeout, _) => Error::new(Status::Timeout, "join.wait is over and not all nodes are met"),
+            _ => error,
+        })
     }
 
     /// A node without a thread, for tests that drive it by hand.

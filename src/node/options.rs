@@ -59,6 +59,7 @@ options! {
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
+    "join.wait": Number(0, HOUR_MS), "0", "ms", "How long opening waits for the node to be merged with all others that it learns of. 0: not at all.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
@@ -129,6 +130,11 @@ impl Options {
 
     fn number(&self, key: &str) -> u64 {
         self.text(key).parse().unwrap_or(0)
+    }
+
+    /// How long opening waits until the node is in sync; zero: not at all.
+    pub(super) fn join_wait_ms(&self) -> i64 {
+        i64::try_from(self.number("join.wait")).unwrap_or(i64::MAX)
     }
 
     /// What the engine is told, but for the address.

@@ -277,6 +277,11 @@ impl Process {
         })
     }
 
+    /// Waits until the tables of all nodes known are merged.
+    pub fn sync(&self, timeout_ms: i64, completion: Completion) -> Result<Done> {
+        self.operate(timeout_ms, completion, |process, op, patience| Command::Sync { process, op, patience })
+    }
+
     // ---- messages
 
     /// Hands a message over; it arrives after those that this process sent to `to` before. `Full`: the receiver has

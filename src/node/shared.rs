@@ -5,7 +5,7 @@ use super::event::Body;
 use super::process_core::{ProcessCore, Processes};
 use super::queue_core::{After, QueueCore, Wait};
 use super::{Error, Inbox, Links, Reply, Request, Result, Tables};
-use crate::engine::{Command, Config, Name, Pid, Ref, Status, Time};
+use crate::engine::{Command, Config, Name, Pid, Reason, Ref, Status, Time};
 use crate::os::{fork_epoch, thread_number};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -84,6 +84,8 @@ struct Queues {
 #[derive(Default)]
 struct Life {
     finished: bool,
+    /// Why the engine ended, once it has.
+    reason: Option<Reason>,
     node_thread: Option<usize>,
 }
 
@@ -126,6 +128,15 @@ impl Shared {
         life.finished = true;
         life.node_thread = Some(thread_number());
         self.ended.notify_all();
+    }
+
+    /// The engine's last word.
+    pub(super) fn ends_with(&self, reason: Reason) {
+        lock(&self.life).reason = Some(reason);
+    }
+
+    pub(super) fn why_closed(&self) -> Option<Reason> {
+        lock(&self.life).reason
     }
 
     /// Waits for [`Shared::finished`]. Says whether the node's thread may be joined by the caller.

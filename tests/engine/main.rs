@@ -19,4 +19,5 @@ mod passage;
 mod processes;
 mod reregister;
 mod rules;
+mod sync;
 mod tables;
