@@ -1,21 +1,23 @@
 //! Clashes: two bindings of one name, met when two parts of a cluster join.
 //!
 //! Only the two homes act, and the lower one decides: one pair at a time, each pair once. The verdict is kept, so that a
-//! link that flaps meanwhile does not call a resolver again. Between unlinked homes a third node passes the messages on.
+//! link that flaps meanwhile does not call a resolver again. How it is decided stands in `resolver`; how homes without a
+//! link to each other speak, in `hearsay`.
 
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
-use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who keeps the name.
+/// So many pairs of one binding are remembered. Those that are decided and whose other home has a link end by
+/// themselves; others may be of incarnations that never come back.
+const MAX_CASES: usize = 64;
+
+/// What becomes of the two sides of a pair; `None`: it keeps the name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Choice {
-    /// The lower home's binding.
-    Low,
-    /// The higher home's binding.
-    High,
+pub(super) struct Decision {
+    pub(super) low: Option<Treatment>,
+    pub(super) high: Option<Treatment>,
 }
 
 /// How far the lower home is with a pair.
@@ -23,31 +25,68 @@ pub(super) enum Choice {
 enum Verdict {
     /// The higher home was asked to take part.
     Asked,
-    Decided(Choice),
+    /// A function was called; it is not called again for this pair. `over`: the higher binding has gone for good
+    /// meanwhile, so there is nothing left to decide.
+    Running {
+        over: bool,
+    },
+    Decided(Decision),
+}
+
+impl Verdict {
+    /// Whether something of it is still to come, as far as it hangs on the higher home: that ends with the link.
+    fn waits_for_high(self) -> bool {
+        matches!(self, Verdict::Asked | Verdict::Decided(Decision { low: Some(_), high: Some(_) }))
+    }
+}
+
+/// A pair at its lower home.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Case {
+    verdict: Verdict,
+    /// The process of the higher binding. A row of it need not be here, where a third node has told of it.
+    high: Pid,
+}
+
+impl Case {
+    fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool) -> bool {
+        matches!(self.verdict, Verdict::Running { .. })
+            || self.verdict.waits_for_high() && linked(pair.high.node)
+    }
 }
 
 /// The clashes of one name at a home.
 #[derive(Default, Debug)]
 pub(super) struct Clash {
     /// As the lower home.
-    verdicts: BTreeMap<Pair, Verdict>,
+    cases: BTreeMap<Pair, Case>,
     /// As the higher home: the pair that my binding takes part in, and those that wait for it.
     engaged: Option<Pair>,
     waiting: BTreeSet<Pair>,
-    /// Who the other side of a pair is, as far as known without its row: told by a third node.
-    heard_of: BTreeMap<Reg, Pid>,
 }
 
 impl Clash {
     fn is_empty(&self) -> bool {
-        self.verdicts.is_empty() && self.engaged.is_none() && self.waiting.is_empty()
+        self.cases.is_empty() && self.engaged.is_none() && self.waiting.is_empty()
     }
     /// Only decisions are left, kept against repetition, and what was said through a third node and lost its other side:
     /// that blocks nothing, and goes with my binding.
     pub(super) fn is_at_rest(&self, linked: impl Fn(NodeId) -> bool) -> bool {
         self.engaged.is_none_or(|pair| !linked(pair.low.node))
             && self.waiting.is_empty()
-            && self.verdicts.iter().all(|(pair, v)| *v != Verdict::Asked || !linked(pair.high.node))
+            && self.cases.iter().all(|(pair, case)| !case.is_running(pair, &linked))
+    }
+    /// The case that is missed least, when there are too many: one of a home without a link, best one that is not decided.
+    fn make_room(&mut self, linked: impl Fn(NodeId) -> bool) {
+        if self.cases.len() < MAX_CASES {
+            return;
+        }
+        let running = |case: &Case| matches!(case.verdict, Verdict::Running { .. });
+        let idle = self.cases.iter().filter(|(pair, case)| !linked(pair.high.node) && !running(case));
+        if let Some(pair) = idle.min_by_key(|(_, case)| case.verdict != Verdict::Asked).map(|(pair, _)| *pair)
+        {
+            self.cases.remove(&pair);
+        }
     }
 }
 
@@ -55,11 +94,12 @@ impl Engine {
     /// Something about the bindings of the name changed.
     pub(super) fn clash(&mut self, name: &Name) {
         self.engage_next(name);
+        self.forget_cases_of_replaced(name);
         if self.names.crowded().contains(name) {
-            let open: Vec<Reg> = self.names.open(name).iter().map(|b| b.reg).collect();
-            if let [low, high, ..] = open[..] {
+            let open: Vec<(Reg, Pid)> = self.names.open(name).iter().map(|b| (b.reg, b.pid())).collect();
+            if let [(low, _), (high, high_pid), ..] = open[..] {
                 if low.node == self.config.node {
-                    self.pair(name, Pair { low, high });
+                    self.pair(name, Pair { low, high }, high_pid);
                 } else if high.node != self.config.node {
                     let timer = Timer::Hearsay(name.clone());
                     if !self.timers.is_set(&timer) {
@@ -87,33 +127,53 @@ impl Engine {
         }
     }
 
+    fn verdict(&self, name: &Name, pair: Pair) -> Option<Verdict> {
+        self.clashes.get(name)?.cases.get(&pair).map(|case| case.verdict)
+    }
+
+    fn set_verdict(&mut self, name: &Name, pair: Pair, verdict: Verdict) {
+        self.with_clash(name, |clash| {
+            if let Some(case) = clash.cases.get_mut(&pair) {
+                case.verdict = verdict;
+            }
+        });
+    }
+
+    fn with_clash(&mut self, name: &Name, change: impl FnOnce(&mut Clash)) {
+        if let Some(clash) = self.clashes.get_mut(name) {
+            change(clash);
+        }
+    }
+
     /// The lower home: a pair that is not decided yet is opened, a decided one is carried out again (a link may have
     /// broken before the verdict arrived; repeats are harmless).
-    fn pair(&mut self, name: &Name, pair: Pair) {
-        match self.clashes.get(name).and_then(|c| c.verdicts.get(&pair).copied()) {
-            Some(Verdict::Decided(choice)) => self.carry_out(name, pair, choice),
+    pub(super) fn pair(&mut self, name: &Name, pair: Pair, high: Pid) {
+        match self.verdict(name, pair) {
+            Some(Verdict::Decided(decision)) => self.carry_out(name, pair, decision),
+            Some(Verdict::Running { .. }) => {}
             _ if self.takes_part(name, pair.low, pair) => {}
-            _ => {
-                self.clashes.entry(name.clone()).or_default().verdicts.insert(pair, Verdict::Asked);
+            asked => {
+                let clash = self.clashes.entry(name.clone()).or_default();
+                if asked.is_none() {
+                    clash.make_room(|node| self.view.is_linked(node));
+                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high });
+                }
                 self.send_clash(pair.high.node, ClashMessage::Engage { name: name.clone(), pair });
             }
         }
     }
 
     /// Whether my binding is in another running pair. Between unlinked homes a pair blocks nothing, so waits only go
-    /// upward and end.
+    /// upward and end; a function is called for one pair of a binding at a time, and ends by its deadline.
     fn takes_part(&self, name: &Name, mine: Reg, except: Pair) -> bool {
         let Some(clash) = self.clashes.get(name) else { return false };
-        let asked = clash.verdicts.iter().any(|(pair, verdict)| {
-            pair.low == mine
-                && *pair != except
-                && *verdict == Verdict::Asked
-                && self.view.is_linked(pair.high.node)
+        let as_lower = clash.cases.iter().any(|(pair, case)| {
+            pair.low == mine && *pair != except && case.is_running(pair, |node| self.view.is_linked(node))
         });
         let engaged = clash
             .engaged
             .is_some_and(|pair| pair != except && pair.high == mine && self.view.is_linked(pair.low.node));
-        asked || engaged
+        as_lower || engaged
     }
 
     /// The higher home: takes the next pair that waits for my binding.
@@ -142,17 +202,11 @@ impl Engine {
             });
             let name = name.clone();
             let answer = if alive {
-                ClashMessage::Engaged { name, pair, age_ms: 0 }
+                ClashMessage::Engaged { name, pair, age_ms: self.age_ms(pair.high) }
             } else {
                 ClashMessage::Gone { name, pair }
             };
             self.send_clash(pair.low.node, answer);
-        }
-    }
-
-    fn with_clash(&mut self, name: &Name, change: impl FnOnce(&mut Clash)) {
-        if let Some(clash) = self.clashes.get_mut(name) {
-            change(clash);
         }
     }
 
@@ -169,21 +223,36 @@ impl Engine {
                     self.send_clash(pair.low.node, ClashMessage::Gone { name, pair });
                 }
             }
-            ClashMessage::Engaged { name, pair, .. } => self.engaged(name, pair),
+            ClashMessage::Engaged { name, pair, age_ms } => self.engaged(name, pair, age_ms),
             ClashMessage::Gone { name, pair } => {
                 self.with_clash(&name, |clash| {
                     if clash.engaged == Some(pair) {
                         clash.engaged = None;
                     }
-                    if clash.verdicts.get(&pair) == Some(&Verdict::Asked) {
-                        clash.verdicts.remove(&pair);
-                    }
                 });
+                match self.verdict(&name, pair) {
+                    Some(Verdict::Asked) => {
+                        self.with_clash(&name, |clash| {
+                            clash.cases.remove(&pair);
+                        });
+                    }
+                    // A home with a link withdraws where this one hears it.
+                    Some(Verdict::Decided(_)) if from == pair.high.node && !self.view.is_linked(from) => {
+                        self.rival_gone(&name, pair.high);
+                    }
+                    _ => {}
+                }
                 self.clash(&name);
             }
-            ClashMessage::Verdict { name, lose, treatment } => {
-                if self.mine(&name) == Some(lose) {
-                    self.lose(&name, lose, treatment);
+            ClashMessage::Verdict { name, pair, treatment } => {
+                if pair.low.node != from || pair.high.node != self.config.node {
+                    return Err("a verdict on a clash of other nodes");
+                }
+                if self.mine(&name) == Some(pair.high) {
+                    self.lose(&name, pair.high, treatment);
+                }
+                if !self.view.is_linked(from) {
+                    self.send_clash(from, ClashMessage::Gone { name, pair });
                 }
             }
         }
@@ -191,161 +260,150 @@ impl Engine {
     }
 
     /// The higher home takes part: the pair is decided, once.
-    fn engaged(&mut self, name: Name, pair: Pair) {
-        let verdict = self.clashes.get(&name).and_then(|c| c.verdicts.get(&pair).copied());
+    fn engaged(&mut self, name: Name, pair: Pair, high_age_ms: u64) {
+        let case = self.clashes.get(&name).and_then(|c| c.cases.get(&pair).copied());
         let alive = self.mine(&name) == Some(pair.low);
-        match verdict {
-            Some(Verdict::Asked) if alive => {
-                // The manual's random_exit_name "randomly chooses one of the pids". Every resolver of this step is
-                // built in, so the decision is made here and now.
-                let choice = if self.rng.random() { Choice::Low } else { Choice::High };
-                self.with_clash(&name, |clash| {
-                    clash.verdicts.insert(pair, Verdict::Decided(choice));
-                });
-                if self.is_known(&name, pair.high) {
-                    self.carry_out(&name, pair, choice);
+        match case.map(|case| (case.verdict, case.high)) {
+            Some((Verdict::Asked, high)) if alive => {
+                match self.decide(&name, pair, high, high_age_ms) {
+                    Some(decision) => self.decided(&name, pair, decision),
+                    None => self.set_verdict(&name, pair, Verdict::Running { over: false }),
                 }
                 self.clash(&name);
             }
-            Some(Verdict::Decided(choice)) if alive => self.carry_out(&name, pair, choice),
+            Some((Verdict::Running { .. }, _)) => {}
+            Some((Verdict::Decided(decision), _)) if alive => self.carry_out(&name, pair, decision),
             _ => {
                 self.with_clash(&name, |clash| {
-                    clash.verdicts.remove(&pair);
+                    clash.cases.remove(&pair);
                 });
                 self.send_clash(pair.high.node, ClashMessage::Gone { name, pair });
             }
         }
     }
 
-    fn is_known(&self, name: &Name, high: Reg) -> bool {
-        self.names.of(name, high.node).is_some_and(|b| b.reg == high)
-            || self.messengers.contains_key(&high.node)
+    /// The function that was called for the pair has answered, or has failed to.
+    pub(super) fn function_decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
+        match self.verdict(name, pair) {
+            Some(Verdict::Running { over: false }) => self.decided(name, pair, decision),
+            Some(Verdict::Running { over: true }) => self.with_clash(name, |clash| {
+                clash.cases.remove(&pair);
+            }),
+            // My binding is gone.
+            _ => return,
+        }
+        self.clash(name);
     }
 
-    fn carry_out(&mut self, name: &Name, pair: Pair, choice: Choice) {
-        match choice {
-            Choice::Low => {
-                let winner = self.names.of(name, pair.low.node).map(Binding::pid);
-                let verdict = ClashMessage::Verdict {
-                    name: name.clone(),
-                    lose: pair.high,
-                    treatment: Treatment::Kill { by: winner },
-                };
+    /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.
+    fn decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
+        self.set_verdict(name, pair, Verdict::Decided(decision));
+        let is_known = self.names.of(name, pair.high.node).is_some_and(|b| b.reg == pair.high)
+            || self.messengers.contains_key(&pair.high.node);
+        if is_known && self.mine(name) == Some(pair.low) {
+            self.carry_out(name, pair, decision);
+        }
+    }
+
+    /// When neither keeps the name mine goes only after the other one is gone: if the verdict is lost with a link, it is
+    /// told again when the two meet again. Else the other one would keep the name.
+    fn carry_out(&mut self, name: &Name, pair: Pair, decision: Decision) {
+        match decision {
+            Decision { high: Some(treatment), .. } => {
+                let verdict = ClashMessage::Verdict { name: name.clone(), pair, treatment };
                 self.send_clash(pair.high.node, verdict);
             }
-            Choice::High => {
-                let told = || self.clashes.get(name).and_then(|c| c.heard_of.get(&pair.high).copied());
-                let winner = self.names.of(name, pair.high.node).map(Binding::pid).or_else(told);
-                self.lose(name, pair.low, Treatment::Kill { by: winner });
+            Decision { low: Some(treatment), high: None } => self.lose(name, pair.low, treatment),
+            Decision { low: None, high: None } => {}
+        }
+    }
+
+    /// My binding lost, and its process is treated as the resolver says.
+    fn lose(&mut self, name: &Name, reg: Reg, treatment: Treatment) {
+        let Some(serial) = self.names.of(name, reg.node).filter(|b| b.reg == reg).map(|b| b.serial) else {
+            return;
+        };
+        self.retire(name, reg, None);
+        match treatment {
+            Treatment::Silent => {}
+            Treatment::Kill { by } => {
+                self.process_exits(serial, Reason::CONFLICT_LOST, Payload::default(), Some(by));
+            }
+            Treatment::Notify { other } => {
+                let event =
+                    Event::NameConflict { name: name.clone(), winner: other, reason: Reason::CONFLICT_LOST };
+                self.event(Output::Notify { process: serial, event });
             }
         }
     }
 
-    /// My binding lost. `random-exit`, the manual's default: "one of the two registered processes will be selected as
-    /// correct while the other is killed".
-    fn lose(&mut self, name: &Name, reg: Reg, treatment: Treatment) {
-        let serial = self.names.of(name, reg.node).map(|b| b.serial);
-        self.retire(name, reg, None);
-        if let (Some(serial), Treatment::Kill { by }) = (serial, treatment) {
-            self.process_exits(serial, Reason::CONFLICT_LOST, Payload::default(), Some(by));
+    // ---- what is forgotten
+
+    /// A registration of mine is gone for good: so is what was decided about it.
+    pub(super) fn forget_verdicts(&mut self, name: &Name, reg: Reg) {
+        self.with_clash(name, |clash| clash.cases.retain(|pair, _| pair.low != reg));
+    }
+
+    /// My older binding was replaced in place, and nothing keeps it for a restore any more.
+    fn forget_cases_of_replaced(&mut self, name: &Name) {
+        let mine = self.mine(name);
+        let is_old = |clash: &Clash| clash.cases.keys().any(|pair| Some(pair.low) != mine);
+        if self.clashes.get(name).is_some_and(is_old) {
+            let kept = self.claims.kept(&Key::Name(name.clone()));
+            self.with_clash(name, |clash| {
+                clash.cases.retain(|pair, _| Some(pair.low) == mine || kept.contains(&pair.low));
+            });
         }
     }
 
-    /// A registration is gone for good: so is what was decided about it.
-    pub(super) fn forget_verdicts(&mut self, name: &Name, reg: Reg) {
+    /// A registration of another node is gone for good, by the word of its home. Where neither was to keep the name it is
+    /// my turn now.
+    pub(super) fn rival_gone(&mut self, name: &Name, reg: Reg) {
+        let mut mine_goes = None;
         self.with_clash(name, |clash| {
-            clash.verdicts.retain(|pair, _| pair.low != reg && pair.high != reg);
-            clash.heard_of.remove(&reg);
+            clash.cases.retain(|pair, case| {
+                if pair.high != reg {
+                    return true;
+                }
+                match &mut case.verdict {
+                    Verdict::Running { over } => {
+                        *over = true;
+                        return true;
+                    }
+                    Verdict::Decided(Decision { low: Some(treatment), high: Some(_) }) => {
+                        mine_goes = Some((pair.low, *treatment));
+                    }
+                    Verdict::Asked | Verdict::Decided(_) => {}
+                }
+                false
+            });
         });
+        if let Some((low, treatment)) = mine_goes {
+            self.lose(name, low, treatment);
+        }
     }
 
-    /// A peer's snapshot: registrations of it that it does not have any more are gone for good.
-    pub(super) fn forget_verdicts_missing(&mut self, peer: NodeId, have: &BTreeSet<Reg>) {
+    /// Of the registrations of a peer only these are left.
+    pub(super) fn rivals_left(&mut self, peer: NodeId, have: &BTreeSet<Reg>) {
         let gone = |reg: Reg| reg.node == peer && !have.contains(&reg);
-        for clash in self.clashes.values_mut() {
-            clash.verdicts.retain(|pair, _| !gone(pair.low) && !gone(pair.high));
-            clash.heard_of.retain(|reg, _| !gone(*reg));
+        let cases =
+            self.clashes.iter().flat_map(|(name, clash)| clash.cases.keys().map(move |p| (name, p.high)));
+        let gone = cases.filter(|(_, high)| gone(*high)).map(|(name, high)| (name.clone(), high));
+        for (name, high) in gone.collect::<Vec<_>>() {
+            self.rival_gone(&name, high);
         }
     }
 
     /// A link came up or went down: what this node asked of the peer, or promised it, ended with the old link.
     pub(super) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
         for clash in self.clashes.values_mut() {
-            clash.verdicts.retain(|pair, v| !(*v == Verdict::Asked && pair.high.node == peer));
+            clash.cases.retain(|pair, case| !(case.verdict == Verdict::Asked && pair.high.node == peer));
             if clash.engaged.is_some_and(|pair| pair.low.node == peer) {
                 clash.engaged = None;
             }
             if link_down {
                 clash.waiting.retain(|pair| pair.low.node != peer);
             }
-        }
-    }
-
-    // ---- homes without a link to each other
-
-    /// This node still shows two bindings of other nodes: if their homes have no link, the lower one hears of it here.
-    pub(super) fn hearsay_due(&mut self, name: Name) {
-        let open: Vec<(Reg, Pid)> = self.names.open(&name).iter().map(|b| (b.reg, b.pid())).collect();
-        if let [(low, _), (high, high_pid), ..] = open[..]
-            && low.node != self.config.node
-            && high.node != self.config.node
-        {
-            let pair = Pair { low, high };
-            self.send(low.node, Message::Hearsay { name: name.clone(), pair, high: high_pid });
-            self.timers.set(Timer::Hearsay(name), self.now + self.config.detection);
-        }
-    }
-
-    pub(super) fn hearsay(
-        &mut self,
-        from: NodeId,
-        name: Name,
-        pair: Pair,
-        high: Pid,
-    ) -> Result<(), &'static str> {
-        if self.mine(&name) == Some(pair.low)
-            && pair.high.node != self.config.node
-            && !self.view.is_linked(pair.high.node)
-        {
-            self.messengers.insert(pair.high.node, from);
-            self.clashes.entry(name.clone()).or_default().heard_of.insert(pair.high, high);
-            self.pair(&name, pair);
-        }
-        Ok(())
-    }
-
-    pub(super) fn via(
-        &mut self,
-        from: NodeId,
-        to: NodeId,
-        origin: NodeId,
-        clash: ClashMessage,
-    ) -> Result<(), &'static str> {
-        if to == self.config.node {
-            if !self.view.is_linked(origin) {
-                self.messengers.insert(origin, from);
-            }
-            // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
-            let _ = self.clash_message(origin, clash);
-            return Ok(());
-        }
-        if origin == from {
-            self.send(to, Message::Via { to, from: origin, clash });
-        }
-        Ok(())
-    }
-
-    fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
-        if to == self.config.node || self.view.is_linked(to) {
-            let message = match clash {
-                ClashMessage::Engage { name, pair } => Message::Engage { name, pair },
-                ClashMessage::Engaged { name, pair, age_ms } => Message::Engaged { name, pair, age_ms },
-                ClashMessage::Gone { name, pair } => Message::Gone { name, pair },
-                ClashMessage::Verdict { name, lose, treatment } => Message::Verdict { name, lose, treatment },
-            };
-            self.send(to, message);
-        } else if let Some(messenger) = self.messengers.get(&to).copied() {
-            self.send(messenger, Message::Via { to, from: self.config.node, clash });
         }
     }
 }

@@ -77,6 +77,14 @@ impl Engine {
         }
     }
 
+    #[cfg(feature = "test-hooks")]
+    pub(super) fn dial_all(&mut self) {
+        self.view.dials.targets.values_mut().for_each(|target| target.failures = 0);
+        for address in self.view.dials.targets.keys().cloned().collect::<Vec<_>>() {
+            self.dial(&address);
+        }
+    }
+
     pub(super) fn dial_due(&mut self, address: String) {
         self.dial(&address);
     }

@@ -161,8 +161,8 @@ impl Engine {
                 self.clash_message(from, ClashMessage::Engaged { name, pair, age_ms })
             }
             Message::Gone { name, pair } => self.clash_message(from, ClashMessage::Gone { name, pair }),
-            Message::Verdict { name, lose, treatment } => {
-                self.clash_message(from, ClashMessage::Verdict { name, lose, treatment })
+            Message::Verdict { name, pair, treatment } => {
+                self.clash_message(from, ClashMessage::Verdict { name, pair, treatment })
             }
             Message::Hearsay { name, pair, high } => self.hearsay(from, name, pair, high),
             Message::Via { to, from: origin, clash } => self.via(from, to, origin, clash),

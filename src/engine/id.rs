@@ -27,7 +27,7 @@ pub struct Tx {
     pub node: NodeId,
 }
 
-/// One binding: the `seq`-th that its owner made.
+/// One binding. `seq` rises with every one that its owner makes, and is the time of the commit by its clock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reg {
     pub node: NodeId,

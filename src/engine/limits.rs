@@ -59,6 +59,8 @@ pub const MAX_FRAME: usize = 256 << 10;
 pub const SNAPSHOT_ROWS: usize = 128;
 /// Peers named in one snapshot part, and elements of any other list in a message.
 pub const MAX_LIST: usize = 4096;
+/// The longest name of a resolver function, in bytes: every row may carry one.
+pub const MAX_RESOLVER: usize = 255;
 /// A clock that jumps further than this in one message is a defect or an attack; the link is ended.
 pub const MAX_CLOCK_JUMP: u64 = 1 << 32;
 

@@ -8,6 +8,7 @@ use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
 use super::process::Processes;
 use super::publish::Table;
+use super::resolver::Resolvers;
 use super::timers::Timers;
 use super::*;
 use rand::SeedableRng;
@@ -38,6 +39,7 @@ pub struct Engine {
     pub(super) names: Names,
     pub(super) claims: Claims,
     pub(super) clashes: BTreeMap<Name, Clash>,
+    pub(super) resolvers: Resolvers,
     /// Homes without a link and the third node that can pass clash messages to them.
     pub(super) messengers: BTreeMap<NodeId, NodeId>,
     pub(super) processes: Processes,
@@ -69,6 +71,7 @@ impl Engine {
             names: Names::new(seed),
             claims: Claims::default(),
             clashes: BTreeMap::new(),
+            resolvers: Resolvers::default(),
             messengers: BTreeMap::new(),
             processes: Processes::default(),
             forwards: Forwards::default(),
@@ -203,6 +206,14 @@ impl Engine {
         self.finish();
     }
 
+    /// Every address that waits for its next dial is dialled now.
+    #[cfg(feature = "test-hooks")]
+    pub fn redial(&mut self, now: Time) {
+        self.begin(now);
+        self.dial_all();
+        self.finish();
+    }
+
     /// Where this node can be dialled, once that is known.
     pub fn set_address(&mut self, address: String) {
         self.config.address = address;
@@ -270,6 +281,7 @@ impl Engine {
             ("claims at this voter", self.claims.arbiters.len()),
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),
+            ("unanswered calls of resolvers", self.resolvers.residue()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
@@ -277,7 +289,7 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  resolvers {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
@@ -285,6 +297,7 @@ impl Engine {
             self.names,
             self.claims,
             self.clashes,
+            self.resolvers,
             self.processes,
             self.forwards,
             self.timers,

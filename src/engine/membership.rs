@@ -287,7 +287,7 @@ impl Engine {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
         let have = std::mem::take(&mut link.snapshot);
-        self.forget_verdicts_missing(from, &have);
+        self.rivals_left(from, &have);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
         self.clash_all();
@@ -357,6 +357,10 @@ impl Engine {
         let touched = self.drop_bindings_of(node);
         self.drop_claims_of(node);
         self.drop_forwards_of(node);
+        if reason == Reason::NODE_CLOSED {
+            // This incarnation never comes back.
+            self.rivals_left(node, &BTreeSet::new());
+        }
         for name in touched {
             self.clash(&name);
         }
@@ -419,6 +423,7 @@ impl Engine {
         self.claims = Default::default();
         self.forwards = Default::default();
         self.clashes.clear();
+        self.resolvers.forget_calls();
         for serial in self.processes.serials() {
             self.process_exits(serial, Reason::NODE_CLOSED, Payload::default(), None);
         }

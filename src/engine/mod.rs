@@ -11,6 +11,7 @@ mod dial;
 mod dispatch;
 mod forward;
 mod group;
+mod hearsay;
 mod id;
 mod limits;
 mod liveness;
@@ -33,7 +34,8 @@ mod vote;
 pub use command::{Command, Outcome, Patience};
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
-    Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
+    Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MAX_RESOLVER, MESSAGE_OVERHEAD,
+    SNAPSHOT_ROWS,
 };
 pub use machine::Engine;
 pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};

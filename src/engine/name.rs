@@ -275,11 +275,11 @@ impl Engine {
         if reg.node != from || restore.as_ref().is_some_and(|b| b.reg.node != from) {
             return Err("a node withdraws a binding of another");
         }
-        self.forget_verdicts(&name, reg);
         self.unbind(&name, reg, restore);
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });
         }
+        self.rival_gone(&name, reg);
         self.clash(&name);
         Ok(())
     }
@@ -308,7 +308,7 @@ impl Engine {
         patience: Patience,
     ) {
         let key = Key::Name(name.clone());
-        if let Err(status) = self.may_register(&name, serial, replace) {
+        if let Err(status) = self.may_register(&name, serial, &resolver, replace) {
             return self.conclude(origin, Outcome::of(status));
         }
         let tx = self.next_tx();
@@ -318,9 +318,19 @@ impl Engine {
         self.start_claim(tx, key, claim, origin, nodes, patience);
     }
 
-    fn may_register(&self, name: &Name, serial: u64, replace: bool) -> Result<(), Status> {
+    fn may_register(
+        &self,
+        name: &Name,
+        serial: u64,
+        resolver: &Resolver,
+        replace: bool,
+    ) -> Result<(), Status> {
         let process = self.processes.get(serial).ok_or(Status::NoProcess)?;
         self.config.check_name(name.as_bytes())?;
+        // It may have to be called here: the home of a binding is where its clashes are decided.
+        if !self.resolvers.has(resolver) {
+            return Err(Status::NotFound);
+        }
         if self.has_another_name(process, name) {
             return Err(Status::Exists);
         }
@@ -391,8 +401,9 @@ impl Engine {
         self.check(tx);
     }
 
+    /// The number is the time of the commit: a clash asks for the age of a binding, and no row has to keep it.
     fn names_next_reg(&mut self) -> Reg {
-        self.claims.last_seq += 1;
+        self.claims.last_seq = self.now.0.max(self.claims.last_seq + 1);
         Reg { node: self.config.node, seq: self.claims.last_seq }
     }
 
@@ -464,6 +475,9 @@ impl Engine {
         }
         if name.as_bytes().is_empty() || binding.serial == 0 {
             return Err("an empty name or pid");
+        }
+        if matches!(&binding.resolver, Resolver::Function(it) if it.as_bytes().len() > MAX_RESOLVER) {
+            return Err("a resolver with a name longer than any");
         }
         if self.names.count(from) >= self.config.limits.names && self.names.of(name, from).is_none() {
             return Err("more names than the limit");

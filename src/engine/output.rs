@@ -195,7 +195,8 @@ pub enum Event {
         data: Payload,
         by: Option<Pid>,
     },
-    /// The process lost a name and lives on: to `winner` (if any), in a clash or by a re-register.
+    /// The process lost a name and lives on, in a clash or by a re-register. `winner`: the other process of it, where
+    /// that is told; with `notify-all` and the like it has lost the name too.
     NameConflict {
         name: Name,
         winner: Option<Pid>,

@@ -373,24 +373,29 @@ pub enum Message {
         answer: bool,
     },
     // ---- clashes
+    /// The lower home asks the higher one to take part.
     Engage {
         name: Name,
         pair: Pair,
     },
+    /// The higher binding takes part in no other pair meanwhile; it was committed so long ago.
     Engaged {
         name: Name,
         pair: Pair,
         age_ms: u64,
     },
+    /// The receiver's side of the pair need not be held up: the sender's is no more, or was not asked.
     Gone {
         name: Name,
         pair: Pair,
     },
+    /// The higher binding loses.
     Verdict {
         name: Name,
-        lose: Reg,
+        pair: Pair,
         treatment: Treatment,
     },
+    /// To the lower home, which may not see the higher one: the sender sees both.
     Hearsay {
         name: Name,
         pair: Pair,
@@ -445,7 +450,7 @@ pub enum ClashMessage {
     Engage { name: Name, pair: Pair },
     Engaged { name: Name, pair: Pair, age_ms: u64 },
     Gone { name: Name, pair: Pair },
-    Verdict { name: Name, lose: Reg, treatment: Treatment },
+    Verdict { name: Name, pair: Pair, treatment: Treatment },
 }
 
 /// What a node says of itself before a link comes to be (see `wire::handshake`).

@@ -19,6 +19,9 @@ pub enum Request {
     Taken { window: Window, messages: u64, bytes: u64 },
     /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
+    /// A test cuts or heals a link.
+    #[cfg(feature = "test-hooks")]
+    Hook(crate::testing::Hook),
 }
 
 impl Request {
@@ -26,6 +29,8 @@ impl Request {
     fn is_urgent(&self) -> bool {
         match self {
             Request::Command { .. } | Request::Locks { .. } => true,
+            #[cfg(feature = "test-hooks")]
+            Request::Hook(_) => true,
             Request::Taken { messages, bytes, .. } => {
                 *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
             }

@@ -65,6 +65,8 @@ impl Node {
         chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
         let shared = Shared::new(config, cluster).map_err(|e| io("open", &e))?;
+        #[cfg(feature = "test-hooks")]
+        crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
         let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
@@ -90,7 +92,9 @@ impl Node {
             (Status::Closed, Some(Reason::NAME_TAKEN)) => {
                 Error::new(Status::Exists, "another node of this name is open in the cluster")
             }
-            (Status::Timeout, _) => Error::new(Status::Timeout, "join.wait is over and not all nodes are met"),
+            (Status::Timeout, _) => {
+                Error::new(Status::Timeout, "join.wait is over and not all nodes are met")
+            }
             _ => error,
         })
     }

@@ -142,9 +142,9 @@ pub(super) fn messages() -> Vec<Message> {
         M::Engage { name: name(), pair: pair() },
         M::Engaged { name: name(), pair: pair(), age_ms: 90_000 },
         M::Gone { name: name(), pair: pair() },
-        M::Verdict { name: name(), lose: reg(3, 4), treatment: Treatment::Kill { by: Some(pid()) } },
-        M::Verdict { name: name(), lose: reg(3, 4), treatment: Treatment::Notify { other: None } },
-        M::Verdict { name: name(), lose: reg(3, 4), treatment: Treatment::Silent },
+        M::Verdict { name: name(), pair: pair(), treatment: Treatment::Kill { by: Some(pid()) } },
+        M::Verdict { name: name(), pair: pair(), treatment: Treatment::Notify { other: None } },
+        M::Verdict { name: name(), pair: pair(), treatment: Treatment::Silent },
         M::Hearsay { name: name(), pair: pair(), high: Pid { node: NodeId(3), serial: 4 } },
         M::Via { to: NodeId(1), from: NodeId(2), clash: ClashMessage::Engage { name: name(), pair: pair() } },
         M::Via {
@@ -158,7 +158,7 @@ pub(super) fn messages() -> Vec<Message> {
             from: NodeId(2),
             clash: ClashMessage::Verdict {
                 name: name(),
-                lose: reg(3, 4),
+                pair: pair(),
                 treatment: Treatment::Notify { other: Some(pid()) },
             },
         },

@@ -63,7 +63,7 @@ int main(void) {
     }
 
     /* The name is taken, whichever of the incarnations is the lower one. */
-    for (round = 0; round < 8; round++) {
+    for (round = 0; round < 16; round++) {
         refused = nodes[0];
         STATUS(CONVOKE_E_EXISTS, open_with(&refused, round % 2 ? "first" : "next 1", seeds, "20000"));
         CHECK(refused == NULL);

@@ -163,7 +163,7 @@ fn a_verdict_outlives_a_flap() {
         }
         // What the lower home has decided by now, as far as it shows.
         let told = world.in_flight().iter().find_map(|(_, _, frame)| match frame.message() {
-            Some(Message::Verdict { lose, .. }) => Some(lose.node),
+            Some(Message::Verdict { pair, .. }) => Some(pair.high.node),
             Some(Message::Unreg { reg, .. }) => Some(reg.node),
             _ => None,
         });

@@ -113,6 +113,26 @@ fn violations() -> Vec<(&'static str, Message)> {
         ("a binding of another node", commit(tx(puppet()), "x", binding(foreign))),
         ("a binding of the receiver", commit(tx(puppet()), "x", binding(me()))),
         ("a commit under the claim of another node", commit(tx(foreign), "x", binding(puppet()))),
+        (
+            "a resolver with a name longer than any",
+            commit(
+                tx(puppet()),
+                "x",
+                Binding { resolver: Resolver::from_name(&"r".repeat(MAX_RESOLVER + 1)), ..binding(puppet()) },
+            ),
+        ),
+        (
+            "a verdict on a clash of other nodes",
+            Message::Verdict {
+                name: name("x"),
+                pair: pair(puppet(), friend()),
+                treatment: Treatment::Silent,
+            },
+        ),
+        (
+            "a verdict of another node",
+            Message::Verdict { name: name("x"), pair: pair(friend(), me()), treatment: Treatment::Silent },
+        ),
         ("an empty name", commit(tx(puppet()), "", binding(puppet()))),
         ("a pid of no process", commit(tx(puppet()), "x", Binding { serial: 0, ..binding(puppet()) })),
         (
@@ -178,8 +198,7 @@ fn harmless() -> Vec<Message> {
         Message::Engage { name: x(), pair: pair(puppet(), me()) },
         Message::Engaged { name: x(), pair: pair(me(), puppet()), age_ms: 0 },
         Message::Gone { name: x(), pair: pair(me(), puppet()) },
-        Message::Verdict { name: x(), lose: reg(me()), treatment: Treatment::Kill { by: None } },
-        Message::Verdict { name: x(), lose: reg(friend()), treatment: Treatment::Kill { by: None } },
+        Message::Verdict { name: x(), pair: pair(puppet(), me()), treatment: Treatment::Kill { by: None } },
         Message::Hearsay {
             name: x(),
             pair: pair(me(), NodeId(99)),

@@ -18,6 +18,7 @@ mod outputs;
 mod passage;
 mod processes;
 mod reregister;
+mod resolvers;
 mod rules;
 mod sync;
 mod tables;

@@ -1,0 +1,82 @@
+//! Clashes between homes without a link to each other.
+//!
+//! A third node that sees both bindings for a while tells the lower home, and passes the messages of the clash on. It never
+//! decides anything, and never calls a resolver.
+
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+
+impl Engine {
+    /// This node still shows two bindings of other nodes: if their homes have no link, the lower one hears of it here.
+    pub(super) fn hearsay_due(&mut self, name: Name) {
+        let open: Vec<(Reg, Pid)> = self.names.open(&name).iter().map(|b| (b.reg, b.pid())).collect();
+        if let [(low, _), (high, high_pid), ..] = open[..]
+            && low.node != self.config.node
+            && high.node != self.config.node
+        {
+            let pair = Pair { low, high };
+            self.send(low.node, Message::Hearsay { name: name.clone(), pair, high: high_pid });
+            self.timers.set(Timer::Hearsay(name), self.now + self.config.detection);
+        }
+    }
+
+    pub(super) fn hearsay(
+        &mut self,
+        from: NodeId,
+        name: Name,
+        pair: Pair,
+        high: Pid,
+    ) -> Result<(), &'static str> {
+        if self.mine(&name) == Some(pair.low)
+            && pair.high.node != self.config.node
+            && !self.view.is_linked(pair.high.node)
+        {
+            self.remember_messenger(pair.high.node, from);
+            self.pair(&name, pair, high);
+        }
+        Ok(())
+    }
+
+    pub(super) fn via(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        origin: NodeId,
+        clash: ClashMessage,
+    ) -> Result<(), &'static str> {
+        if to == self.config.node {
+            if !self.view.is_linked(origin) {
+                self.remember_messenger(origin, from);
+            }
+            // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
+            let _ = self.clash_message(origin, clash);
+            return Ok(());
+        }
+        if origin == from {
+            self.send(to, Message::Via { to, from: origin, clash });
+        }
+        Ok(())
+    }
+
+    /// Whoever it is that can be reached so, there are no more of them than there may be peers.
+    fn remember_messenger(&mut self, to: NodeId, through: NodeId) {
+        if self.messengers.contains_key(&to) || self.messengers.len() < self.config.limits.peers {
+            self.messengers.insert(to, through);
+        }
+    }
+
+    pub(super) fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
+        if to == self.config.node || self.view.is_linked(to) {
+            let message = match clash {
+                ClashMessage::Engage { name, pair } => Message::Engage { name, pair },
+                ClashMessage::Engaged { name, pair, age_ms } => Message::Engaged { name, pair, age_ms },
+                ClashMessage::Gone { name, pair } => Message::Gone { name, pair },
+                ClashMessage::Verdict { name, pair, treatment } => Message::Verdict { name, pair, treatment },
+            };
+            self.send(to, message);
+        } else if let Some(messenger) = self.messengers.get(&to).copied() {
+            self.send(messenger, Message::Via { to, from: self.config.node, clash });
+        }
+    }
+}
