@@ -4,10 +4,11 @@
 //! credits are applied at once, orders for sockets go to the mesh, events and answers wait until the mesh has written:
 //! other nodes wait for those bytes, and whoever reads an answer may rely on what precedes it being on its way.
 
+use super::resolver::Late;
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+    ClashAnswer, ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -46,6 +47,8 @@ pub(super) struct Bridge {
     later: Vec<Output>,
     closed: bool,
     requests: Requests,
+    /// A resolver function that runs, and its deadline.
+    resolving: Option<(u64, Time)>,
     /// When the driver will look at the engine's timers; `None`: when it is woken.
     looks_at: Option<Time>,
 }
@@ -82,6 +85,7 @@ impl Bridge {
             later: Vec::new(),
             closed: false,
             requests: Requests::default(),
+            resolving: None,
             looks_at: None,
         }
     }
@@ -92,7 +96,11 @@ impl Bridge {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.engine.poll_timeout().filter(|_| !self.closed)
+        if self.closed {
+            return None;
+        }
+        let late = self.resolving.map(|(_, until)| until);
+        self.engine.poll_timeout().into_iter().chain(late).min()
     }
 
     /// Hands the engine at most so many requests of callers. `true`: there are more.
@@ -116,6 +124,12 @@ impl Bridge {
     }
 
     pub(super) fn handle_timeout(&mut self) {
+        if let Some((call, until)) = self.resolving
+            && until <= self.now
+        {
+            self.resolving = None;
+            self.resolver_is_late(call);
+        }
         self.engine.handle_timeout(self.now);
     }
 
@@ -136,7 +150,26 @@ impl Bridge {
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }
+            Request::Resolving { call, until } => self.resolving = Some((call, until)),
+            Request::Resolved { call, answer } => {
+                self.resolving = self.resolving.filter(|(running, _)| *running != call);
+                self.engine.handle_resolved(self.now, call, answer);
+            }
         }
+    }
+
+    /// The manual's rule for a function that crashes.
+    fn resolver_is_late(&mut self, call: u64) {
+        let late = self.shared.resolvers.is_late(&self.shared, call);
+        let text = match late {
+            Late::Answered => return,
+            Late::Replaced => "a resolver function was late and was left behind with its thread",
+            Late::Stuck => {
+                "a resolver function was late, as others were before: clashes wait undecided until it returns"
+            }
+        };
+        self.later.push(Output::Log { status: Status::Timeout, text: text.to_owned() });
+        self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.

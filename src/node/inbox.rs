@@ -1,7 +1,7 @@
 //! What callers' threads hand to the node's thread.
 
 use crate::engine::message::{INITIAL_CREDIT, Window};
-use crate::engine::{Command, ConnectionId};
+use crate::engine::{ClashAnswer, Command, ConnectionId, Time};
 use crate::node::Reply;
 use crate::os::EventFd;
 use std::io;
@@ -15,13 +15,17 @@ pub enum Request {
     Command { command: Command, reply: Option<Reply> },
     /// The application has taken messages of this window: `Engine::handle_taken`.
     Taken { window: Window, messages: u64, bytes: u64 },
+    /// A resolver function has been called for this clash, and may run until then.
+    Resolving { call: u64, until: Time },
+    /// It has answered: `Engine::handle_resolved`.
+    Resolved { call: u64, answer: ClashAnswer },
 }
 
 impl Request {
     /// A quarter of the window that every pair has is much; less is told in passing.
     fn is_urgent(&self) -> bool {
         match self {
-            Request::Command { .. } => true,
+            Request::Command { .. } | Request::Resolving { .. } | Request::Resolved { .. } => true,
             Request::Taken { messages, bytes, .. } => {
                 *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
             }

@@ -60,6 +60,7 @@ options! {
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
+    "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
     "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
     "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
@@ -127,6 +128,10 @@ impl Options {
 
     fn number(&self, key: &str) -> u64 {
         self.text(key).parse().unwrap_or(0)
+    }
+
+    pub(super) fn resolver_timeout(&self) -> Duration {
+        Duration::from_millis(self.number("resolver.timeout_ms"))
     }
 
     /// What the engine is told, but for the address.

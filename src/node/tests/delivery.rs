@@ -31,7 +31,7 @@ fn reported(node: &Node) -> (u64, u64) {
     node.shared().inbox.drain(&mut requests);
     requests.iter().fold((0, 0), |sum, request| match request {
         Request::Taken { messages, bytes, .. } => (sum.0 + messages, sum.1 + bytes),
-        Request::Command { .. } => sum,
+        _ => sum,
     })
 }
 
@@ -40,7 +40,7 @@ fn commands(node: &Node) -> Vec<(Command, Option<Reply>)> {
     node.shared().inbox.drain(&mut requests);
     let command = |request| match request {
         Request::Command { command, reply } => Some((command, reply)),
-        Request::Taken { .. } => None,
+        _ => None,
     };
     requests.into_iter().filter_map(command).collect()
 }

@@ -6,6 +6,7 @@ mod dispatch;
 mod inbox;
 mod process;
 mod queue;
+mod resolver;
 
 use super::{Completion, Delivery, Event, Node, Options, Process, Queue, Result};
 use crate::engine::Status;
