@@ -1,7 +1,7 @@
 //! What callers' threads hand to the node's thread.
 
 use crate::engine::message::{INITIAL_CREDIT, Window};
-use crate::engine::{Command, ConnectionId, LockRow, Name};
+use crate::engine::{ClashAnswer, Command, ConnectionId, LockRow, Name, Time};
 use crate::node::shared::closed;
 use crate::node::{Reply, Result};
 use crate::os::EventFd;
@@ -22,13 +22,20 @@ pub enum Request {
     /// A test cuts or heals a link.
     #[cfg(feature = "test-hooks")]
     Hook(crate::testing::Hook),
+    /// A resolver function has been called for this clash, and may run until then.
+    Resolving { call: u64, until: Time },
+    /// It has answered: `Engine::handle_resolved`.
+    Resolved { call: u64, answer: ClashAnswer },
 }
 
 impl Request {
     /// A quarter of the window that every pair has is much; less is told in passing.
     fn is_urgent(&self) -> bool {
         match self {
-            Request::Command { .. } | Request::Locks { .. } => true,
+            Request::Command { .. }
+            | Request::Locks { .. }
+            | Request::Resolving { .. }
+            | Request::Resolved { .. } => true,
             #[cfg(feature = "test-hooks")]
             Request::Hook(_) => true,
             Request::Taken { messages, bytes, .. } => {
