@@ -4,7 +4,9 @@
 mod harness;
 
 mod faults;
+mod locks;
 mod names;
 mod partitions;
 mod resolvers;
 mod scale;
+mod splits;

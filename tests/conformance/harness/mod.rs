@@ -4,6 +4,8 @@
 
 mod cluster;
 mod event;
+mod group;
+mod lock;
 mod node;
 mod process;
 
@@ -13,6 +15,8 @@ pub(crate) use convoke::ffi::convoke_pid;
 pub(crate) use convoke::node::{EventKind, Field};
 pub(crate) use convoke::testing::Noticed;
 pub(crate) use event::Event;
+pub(crate) use group::{Change, Members, sorted};
+pub(crate) use lock::Lock;
 pub(crate) use node::Node;
 pub(crate) use process::Process;
 
