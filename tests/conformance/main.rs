@@ -4,9 +4,11 @@
 mod harness;
 
 mod faults;
+mod groups;
 mod locks;
 mod names;
 mod partitions;
+mod regroup;
 mod resolvers;
 mod scale;
 mod splits;

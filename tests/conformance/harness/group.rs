@@ -72,6 +72,13 @@ impl Process {
         status(unsafe { convoke_group_leave(self.handle(), name, len, pid, LONG, null_mut()) })
     }
 
+    pub(crate) fn begin_leave(&self, group: &str) -> u64 {
+        let ((name, len), mut op) = (bytes(group), 0);
+        // SAFETY: see above.
+        ok(unsafe { convoke_group_leave(self.handle(), name, len, &self.pid, LONG, &mut op) });
+        op
+    }
+
     #[track_caller]
     pub(crate) fn leave(&self, group: &str, pid: &convoke_pid) {
         assert_eq!(self.try_leave(group, pid), Status::Ok);
