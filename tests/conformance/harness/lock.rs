@@ -4,6 +4,7 @@ use super::node::Rows;
 use super::{Cluster, Event, EventKind, Field, LONG, Node, Process, Status, convoke_pid, ok, status};
 use convoke::ffi::*;
 use std::ffi::{CString, c_char, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{null, null_mut};
 
 /// What a lock is asked for by.
@@ -166,6 +167,15 @@ impl Process {
 
     /// Runs `f` under the lock; what it returned, or why it was not called.
     pub(crate) fn with(&self, lock: &Lock, mut f: impl FnMut(u64) -> i32) -> Result<i32, Status> {
+        // An assertion that fails in there must not unwind through C.
+        let mut panic = None;
+        let mut f = |fence| {
+            let outcome = catch_unwind(AssertUnwindSafe(|| f(fence)));
+            outcome.unwrap_or_else(|failure| {
+                panic = Some(failure);
+                0
+            })
+        };
         unsafe extern "C" fn call<F: FnMut(u64) -> i32>(fence: u64, f: *mut c_void) -> i32 {
             // SAFETY: `user_data` of the call below, which nobody else uses meanwhile.
             unsafe { (*f.cast::<F>())(fence) }
@@ -178,7 +188,7 @@ impl Process {
         let (nodes, nodes_len) = nodes.as_ref().map_or((null(), 0), |nodes| (nodes.as_ptr(), nodes.len()));
         let (function, mut result) = (caller(&f), 0);
         // SAFETY: see above.
-        match status(unsafe {
+        let status = status(unsafe {
             convoke_lock_with(
                 self.handle(),
                 resource,
@@ -193,10 +203,11 @@ impl Process {
                 (&raw mut f).cast(),
                 &mut result,
             )
-        }) {
-            Status::Ok => Ok(result),
-            status => Err(status),
+        });
+        if let Some(failure) = panic {
+            resume_unwind(failure);
         }
+        if status == Status::Ok { Ok(result) } else { Err(status) }
     }
 
     #[track_caller]
