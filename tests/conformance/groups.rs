@@ -146,7 +146,6 @@ fn s47_basic_5() {
     drop((p1, p2));
     let p3 = cluster[n1].spawn();
     main.join("a", &p3.pid);
-    std::mem::forget(p3); // it ends with its node
     cluster.crash(n1);
     main.expect(EventKind::NodeDown);
     assert_eq!(cluster.groups(), shown(&[("a", &[]), ("b", &[main.pid])]), "groups stay");
@@ -298,7 +297,6 @@ fn s58_group_leave() {
     let left: Members = members[4..].iter().map(|member| member.pid).collect();
     assert_eq!(cluster.groups(), shown(&[("two", &left)]));
     main.monitor_nodes();
-    members.into_iter().for_each(std::mem::forget); // they end with their node
     cluster.crash(1);
     main.expect(EventKind::NodeDown);
     assert_eq!(cluster.groups(), shown(&[("two", &[])]));
@@ -346,11 +344,9 @@ fn s60_monitors() {
     one.create("a");
     one.join("a", &three.pid);
     all(Change::Joined(three.pid, 1));
-    std::mem::forget(three); // it ends with its node
     let last = cluster.nodes.len() - 1;
-    let pid = cluster[0].members("a").unwrap()[0];
     cluster.crash(last);
-    all(Change::Left(pid, 0, Reason::OS_PROCESS_DIED));
+    all(Change::Left(three.pid, 0, Reason::OS_PROCESS_DIED));
     // Nothing after the watch has ended, and nothing is left of a watcher that has.
     one.cancel(own);
     let [gone, left] = watchers;

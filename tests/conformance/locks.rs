@@ -395,18 +395,12 @@ fn s68_killed_between_lock_and_register() {
             cluster.cut_noticed(2, 3, Noticed::ByNobody);
         }
         doomed.begin_register("half", LONG);
-        drop_without_exit(doomed);
         cluster.crash(3);
         main.lock(&Lock::on_all("r"));
         cluster.await_gone("half");
         main.register("half");
         cluster.all_show("half", Some(main.pid));
     }
-}
-
-/// The process ends with its node and not before.
-fn drop_without_exit(process: Process) {
-    std::mem::forget(process);
 }
 
 /// A node that hangs holds up a lock as it does a registration: for the detection time.

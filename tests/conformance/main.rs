@@ -4,6 +4,7 @@
 mod harness;
 
 mod faults;
+mod functions;
 mod groups;
 mod locks;
 mod names;

@@ -8,6 +8,7 @@ mod group;
 mod lock;
 mod node;
 mod process;
+mod resolver;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use convoke::engine::{Reason, Status};
@@ -19,6 +20,7 @@ pub(crate) use group::{Change, Members, sorted};
 pub(crate) use lock::Lock;
 pub(crate) use node::Node;
 pub(crate) use process::Process;
+pub(crate) use resolver::{A, B, KILL_LOSER, NEITHER, NONSENSE, NOTIFY_LOSER, Resolver};
 
 use std::ffi::c_char;
 
