@@ -421,6 +421,15 @@ typedef int32_t (*convoke_with_fn)(uint64_t fence, void *user_data);
  */
 typedef void (*convoke_event_fn)(struct convoke_event *event, void *user_data);
 
+/**
+ * Decides a clash: two processes that have one name, met when two parts of a cluster join. See convoke_resolver_add.
+ *
+ * `clash` is of kind CONVOKE_EVENT_CLASH and borrowed until it returns: convoke_event_name, convoke_event_process (a),
+ * convoke_event_peer (b), and for how many ms each has had the name, CONVOKE_FIELD_AGE_MS and CONVOKE_FIELD_OTHER_AGE_MS.
+ * Returns one of CONVOKE_CLASH_NEITHER, CONVOKE_CLASH_A and CONVOKE_CLASH_B, plus one of the flags or none.
+ */
+typedef int32_t (*convoke_resolve_fn)(const struct convoke_event *clash, void *user_data);
+
 /* ==================================================================================================================
  * 1  The library
  * Nothing needs to be initialised or shut down. These functions work at any time, also before a node is opened, in

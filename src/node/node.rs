@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A running node; clones are the same node. The last clone dropped closes it as `shut` does.
+/// A running node; clones are the same node. The last clone dropped ends it as `free` does.
 #[derive(Clone)]
 pub struct Node(Arc<NodeCore>);
 
@@ -131,6 +131,11 @@ impl Node {
         self.0.shut();
     }
 
+    /// As `shut`, and gives resolver functions back, each after its last call. Other clones may live on.
+    pub fn free(&self) {
+        self.0.free();
+    }
+
     /// Whether calls are still accepted.
     pub fn is_open(&self) -> bool {
         self.0.shared.check_open().is_ok()
@@ -177,7 +182,7 @@ impl Node {
 
     /// From now on names can be registered with this function as their resolver. `Exists`: there is one of that name, or it
     /// is built in. `Invalid`: the name is empty. `TooBig`: it is longer than 255 bytes. `Full`: there are too many.
-    /// The function is dropped when this fails, and when the node is dropped, but not while it runs.
+    /// The function is dropped when this fails, and when the node is freed, but not while it runs.
     pub fn add_resolver(&self, name: &str, function: Resolve) -> Result<()> {
         let shared = &self.0.shared;
         shared.check_open()?;
@@ -214,6 +219,11 @@ impl Node {
 }
 
 impl NodeCore {
+    fn free(&self) {
+        self.shut();
+        self.shared.resolvers.clear();
+    }
+
     fn shut(&self) {
         if self.shared.set_closed() {
             // Refused: it has ended by itself.
@@ -224,8 +234,7 @@ impl NodeCore {
 
 impl Drop for NodeCore {
     fn drop(&mut self) {
-        self.shut();
-        self.shared.resolvers.clear();
+        self.free();
     }
 }
 

@@ -143,6 +143,43 @@ static void ask(convoke_node *node, convoke_node *peer) {
     convoke_process_free(q);
 }
 
+static int32_t keep_neither(const convoke_event *clash, void *user_data) {
+    const void *data;
+    convoke_pid pid;
+    uint64_t age;
+    size_t len;
+    (void)user_data;
+    OK(convoke_event_name(clash, &data, &len));
+    OK(convoke_event_process(clash, &pid));
+    OK(convoke_event_u64(clash, CONVOKE_FIELD_AGE_MS, &age));
+    return CONVOKE_CLASH_NEITHER | CONVOKE_CLASH_NOTIFY_LOSER;
+}
+
+/* A name on two nodes that meet, and a function to decide; a function that is never called. */
+static void clash(void) {
+    convoke_node *nodes[2];
+    convoke_process *processes[2];
+    char address[128];
+    int at;
+    freed = 0;
+    for (at = 0; at < 2; at++) {
+        nodes[at] = open_node(NULL, NULL);
+        processes[at] = spawn(nodes[at], NULL);
+        OK(convoke_resolver_add(nodes[at], "neither", keep_neither, &freed, count_free));
+        OK(convoke_resolver_add(nodes[at], "unused", keep_neither, &freed, count_free));
+        STATUS(CONVOKE_E_EXISTS, convoke_resolver_add(nodes[at], "unused", keep_neither, &freed, count_free));
+        OK(convoke_name_register(processes[at], "clash", 5, NULL, "neither", SOON, NULL));
+    }
+    OK(convoke_node_address(nodes[1], address, sizeof address, NULL));
+    OK(convoke_node_connect(processes[0], address, SOON, NULL));
+    for (at = 0; at < 2; at++) {
+        convoke_event_free(expect(processes[at], CONVOKE_EVENT_NAME_CONFLICT));
+        convoke_process_free(processes[at]);
+    }
+    for (at = 0; at < 2; at++) close_node(nodes[at]);
+    await(&freed, 6);
+}
+
 int main(void) {
     convoke_node *node, *peer;
     configure();
@@ -150,6 +187,7 @@ int main(void) {
     peer = open_peer("peer", node);
     talk(node, peer);
     ask(node, peer);
+    clash();
     {
         convoke_process *p = spawn(node, NULL);
         OK(convoke_node_disconnect(p, "peer", SOON, NULL));

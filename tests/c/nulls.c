@@ -399,6 +399,21 @@ static void group(convoke_node *node, convoke_process *process) {
     OK(convoke_group_list(node, &list));
     CHECK(convoke_list_len(list) == 0);
     convoke_list_free(list);
+static int32_t decide(const convoke_event *clash, void *user_data) {
+    (void)clash;
+    (void)user_data;
+    return CONVOKE_CLASH_NEITHER;
+}
+
+static void resolver(convoke_node *node) {
+    int before = freed;
+    INVALID(convoke_resolver_add(NULL, "r", decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, NULL, decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, "", decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, "\xff", decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, "r", NULL, &freed, count_free));
+    CHECK(freed == before + 5);
+    STATUS(CONVOKE_E_EXISTS, convoke_resolver_add(node, "notify-all", decide, NULL, NULL));
 }
 
 static void message(convoke_process *process) {
@@ -473,6 +488,7 @@ int main(void) {
     name(n, p);
     lock(n, p);
     group(n, p);
+    resolver(n);
     message(p);
     list(n, p);
     /* Nothing of all that has changed anything. */

@@ -47,6 +47,12 @@ static void another_queue(struct all *all) {
     convoke_queue_free(queue);
 }
 
+static int32_t decide(const convoke_event *clash, void *user_data) {
+    (void)clash;
+    (void)user_data;
+    return CONVOKE_CLASH_A;
+}
+
 static void everything(convoke_event *event, void *user_data) {
     struct all *all = (struct all *)user_data;
     convoke_options *options;
@@ -101,6 +107,9 @@ static void everything(convoke_event *event, void *user_data) {
     convoke_event_free(expect(mailbox, CONVOKE_EVENT_NAME_CONFLICT));
     OK(convoke_name_whereis(all->node, "here", 4, &pid));
     CHECK(same_pid(&pid, &far));
+    snprintf(buf, sizeof buf, "resolver %d", all->calls);
+    OK(convoke_resolver_add(all->node, buf, decide, NULL, NULL));
+    OK(convoke_name_register(mailbox, "with it", 7, NULL, buf, SOON, NULL));
     OK(convoke_name_list(all->node, "h", 1, &list));
     {
         const convoke_pid *pids;
