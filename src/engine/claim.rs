@@ -483,6 +483,7 @@ impl Engine {
             self.conclude(op.origin, outcome);
             self.clash(&name);
         } else {
+            self.undo_publication(op.undo);
             self.conclude(op.origin, outcome);
         }
     }
