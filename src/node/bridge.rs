@@ -158,6 +158,11 @@ impl Bridge {
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }
+            Request::Resolving { call, until } => self.resolving = Some((call, until)),
+            Request::Resolved { call, answer } => {
+                self.resolving = self.resolving.filter(|(running, _)| *running != call);
+                self.engine.handle_resolved(self.now, call, answer);
+            }
             // Nobody may be left who asks.
             Request::Locks { resource, answer } => {
                 let rows = self.engine.locks(self.now, resource.as_ref().map(Name::as_bytes));
@@ -165,11 +170,6 @@ impl Bridge {
             }
             #[cfg(feature = "test-hooks")]
             Request::Hook(hook) => self.handle_hook(hook),
-            Request::Resolving { call, until } => self.resolving = Some((call, until)),
-            Request::Resolved { call, answer } => {
-                self.resolving = self.resolving.filter(|(running, _)| *running != call);
-                self.engine.handle_resolved(self.now, call, answer);
-            }
         }
     }
 

@@ -68,7 +68,6 @@ impl Delivery {
             Output::PublishHold { process, resource, requester, token } => {
                 self.publish_hold(process, resource, requester, token);
             }
-            // Applied by what step 2 brings to this room.
             Output::CallResolver { clash } => self.shared.resolvers.call(&self.shared, clash),
             Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
             Output::NoReceiver { connection, to } => self.credit(connection, to, None),

@@ -17,15 +17,15 @@ pub enum Request {
     Command { command: Command, reply: Option<Reply> },
     /// The application has taken messages of this window: `Engine::handle_taken`.
     Taken { window: Window, messages: u64, bytes: u64 },
+    /// A resolver function has been called for this clash, and may run until then.
+    Resolving { call: u64, until: Time },
+    /// It has answered: `Engine::handle_resolved`.
+    Resolved { call: u64, answer: ClashAnswer },
     /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
     /// A test cuts or heals a link.
     #[cfg(feature = "test-hooks")]
     Hook(crate::testing::Hook),
-    /// A resolver function has been called for this clash, and may run until then.
-    Resolving { call: u64, until: Time },
-    /// It has answered: `Engine::handle_resolved`.
-    Resolved { call: u64, answer: ClashAnswer },
 }
 
 impl Request {
