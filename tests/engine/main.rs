@@ -15,6 +15,7 @@ mod limits;
 mod lock_lists;
 mod lock_patience;
 mod lock_splits;
+mod lock_voter;
 mod lock_watch;
 mod locks;
 mod membership;
