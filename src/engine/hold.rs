@@ -189,6 +189,9 @@ impl Engine {
             }
             if !bound_before {
                 *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
+            }
+            // A share that was told already may have been acquired anew before its home heard of it.
+            if !bound_before || here {
                 self.tell_second_holders(&share);
             }
         }

@@ -90,7 +90,9 @@ fn two_tries_at_once_do_not_hang() {
             let statuses = ops.map(|op| world.status(op).expect("an answer without any wait"));
             let won = statuses.iter().filter(|status| **status == Status::Ok).count();
             assert!(won <= 1, "{statuses:?}");
-            pids.map(|pid| world.exit(pid));
+            for pid in pids {
+                world.exit(pid);
+            }
             world.settle();
             world.assert_at_rest();
         },

@@ -1,7 +1,6 @@
 //! Locks while the view changes: nodes that join, links that break and come back, two halves that meet, and what tokens
 //! promise over all of it.
 
-use crate::asks::*;
 use crate::harness::*;
 use crate::holds::*;
 use convoke::engine::*;

@@ -1,6 +1,5 @@
 //! Locks message by message: a puppet claims, holds and votes, and says what no honest node would.
 
-use crate::asks::*;
 use crate::harness::*;
 use crate::holds::*;
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, world};
@@ -69,7 +68,7 @@ fn tenure(world: &mut World, message: Message) -> u64 {
         Message::Grant { tenure, .. } => Some(*tenure),
         _ => None,
     });
-    votes.last().unwrap_or_else(|| panic!("no vote: {told:?}"))
+    votes.max().unwrap_or_else(|| panic!("no vote: {told:?}"))
 }
 
 // ---- the voter
@@ -180,6 +179,43 @@ fn a_foreign_hold_wounds_claims_and_meets_holds() {
     assert_eq!(answers(&mut world, Message::Release { tx: tx(21), key: key() }), ["grant 22"]);
     answers(&mut world, Message::Release { tx: tx(22), key: key() });
     world.assert_at_rest();
+}
+
+/// A share that is acquired anew while another requester's hold comes in: what its home heard of that was about the time
+/// before. Told again, it loses the lock again; nobody relies on what two have.
+#[test]
+fn a_share_acquired_anew_is_told_again() {
+    let mut voter = world(State::Synced);
+    assert_eq!(answers(&mut voter, claim(50, "a", false)), ["grant 50"]);
+    assert_eq!(answers(&mut voter, complete(50, "a", 7)), [""; 0]);
+    let want = Want::Lock { requester: name("a"), serial: 50 };
+    let again = Message::Acquire { tx: tx(60), key: key(), want, nowait: false };
+    assert_eq!(answers(&mut voter, again), ["grant 60"]);
+    assert_eq!(answers(&mut voter, complete(90, "b", 7)), ["second 50", "second 90", "wound 60"]);
+    let held = Message::Held { tx: tx(60), hold: hold(50, "a", 7) };
+    assert_eq!(answers(&mut voter, held)[0], "second 50");
+
+    let (mut home, pid, op, tx) = asked(|_| by("me"));
+    home.say(PUPPET, ENGINE, vote(tx, 5));
+    let first = home.token(op);
+    home.hang(FRIEND);
+    let op = home.acquire(pid, by("me"));
+    let told = home.told(PUPPET);
+    let asks = told.iter().find_map(|message| match message {
+        Message::Acquire { tx, .. } => Some(*tx),
+        _ => None,
+    });
+    home.say(PUPPET, ENGINE, vote(asks.expect("it is asked"), 5));
+    let second = || Message::Second { resource: name("r"), requester: name("me"), serial: pid.serial };
+    home.say(PUPPET, ENGINE, second());
+    assert_eq!(home.check(pid, "me"), None);
+    home.wake(FRIEND);
+    home.settle();
+    assert!(home.token(op) >= first);
+    assert!(home.check(pid, "me").is_some());
+    home.say(PUPPET, ENGINE, second());
+    assert_eq!(home.check(pid, "me"), None);
+    assert_eq!(home.lost_locks(pid), [Reason::SECOND_HOLDER; 2]);
 }
 
 /// "A resource goes from free to granted: tenure=++counter, voted with every Grant of that tenure"; "Held of a claim granted
