@@ -35,6 +35,7 @@ mod sync;
 mod time;
 mod timers;
 mod vote;
+mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
