@@ -15,6 +15,8 @@ pub(super) enum Origin {
     Forwarded { id: Tx },
     /// One of several parts of a call.
     Part { joint: u64 },
+    /// Another node, which waits for what its own operation has brought about here.
+    Acknowledge { to: NodeId, tx: Tx },
     /// Nobody waits any more.
     Nobody,
 }
@@ -26,6 +28,7 @@ pub(super) enum Work {
     Forward(Tx),
     Joint(u64),
     Connect,
+    Sync,
 }
 
 /// An operation that another node runs for this one.
@@ -86,7 +89,7 @@ impl Engine {
                     joint.parts.push(work);
                 }
             }
-            Origin::Nobody => {}
+            Origin::Acknowledge { .. } | Origin::Nobody => {}
         }
     }
 
@@ -112,6 +115,7 @@ impl Engine {
                     self.conclude(whole.origin, whole.outcome);
                 }
             }
+            Origin::Acknowledge { to, tx } => self.send(to, Message::Ack { tx }),
             Origin::Nobody => {}
         }
     }
@@ -132,6 +136,7 @@ impl Engine {
         let work = self.processes.get(serial).and_then(|process| process.calls.get(&reference).cloned());
         match work {
             Some(Work::Connect) => self.end_connect(reference, Outcome::of(Status::Cancelled)),
+            Some(Work::Sync) => self.end_sync(reference, Outcome::of(Status::Cancelled)),
             Some(work) => self.stop(work, Status::Cancelled),
             None => {}
         }
@@ -148,7 +153,7 @@ impl Engine {
                     self.stop(part, why);
                 }
             }
-            Work::Connect => {}
+            Work::Connect | Work::Sync => {}
         }
     }
 
@@ -186,6 +191,7 @@ impl Engine {
                 }
             }
             Work::Connect => self.drop_connects_without_process(),
+            Work::Sync => self.drop_syncs_without_process(),
         }
     }
 

@@ -3,6 +3,8 @@
 use super::claim::Claims;
 use super::clash::Clash;
 use super::forward::Forwards;
+use super::hold::Holds;
+use super::member::Groups;
 use super::membership::View;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
@@ -10,6 +12,7 @@ use super::process::Processes;
 use super::publish::Table;
 use super::resolver::Resolvers;
 use super::timers::Timers;
+use super::vote::Arbiter;
 use super::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -38,12 +41,16 @@ pub struct Engine {
     pub(super) view: View,
     pub(super) names: Names,
     pub(super) claims: Claims,
+    pub(super) holds: Holds,
     pub(super) clashes: BTreeMap<Name, Clash>,
     pub(super) resolvers: Resolvers,
     /// Homes without a link and the third node that can pass clash messages to them.
     pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) groups: Groups,
     pub(super) processes: Processes,
     pub(super) forwards: Forwards,
+    /// Calls of `sync` that wait, and whose they are.
+    pub(super) syncs: BTreeMap<Ref, u64>,
     pub(super) inbound: Inbound,
     pub(super) timers: Timers,
     /// Messages to oneself: handled at the end of each input, never re-entrantly.
@@ -68,11 +75,14 @@ impl Engine {
             view: View::default(),
             names: Names::new(seed),
             claims: Claims::default(),
+            holds: Holds::new(config.first_token),
             clashes: BTreeMap::new(),
             resolvers: Resolvers::default(),
             messengers: BTreeMap::new(),
+            groups: Groups::default(),
             processes: Processes::default(),
             forwards: Forwards::default(),
+            syncs: BTreeMap::new(),
             inbound: Inbound::new(&config.limits),
             timers: Timers::default(),
             self_queue: VecDeque::new(),
@@ -203,6 +213,14 @@ impl Engine {
         self.finish();
     }
 
+    /// Every address that waits for its next dial is dialled now.
+    #[cfg(feature = "test-hooks")]
+    pub fn redial(&mut self, now: Time) {
+        self.begin(now);
+        self.dial_all();
+        self.finish();
+    }
+
     /// Where this node can be dialled, once that is known.
     pub fn set_address(&mut self, address: String) {
         self.config.address = address;
@@ -242,8 +260,8 @@ impl Engine {
     }
 
     /// Holders of locks and those that wait for them, as this node knows: of one lock, or of all.
-    pub fn locks(&self, resource: Option<&[u8]>) -> Vec<LockRow> {
-        self.lock_rows(resource)
+    pub fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
+        self.lock_rows(now, resource)
     }
 
     /// Every group that this node sees, with its members.
@@ -265,11 +283,16 @@ impl Engine {
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         let clashes = self.clashes.values();
         let linked = |node| self.view.is_linked(node);
+        // A lock that is held stays with its voters, and is counted as such.
+        let claimed = |arbiter: &&Arbiter| arbiter.bound.is_empty() || !arbiter.has_no_claims();
         vec![
             ("operations", self.claims.operations.len()),
-            ("claims at this voter", self.claims.arbiters.len()),
+            ("claims at this voter", self.claims.arbiters.values().filter(claimed).count()),
+            ("holds", self.holds.residue()),
             ("forwarded operations", self.forwards.residue()),
+            ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
+            ("unfinished pictures of groups", self.groups.pictures.len() + self.groups.asked.len()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
@@ -277,15 +300,17 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  resolvers {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
             self.view.links,
             self.names,
             self.claims,
+            self.holds,
             self.clashes,
             self.resolvers,
+            self.groups,
             self.processes,
             self.forwards,
             self.timers,
@@ -301,6 +326,7 @@ impl Engine {
 
     fn finish(&mut self) {
         self.drain_self_queue();
+        self.answer_syncs();
         self.publish_dirty();
     }
 
@@ -363,6 +389,6 @@ impl Engine {
     }
 
     pub(super) fn publish_peer(&mut self, output: Output) {
-        self.tables.push_back(Table::Peer(Box::new(output)));
+        self.tables.push_back(Table::Other(Box::new(output)));
     }
 }

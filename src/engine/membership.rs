@@ -18,6 +18,8 @@ pub(super) struct Link {
     pub(super) address: String,
     /// Its snapshot is complete here.
     pub(super) synced: bool,
+    /// Mine is complete there.
+    acked: bool,
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
@@ -83,6 +85,10 @@ impl View {
         while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
             self.heard_clocks.pop_first();
         }
+    }
+    /// Every peer's table is merged here, and this node's there.
+    pub(super) fn is_merged(&self) -> bool {
+        self.links.values().all(|link| link.synced && link.acked)
     }
     pub(super) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
@@ -218,6 +224,7 @@ impl Engine {
             name: peer.name.clone(),
             address: peer.address.clone(),
             synced: false,
+            acked: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
             clock: 0,
@@ -257,10 +264,13 @@ impl Engine {
         let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
         facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        facts.extend(self.own_holds().into_iter().map(Fact::Hold));
         let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
         facts.extend(others.map(|(node, link)| {
             Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
         }));
+        facts.extend(self.own_memberships().map(Fact::Membership));
+        facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
@@ -277,12 +287,16 @@ impl Engine {
         if !last {
             return Ok(());
         }
+        self.merge_existence(from)?;
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
-        let have = std::mem::take(&mut link.snapshot);
+        let (acked, have) = (link.acked, std::mem::take(&mut link.snapshot));
         self.rivals_left(from, &have);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
+        if acked {
+            self.holds_with(from);
+        }
         self.clash_all();
         self.connected(from);
         Ok(())
@@ -297,7 +311,9 @@ impl Engine {
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
             Fact::Peer(peer) => self.learn_peer(peer),
-            Fact::Hold(_) | Fact::Membership(_) | Fact::Existence(_) => {}
+            Fact::Hold(hold) => self.bind(from, hold, false)?,
+            Fact::Membership(membership) => self.membership(from, membership, None)?,
+            Fact::Existence(part) => self.learn_existence(from, part)?,
         }
         Ok(())
     }
@@ -313,8 +329,13 @@ impl Engine {
 
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
-        for tx in std::mem::take(&mut link.in_snapshot) {
+        link.acked = true;
+        let (synced, in_snapshot) = (link.synced, std::mem::take(&mut link.in_snapshot));
+        for tx in in_snapshot {
             self.acknowledged(from, tx)?;
+        }
+        if synced {
+            self.holds_with(from);
         }
         Ok(())
     }
@@ -346,8 +367,11 @@ impl Engine {
         self.send_credits_due();
         self.messengers.retain(|_, through| *through != node);
         self.forget_engagements(node, true);
+        self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
+        self.drop_holds_of(node);
         self.drop_claims_of(node);
+        self.holds_without(node, &link.name, reason);
         self.drop_forwards_of(node);
         if reason == Reason::NODE_CLOSED {
             // This incarnation never comes back.
@@ -389,6 +413,7 @@ impl Engine {
         }
         self.closed = true;
         self.end_all_connects(Status::Closed);
+        self.syncs.clear(); // answered below, with all other calls
         for serial in self.processes.serials() {
             let calls = self.processes.get_mut(serial).map(|p| std::mem::take(&mut p.calls));
             for op in calls.unwrap_or_default().into_keys() {
@@ -412,6 +437,7 @@ impl Engine {
             self.output(Output::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
+        self.forget_all_holds();
         self.forwards = Default::default();
         self.clashes.clear();
         self.resolvers.forget_calls();
@@ -425,7 +451,7 @@ impl Engine {
 
 /// Cuts a snapshot into parts that fit into a frame; at least one. The number of facts alone does not bound a part, for
 /// names may be long.
-fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
+pub(super) fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
     let mut parts: Vec<Vec<Fact>> = vec![Vec::new()];
     let mut size = 0;
     for fact in facts {

@@ -11,15 +11,23 @@ pub(super) enum Timer {
     Operation(Tx),
     /// A voter showed a binding of an owner that this node cannot see; how long to believe it.
     Grace(Tx),
+    /// The retries of a claim are used up.
+    Hurry(Tx),
     /// The deadline of an operation that another node runs for this one.
     Forward(Tx),
     /// The deadline of a `connect`.
     Connect(Ref),
+    /// The deadline of a `sync`.
+    Sync(Ref),
     Heartbeat(NodeId),
     Silence(NodeId),
     /// A link whose life is in doubt was pinged; the answer is due.
     Doubt(NodeId),
     Dial(String),
+    /// Peers are to be told a digest of the groups that this node knows.
+    GroupDigest,
+    /// What is remembered of the groups that a lost node has made.
+    GroupMemory(NodeId),
     /// Two bindings of other nodes clash here for a while already.
     Hearsay(Name),
 }
