@@ -313,6 +313,17 @@ fn s63_nested_trans() {
     other.cannot_lock(&once);
     p.unlock(&lock);
     other.lock(&once);
+    other.unlock(&lock);
+    // On a list: what was held before stays, what was added goes, also when the inner one is on all.
+    let on = |nodes: &[usize]| Lock::on("nested", &cluster, nodes);
+    for inner in [on(&[0, 1]), lock.clone()] {
+        p.lock(&on(&[0]));
+        assert_eq!(p.with(&inner, |_| 1), Ok(1));
+        other.lock(&on(&[1]).at_once());
+        other.cannot_lock(&on(&[0]).at_once());
+        other.unlock(&on(&[1]));
+        p.unlock(&on(&[0]));
+    }
 }
 
 /// A list that names a node without a link: nothing is taken. OTP locks nothing and says that it did.

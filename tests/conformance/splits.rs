@@ -46,6 +46,8 @@ fn s64_two_holders_after_heal() {
     let third_token = third.lock(&lock);
     assert!(third_token > first && third_token > second);
     assert_eq!(one.waiting(EventKind::LockLost) + two.waiting(EventKind::LockLost), 0, "once");
+    // What its node publishes after the hold arrives behind it.
+    third.register("afterwards");
     for node in &cluster.nodes {
         assert_eq!(node.holders("r"), [third.pid]);
     }
