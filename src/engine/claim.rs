@@ -368,6 +368,7 @@ impl Engine {
             self.conclude(op.origin, outcome);
             self.clash(&name);
         } else {
+            self.undo_publication(op.undo);
             self.conclude(op.origin, outcome);
         }
     }

@@ -15,6 +15,8 @@ pub(super) enum Origin {
     Forwarded { id: Tx },
     /// One of several parts of a call.
     Part { joint: u64 },
+    /// Another node, which waits for what its own operation has brought about here.
+    Acknowledge { to: NodeId, tx: Tx },
     /// Nobody waits any more.
     Nobody,
 }
@@ -87,7 +89,7 @@ impl Engine {
                     joint.parts.push(work);
                 }
             }
-            Origin::Nobody => {}
+            Origin::Acknowledge { .. } | Origin::Nobody => {}
         }
     }
 
@@ -113,6 +115,7 @@ impl Engine {
                     self.conclude(whole.origin, whole.outcome);
                 }
             }
+            Origin::Acknowledge { to, tx } => self.send(to, Message::Ack { tx }),
             Origin::Nobody => {}
         }
     }

@@ -3,6 +3,7 @@
 use super::claim::Claims;
 use super::clash::Clash;
 use super::forward::Forwards;
+use super::member::Groups;
 use super::membership::View;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
@@ -42,6 +43,7 @@ pub struct Engine {
     pub(super) resolvers: Resolvers,
     /// Homes without a link and the third node that can pass clash messages to them.
     pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) groups: Groups,
     pub(super) processes: Processes,
     pub(super) forwards: Forwards,
     /// Calls of `sync` that wait, and whose they are.
@@ -73,6 +75,7 @@ impl Engine {
             clashes: BTreeMap::new(),
             resolvers: Resolvers::default(),
             messengers: BTreeMap::new(),
+            groups: Groups::default(),
             processes: Processes::default(),
             forwards: Forwards::default(),
             syncs: BTreeMap::new(),
@@ -282,6 +285,7 @@ impl Engine {
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
+            ("unfinished pictures of groups", self.groups.pictures.len() + self.groups.asked.len()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
@@ -289,7 +293,7 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  resolvers {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
@@ -298,6 +302,7 @@ impl Engine {
             self.claims,
             self.clashes,
             self.resolvers,
+            self.groups,
             self.processes,
             self.forwards,
             self.timers,
@@ -376,6 +381,6 @@ impl Engine {
     }
 
     pub(super) fn publish_peer(&mut self, output: Output) {
-        self.tables.push_back(Table::Peer(Box::new(output)));
+        self.tables.push_back(Table::Other(Box::new(output)));
     }
 }

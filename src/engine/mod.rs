@@ -7,8 +7,10 @@
 mod claim;
 mod clash;
 mod command;
+mod convergence;
 mod dial;
 mod dispatch;
+mod existence;
 mod forward;
 mod group;
 mod hearsay;
@@ -17,6 +19,7 @@ mod limits;
 mod liveness;
 mod lock;
 mod machine;
+mod member;
 mod membership;
 pub mod message;
 mod name;
