@@ -1106,8 +1106,8 @@ CONVOKE_API convoke_status convoke_event_process(const convoke_event *event, con
 
 /**
  * The other process concerned (CONVOKE_FIELD_PEER): the sender of a message, the process that exited, the new owner of a
- * name, the receiver that has room again, the second process of a clash, the member of a group, the process that waits for
- * a lock. It is none where there is nobody, such as for a name that is free now.
+ * name, the receiver that has room again, the member of a group, the process that waits for a lock, the second process of a
+ * clash. It is none where there is nobody, such as for a name that is free now.
  *
  * @param event the event.
  * @param pid_out receives the pid; none on failure.
@@ -1931,13 +1931,14 @@ CONVOKE_API convoke_status convoke_lock_release(convoke_process *process, const 
  * @param resource_len its length in bytes.
  * @param requester as whom it was acquired; NULL for the process alone.
  * @param requester_len its length in bytes; 0 with NULL.
- * @param nodes on which: names of nodes; those that are not of the set do not matter. NULL for all of the set.
+ * @param nodes on which: names of nodes; those that are not of the set do not matter, as long as one is. NULL for all of the
+ *        set.
  * @param nodes_len how many names; 0 with NULL.
  * @param timeout_ms how long it may take; see the rules above.
  * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK no linked node shows that part of the share any more; with `op_out`: the operation has begun.
- * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester. Nothing changes.
+ * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester, or none on these nodes. Nothing changes.
  * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
  *         `requester_len` is not 0 or the reverse, likewise `nodes`, a name in `nodes` is NULL or not UTF-8, or `timeout_ms`

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a coordinator wants a key for.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
-    /// The process that it is for.
+    /// The process that it is for; 0: none.
     pub(super) serial: u64,
     pub(super) aim: Aim,
     /// It does not wait behind others.
@@ -63,6 +63,8 @@ pub(super) struct Locking {
     pub(super) requester: Name,
     /// On all of the view, those that join meanwhile too; else on a list of nodes.
     pub(super) view: bool,
+    /// Acquired until the end of this scope; else until it is released.
+    pub(super) scope: Option<Ref>,
     /// The highest vote so far: the fencing token.
     pub(super) token: u64,
 }
@@ -72,7 +74,7 @@ pub(super) struct Locking {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Undo {
     Nothing,
-    Create { group: Name, dot: Dot },
+    Create { group: Name },
     Join { group: Name, serial: u64 },
 }
 
@@ -169,7 +171,9 @@ impl Claims {
             Aim::Name(_) => self.naming += 1,
             Aim::Lock(_) => self.locking += 1,
         }
-        self.by_serial.insert((op.claim.serial, tx));
+        if op.claim.serial != 0 {
+            self.by_serial.insert((op.claim.serial, tx));
+        }
         self.operations.insert(tx, op);
     }
     fn remove(&mut self, tx: Tx) -> Option<Operation> {
@@ -425,7 +429,11 @@ impl Engine {
                         self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
                     }
                 }
+                if let Undo::Create { group } = &op.undo {
+                    self.groups.made(group, tx);
+                }
                 self.conclude(op.origin, Outcome::of(Status::Ok));
+                self.withdrawal_over(tx);
             }
             _ => {}
         }
@@ -455,6 +463,13 @@ impl Engine {
         if self.is_acquiring(tx) {
             return self.fail(tx, outcome);
         }
+        if self.groups.withdrawals.is_under_way(&tx) {
+            // Deletes of other nodes may wait for it.
+            self.timers.cancel(&Timer::Operation(tx));
+            let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+            let origin = std::mem::replace(&mut op.origin, Origin::Nobody);
+            return self.conclude(origin, outcome);
+        }
         let Some(op) = self.end_operation(tx) else { return };
         if let (Some(Key::Name(name)), Aim::Name(Naming { reg: Some(reg), restore, .. })) =
             (op.key, op.claim.aim)
@@ -483,7 +498,7 @@ impl Engine {
             self.conclude(op.origin, outcome);
             self.clash(&name);
         } else {
-            self.undo_publication(op.undo);
+            self.undo_publication(tx, op.undo);
             self.conclude(op.origin, outcome);
         }
     }

@@ -7,6 +7,7 @@
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What is remembered of an incarnation that has no link is forgotten after this time, unless it has a live dot. A group
@@ -15,35 +16,38 @@ const MEMORY: Duration = Duration::from_secs(24 * 3600);
 
 impl Engine {
     /// Something was learned that peers may not know. One digest for all that happens within a heartbeat.
-    pub(super) fn existence_changed(&mut self) {
+    fn existence_changed(&mut self) {
         if !self.timers.is_set(&Timer::GroupDigest) {
             self.timers.set(Timer::GroupDigest, self.now + self.config.heartbeat);
         }
-        let absent = |node: &NodeId| *node != self.config.node && !self.view.is_linked(*node);
-        for node in self.groups.dots.incarnations().filter(absent).collect::<Vec<_>>() {
-            self.remember_for_a_while(node);
-        }
     }
 
-    fn remember_for_a_while(&mut self, node: NodeId) {
-        let timer = Timer::GroupMemory(node);
-        if !self.timers.is_set(&timer) {
-            self.timers.set(timer, self.now + MEMORY);
+    /// Something was learned of incarnations that have no link, perhaps; of those nobody will say that they have left.
+    fn remember_absent(&mut self) {
+        let absent = |node: &NodeId| *node != self.config.node && !self.view.is_linked(*node);
+        for node in self.groups.dots.incarnations().filter(absent).collect::<Vec<_>>() {
+            let timer = Timer::GroupMemory(node);
+            if !self.timers.is_set(&timer) {
+                self.timers.set(timer, self.now + MEMORY);
+            }
         }
     }
 
     pub(super) fn group_memory_over(&mut self, node: NodeId) {
-        if self.view.is_linked(node) || node == self.config.node {
-            return;
+        if self.view.is_linked(node) {
+            return; // counted anew when it leaves
         }
         if self.groups.dots.live_count_of(node) == 0 {
             self.groups.dots.forget(node);
         } else {
-            self.remember_for_a_while(node);
+            self.remember_absent();
         }
     }
 
     pub(super) fn group_digest_due(&mut self) {
+        for node in self.view.linked() {
+            *self.groups.unanswered.entry(node).or_default() += 1;
+        }
         let digest = self.groups.dots.digest();
         self.broadcast(Message::GroupDigest { digest });
     }
@@ -84,24 +88,36 @@ impl Engine {
         if node == me && number > last_dot {
             return Err("a dot that was never made");
         }
-        let limit = self.config.limits.groups.saturating_mul(4);
         let picture = self.groups.pictures.entry(from).or_default();
         picture.add(part);
-        if picture.len() > limit { Err("more groups than the limit") } else { Ok(()) }
+        if picture.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
     }
 
-    /// What the peer knows is complete. Says whether this node knows more.
-    pub(super) fn merge_existence(&mut self, from: NodeId) -> Result<bool, &'static str> {
+    /// What the peer knows is complete.
+    pub(super) fn merge_existence(&mut self, from: NodeId) -> Result<(), &'static str> {
         let picture = self.groups.pictures.remove(&from).unwrap_or_default();
-        let merged = self.groups.dots.merge(picture);
-        for group in &merged.changed {
+        let changed = self.groups.dots.merge(picture);
+        for group in &changed {
             self.groups.touch(group, false);
         }
-        if !merged.changed.is_empty() {
+        if !changed.is_empty() {
             self.existence_changed();
         }
-        self.check_remembered()?;
-        Ok(merged.is_ahead)
+        self.remember_absent();
+        self.check_remembered()
+    }
+
+    /// A caller elsewhere knows these dots of the group; this node perhaps not yet.
+    pub(super) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
+        let mut is_news = false;
+        for dot in dots.into_iter().filter(|dot| dot.node != self.config.node) {
+            is_news |= self.groups.dots.is_within(&self.config.limits) && self.groups.dots.add(group, dot);
+        }
+        if is_news {
+            self.groups.touch(group, false);
+            self.existence_changed();
+            self.remember_absent();
+        }
     }
 
     pub(super) fn group_state(
@@ -119,6 +135,10 @@ impl Engine {
         }
         self.merge_existence(from)?;
         if answer {
+            match self.groups.unanswered.get_mut(&from) {
+                Some(digests) if *digests > 0 => *digests -= 1,
+                _ => return Err("it asks for all groups although no digest was sent"),
+            }
             self.tell_existence(from, false);
         } else if self.groups.asked.remove(&from) == Some(true) {
             self.groups.asked.insert(from, false);
@@ -129,12 +149,8 @@ impl Engine {
 
     /// What peers have made this node remember stays bounded.
     pub(super) fn check_remembered(&self) -> Result<(), &'static str> {
-        let limit = self.config.limits.groups;
-        if self.groups.dots.beyond_count() > limit || self.groups.dots.live_count() > limit.saturating_mul(4)
-        {
-            return Err("more groups than the limit");
-        }
-        Ok(())
+        let is_within = self.groups.dots.is_within(&self.config.limits);
+        if is_within { Ok(()) } else { Err("more groups than the limit") }
     }
 
     /// The end of a link: members there are gone, and others may not have heard what that node said last.
@@ -142,8 +158,19 @@ impl Engine {
         self.drop_memberships_of(node, why);
         self.groups.pictures.remove(&node);
         self.groups.asked.remove(&node);
-        if self.groups.dots.incarnations().next().is_some() {
+        self.groups.unanswered.remove(&node);
+        if self.groups.dots.incarnations().any(|known| known == node) {
+            self.timers.set(Timer::GroupMemory(node), self.now + MEMORY);
+        }
+        if self.groups.dots.incarnations().len() > 0 {
             self.existence_changed();
+        }
+    }
+
+    /// The node closes: readers see no members of others any more, as they see no names.
+    pub(super) fn drop_all_groups(&mut self) {
+        for node in self.groups.homes() {
+            self.drop_memberships_of(node, Reason::NODE_CLOSED);
         }
     }
 }

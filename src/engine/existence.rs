@@ -60,8 +60,10 @@ impl Picture {
             }
         }
     }
-    pub(super) fn len(&self) -> usize {
-        self.live.len() + self.seen.len() + self.beyond.len()
+    pub(super) fn is_within(&self, limits: &Limits) -> bool {
+        self.live.len() <= limits.groups.saturating_mul(4)
+            && self.beyond.len() <= limits.groups
+            && self.seen.len() <= most_incarnations(limits)
     }
     fn is_deleted(&self, dot: &Dot) -> bool {
         let known = self.seen.get(&dot.node).is_some_and(|up_to| dot.number <= *up_to);
@@ -69,12 +71,9 @@ impl Picture {
     }
 }
 
-/// What merging a picture has done.
-pub(super) struct Merged {
-    /// Groups with other live dots than before.
-    pub(super) changed: BTreeSet<Name>,
-    /// The other node lacks something that this one knows.
-    pub(super) is_ahead: bool,
+/// Nodes are many more than are linked at a time: each that was restarted within the time of memory counts anew.
+fn most_incarnations(limits: &Limits) -> usize {
+    limits.groups.saturating_add(limits.peers.saturating_mul(4))
 }
 
 impl Dots {
@@ -92,7 +91,7 @@ impl Dots {
         let (first, last) = (Dot { node, number: 0 }, Dot { node, number: u64::MAX });
         self.live.get(group)?.range(first..=last).next().copied()
     }
-    pub(super) fn groups(&self) -> impl Iterator<Item = &Name> {
+    pub(super) fn groups(&self) -> impl ExactSizeIterator<Item = &Name> {
         self.live.keys()
     }
     pub(super) fn digest(&self) -> u64 {
@@ -101,15 +100,17 @@ impl Dots {
     pub(super) fn live_count(&self) -> usize {
         self.live_count
     }
-    /// Dots that are remembered one by one: what a peer may make this node keep.
-    pub(super) fn beyond_count(&self) -> usize {
-        self.beyond_count
-    }
     pub(super) fn live_count_of(&self, node: NodeId) -> usize {
         self.seen.get(&node).map_or(0, |seen| seen.live)
     }
+    /// No honest cluster makes a node remember more.
+    pub(super) fn is_within(&self, limits: &Limits) -> bool {
+        self.live_count <= limits.groups.saturating_mul(4)
+            && self.beyond_count <= limits.groups
+            && self.seen.len() <= most_incarnations(limits)
+    }
     /// Incarnations that something is remembered of.
-    pub(super) fn incarnations(&self) -> impl Iterator<Item = NodeId> {
+    pub(super) fn incarnations(&self) -> impl ExactSizeIterator<Item = NodeId> {
         self.seen.keys().copied()
     }
 
@@ -170,7 +171,8 @@ impl Dots {
     }
 
     /// What one side has deleted is gone on both, what one side has made and the other not seen is there on both.
-    pub(super) fn merge(&mut self, picture: Picture) -> Merged {
+    /// Returns the groups with other live dots than before.
+    pub(super) fn merge(&mut self, picture: Picture) -> BTreeSet<Name> {
         let mut changed = BTreeSet::new();
         let all = self.live.iter().flat_map(|(group, dots)| dots.iter().map(move |dot| (group, dot)));
         let gone = all.filter(|(_, dot)| picture.is_deleted(dot));
@@ -191,9 +193,7 @@ impl Dots {
         for dot in &picture.beyond {
             self.see(dot);
         }
-        let is_ahead = self.live_count != picture.live.len()
-            || picture.live.iter().any(|(group, dot)| !self.is_live_dot(group, dot));
-        Merged { changed, is_ahead }
+        changed
     }
 
     /// All of it, to be told.
@@ -259,10 +259,8 @@ mod tests {
         assert!(one.add(&g, dot(1, 1)) && two.add(&g, dot(1, 1)));
         assert!(one.remove(&g, dot(1, 1)));
         assert!(two.add(&h, dot(2, 1)));
-        let merged = two.merge(picture(&one));
-        assert_eq!((merged.changed, merged.is_ahead), ([g.clone()].into(), true));
-        let merged = one.merge(picture(&two));
-        assert_eq!((merged.changed, merged.is_ahead), ([h.clone()].into(), false));
+        assert_eq!(two.merge(picture(&one)), [g.clone()].into());
+        assert_eq!(one.merge(picture(&two)), [h.clone()].into());
         assert!(!one.is_live(&g) && one.is_live(&h) && one.digest() == two.digest() && one.digest() != 0);
         assert!(!one.add(&g, dot(1, 1)), "a deleted dot stays deleted");
         assert!(one.add(&g, dot(1, 2)), "made anew");
@@ -289,8 +287,7 @@ mod tests {
                 sum.merge(picture(&all[at]));
             }
             assert_eq!(sum.of(&g), [dot(2, 1)].into(), "{order:?}");
-            let merged = sum.merge(picture(&all[0]));
-            assert!(merged.changed.is_empty() && merged.is_ahead);
+            assert!(sum.merge(picture(&all[0])).is_empty());
         }
     }
 
@@ -301,11 +298,11 @@ mod tests {
         for number in [3, 2, 5] {
             dots.add(&g, dot(1, number));
         }
-        assert_eq!(dots.beyond_count(), 3);
+        assert_eq!(dots.beyond_count, 3);
         dots.add(&g, dot(1, 1));
-        assert_eq!(dots.beyond_count(), 1);
+        assert_eq!(dots.beyond_count, 1);
         dots.merge(Picture { seen: [(NodeId(1), 9)].into(), ..Picture::default() });
-        assert_eq!(dots.beyond_count(), 0);
+        assert_eq!(dots.beyond_count, 0);
         assert_eq!(dots.live_count(), 0, "all that was seen by the other, and is not live there, is deleted");
         assert_eq!(dots.digest(), 0);
         dots.forget(NodeId(1));

@@ -15,8 +15,6 @@ pub(super) enum Origin {
     Forwarded { id: Tx },
     /// One of several parts of a call.
     Part { joint: u64 },
-    /// Another node, which waits for what its own operation has brought about here.
-    Acknowledge { to: NodeId, tx: Tx },
     /// Nobody waits any more.
     Nobody,
 }
@@ -89,7 +87,7 @@ impl Engine {
                     joint.parts.push(work);
                 }
             }
-            Origin::Acknowledge { .. } | Origin::Nobody => {}
+            Origin::Nobody => {}
         }
     }
 
@@ -115,7 +113,6 @@ impl Engine {
                     self.conclude(whole.origin, whole.outcome);
                 }
             }
-            Origin::Acknowledge { to, tx } => self.send(to, Message::Ack { tx }),
             Origin::Nobody => {}
         }
     }

@@ -34,30 +34,34 @@ impl Engine {
             return;
         }
         let replaces = self.groups.dots.made_by(&group, self.config.node);
-        if replaces.is_none() && !self.has_room_for_dot() {
+        if replaces.is_none() && !self.has_room_for_dot(&group) {
             return self.answer_call(process, op, Outcome::of(Status::Full));
         }
         let tx = self.next_tx();
-        let dot = self.make_dot(&group, Some(tx));
-        // What was there before is not undone with it.
-        let undo = if replaces.is_some() { Undo::Nothing } else { Undo::Create { group, dot } };
-        self.start_publication(tx, None, undo, Origin::Call { process, op }, patience);
+        self.make_dot(&group, Some(tx));
+        self.groups.is_being_made(&group, tx, replaces.is_some());
+        self.start_publication(tx, None, Undo::Create { group }, Origin::Call { process, op }, patience);
         self.check(tx);
     }
 
-    fn has_room_for_dot(&self) -> bool {
-        self.groups.dots.live_count_of(self.config.node) < self.config.limits.groups
+    /// "Groups that may exist", and a dot of each of them. Far below what a peer would take for a violation, so that the
+    /// parts of a cluster can join.
+    fn has_room_for_dot(&self, group: &Name) -> bool {
+        let (dots, limit) = (&self.groups.dots, self.config.limits.groups);
+        let is_there = dots.is_live(group);
+        dots.live_count_of(self.config.node) < limit
+            && (is_there || dots.groups().len() < limit)
+            && dots.live_count() < limit.saturating_mul(2)
     }
 
     /// A dot of this node, in the place of its older one of the group.
-    fn make_dot(&mut self, group: &Name, ack: Option<Tx>) -> Dot {
+    fn make_dot(&mut self, group: &Name, ack: Option<Tx>) {
         let me = self.config.node;
         self.groups.last_dot += 1;
         let dot = Dot { node: me, number: self.groups.last_dot };
         let replaces = self.groups.dots.made_by(group, me);
         self.put_dot(group, dot, replaces);
         self.broadcast(Message::Create { group: group.clone(), dot, replaces, ack });
-        dot
     }
 
     fn put_dot(&mut self, group: &Name, dot: Dot, replaces: Option<Dot>) {
@@ -82,9 +86,6 @@ impl Engine {
         }
         if group.as_bytes().is_empty() {
             return Err("an empty name");
-        }
-        if self.groups.dots.live_count_of(from) >= self.config.limits.groups {
-            return Err("more groups than the limit");
         }
         self.put_dot(&group, dot, replaces);
         self.check_remembered()?;
@@ -116,48 +117,47 @@ impl Engine {
         for row in self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values()) {
             dots.extend(&row.dots);
         }
-        let dots: Vec<Dot> = dots.into_iter().collect();
-        // All of a group's members may go by a message that names no dot.
-        let mut parts: Vec<&[Dot]> = dots.chunks(MAX_LIST).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
-        let last = parts.len() - 1;
-        for (number, part) in parts.into_iter().enumerate() {
-            let dots: BTreeSet<Dot> = part.iter().copied().collect();
-            self.carry_out_delete(group, &dots, None);
-            let ack = ack.filter(|_| number == last);
-            self.broadcast(Message::Delete { group: group.clone(), dots, ack });
+        while !dots.is_empty() {
+            let part: BTreeSet<Dot> = dots.iter().take(MAX_LIST).copied().collect();
+            dots.retain(|dot| !part.contains(dot));
+            self.carry_out_delete(group, &part);
+            let ack = ack.filter(|_| dots.is_empty());
+            self.broadcast(Message::Delete { group: group.clone(), dots: part, ack });
         }
     }
 
-    /// Removes the dots, and withdraws those of this node's members of the group that have no live dot left. Says whether
-    /// there were any; the last withdrawal asks for acknowledgements under `ack`.
-    fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>, ack: Option<Tx>) -> bool {
+    /// Removes the dots, and withdraws those of this node's members that have joined under one of them and have no live dot
+    /// left.
+    fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
         for dot in dots {
             self.groups.dots.remove(group, *dot);
         }
         self.groups.touch(group, false);
-        let own = self.ended_by_delete(group);
-        let last = own.len().saturating_sub(1);
-        for (number, serial) in own.iter().enumerate() {
-            let why = Reason::GROUP_DELETED;
-            let membership =
-                Membership { group: group.clone(), serial: *serial, count: 0, dots: BTreeSet::new(), why };
-            self.publish_membership(membership, ack.filter(|_| number == last));
-        }
-        !own.is_empty()
-    }
-
-    /// Members of this node whose dots are all deleted.
-    fn ended_by_delete(&self, group: &Name) -> Vec<u64> {
         let own = self.groups.rows_of(group).and_then(|homes| homes.get(&self.config.node));
-        let over = |row: &member::Row| !row.dots.iter().any(|dot| self.groups.dots.is_live_dot(group, dot));
-        own.into_iter().flatten().filter(|(_, row)| over(row)).map(|(serial, _)| *serial).collect()
+        let over = |row: &member::Row| {
+            !row.dots.is_disjoint(dots)
+                && !row.dots.iter().any(|dot| self.groups.dots.is_live_dot(group, dot))
+        };
+        let ended = own.into_iter().flatten().filter(|(_, row)| over(row));
+        let ended: Vec<(Name, u64)> = ended.map(|(serial, _)| (group.clone(), *serial)).collect();
+        // Whoever joins again from now on does not lose that when an older join is undone.
+        self.forget_joins(group, &ended.iter().map(|(_, serial)| *serial).collect());
+        self.withdraw(ended, Reason::GROUP_DELETED);
     }
 
-    /// Acknowledged only when all that this node has to withdraw has been heard everywhere: so a delete that returns leaves
-    /// no member on any linked node.
+    fn forget_joins(&mut self, group: &Name, serials: &BTreeSet<u64>) {
+        if serials.is_empty() {
+            return;
+        }
+        for op in self.claims.operations.values_mut() {
+            if matches!(&op.undo, Undo::Join { group: g, serial } if g == group && serials.contains(serial)) {
+                op.undo = Undo::Nothing;
+            }
+        }
+    }
+
+    /// Acknowledged only when every member of the group that this node has withdrawn, for this delete or before it, is
+    /// heard to be gone everywhere: so a delete that returns leaves no member on any linked node.
     pub(super) fn group_deleted(
         &mut self,
         from: NodeId,
@@ -171,19 +171,12 @@ impl Engine {
         if dots.iter().any(|dot| dot.node == self.config.node && dot.number > self.groups.last_dot) {
             return Err("a dot that was never made");
         }
-        let chained = ack.map(|_| self.next_tx());
-        let withdrew = self.carry_out_delete(&group, &dots, chained);
+        self.carry_out_delete(&group, &dots);
         self.check_remembered()?;
-        match (ack, chained) {
-            (Some(ack), Some(tx)) if withdrew => {
-                let origin = Origin::Acknowledge { to: from, tx: ack };
-                self.start_publication(tx, None, Undo::Nothing, origin, Patience::FOREVER);
-                self.check(tx);
-            }
-            (Some(tx), _) => self.send(from, Message::Ack { tx }),
-            _ => {}
+        match ack {
+            Some(tx) => self.acknowledge_when_withdrawn(&group, from, tx),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     // ---- join and leave
@@ -213,22 +206,16 @@ impl Engine {
         dots: BTreeSet<Dot>,
         patience: Patience,
     ) {
-        let mut is_news = false;
-        for dot in dots.into_iter().filter(|dot| dot.node != self.config.node) {
-            if self.groups.dots.beyond_count() < self.config.limits.groups {
-                is_news |= self.groups.dots.add(&group, dot);
-            }
+        if let Err(status) = self.config.check_name(group.as_bytes()) {
+            return self.conclude(origin, Outcome::of(status));
         }
-        if is_news {
-            self.groups.touch(&group, false);
-            self.existence_changed();
-        }
+        self.learn_dots(&group, dots);
         if let Err(status) = self.may_join(&group, serial) {
             return self.conclude(origin, Outcome::of(status));
         }
         if !self.groups.dots.is_live(&group) {
             // It lives by its members only: it gets a dot to join under.
-            if !self.has_room_for_dot() {
+            if !self.has_room_for_dot(&group) {
                 return self.conclude(origin, Outcome::of(Status::Full));
             }
             self.make_dot(&group, None);
@@ -244,7 +231,6 @@ impl Engine {
     }
 
     fn may_join(&self, group: &Name, serial: u64) -> Result<(), Status> {
-        self.config.check_name(group.as_bytes())?;
         if !self.processes.exists(serial) {
             return Err(Status::NoProcess);
         }
@@ -275,6 +261,9 @@ impl Engine {
             return self.conclude(origin, Outcome::of(Status::Ok));
         };
         let tx = self.next_tx();
+        if membership.count == 0 {
+            self.groups.withdrawals.started(&membership.group, tx);
+        }
         self.start_publication(tx, None, Undo::Nothing, origin, patience);
         self.publish_membership(membership, Some(tx));
         self.check(tx);
@@ -288,7 +277,7 @@ impl Engine {
     }
 
     /// A fact of this node, for all.
-    fn publish_membership(&mut self, membership: Membership, ack: Option<Tx>) {
+    pub(super) fn publish_membership(&mut self, membership: Membership, ack: Option<Tx>) {
         self.set_membership(self.config.node, membership.clone());
         self.broadcast(Message::Membership { membership, ack });
     }
@@ -299,8 +288,9 @@ impl Engine {
         membership: Membership,
         ack: Option<Tx>,
     ) -> Result<(), &'static str> {
-        let Membership { group, serial, count, .. } = &membership;
-        if group.as_bytes().is_empty() || *serial == 0 || *count > MAX_COUNT {
+        let Membership { group, serial, count, dots, .. } = &membership;
+        let under_none = *count > 0 && dots.is_empty();
+        if group.as_bytes().is_empty() || *serial == 0 || *count > MAX_COUNT || under_none {
             return Err("a membership that cannot be");
         }
         if self.groups.entries_of(from).saturating_add(*count)
@@ -319,28 +309,27 @@ impl Engine {
 
     /// A process of this node ended: "it is automatically removed from the group".
     pub(super) fn leave_all(&mut self, groups: BTreeSet<Name>, serial: u64, why: Reason) {
-        for group in groups {
-            let gone = Membership { group, serial, count: 0, dots: BTreeSet::new(), why };
-            self.publish_membership(gone, None);
-        }
+        self.withdraw(groups.into_iter().map(|group| (group, serial)).collect(), why);
     }
 
     /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
-    pub(super) fn undo_publication(&mut self, undo: Undo) {
+    pub(super) fn undo_publication(&mut self, tx: Tx, undo: Undo) {
         match undo {
             Undo::Nothing => {}
-            Undo::Create { group, dot } => {
-                if self.groups.dots.is_live_dot(&group, &dot) {
+            Undo::Create { group } => {
+                if self.groups.gave_up_making(&group, tx)
+                    && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
+                {
                     let dots = BTreeSet::from([dot]);
-                    self.carry_out_delete(&group, &dots, None);
+                    self.carry_out_delete(&group, &dots);
                     self.broadcast(Message::Delete { group, dots, ack: None });
                 }
             }
-            Undo::Join { group, serial } => {
-                if let Some(membership) = self.one_less(&group, serial) {
-                    self.publish_membership(membership, None);
-                }
-            }
+            Undo::Join { group, serial } => match self.one_less(&group, serial) {
+                Some(membership) if membership.count > 0 => self.publish_membership(membership, None),
+                Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
+                None => {}
+            },
         }
     }
 

@@ -5,13 +5,14 @@ use super::forward::Origin;
 use super::machine::Engine;
 use super::process::Watch;
 use super::publish::Table;
+use super::scope::{Part, Scopes};
 use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A lock that a process of this node holds, or believes to.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Own {
     /// It takes in nodes that join; else it is on a list.
     view: bool,
@@ -22,12 +23,17 @@ pub(super) struct Own {
     token: u64,
     /// The process was told that it cannot rely on it. It goes on keeping others out.
     lost: bool,
+    /// What of it is acquired for a while, if anything is.
+    scopes: Option<Box<Scopes>>,
 }
 
 impl Own {
     /// Nodes that keep others out now.
     fn present(&self) -> BTreeSet<NodeId> {
         self.nodes.iter().filter(|node| !self.broken.contains_key(node)).copied().collect()
+    }
+    fn is_bound_on(&self, node: NodeId) -> bool {
+        self.view || self.nodes.contains(&node)
     }
     /// "Broken links leave at most half of the set."
     fn is_minority(&self) -> bool {
@@ -41,6 +47,14 @@ pub(super) type Watches = BTreeMap<Ref, BTreeSet<Tx>>;
 
 /// So many claims are remembered: one is told of by several voters, at about the same time.
 const TOLD: usize = 64;
+
+/// What is left of a hold of which something is given back.
+enum Rest {
+    Same,
+    /// It is on a list of nodes from now on.
+    On(BTreeSet<NodeId>),
+    Nowhere,
+}
 
 /// A process, a resource and a requester.
 type Id = (u64, Name, Name);
@@ -65,11 +79,12 @@ impl Engine {
         requester: Name,
         nodes: Option<Vec<String>>,
         retries: Option<u64>,
+        scope: Option<Ref>,
         patience: Patience,
     ) {
         let origin = Origin::Call { process, op };
         let id = (process, resource, requester);
-        let nodes = match self.may_acquire(&id).and_then(|()| self.nodes_to_ask(nodes.as_deref())) {
+        let nodes = match self.may_acquire(&id).and_then(|()| self.nodes_to_ask(&id, nodes.as_deref())) {
             Ok(nodes) => nodes,
             Err(outcome) => return self.conclude(origin, outcome),
         };
@@ -77,7 +92,7 @@ impl Engine {
         let tx = self.next_tx();
         let nowait = patience.nowait || retries == Some(0);
         let (view, nodes) = nodes;
-        let aim = Aim::Lock(Locking { requester, view, token: 0 });
+        let aim = Aim::Lock(Locking { requester, view, scope, token: 0 });
         let claim = Claim { serial: process, aim, nowait };
         self.start_claim(tx, Key::Lock(resource), claim, origin, nodes, patience);
         if let Some(retries) = retries.filter(|_| !nowait) {
@@ -100,7 +115,7 @@ impl Engine {
     }
 
     /// All of the view, or the nodes with these names; a node without a synced link would lock nothing.
-    fn nodes_to_ask(&self, names: Option<&[String]>) -> Result<(bool, BTreeSet<NodeId>), Outcome> {
+    fn nodes_to_ask(&self, id: &Id, names: Option<&[String]>) -> Result<(bool, BTreeSet<NodeId>), Outcome> {
         let names: BTreeSet<&str> = names.unwrap_or_default().iter().map(String::as_str).collect();
         let view = names.is_empty();
         let mut nodes = self.view.synced();
@@ -116,9 +131,10 @@ impl Engine {
                 let missing = names.difference(&found).next().copied().unwrap_or_default();
                 return Err(Outcome::failed(Status::Unreachable, format!("no link to the node {missing}")));
             }
-        }
-        if nodes.len() > MAX_LIST {
-            return Err(Outcome::failed(Status::Full, "a lock on so many nodes"));
+            let held = self.holds.own.get(id).into_iter().flat_map(|own| &own.nodes);
+            if nodes.len() + held.filter(|node| !nodes.contains(node)).count() > MAX_LIST {
+                return Err(Outcome::failed(Status::Full, "a hold on too many nodes"));
+            }
         }
         Ok((view, nodes))
     }
@@ -136,22 +152,21 @@ impl Engine {
             }
         }
         let Some(op) = self.end_operation(tx) else { return };
-        let Aim::Lock(Locking { view, token, .. }) = op.claim.aim else { return };
-        let own = self.holds.own.entry(id.clone()).or_insert_with(|| Own {
-            view,
-            nodes: BTreeSet::new(),
-            broken: BTreeMap::new(),
-            token: 0,
-            lost: true,
-        });
+        let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
+        let before = self.holds.own.get(&id).map(|own| Part::new(own.view, &own.nodes));
+        let own = self.holds.own.entry(id.clone()).or_default();
+        if scope.is_some() || own.scopes.is_some() {
+            let scopes = own.scopes.get_or_insert_with(|| Box::new(Scopes::new(before)));
+            scopes.add(scope, Part::new(view, &op.nodes));
+        }
         if own.lost {
             own.nodes.clear();
             own.broken.clear();
         }
+        let relied_on = (!own.lost && !own.nodes.is_empty()).then_some(own.token);
         own.view |= view;
         own.broken.retain(|node, _| !op.nodes.contains(node));
         own.nodes.extend(op.nodes);
-        let relied_on = (!own.lost).then_some(own.token);
         own.token = own.token.max(token);
         own.lost = false;
         let token = own.token;
@@ -178,7 +193,9 @@ impl Engine {
     fn own_hold(&self, id: &Id) -> Option<Hold> {
         let own = self.holds.own.get(id)?;
         let (serial, resource, requester) = id.clone();
-        let (view, nodes, token) = (own.view, own.nodes.clone(), own.token);
+        let (view, token) = (own.view, own.token);
+        // Of a hold on the view it does not matter; a list is never longer.
+        let nodes = own.nodes.iter().take(MAX_LIST).copied().collect();
         let watched = self.holds.watches.contains_key(id);
         Some(Hold { resource, requester, serial, view, nodes, token, watched })
     }
@@ -196,6 +213,7 @@ impl Engine {
 
     // ---- release
 
+    #[allow(clippy::too_many_arguments)] // those of the command
     pub(super) fn lock_release(
         &mut self,
         process: u64,
@@ -203,26 +221,31 @@ impl Engine {
         resource: Name,
         requester: Name,
         nodes: Option<Vec<String>>,
+        scope: Option<Ref>,
         patience: Patience,
     ) {
         let origin = Origin::Call { process, op };
         let id = (process, resource, requester);
-        let rest = match self.rest_of(&id, nodes.as_deref()) {
+        let rest = match scope {
+            None => self.rest_of(&id, nodes.as_deref()),
+            Some(scope) => self.end_scope(&id, scope),
+        };
+        let rest = match rest {
+            Ok(Rest::Same) => return self.conclude(origin, Outcome::of(Status::Ok)),
             Ok(rest) => rest,
             Err(status) => return self.conclude(origin, Outcome::of(status)),
         };
         let tx = self.next_tx();
         self.start_publication(tx, None, Undo::Nothing, origin, patience);
-        if rest.is_empty() {
-            self.end_hold(&id, Some(tx));
-        } else {
-            self.shrink_hold(&id, rest, tx);
+        match rest {
+            Rest::On(nodes) => self.shrink_hold(&id, nodes, tx),
+            Rest::Same | Rest::Nowhere => self.end_hold(&id, Some(tx)),
         }
         self.check(tx);
     }
 
     /// Where the hold is to stay.
-    fn rest_of(&self, id: &Id, names: Option<&[String]>) -> Result<BTreeSet<NodeId>, Status> {
+    fn rest_of(&self, id: &Id, names: Option<&[String]>) -> Result<Rest, Status> {
         if !self.processes.exists(id.0) {
             return Err(Status::NoProcess);
         }
@@ -230,7 +253,7 @@ impl Engine {
             self.config.check_name(name.as_bytes())?;
         }
         let own = self.holds.own.get(id).ok_or(Status::NotOwner)?;
-        let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(BTreeSet::new()) };
+        let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(Rest::Nowhere) };
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let stays = |node: &NodeId| {
             let link = self.view.links.get(node).map(|link| &link.name);
@@ -238,7 +261,32 @@ impl Engine {
             !names.contains(name.as_str())
         };
         let rest: BTreeSet<NodeId> = own.nodes.iter().filter(|node| stays(node)).copied().collect();
-        if rest.len() == own.nodes.len() { Err(Status::NotOwner) } else { Ok(rest) }
+        match rest.len() {
+            0 => Ok(Rest::Nowhere),
+            len if len == own.nodes.len() => Err(Status::NotOwner),
+            _ => Ok(Rest::On(rest)),
+        }
+    }
+
+    /// Where the hold is to stay without what was acquired for this scope.
+    fn end_scope(&mut self, id: &Id, scope: Ref) -> Result<Rest, Status> {
+        let own = self.holds.own.get_mut(id).ok_or(Status::NotOwner)?;
+        let scopes = own.scopes.as_mut().ok_or(Status::NotOwner)?;
+        if !scopes.end(scope) {
+            return Err(Status::NotOwner);
+        }
+        let all = scopes.all();
+        if scopes.is_empty() {
+            own.scopes = None;
+        }
+        Ok(match all {
+            None => Rest::Nowhere,
+            Some(Part::View) => Rest::Same,
+            Some(Part::Nodes(nodes)) => {
+                let rest: BTreeSet<NodeId> = own.nodes.intersection(&nodes).copied().collect();
+                if !own.view && rest.len() == own.nodes.len() { Rest::Same } else { Rest::On(rest) }
+            }
+        })
     }
 
     fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
@@ -258,6 +306,9 @@ impl Engine {
     fn shrink_hold(&mut self, id: &Id, rest: BTreeSet<NodeId>, ack: Tx) {
         let Some(own) = self.holds.own.get_mut(id) else { return };
         own.broken.retain(|node, _| rest.contains(node));
+        if let Some(scopes) = &mut own.scopes {
+            scopes.leave_the_view(&rest);
+        }
         (own.view, own.nodes) = (false, rest);
         let rest = self.own_hold(id);
         let (serial, resource, requester) = id.clone();
@@ -320,13 +371,13 @@ impl Engine {
             own.broken.remove(&node);
             if own.view {
                 // A node of the same name has taken the place of one that is surely gone.
-                let replaced = own.broken.extract_if(.., |_, name| *name == link.name);
-                for (gone, _) in replaced {
+                let replaced =
+                    own.broken.iter().filter(|(_, name)| **name == link.name).map(|(node, _)| *node);
+                for gone in replaced.collect::<Vec<_>>() {
+                    own.broken.remove(&gone);
                     own.nodes.remove(&gone);
                 }
-                if own.nodes.len() < MAX_LIST {
-                    own.nodes.insert(node);
-                }
+                own.nodes.insert(node);
             }
         }
     }
@@ -341,7 +392,7 @@ impl Engine {
     ) -> Result<(), &'static str> {
         let id = (serial, resource, requester);
         // What is said of an earlier hold of the process on other nodes does not concern this one.
-        if self.holds.own.get(&id).is_some_and(|own| own.view || own.nodes.contains(&from)) {
+        if self.holds.own.get(&id).is_some_and(|own| own.is_bound_on(from)) {
             self.lose_hold(&id, Reason::SECOND_HOLDER);
         }
         Ok(())
@@ -388,10 +439,9 @@ impl Engine {
     ) -> Result<(), &'static str> {
         let (me, key) = (self.config.node, Key::Lock(resource.clone()));
         let id = (serial, resource, requester);
-        let Some(own) = self.holds.own.get(&id) else { return Ok(()) };
+        let Some(own) = self.holds.own.get(&id).filter(|own| own.is_bound_on(from)) else { return Ok(()) };
         // Where this node votes too it knows of waiters itself: with some there another one is no news.
-        let votes = own.view || own.nodes.contains(&me);
-        let arbiter = self.claims.arbiters.get(&key).filter(|_| votes && from != me);
+        let arbiter = self.claims.arbiters.get(&key).filter(|_| own.is_bound_on(me) && from != me);
         if arbiter.is_some_and(|arbiter| arbiter.queue.others(&id.2) > 0) {
             return Ok(());
         }

@@ -292,7 +292,7 @@ impl Engine {
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
-            ("unfinished pictures of groups", self.groups.pictures.len() + self.groups.asked.len()),
+            ("unfinished work on groups", self.groups.residue()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }

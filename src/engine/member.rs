@@ -4,6 +4,7 @@ use super::existence::{Dots, Picture};
 use super::machine::Engine;
 use super::process::Watch;
 use super::publish::Table;
+use super::withdrawal::Withdrawals;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,12 +38,17 @@ pub(super) struct Groups {
     published: BTreeSet<Name>,
     /// To be looked at at the end of the input, and whether members have changed.
     dirty: BTreeMap<Name, bool>,
+    /// Groups that this node is making, and the calls that none of has returned OK: they are undone together.
+    making: BTreeMap<Name, BTreeSet<Tx>>,
+    pub(super) withdrawals: Withdrawals,
     /// The number of the last dot that this node made.
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
     pub(super) pictures: BTreeMap<NodeId, Picture>,
     /// Peers that were told all, and whether they differed again since.
     pub(super) asked: BTreeMap<NodeId, bool>,
+    /// Digests that each peer was told and has not answered: so often it may ask for everything.
+    pub(super) unanswered: BTreeMap<NodeId, u64>,
 }
 
 impl Groups {
@@ -59,9 +65,48 @@ impl Groups {
     pub(super) fn entries_of(&self, node: NodeId) -> u64 {
         self.owned.get(&node).map_or(0, |owned| owned.entries)
     }
+    /// Whose processes are members.
+    pub(super) fn homes(&self) -> Vec<NodeId> {
+        self.owned.keys().copied().collect()
+    }
     /// (group, serial) of every member whose home is this node.
     pub(super) fn owned_by(&self, node: NodeId) -> Vec<(Name, u64)> {
         self.owned.get(&node).map(|owned| owned.rows.iter().cloned().collect()).unwrap_or_default()
+    }
+    /// This node makes the group under `tx`. `again`: in place of an older dot of its own; if a call that has returned made
+    /// that one, it is not undone any more.
+    pub(super) fn is_being_made(&mut self, group: &Name, tx: Tx, again: bool) {
+        if !again {
+            self.making.insert(group.clone(), [tx].into());
+        } else if let Some(calls) = self.making.get_mut(group) {
+            calls.insert(tx);
+        }
+    }
+    /// A call that makes the group has returned OK: what others do to it cannot undo that.
+    pub(super) fn made(&mut self, group: &Name, tx: Tx) {
+        if self.making.get(group).is_some_and(|calls| calls.contains(&tx)) {
+            self.making.remove(group);
+        }
+    }
+    /// Says whether nobody wants it any more.
+    pub(super) fn gave_up_making(&mut self, group: &Name, tx: Tx) -> bool {
+        let Some(calls) = self.making.get_mut(group) else { return false };
+        if !calls.remove(&tx) || !calls.is_empty() {
+            return false;
+        }
+        self.making.remove(group);
+        true
+    }
+    /// The node closes.
+    pub(super) fn forget_work(&mut self) {
+        self.pictures.clear();
+        self.asked.clear();
+        self.unanswered.clear();
+        self.making.clear();
+        self.withdrawals = Withdrawals::default();
+    }
+    pub(super) fn residue(&self) -> usize {
+        self.pictures.len() + self.asked.len() + self.making.len() + self.withdrawals.residue()
     }
     pub(super) fn touch(&mut self, group: &Name, members: bool) {
         match self.dirty.get_mut(group) {

@@ -439,11 +439,13 @@ impl Engine {
         self.claims = Default::default();
         self.forget_all_holds();
         self.forwards = Default::default();
+        self.groups.forget_work();
         self.clashes.clear();
         self.resolvers.forget_calls();
         for serial in self.processes.serials() {
             self.process_exits(serial, Reason::NODE_CLOSED, Payload::default(), None);
         }
+        self.drop_all_groups();
         self.timers.clear();
         self.event(Output::Closed { reason });
     }

@@ -30,11 +30,13 @@ mod protocol;
 mod publish;
 mod queue;
 mod resolver;
+mod scope;
 mod status;
 mod sync;
 mod time;
 mod timers;
 mod vote;
+mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};

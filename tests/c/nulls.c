@@ -399,6 +399,8 @@ static void group(convoke_node *node, convoke_process *process) {
     OK(convoke_group_list(node, &list));
     CHECK(convoke_list_len(list) == 0);
     convoke_list_free(list);
+}
+
 static int32_t decide(const convoke_event *clash, void *user_data) {
     (void)clash;
     (void)user_data;

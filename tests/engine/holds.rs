@@ -47,6 +47,7 @@ impl World {
             requester,
             nodes,
             retries,
+            scope: None,
             patience,
         })
     }
@@ -54,7 +55,15 @@ impl World {
     pub(crate) fn release(&mut self, pid: Pid, lock: Lock) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
         let patience = lock.patience;
-        self.call(pid, |process, op| Command::Release { process, op, resource, requester, nodes, patience })
+        self.call(pid, |process, op| Command::Release {
+            process,
+            op,
+            resource,
+            requester,
+            nodes,
+            scope: None,
+            patience,
+        })
     }
 
     pub(crate) fn watch(&mut self, pid: Pid, lock: Lock) -> Ref {
@@ -115,11 +124,15 @@ impl World {
     pub(crate) fn all_list(&self, holders: &[(&str, Pid)]) {
         for node in 0..self.nodes.len() {
             if self.nodes[node].engine.is_some() {
-                let listed = self.holders(node);
-                let listed: Vec<(&str, Pid)> = listed.iter().map(|(r, pid)| (r.as_str(), *pid)).collect();
-                assert_eq!(listed, holders, "node {node}\n{}", self.picture());
+                self.all_list_at(node, holders);
             }
         }
+    }
+
+    pub(crate) fn all_list_at(&self, node: NodeIndex, holders: &[(&str, Pid)]) {
+        let listed = self.holders(node);
+        let listed: Vec<(&str, Pid)> = listed.iter().map(|(r, pid)| (r.as_str(), *pid)).collect();
+        assert_eq!(listed, holders, "node {node}\n{}", self.picture());
     }
 
     /// The reasons of the LOCK_LOST events that the process got.
