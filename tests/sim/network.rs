@@ -2,7 +2,9 @@
 //! go dark in one direction, break so that the two ends notice at different times, or so that an end never does.
 
 use crate::world::{Happening, R, World};
-use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Reason, Stamped, Status};
+use convoke::engine::{
+    ConnectionId, Fact, Goodbye, Hold, Identity, Message, NodeId, Reason, Stamped, Status,
+};
 use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -419,7 +421,12 @@ impl World {
             Arrived::Control(message) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
                 self.snoop(slot, &message.message);
-                self.feed(slot, |engine, now| engine.handle_message(now, id, message))
+                let holds = holds_in(&message.message);
+                self.feed(slot, |engine, now| engine.handle_message(now, id, message))?;
+                for hold in holds {
+                    self.hold_arrived(slot, id, &hold);
+                }
+                Ok(())
             }
             Arrived::Data(header, body) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {header:?} {}", body.len()));
@@ -468,6 +475,18 @@ impl World {
         let delay = self.rng.between(self.plan.delay_min, self.plan.delay_max);
         let delay = if self.rng.percent(self.plan.stragglers) { delay * 10 } else { delay };
         delay * self.net.clogged.get(&(from, to)).copied().unwrap_or(1)
+    }
+}
+
+/// What a message says of locks that are held.
+fn holds_in(message: &Message) -> Vec<Hold> {
+    match message {
+        Message::Held { hold, .. } => vec![hold.clone()],
+        Message::Hello { facts, .. } => {
+            let hold = |fact: &Fact| if let Fact::Hold(hold) = fact { Some(hold.clone()) } else { None };
+            facts.iter().filter_map(hold).collect()
+        }
+        _ => Vec::new(),
     }
 }
 
