@@ -177,7 +177,7 @@ impl Plan {
             nowait: if rng.percent(50) { rng.below(40) } else { 0 },
             unnoticed: [0, 10, 50][rng.index(3)],
             weights: Weights::draw(mode, rng),
-            rest_in_parts: mode != Mode::Stable && rng.percent(40),
+            rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
         }
     }
@@ -231,6 +231,8 @@ impl Weights {
         }
         match mode {
             Mode::Stable => {}
+            // A mesh that stays partial: homes without a link need a third node.
+            Mode::Join if often(35, 1) > 0 => weights.unblock = 0,
             Mode::Join => weights.unblock = 3 + often(80, 6),
             Mode::Faulty => {
                 weights.cut = often(80, 10);
