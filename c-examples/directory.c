@@ -8,7 +8,7 @@ static const char USAGE[] =
     "usage: directory [options] serve SERVICE...   answer requests to these names until interrupted\n"
     "       directory [options] lookup SERVICE     say who serves it\n"
     "       directory [options] ask SERVICE TEXT   send it a request and print the answer\n"
-    "       directory [options] list [PREFIX]      print all names that come to be known within --wait\n\n";
+    "       directory [options] list [PREFIX]      print all names\n\n";
 
 static int64_t now_ms(void) {
     struct timespec now;
@@ -63,7 +63,7 @@ static void queue_event(convoke_event *event, void *user_data) {
     }
 }
 
-static int serve(convoke_node *node, convoke_process *self, const struct settings *settings, char **names, int count) {
+static int serve(convoke_node *node, const struct settings *settings, char **names, int count) {
     struct service *services = calloc((size_t)count, sizeof *services);
     size_t alive = 0;
     convoke_queue *queue;
@@ -72,7 +72,6 @@ static int serve(convoke_node *node, convoke_process *self, const struct setting
     check(convoke_queue_new(node, &queue), "queue");
     check(convoke_queue_set_handler(queue, queue_event, &alive, NULL), "handler of the queue");
     stop_on_signals(queue);
-    join_cluster(self, settings);
     for (at = 0; at < count && result == 0; at++) {
         struct service *service = &services[at];
         char holder_text[256];
@@ -110,8 +109,8 @@ static int serve(convoke_node *node, convoke_process *self, const struct setting
 
 /* ---- the client: one process with its own mailbox */
 
-/* Waits until the name is bound. A node that has just joined learns of a name with the link to the name's home, which
- * may come up a moment after the link to the seed; so it watches the name and does not ask again and again. */
+/* Waits until the name is bound. Who serves it may not have started yet, so the client watches the name and does not ask again
+ * and again. */
 static int wait_for(convoke_process *self, const char *name, int64_t until, convoke_pid *pid_out) {
     convoke_ref monitor;
     int found = 0;
@@ -159,16 +158,9 @@ static int ask(convoke_process *self, const convoke_pid *server, const char *tex
     return result;
 }
 
-static int list(convoke_node *node, convoke_process *self, const char *prefix, int64_t until) {
+static int list(convoke_node *node, const char *prefix) {
     convoke_list *names;
     size_t at;
-    convoke_event *event;
-    convoke_ref monitor;
-    /* New links bring new names; there is nothing to do about them but to wait. */
-    check(convoke_node_monitor(self, &monitor), "monitor of the nodes");
-    while (convoke_process_recv(self, until - now_ms() > 0 ? until - now_ms() : 0, &event) == CONVOKE_OK) {
-        convoke_event_free(event);
-    }
     check(convoke_name_list(node, prefix, strlen(prefix), &names), "list");
     for (at = 0; at < convoke_list_len(names); at++) {
         const void *name;
@@ -203,12 +195,11 @@ int main(int argc, char **argv) {
     node = open_node(&settings);
     check(convoke_process_spawn(node, NULL, &self), "spawn");
     if (is_serve) {
-        result = serve(node, self, &settings, argv + optind + 1, words - 1);
+        result = serve(node, &settings, argv + optind + 1, words - 1);
     } else {
-        join_cluster(self, &settings);
         until = now_ms() + settings.wait_ms;
         if (is_list) {
-            result = list(node, self, words == 2 ? argv[optind + 1] : "", until);
+            result = list(node, words == 2 ? argv[optind + 1] : "");
         } else if (!wait_for(self, argv[optind + 1], until, &server)) {
             fprintf(stderr, "nobody serves \"%s\"\n", argv[optind + 1]);
             result = 3;

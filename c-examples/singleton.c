@@ -114,9 +114,6 @@ int main(int argc, char **argv) {
     instance.node = open_node(&settings);
     check(convoke_queue_new(instance.node, &instance.queue), "queue");
     stop_on_signals(instance.queue);
-    check(convoke_process_spawn(instance.node, instance.queue, &instance.process), "spawn");
-    join_cluster(instance.process, &settings);
-    convoke_process_free(instance.process);
     start_process(&instance);
 
     while (!stopping) {

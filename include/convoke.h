@@ -4,7 +4,7 @@
  * Generated from the library's sources: do not change it by hand.
  *
  * A program that links this library becomes a node of a cluster with no server to run. It registers names that are unique in
- * the whole cluster, sends messages to processes, and is told when processes and nodes go.
+ * the whole cluster, takes locks, puts processes into groups, sends messages, and is told when processes and nodes go.
  *
  * ## Handles and ownership
  * - All objects are made by the library and opaque. Whatever arrives through an `_out` parameter as a pointer to an opaque type
@@ -85,6 +85,8 @@
 
 /** A timeout_ms that never ends. */
 #define CONVOKE_WAIT_FOREVER ((int64_t)-1)
+/** As many `retries` as the timeout lets it. */
+#define CONVOKE_RETRIES_FOREVER ((int64_t)-1)
 
 #ifdef __cplusplus
 extern "C" {
@@ -166,6 +168,14 @@ enum {
     CONVOKE_EVENT_NAME_CONFLICT = 4,
     /** A monitored name is bound otherwise than before. Fields: PID, NAME, PEER, OLD_PID, REF. */
     CONVOKE_EVENT_NAME_CHANGED = 5,
+    /** A process joined a monitored group. Fields: PID, NAME, PEER, COUNT, REF. */
+    CONVOKE_EVENT_GROUP_JOINED = 6,
+    /** A process left a monitored group, or ended. Fields: PID, NAME, PEER, COUNT, REASON, REF. */
+    CONVOKE_EVENT_GROUP_LEFT = 7,
+    /** The process can rely on a lock no longer. Fields: PID, NAME, REQUESTER, FENCE, REASON. */
+    CONVOKE_EVENT_LOCK_LOST = 8,
+    /** Somebody waits for a lock that the process holds and watches. Fields: PID, NAME, REQUESTER, PEER, REF. */
+    CONVOKE_EVENT_LOCK_WANTED = 9,
     /** A link to a node came up. Fields: PID, NAME, NODE, ADDRESS, REF. */
     CONVOKE_EVENT_NODE_UP = 11,
     /** The link to a node went down. Fields: PID, NAME, NODE, ADDRESS, REASON, REF. */
@@ -176,6 +186,8 @@ enum {
     CONVOKE_EVENT_SENDABLE = 14,
     /** The present state has been told; changes follow. Fields: PID, REF. */
     CONVOKE_EVENT_SNAPSHOT_END = 15,
+    /** A clash for a resolver function to decide. Never in a queue. Fields: PID, NAME, PEER, AGE_MS, OTHER_AGE_MS. */
+    CONVOKE_EVENT_CLASH = 16,
 };
 
 /** Reasons: values of convoke_reason. */
@@ -206,13 +218,19 @@ enum {
     CONVOKE_REASON_INTERNAL_ERROR = 11,
     /** The link was ended by `convoke_node_disconnect`. */
     CONVOKE_REASON_DISCONNECTED = 12,
+    /** Broken links leave at most half of the nodes that a lock was taken on. */
+    CONVOKE_REASON_MINORITY = 13,
+    /** Another holder of the same lock was met when two parts of a cluster joined. */
+    CONVOKE_REASON_SECOND_HOLDER = 14,
+    /** The group was deleted. */
+    CONVOKE_REASON_GROUP_DELETED = 15,
     /** The first of the application's own reasons. */
     CONVOKE_REASON_USER = 0x10000,
 };
 
 /** Fields of events and lists: values of convoke_field. */
 enum {
-    /** Bytes: a name; of a node, its text. */
+    /** Bytes: the name concerned: of a process, a group, a lock's resource, or a node. */
     CONVOKE_FIELD_NAME = 1,
     /** u64: a node's incarnation, as in pids. */
     CONVOKE_FIELD_NODE = 2,
@@ -238,6 +256,20 @@ enum {
     CONVOKE_FIELD_DETAIL = 12,
     /** Pid: who killed the process; all zero for nobody. */
     CONVOKE_FIELD_KILLED_BY = 13,
+    /** Bytes: under which requester a lock is held or wanted. */
+    CONVOKE_FIELD_REQUESTER = 14,
+    /** u64: for how many ms a lock is held or wanted, as seen from this node. */
+    CONVOKE_FIELD_SINCE_MS = 15,
+    /** u64: of a clash, for how many ms the process has had the name. */
+    CONVOKE_FIELD_AGE_MS = 16,
+    /** u64: of a clash, for how many ms the other process has had the name. */
+    CONVOKE_FIELD_OTHER_AGE_MS = 17,
+    /** u64: a lock's fencing token; 0 for one that waits. */
+    CONVOKE_FIELD_FENCE = 18,
+    /** u64: 1 if the row is of one that waits for the lock, 0 if it holds it. */
+    CONVOKE_FIELD_IS_WAITER = 19,
+    /** u64: how often the process is a member of the group. */
+    CONVOKE_FIELD_COUNT = 20,
 };
 
 /**
@@ -246,7 +278,7 @@ enum {
 typedef struct convoke_event convoke_event;
 
 /**
- * The answer to a question that has many: names or nodes at one moment.
+ * The answer to a question that has many: names, nodes, groups, members or locks at one moment.
  */
 typedef struct convoke_list convoke_list;
 
@@ -261,7 +293,7 @@ typedef struct convoke_node convoke_node;
 typedef struct convoke_options convoke_options;
 
 /**
- * A process of this program: it has a pid and a mailbox, and names belong to it. A checked handle.
+ * A process of this program: it has a pid and a mailbox, and names, locks and memberships belong to it. A checked handle.
  */
 typedef struct convoke_process convoke_process;
 
@@ -332,11 +364,11 @@ typedef struct convoke_stats {
      */
     uint64_t names;
     /**
-     * Locks held by processes of this node. 0 in this version.
+     * Locks that processes of this node hold and may rely on; each share counts.
      */
     uint64_t locks_held;
     /**
-     * Groups known to this node. 0 in this version.
+     * Groups in the table of this node: those of the whole cluster as it sees it.
      */
     uint64_t groups;
     /**
@@ -358,6 +390,12 @@ typedef struct convoke_stats {
  * fails. On whichever thread did the last release, never with a lock of the library held. May be NULL.
  */
 typedef void (*convoke_free_fn)(void *user_data);
+
+/**
+ * Runs under a lock: see convoke_lock_with. What it returns is handed out there. It must return normally: no C++ exception, no
+ * `longjmp`.
+ */
+typedef int32_t (*convoke_with_fn)(uint64_t fence, void *user_data);
 
 /**
  * Gets an event; see the callback contract. `event` is borrowed until it returns.
@@ -560,7 +598,10 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
 /**
  * Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
  *
- * Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor.
+ * Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor. With the option
+ * `join.wait` it returns when the node is merged with all others that there are to meet, as by convoke_node_sync, so that
+ * a program that starts does not register a name that another has already. Seeds where nobody answers are not waited for:
+ * the first node of a cluster opens too.
  *
  * @param options what to open, copied; NULL for the defaults.
  * @param node_out receives the node, owned by the caller: free it with convoke_node_free. NULL on failure.
@@ -571,7 +612,9 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
  * @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
- * @retval CONVOKE_E_EXISTS another node of the same name is open in the cluster. Choose another name.
+ * @retval CONVOKE_E_EXISTS (with `join.wait`) another node of the same name is open in the cluster. Choose another name.
+ *         Without `join.wait` the node is opened, and closed with CONVOKE_REASON_NAME_TAKEN once that is found out.
+ * @retval CONVOKE_E_TIMEOUT (with `join.wait`) not all nodes were met in that time. The node is closed. Try again.
  * @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked.
  * @retval CONVOKE_E_INTERNAL a defect of the library.
  * @threads any; also in a forked child, which has none of its parent's nodes
@@ -729,6 +772,34 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_disconnect(convoke_proc
  * @since 0.1.0
  */
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_peers(const convoke_node *node, convoke_list **list_out);
+
+/**
+ * Waits until the tables of this node and of all nodes that it knows are merged: every seed was tried, every node that
+ * was learned of is linked, and each has the facts of the other. Nodes that cannot be reached are not waited for; a node
+ * that is alone is in sync at once.
+ *
+ * What other nodes published before this returns is seen here, and the reverse. Clashes of names that came to light may
+ * still be undecided.
+ *
+ * @param process on whose behalf; its node is meant.
+ * @param timeout_ms how long it may take; see the rules above section 7.
+ * @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK all tables are merged; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_TIMEOUT not all are merged yet. Nothing is undone: the rest is under way.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, or `timeout_ms` is below -1.
+ * @retval CONVOKE_E_FULL too many operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS the process has exited.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:sync/0
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_sync(convoke_process *process, int64_t timeout_ms,
+    convoke_ref *op_out);
 
 /**
  * Tells a process which nodes there are and what becomes of them: a NODE_UP event for each present peer, one
@@ -1007,7 +1078,7 @@ CONVOKE_API convoke_status convoke_event_process(const convoke_event *event, con
 
 /**
  * The other process concerned (CONVOKE_FIELD_PEER): the sender of a message, the process that exited, the new owner of a
- * name, the receiver that has room again. It is none where there is nobody, such as for a name that is free now.
+ * name, the receiver that has room again, the member of a group, the process that waits for a lock. It is none where there is nobody, such as for a name that is free now.
  *
  * @param event the event.
  * @param pid_out receives the pid; none on failure.
@@ -1022,7 +1093,7 @@ CONVOKE_API convoke_status convoke_event_process(const convoke_event *event, con
 CONVOKE_API convoke_status convoke_event_peer(const convoke_event *event, convoke_pid *pid_out);
 
 /**
- * The name concerned (CONVOKE_FIELD_NAME): a registered name, or the name of a node.
+ * The name concerned (CONVOKE_FIELD_NAME): a registered name, a group, the resource of a lock, or the name of a node.
  *
  * @param event the event.
  * @param data_out receives the bytes, lent as long as the event lives; NULL on failure.
@@ -1055,7 +1126,7 @@ CONVOKE_API convoke_status convoke_event_payload(const convoke_event *event, con
     *len_out);
 
 /**
- * Why (CONVOKE_FIELD_REASON): of an exit, of a node that went down, of a name that was lost.
+ * Why (CONVOKE_FIELD_REASON): of an exit, of a node that went down, of a name or a lock that was lost, of a leaving.
  *
  * @param event the event.
  * @return one of the CONVOKE_REASON_ constants or a reason of an application; CONVOKE_REASON_NORMAL for kinds that have
@@ -1094,7 +1165,8 @@ CONVOKE_API convoke_ref convoke_event_ref(const convoke_event *event);
 CONVOKE_API convoke_status convoke_event_result(const convoke_event *event, const char **detail_out);
 
 /**
- * What an operation yielded beside its status (CONVOKE_FIELD_VALUE): for convoke_process_is_alive 1 or 0.
+ * What an operation yielded beside its status (CONVOKE_FIELD_VALUE): for convoke_process_is_alive 1 or 0, for
+ * convoke_lock_acquire the fencing token.
  *
  * @param event the event.
  * @return the value; 0 for kinds that have none, and if `event` is NULL.
@@ -1155,8 +1227,8 @@ CONVOKE_API convoke_status convoke_event_u64(const convoke_event *event, convoke
 
 /* ==================================================================================================================
  * 6  Processes
- * A process is a light entity with a pid and a mailbox: not a thread, nothing runs in it. Names belong to processes, and
- * messages are sent to them. It lives until it exits, is killed, its handle is freed, or its node closes.
+ * A process is a light entity with a pid and a mailbox: not a thread, nothing runs in it. Names, locks and memberships
+ * of groups belong to processes, and messages are sent to them. It lives until it exits, is killed, its handle is freed, or its node closes.
  *
  * Any number of threads may use a process at once.
  * ================================================================================================================== */
@@ -1186,7 +1258,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_spawn(convoke_node *
     convoke_process **process_out);
 
 /**
- * Ends the process: its names and monitors go, its pending operations and waiting calls end with
+ * Ends the process: its names, locks, memberships and monitors go, its pending operations and waiting calls end with
  * CONVOKE_E_NO_PROCESS, and each process that monitors it gets one EXIT event with this reason and data. It gets none
  * itself. Messages that it has sent are still delivered, before the EXIT; those that it has not read are dropped.
  *
@@ -1624,6 +1696,580 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_list(const convoke_node
  */
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_monitor(convoke_process *process, const void *name, size_t
     name_len, convoke_ref *ref_out);
+
+/* ==================================================================================================================
+ * 8  Locks
+ * A lock is a resource, any bytes, that a process holds on a set of nodes as a requester, any bytes too. Processes with the
+ * same requester share it, and each of them has one share, however often it acquires it. Two requesters exclude each other
+ * wherever their sets have a node in common that both are linked to; so guard one thing by one set of nodes, best by the
+ * default: all nodes that this one has a link to, itself, and those that join while the lock is held.
+ *
+ * A share ends when it is released, when its process exits, and when its node is closed or dies; nobody else can release it.
+ * Those who wait are served in the order in which they began, the oldest first, at once when the lock is free. Whoever
+ * shares a lock that is held enters at once. Two processes that wait for each other's lock wait until a timeout: take
+ * several locks in one order everywhere.
+ *
+ * What a lock cannot promise, and what to do about it: a process that is stopped for a while, or cut off by a broken
+ * network, may go on in the belief that it holds a lock which others have got meanwhile. So:
+ * - Let the resource check. Every acquisition yields a fencing token, and it is larger than the token of every hold by another
+ * requester that was bound at a node of the set before that node agreed. Send the token with every write, and let the store
+ * refuse one that is smaller than the largest it has seen. Across a network that is cut nothing is promised about tokens.
+ * - Processes that share a lock may have different tokens, and a later one need not have a larger one: let sharers agree on
+ * one token.
+ * - A LOCK_LOST event tells the process, once for each hold, that it cannot rely on it any more: CONVOKE_REASON_MINORITY,
+ * broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined and another
+ * requester holds it too. From then on convoke_lock_check says so. The share still keeps others out until it is released.
+ *
+ * The rules of section 7 hold here too: `process`, `op_out` and `timeout_ms`. And in this section:
+ * - `requester` NULL with a length of 0: the 16 bytes of the process's pid (node, serial, little endian), shared by nobody
+ * who does not ask for exactly that.
+ * - `nodes` NULL with a length of 0: all nodes, as above. Else an array of `nodes_len` names of nodes, UTF-8, zero-terminated;
+ * this node's own may be among them, duplicates do no harm. An array of length 0 is CONVOKE_E_INVALID.
+ * ================================================================================================================== */
+
+/**
+ * Acquires a lock for a process on all nodes: convoke_lock_acquire_on with no list and CONVOKE_RETRIES_FOREVER.
+ *
+ * @param process who is to hold it.
+ * @param resource what is locked, copied.
+ * @param resource_len its length in bytes: 1 to 1024 (option `limits.name`).
+ * @param requester as whom, copied; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules above.
+ * @param fence_out receives the fencing token; 0 on failure, and with `op_out`, when convoke_event_value of the DONE event
+ *        has it. May be NULL.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK every node of the set has agreed: the process holds the lock; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_TIMEOUT not in time: others have it, or a node did not answer. It is undone. Try again.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
+ *         `requester_len` is not 0 or the reverse, or `timeout_ms` is below -1.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.
+ * @retval CONVOKE_E_FULL too many locks or operations (options `limits.locks`, `limits.operations`).
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:set_lock/1
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire(convoke_process *process, const void *resource,
+    size_t resource_len, const void *requester, size_t requester_len, int64_t timeout_ms, uint64_t *fence_out,
+    convoke_ref *op_out);
+
+/**
+ * Acquires a lock for a process on a set of nodes. When it returns CONVOKE_OK every node of the set has agreed, and no other
+ * requester holds it on any of them.
+ *
+ * If the process holds the lock already, nodes are added to its share: one release still gives all of it back. An attempt
+ * that fails gives back only what it has taken itself.
+ *
+ * Whoever cannot have the lock at once waits in a queue, and nobody polls. `retries` bounds the time in it as the manual's
+ * attempts would: one try, and so many chances more, which makes at most the sum over k = 1 to `retries` of half of
+ * min(250 * 2^(k-1), 8000) ms. `timeout_ms` bounds the whole call. Whichever is over first ends it.
+ *
+ * @param process who is to hold it.
+ * @param resource what is locked, copied.
+ * @param resource_len its length in bytes: 1 to 1024 (option `limits.name`).
+ * @param requester as whom, copied; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param nodes where, copied: names of nodes; NULL for all.
+ * @param nodes_len how many names; 0 with NULL.
+ * @param retries chances after the first try; 0: it is not waited for while others hold it; CONVOKE_RETRIES_FOREVER: as many
+ *        as the timeout lets it.
+ * @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules above.
+ * @param fence_out receives the fencing token; 0 on failure, and with `op_out`, when convoke_event_value of the DONE event
+ *        has it. May be NULL.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK the process holds the lock; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_TIMEOUT not in time or retries: others have it, or a node did not answer. It is undone. Try again.
+ * @retval CONVOKE_E_UNREACHABLE a node of the list has no link to this one, or lost it before all had agreed. It is undone.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
+ *         `requester_len` is not 0 or the reverse, likewise `nodes`, a name in `nodes` is NULL or not UTF-8, or `retries` or
+ *         `timeout_ms` is below -1.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit, or `nodes_len` is beyond any array.
+ * @retval CONVOKE_E_FULL too many locks or operations (options `limits.locks`, `limits.operations`).
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:set_lock/2, global:set_lock/3
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire_on(convoke_process *process, const void *resource,
+    size_t resource_len, const void *requester, size_t requester_len, const char *const *nodes, size_t nodes_len,
+    int64_t retries, int64_t timeout_ms, uint64_t *fence_out, convoke_ref *op_out);
+
+/**
+ * Gives back the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
+ * theirs.
+ *
+ * @param process who holds it. Nobody else can release it.
+ * @param resource what is locked.
+ * @param resource_len its length in bytes.
+ * @param requester as whom it was acquired; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param timeout_ms how long it may take; see the rules above.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK no linked node shows the share any more; also when the lock had been lost. With `op_out`: the operation
+ *         has begun.
+ * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester. Nothing changes.
+ * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
+ *         `requester_len` is not 0 or the reverse, or `timeout_ms` is below -1.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.
+ * @retval CONVOKE_E_FULL too many operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited, and has given back all its locks by that.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:del_lock/1
+ * @since 0.1.0
+ */
+CONVOKE_API convoke_status convoke_lock_release(convoke_process *process, const void *resource, size_t resource_len,
+    const void *requester, size_t requester_len, int64_t timeout_ms, convoke_ref *op_out);
+
+/**
+ * Gives back a process's share of a lock on some nodes; on the others of its set it goes on holding it.
+ *
+ * @param process who holds it. Nobody else can release it.
+ * @param resource what is locked.
+ * @param resource_len its length in bytes.
+ * @param requester as whom it was acquired; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param nodes on which: names of nodes; those that are not of the set do not matter. NULL for all of the set.
+ * @param nodes_len how many names; 0 with NULL.
+ * @param timeout_ms how long it may take; see the rules above.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK no linked node shows that part of the share any more; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester. Nothing changes.
+ * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
+ *         `requester_len` is not 0 or the reverse, likewise `nodes`, a name in `nodes` is NULL or not UTF-8, or `timeout_ms`
+ *         is below -1.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit, or `nodes_len` is beyond any array.
+ * @retval CONVOKE_E_FULL too many operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited, and has given back all its locks by that.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:del_lock/2
+ * @since 0.1.0
+ */
+CONVOKE_API convoke_status convoke_lock_release_on(convoke_process *process, const void *resource, size_t
+    resource_len, const void *requester, size_t requester_len, const char *const *nodes, size_t nodes_len, int64_t
+    timeout_ms, convoke_ref *op_out);
+
+/**
+ * Whether a process holds a lock and may rely on it, as far as this node knows: a look-up in memory, never blocked by
+ * anything. Others may know more: let the resource check the token.
+ *
+ * @param process who is asked about.
+ * @param resource what is locked.
+ * @param resource_len its length in bytes.
+ * @param requester as whom it was acquired; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param fence_out receives the fencing token; 0 on failure. May be NULL.
+ * @return the status:
+ * @retval CONVOKE_OK it does.
+ * @retval CONVOKE_E_NOT_OWNER it has no share, or has lost it (LOCK_LOST).
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, or `requester` is NULL and
+ *         `requester_len` is not 0 or the reverse.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.
+ * @retval CONVOKE_E_NO_PROCESS the process has exited.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_check(const convoke_process *process, const void *resource,
+    size_t resource_len, const void *requester, size_t requester_len, uint64_t *fence_out);
+
+/**
+ * Runs a function under a lock: acquires it as convoke_lock_acquire_on, calls `fn`, and gives back what it has acquired,
+ * also when `fn` has ended the process or closed the node. `fn` is called exactly when CONVOKE_OK is returned.
+ *
+ * The lock is left as it was found: if the process holds it already, on these nodes or others, it goes on holding it there
+ * after the call. So nested use does no harm.
+ *
+ * A lock that is lost meanwhile is told by its event and not by this status: let `fn` hand its token on, and ask
+ * convoke_lock_check before it relies on what it has done.
+ *
+ * @param process who is to hold it.
+ * @param resource what is locked, copied.
+ * @param resource_len its length in bytes: 1 to 1024 (option `limits.name`).
+ * @param requester as whom, copied; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param nodes where, copied: names of nodes; NULL for all.
+ * @param nodes_len how many names; 0 with NULL.
+ * @param retries as for convoke_lock_acquire_on.
+ * @param timeout_ms how long it may take to get the lock, and once more to give it back; see the rules above.
+ * @param fn what to run, on this thread, with no lock of the library held: it may call everything. It gets the fencing token.
+ * @param user_data handed to `fn`.
+ * @param result_out receives what `fn` returned; 0 on failure. May be NULL.
+ * @return the status:
+ * @retval CONVOKE_OK `fn` was called.
+ * @retval CONVOKE_E_ABORTED the lock was not obtained in time or retries.
+ * @retval CONVOKE_E_UNREACHABLE a node of the list has no link to this one, or lost it before all had agreed.
+ * @retval CONVOKE_E_INVALID as for convoke_lock_acquire_on, or `fn` is NULL.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit, or `nodes_len` is beyond any array.
+ * @retval CONVOKE_E_FULL too many locks or operations (options `limits.locks`, `limits.operations`).
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: global:trans/2, global:trans/3, global:trans/4
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_with(convoke_process *process, const void *resource, size_t
+    resource_len, const void *requester, size_t requester_len, const char *const *nodes, size_t nodes_len, int64_t
+    retries, int64_t timeout_ms, convoke_with_fn fn, void *user_data, int32_t *result_out);
+
+/**
+ * Tells a process that holds a lock when others want it: a LOCK_WANTED event with this reference whenever another requester
+ * begins to wait and none waited before, also at once when one waits already. The process may be asked so to give way.
+ *
+ * The lock need not be held yet: what counts is whether it is held then. Unread, only the newest is kept.
+ *
+ * @param process who is told.
+ * @param resource what is locked, copied.
+ * @param resource_len its length in bytes: 1 to 1024 (option `limits.name`).
+ * @param requester as whom it is acquired, copied; NULL for the process alone.
+ * @param requester_len its length in bytes; 0 with NULL.
+ * @param ref_out receives the monitor; end it with convoke_cancel. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
+ *         `requester_len` is not 0 or the reverse, or `ref_out` is NULL.
+ * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS the process has exited.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits for the network
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_watch(convoke_process *process, const void *resource,
+    size_t resource_len, const void *requester, size_t requester_len, convoke_ref *ref_out);
+
+/**
+ * Who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
+ * nodes to which this one belongs.
+ *
+ * Each row has the resource (CONVOKE_FIELD_NAME), CONVOKE_FIELD_REQUESTER, CONVOKE_FIELD_PID, CONVOKE_FIELD_FENCE (0 for one
+ * who waits), CONVOKE_FIELD_IS_WAITER (1 or 0) and CONVOKE_FIELD_SINCE_MS, for how long this node has seen it so.
+ *
+ * @param node the node.
+ * @param resource which lock; NULL for all.
+ * @param resource_len its length in bytes; 0 with NULL.
+ * @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.
+ * @return the status:
+ * @retval CONVOKE_OK also when nobody holds it.
+ * @retval CONVOKE_E_INVALID `node` is not a live node, `resource` is NULL and `resource_len` is not 0 or the reverse, or
+ *         `list_out` is NULL.
+ * @retval CONVOKE_E_TOO_BIG `resource` is longer than the limit.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits for the network
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node *node, const void *resource, size_t
+    resource_len, convoke_list **list_out);
+
+/* ==================================================================================================================
+ * 9  Groups
+ * A group has a name, any 1 to 1024 bytes (option `limits.name`), and members: processes of any node. It exists in the
+ * whole cluster from its creation until it is deleted, with or without members. A process may join a group several times,
+ * and is then a member until it has left it as often. Its memberships end with it. Any process may create and delete any
+ * group, and make any process join and leave.
+ *
+ * convoke_group_create, convoke_group_delete, convoke_group_join and convoke_group_leave return when every node that this one
+ * has a link to shows the change. The readers, convoke_group_members and the like, look into the memory of their own node and
+ * are never blocked by anything.
+ *
+ * When two parts of a cluster join that were cut off from each other, a group that one part has deleted stays deleted,
+ * unless the other part created it anew or has members in it. The memory of a deletion is kept for 24 hours after the nodes
+ * that made the group have gone; after a longer cut a deleted group may return.
+ *
+ * The rules of section 7 hold here too: `process`, `op_out`, `pid` and `timeout_ms`.
+ * ================================================================================================================== */
+
+/**
+ * Creates a group. One that exists already keeps its members, and nothing seems to happen; but a deletion by somebody
+ * who has not seen this creation does not end it.
+ *
+ * @param process on whose behalf.
+ * @param name the name of the group, copied.
+ * @param name_len its length in bytes.
+ * @param timeout_ms how long it may take; see the rules above.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK every linked node shows the group; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_TIMEOUT a node did not answer in time. It is undone. Try again.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `timeout_ms` is below -1.
+ * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+ * @retval CONVOKE_E_FULL too many groups or operations (options `limits.groups`, `limits.operations`).
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: pg2:create/1
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_create(convoke_process *process, const void *name, size_t
+    name_len, int64_t timeout_ms, convoke_ref *op_out);
+
+/**
+ * Deletes a group. Its members live on, and are not told; those who monitor it are, with CONVOKE_REASON_GROUP_DELETED. A
+ * group that does not exist: CONVOKE_OK.
+ *
+ * @param process on whose behalf; need not be a member.
+ * @param name the name of the group, copied.
+ * @param name_len its length in bytes.
+ * @param timeout_ms how long it may take; see the rules above.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK no linked node shows the group any more, unless it was created anew meanwhile; with `op_out`: the
+ *         operation has begun.
+ * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `timeout_ms` is below -1.
+ * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+ * @retval CONVOKE_E_FULL too many operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: pg2:delete/1
+ * @since 0.1.0
+ */
+CONVOKE_API convoke_status convoke_group_delete(convoke_process *process, const void *name, size_t name_len, int64_t
+    timeout_ms, convoke_ref *op_out);
+
+/**
+ * Makes a process a member of a group, once more if it is one already.
+ *
+ * @param process on whose behalf.
+ * @param name the name of the group, copied. It must exist.
+ * @param name_len its length in bytes.
+ * @param pid who joins, on any node; NULL for `process`.
+ * @param timeout_ms how long it may take; see the rules above.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK every linked node shows the membership; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_NOT_FOUND there is no such group, as this node sees it.
+ * @retval CONVOKE_E_TIMEOUT a node did not answer in time. It is undone. Try again.
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
+ * @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`; or it broke before the answer, and what became of the
+ *         joining is unknown.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, `pid` is none, or `timeout_ms` is below
+ *         -1.
+ * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+ * @retval CONVOKE_E_FULL too many memberships or operations (options `limits.groups`, `limits.operations`).
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: pg2:join/2
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_join(convoke_process *process, const void *name, size_t
+    name_len, const convoke_pid *pid, int64_t timeout_ms, convoke_ref *op_out);
+
+/**
+ * Takes back one joining of a process. A process that is no member: CONVOKE_OK.
+ *
+ * @param process on whose behalf.
+ * @param name the name of the group, copied.
+ * @param name_len its length in bytes.
+ * @param pid who leaves, on any node; NULL for `process`.
+ * @param timeout_ms how long it may take; see the rules above.
+ * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK every linked node shows it; with `op_out`: the operation has begun.
+ * @retval CONVOKE_E_NOT_FOUND there is no such group, as this node sees it.
+ * @retval CONVOKE_E_TIMEOUT it is done, and on its way to the nodes that have not answered yet. Nothing is undone.
+ * @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
+ * @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`; or it broke before the answer, and what became of the
+ *         leaving is unknown.
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, `pid` is none, or `timeout_ms` is below
+ *         -1.
+ * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+ * @retval CONVOKE_E_FULL too many operations are under way.
+ * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: pg2:leave/2
+ * @since 0.1.0
+ */
+CONVOKE_API convoke_status convoke_group_leave(convoke_process *process, const void *name, size_t name_len, const
+    convoke_pid *pid, int64_t timeout_ms, convoke_ref *op_out);
+
+/**
+ * The members of a group, as this node sees it: a look-up in memory that copies nothing and is never blocked by anything.
+ *
+ * Each row has a pid: every member as often as it has joined, its rows side by side, those of this node first. Read them
+ * all at once with convoke_list_pids.
+ *
+ * @param node the node.
+ * @param name the name of the group.
+ * @param name_len its length in bytes.
+ * @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.
+ * @return the status:
+ * @retval CONVOKE_OK also when the group is empty.
+ * @retval CONVOKE_E_NOT_FOUND there is no such group.
+ * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `list_out` is NULL.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits
+ * @see Erlang: pg2:get_members/1
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_members(const convoke_node *node, const void *name, size_t
+    name_len, convoke_list **list_out);
+
+/**
+ * The members of a group that live on this very node; see convoke_group_members.
+ *
+ * @param node the node.
+ * @param name the name of the group.
+ * @param name_len its length in bytes.
+ * @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.
+ * @return the status:
+ * @retval CONVOKE_OK also when there are none.
+ * @retval CONVOKE_E_NOT_FOUND there is no such group.
+ * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `list_out` is NULL.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits
+ * @see Erlang: pg2:get_local_members/1
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_local_members(const convoke_node *node, const void *name,
+    size_t name_len, convoke_list **list_out);
+
+/**
+ * One member of a group to turn to: of those on this node, if there are any, else of all. Which one is decided by chance,
+ * each row of convoke_group_members being as likely. A look-up in memory, never blocked by anything.
+ *
+ * @param node the node.
+ * @param name the name of the group.
+ * @param name_len its length in bytes.
+ * @param pid_out receives the pid; none on failure.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_NOT_FOUND there is no such group.
+ * @retval CONVOKE_E_NO_PROCESS the group is empty.
+ * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `pid_out` is NULL.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits
+ * @see Erlang: pg2:get_closest_pid/1
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_closest(const convoke_node *node, const void *name, size_t
+    name_len, convoke_pid *pid_out);
+
+/**
+ * All groups, empty ones too, as this node sees them. Each row has a name and CONVOKE_FIELD_COUNT, the number of rows that
+ * convoke_group_members would give; they are sorted by name, byte by byte.
+ *
+ * @param node the node.
+ * @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.
+ * @return the status:
+ * @retval CONVOKE_OK also when there are none.
+ * @retval CONVOKE_E_INVALID `node` is not a live node, or `list_out` is NULL.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits for the network
+ * @see Erlang: pg2:which_groups/0
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_list(const convoke_node *node, convoke_list **list_out);
+
+/**
+ * Tells a process who is a member of a group: a GROUP_JOINED event for every present member, a SNAPSHOT_END event, then a
+ * GROUP_JOINED or GROUP_LEFT event for every change, each with this reference and with CONVOKE_FIELD_COUNT, how often the
+ * process is a member now.
+ *
+ * The reason of a GROUP_LEFT event is CONVOKE_REASON_NORMAL for one that left, CONVOKE_REASON_GROUP_DELETED, or why the
+ * process or its node has gone. Of unread events about one member only what they come to is kept.
+ *
+ * @param process who is told; may be a member.
+ * @param name the name of the group, copied; need not exist.
+ * @param name_len its length in bytes.
+ * @param ref_out receives the monitor; end it with convoke_cancel. 0 on failure.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `ref_out` is NULL.
+ * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way.
+ * @retval CONVOKE_E_NO_PROCESS the process has exited.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits for the network
+ * @see Erlang: pg:monitor/1
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_monitor(convoke_process *process, const void *name, size_t
+    name_len, convoke_ref *ref_out);
+
+/**
+ * Sends bytes to every member of a group, once each, however often it has joined, as this node sees the group. Never waits.
+ *
+ * It goes to each member as by convoke_send, in the order of that pair; among different members there is no order. Members
+ * that are known to be no more, and those whose node has no link to this one, are passed over.
+ *
+ * @param from the sender; if it is a member it gets the message too.
+ * @param name the name of the group.
+ * @param name_len its length in bytes.
+ * @param data the payload, copied; NULL if `len` is 0.
+ * @param len its length in bytes: 0 to 16 MiB (option `limits.message`).
+ * @param count_out receives how many members have taken the message, also with CONVOKE_E_FULL and CONVOKE_E_TOO_BIG; 0 on
+ *        other failures. May be NULL.
+ * @return the status:
+ * @retval CONVOKE_OK no member has refused it; also when the group is empty.
+ * @retval CONVOKE_E_FULL one or more members, or the links to them, have no room; the others have got it. One SENDABLE event
+ *         for each of those follows when it has room again: send it the message then with convoke_send.
+ * @retval CONVOKE_E_NOT_FOUND there is no such group.
+ * @retval CONVOKE_E_NO_PROCESS `from` has exited.
+ * @retval CONVOKE_E_INVALID `from` is not a live process, `name` is NULL or empty, or `data` is NULL and `len` is not 0.
+ * @retval CONVOKE_E_TOO_BIG `len` is more than the limit of this node; or more than that of another node, whose members have
+ *         not got it.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_send(convoke_process *from, const void *name, size_t
+    name_len, const void *data, size_t len, uint32_t *count_out);
 
 /* ==================================================================================================================
  * 10  Messages

@@ -10,6 +10,7 @@
 //! | [`node`] | a running node: its thread, commands in, tables and events out | all of the above |
 //! | [`os`] | safe wrappers of the few libc calls | libc (`unsafe`) |
 //! | [`ffi`] | the C ABI | `node` (`unsafe`) |
+//! | `testing` | cut links, for tests of whole clusters; never in a released library | `node` |
 //!
 //! The product is the C interface in `include/convoke.h`. The Rust items are public for the simulator, the tests
 //! and the benches; they carry no promise of stability.
@@ -21,4 +22,6 @@ pub mod ffi;
 pub mod mesh;
 pub mod node;
 pub mod os;
+#[cfg(feature = "test-hooks")]
+pub mod testing;
 pub mod wire;

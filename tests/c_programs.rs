@@ -162,7 +162,7 @@ macro_rules! programs {
 }
 
 programs! {
-    callbacks dlopen everything exits fork free_fn free_order handles nofile nulls operations reentrancy sigchld
+    callbacks dlopen everything exits fork free_fn free_order handles join nofile nulls operations reentrancy sigchld
     sigpipe texts waiters
 }
 
@@ -219,13 +219,43 @@ fn constants_have_the_golden_values() {
 
 #[test]
 fn exactly_the_functions_of_the_header_are_exported() {
-    let library = support::library_dir().join("libconvoke.so");
-    let listed = succeed(Command::new("nm").args(["-D", "--defined-only"]).arg(&library));
+    exports_what_the_header_declares(&support::library_dir().join("libconvoke.so"));
+}
+
+fn exports_what_the_header_declares(library: &Path) {
+    let listed = succeed(Command::new("nm").args(["-D", "--defined-only"]).arg(library));
     let exported: BTreeSet<&str> = listed.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
     let header = header();
     let functions = read::functions(&header);
     let declared: BTreeSet<&str> = functions.iter().map(|function| function.name.as_str()).collect();
     assert_eq!(exported, declared);
+}
+
+/// The library as `cargo build` makes it, with its debugging symbols: without the feature that tests switch on.
+fn released() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("released");
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--lib", "--locked", "--offline", "--quiet", "--manifest-path"]);
+    build.arg(root().join("Cargo.toml")).arg("--target-dir").arg(&target);
+    let out = build.output().expect("cargo runs");
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    target.join("debug/libconvoke.so")
+}
+
+/// Whether the code that lets tests cut links is there: by its symbols, and by a text of it.
+fn has_test_hooks(library: &Path) -> (bool, bool) {
+    let symbols = succeed(Command::new("nm").arg("-C").arg(library));
+    let (bytes, word) = (fs::read(library).unwrap(), b"cut by a test");
+    (symbols.contains("convoke::testing::"), bytes.windows(word.len()).any(|window| window == word))
+}
+
+#[test]
+fn nothing_of_the_test_hooks_is_in_the_released_library() {
+    let own = support::library_dir().join("libconvoke.so");
+    assert_eq!(has_test_hooks(&own), (true, true), "what is looked for is found where it is");
+    let released = released();
+    assert_eq!(has_test_hooks(&released), (false, false));
+    exports_what_the_header_declares(&released);
 }
 
 #[test]

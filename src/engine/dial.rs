@@ -22,6 +22,8 @@ struct Target {
     myself: bool,
     /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
     successor: bool,
+    /// Who answers here was merged with at least once, or could not be had.
+    met: bool,
 }
 
 #[derive(Default, Debug)]
@@ -31,6 +33,15 @@ pub(super) struct Dials {
     connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
     parted: BTreeSet<NodeId>,
+}
+
+impl Dials {
+    /// A node that is to be linked was neither merged with nor found wanting yet.
+    pub(super) fn is_meeting(&self) -> bool {
+        self.targets.values().any(|target| {
+            (target.seed || !target.name.is_empty()) && !(target.met || target.myself || target.parted)
+        })
+    }
 }
 
 /// What a refusal means to whoever asked for the link. `None`: no failure, within a second the pair will know what it
@@ -65,6 +76,14 @@ impl Engine {
             target.dialling = true;
             self.timers.cancel(&Timer::Dial(address.to_owned()));
             self.output(Output::Dial { address: address.to_owned() });
+        }
+    }
+
+    #[cfg(feature = "test-hooks")]
+    pub(super) fn dial_all(&mut self) {
+        self.view.dials.targets.values_mut().for_each(|target| target.failures = 0);
+        for address in self.view.dials.targets.keys().cloned().collect::<Vec<_>>() {
+            self.dial(&address);
         }
     }
 
@@ -106,6 +125,7 @@ impl Engine {
     pub(super) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.dialling = false;
+        target.met = true;
         target.failures = target.failures.saturating_add(1);
         let keep = target.seed || !target.name.is_empty();
         if keep {
@@ -254,6 +274,7 @@ impl Engine {
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 // Not before: a link that the peer refuses after this side's Go must not reset the back-off.
                 target.failures = 0;
+                target.met = true;
             }
             self.end_connects_to(&address, &Outcome::of(Status::Ok));
         }

@@ -192,6 +192,7 @@ impl Engine {
             Timer::Grace(tx) => self.grace_over(tx),
             Timer::Forward(id) => self.forward_deadline(id),
             Timer::Connect(op) => self.connect_deadline(op),
+            Timer::Sync(op) => self.end_sync(op, Outcome::of(Status::Timeout)),
             Timer::Heartbeat(node) => self.heartbeat_due(node),
             Timer::Silence(node) => self.silence_due(node),
             Timer::Doubt(node) => self.doubt_due(node),

@@ -26,6 +26,7 @@ pub(super) enum Work {
     Forward(Tx),
     Joint(u64),
     Connect,
+    Sync,
 }
 
 /// An operation that another node runs for this one.
@@ -132,6 +133,7 @@ impl Engine {
         let work = self.processes.get(serial).and_then(|process| process.calls.get(&reference).cloned());
         match work {
             Some(Work::Connect) => self.end_connect(reference, Outcome::of(Status::Cancelled)),
+            Some(Work::Sync) => self.end_sync(reference, Outcome::of(Status::Cancelled)),
             Some(work) => self.stop(work, Status::Cancelled),
             None => {}
         }
@@ -148,7 +150,7 @@ impl Engine {
                     self.stop(part, why);
                 }
             }
-            Work::Connect => {}
+            Work::Connect | Work::Sync => {}
         }
     }
 
@@ -186,6 +188,7 @@ impl Engine {
                 }
             }
             Work::Connect => self.drop_connects_without_process(),
+            Work::Sync => self.drop_syncs_without_process(),
         }
     }
 

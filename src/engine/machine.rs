@@ -44,6 +44,8 @@ pub struct Engine {
     pub(super) messengers: BTreeMap<NodeId, NodeId>,
     pub(super) processes: Processes,
     pub(super) forwards: Forwards,
+    /// Calls of `sync` that wait, and whose they are.
+    pub(super) syncs: BTreeMap<Ref, u64>,
     pub(super) inbound: Inbound,
     pub(super) timers: Timers,
     /// Messages to oneself: handled at the end of each input, never re-entrantly.
@@ -73,6 +75,7 @@ impl Engine {
             messengers: BTreeMap::new(),
             processes: Processes::default(),
             forwards: Forwards::default(),
+            syncs: BTreeMap::new(),
             inbound: Inbound::new(&config.limits),
             timers: Timers::default(),
             self_queue: VecDeque::new(),
@@ -203,6 +206,14 @@ impl Engine {
         self.finish();
     }
 
+    /// Every address that waits for its next dial is dialled now.
+    #[cfg(feature = "test-hooks")]
+    pub fn redial(&mut self, now: Time) {
+        self.begin(now);
+        self.dial_all();
+        self.finish();
+    }
+
     /// Where this node can be dialled, once that is known.
     pub fn set_address(&mut self, address: String) {
         self.config.address = address;
@@ -269,6 +280,7 @@ impl Engine {
             ("operations", self.claims.operations.len()),
             ("claims at this voter", self.claims.arbiters.len()),
             ("forwarded operations", self.forwards.residue()),
+            ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
@@ -301,6 +313,7 @@ impl Engine {
 
     fn finish(&mut self) {
         self.drain_self_queue();
+        self.answer_syncs();
         self.publish_dirty();
     }
 

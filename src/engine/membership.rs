@@ -18,6 +18,8 @@ pub(super) struct Link {
     pub(super) address: String,
     /// Its snapshot is complete here.
     pub(super) synced: bool,
+    /// Mine is complete there.
+    acked: bool,
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
@@ -83,6 +85,10 @@ impl View {
         while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
             self.heard_clocks.pop_first();
         }
+    }
+    /// Every peer's table is merged here, and this node's there.
+    pub(super) fn is_merged(&self) -> bool {
+        self.links.values().all(|link| link.synced && link.acked)
     }
     pub(super) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
@@ -218,6 +224,7 @@ impl Engine {
             name: peer.name.clone(),
             address: peer.address.clone(),
             synced: false,
+            acked: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
             clock: 0,
@@ -313,6 +320,7 @@ impl Engine {
 
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        link.acked = true;
         for tx in std::mem::take(&mut link.in_snapshot) {
             self.acknowledged(from, tx)?;
         }
@@ -389,6 +397,7 @@ impl Engine {
         }
         self.closed = true;
         self.end_all_connects(Status::Closed);
+        self.syncs.clear(); // answered below, with all other calls
         for serial in self.processes.serials() {
             let calls = self.processes.get_mut(serial).map(|p| std::mem::take(&mut p.calls));
             for op in calls.unwrap_or_default().into_keys() {

@@ -224,18 +224,22 @@ pub enum Event {
     SnapshotEnd {
         reference: Ref,
     },
-    /// `pid` is a member of the group `count` times now.
+    /// `pid` is a member of the group `count` times now, more than the `old` times that were told of before; 0: it was
+    /// none.
     GroupJoined {
         reference: Ref,
         group: Name,
         pid: Pid,
+        old: u64,
         count: u64,
     },
-    /// `pid` is a member `count` times now, fewer than before; 0: no member any more. `reason`: `NORMAL` when it left.
+    /// `pid` is a member `count` times now, fewer than the `old` times that were told of before; 0: no member any more.
+    /// `reason`: `NORMAL` when it left.
     GroupLeft {
         reference: Ref,
         group: Name,
         pid: Pid,
+        old: u64,
         count: u64,
         reason: Reason,
     },

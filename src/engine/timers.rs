@@ -15,6 +15,8 @@ pub(super) enum Timer {
     Forward(Tx),
     /// The deadline of a `connect`.
     Connect(Ref),
+    /// The deadline of a `sync`.
+    Sync(Ref),
     Heartbeat(NodeId),
     Silence(NodeId),
     /// A link whose life is in doubt was pinged; the answer is due.

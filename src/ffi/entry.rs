@@ -16,7 +16,7 @@ pub(super) struct Failure {
     pub(super) detail: Cow<'static, str>,
 }
 
-pub(super) type Result<T = ()> = std::result::Result<T, Failure>;
+pub(super) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub(super) fn new(status: Status, detail: &'static str) -> Failure {

@@ -149,7 +149,7 @@ pub unsafe extern "C" fn convoke_event_process(
 }
 
 /// The other process concerned (CONVOKE_FIELD_PEER): the sender of a message, the process that exited, the new owner of a
-/// name, the receiver that has room again. It is none where there is nobody, such as for a name that is free now.
+/// name, the receiver that has room again, the member of a group, the process that waits for a lock. It is none where there is nobody, such as for a name that is free now.
 ///
 /// @param event the event.
 /// @param pid_out receives the pid; none on failure.
@@ -187,7 +187,7 @@ unsafe fn pid_of(
     })
 }
 
-/// The name concerned (CONVOKE_FIELD_NAME): a registered name, or the name of a node.
+/// The name concerned (CONVOKE_FIELD_NAME): a registered name, a group, the resource of a lock, or the name of a node.
 ///
 /// @param event the event.
 /// @param data_out receives the bytes, lent as long as the event lives; NULL on failure.
@@ -249,7 +249,7 @@ unsafe fn bytes_of(
     })
 }
 
-/// Why (CONVOKE_FIELD_REASON): of an exit, of a node that went down, of a name that was lost.
+/// Why (CONVOKE_FIELD_REASON): of an exit, of a node that went down, of a name or a lock that was lost, of a leaving.
 ///
 /// @param event the event.
 /// @return one of the CONVOKE_REASON_ constants or a reason of an application; CONVOKE_REASON_NORMAL for kinds that have
@@ -308,7 +308,8 @@ pub unsafe extern "C" fn convoke_event_result(
     if asked == Status::Ok as i32 { ended as convoke_status } else { asked }
 }
 
-/// What an operation yielded beside its status (CONVOKE_FIELD_VALUE): for convoke_process_is_alive 1 or 0.
+/// What an operation yielded beside its status (CONVOKE_FIELD_VALUE): for convoke_process_is_alive 1 or 0, for
+/// convoke_lock_acquire the fencing token.
 ///
 /// @param event the event.
 /// @return the value; 0 for kinds that have none, and if `event` is NULL.

@@ -8,12 +8,15 @@ use super::entry::{Failure, Result, call, quiet};
 use super::event::{BytesOut, field, no_such_field, to_c};
 use super::types::{convoke_field, convoke_list, convoke_pid, convoke_status};
 use super::{live, thread};
+use crate::engine::Pid;
 use crate::node::List;
 use std::ffi::c_void;
+use std::mem::offset_of;
 
 // A list lends its pids as they lie there.
-const _: () = assert!(size_of::<convoke_pid>() == size_of::<[u64; 2]>());
-const _: () = assert!(align_of::<convoke_pid>() == align_of::<[u64; 2]>());
+const _: () = assert!(size_of::<convoke_pid>() == size_of::<Pid>());
+const _: () = assert!(align_of::<convoke_pid>() == align_of::<Pid>());
+const _: () = assert!(offset_of!(convoke_pid, serial) == offset_of!(Pid, serial));
 
 /// Hands a list to the program, which frees it.
 pub(super) fn give(list: List) -> *mut convoke_list {

@@ -30,7 +30,10 @@ impl Checked for Node {
 
 /// Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
 ///
-/// Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor.
+/// Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor. With the option
+/// `join.wait` it returns when the node is merged with all others that there are to meet, as by convoke_node_sync, so that
+/// a program that starts does not register a name that another has already. Seeds where nobody answers are not waited for:
+/// the first node of a cluster opens too.
 ///
 /// @param options what to open, copied; NULL for the defaults.
 /// @param node_out receives the node, owned by the caller: free it with convoke_node_free. NULL on failure.
@@ -41,7 +44,9 @@ impl Checked for Node {
 /// @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
 /// @retval CONVOKE_E_MEMORY there is no memory for another node.
 /// @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
-/// @retval CONVOKE_E_EXISTS another node of the same name is open in the cluster. Choose another name.
+/// @retval CONVOKE_E_EXISTS (with `join.wait`) another node of the same name is open in the cluster. Choose another name.
+///         Without `join.wait` the node is opened, and closed with CONVOKE_REASON_NAME_TAKEN once that is found out.
+/// @retval CONVOKE_E_TIMEOUT (with `join.wait`) not all nodes were met in that time. The node is closed. Try again.
 /// @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked.
 /// @retval CONVOKE_E_INTERNAL a defect of the library.
 /// @threads any; also in a forked child, which has none of its parent's nodes
@@ -282,6 +287,44 @@ pub unsafe extern "C" fn convoke_node_peers(
     call_on::<Node>(node as usize, |node| {
         let out = out.required("list_out is NULL")?;
         out.set(list::give(node.peers()?));
+        Ok(())
+    })
+}
+
+/// Waits until the tables of this node and of all nodes that it knows are merged: every seed was tried, every node that
+/// was learned of is linked, and each has the facts of the other. Nodes that cannot be reached are not waited for; a node
+/// that is alone is in sync at once.
+///
+/// What other nodes published before this returns is seen here, and the reverse. Clashes of names that came to light may
+/// still be undecided.
+///
+/// @param process on whose behalf; its node is meant.
+/// @param timeout_ms how long it may take; see the rules above section 7.
+/// @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+/// @return the status:
+/// @retval CONVOKE_OK all tables are merged; with `op_out`: the operation has begun.
+/// @retval CONVOKE_E_TIMEOUT not all are merged yet. Nothing is undone: the rest is under way.
+/// @retval CONVOKE_E_INVALID `process` is not a live process, or `timeout_ms` is below -1.
+/// @retval CONVOKE_E_FULL too many operations are under way.
+/// @retval CONVOKE_E_NO_PROCESS the process has exited.
+/// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any
+/// @see Erlang: global:sync/0
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_node_sync(
+    process: *mut convoke_process,
+    timeout_ms: i64,
+    op_out: *mut convoke_ref,
+) -> convoke_status {
+    // SAFETY: a valid pointer or NULL, by the contract.
+    let op = unsafe { Out::new(op_out, 0) };
+    call_on::<ProcessHandle>(process as usize, |process| {
+        op.set(process.sync(timeout(timeout_ms)?, completion(&op))?.op.0);
         Ok(())
     })
 }

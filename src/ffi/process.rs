@@ -1,7 +1,7 @@
 //! 6  Processes
 //!
-//! A process is a light entity with a pid and a mailbox: not a thread, nothing runs in it. Names belong to processes, and
-//! messages are sent to them. It lives until it exits, is killed, its handle is freed, or its node closes.
+//! A process is a light entity with a pid and a mailbox: not a thread, nothing runs in it. Names, locks and memberships
+//! of groups belong to processes, and messages are sent to them. It lives until it exits, is killed, its handle is freed, or its node closes.
 //!
 //! Any number of threads may use a process at once.
 
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn convoke_process_spawn(
     })
 }
 
-/// Ends the process: its names and monitors go, its pending operations and waiting calls end with
+/// Ends the process: its names, locks, memberships and monitors go, its pending operations and waiting calls end with
 /// CONVOKE_E_NO_PROCESS, and each process that monitors it gets one EXIT event with this reason and data. It gets none
 /// itself. Messages that it has sent are still delivered, before the EXIT; those that it has not read are dropped.
 ///

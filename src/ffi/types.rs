@@ -45,7 +45,7 @@ pub struct convoke_queue {
     _opaque: [u8; 0],
 }
 
-/// A process of this program: it has a pid and a mailbox, and names belong to it. A checked handle.
+/// A process of this program: it has a pid and a mailbox, and names, locks and memberships belong to it. A checked handle.
 #[allow(non_camel_case_types)] // the name in the header
 pub struct convoke_process {
     _opaque: [u8; 0],
@@ -57,7 +57,7 @@ pub struct convoke_event {
     _opaque: [u8; 0],
 }
 
-/// The answer to a question that has many: names or nodes at one moment.
+/// The answer to a question that has many: names, nodes, groups, members or locks at one moment.
 #[allow(non_camel_case_types)] // the name in the header
 pub struct convoke_list {
     _opaque: [u8; 0],
@@ -93,9 +93,9 @@ pub struct convoke_stats {
     pub messages_received: u64,
     /// Names in the table of this node: those of the whole cluster as it sees it.
     pub names: u64,
-    /// Locks held by processes of this node. 0 in this version.
+    /// Locks that processes of this node hold and may rely on; each share counts.
     pub locks_held: u64,
-    /// Groups known to this node. 0 in this version.
+    /// Groups in the table of this node: those of the whole cluster as it sees it.
     pub groups: u64,
     /// Nodes that this node has a link to.
     pub peers: u64,
@@ -109,6 +109,11 @@ pub struct convoke_stats {
 /// fails. On whichever thread did the last release, never with a lock of the library held. May be NULL.
 #[allow(non_camel_case_types)] // the name in the header
 pub type convoke_free_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// Runs under a lock: see convoke_lock_with. What it returns is handed out there. It must return normally: no C++ exception, no
+/// `longjmp`.
+#[allow(non_camel_case_types)] // the name in the header
+pub type convoke_with_fn = Option<unsafe extern "C" fn(fence: u64, user_data: *mut c_void) -> i32>;
 
 /// Gets an event; see the callback contract. `event` is borrowed until it returns.
 #[allow(non_camel_case_types)] // the name in the header

@@ -288,7 +288,8 @@ impl<C: Core> Task<C> {
                 self.connection.linked();
                 self.mesh.with_core(|core| core.handle_go(id));
             }
-            Handshake::Refuse(why) if stage == Stage::Known => {
+            // Also when this side, which decides, has said Go already: the peer may have an objection of its own.
+            Handshake::Refuse(why) if matches!(stage, Stage::Known | Stage::Linked) => {
                 self.mesh.with_core(|core| core.handle_refused(id, why));
                 return ControlFlow::Break(End::Known);
             }
@@ -301,11 +302,7 @@ impl<C: Core> Task<C> {
                 self.dial_failed(status, &format!("the peer refused the connection: {why:?}"));
                 return ControlFlow::Break(End::Known);
             }
-            // Said before our Go arrived there.
-            Handshake::Refuse(why) => {
-                return ControlFlow::Break(End::Broken(format!("the peer refused the link: {why:?}")));
-            }
-            Handshake::Identity { .. } | Handshake::Go => {
+            Handshake::Identity { .. } | Handshake::Go | Handshake::Refuse(_) => {
                 let text = "a frame of the handshake at the wrong time".to_owned();
                 return ControlFlow::Break(End::Broken(text));
             }

@@ -33,6 +33,8 @@ pub(super) enum Charge {
 enum Key {
     Name(u64, Ref),
     NodeUp(u64, Ref, NodeId),
+    Member(u64, Ref, Pid),
+    Wanted(u64, Ref),
     Sendable(u64, Pid),
 }
 
@@ -63,22 +65,35 @@ impl Backlog {
     /// Appends, or merges with what waits unread:
     /// - of changes of one name for one monitor only the newest is kept, in the place of the oldest and with its `old`;
     /// - a node that went down before anybody read that it came up is not mentioned at all;
+    /// - of joinings and leavings of one member for one monitor only what they come to is kept, in the place of the
+    ///   oldest; nothing, if that is what was read before. So what is unread of a group is bounded by its members, and
+    ///   those that were told of;
+    /// - of one watch over a lock only the newest who waits;
     /// - one SENDABLE per receiver is enough.
     pub(super) fn push(&mut self, entry: Entry) {
-        if let (Content::System(body), Some(process)) = (&entry.content, &entry.process) {
-            let number = self.first + self.slots.len() as u64;
-            let serial = process.pid().serial;
-            if let Some(key) = key_of(serial, body) {
-                if let Some(&at) = self.unread.get(&key) {
-                    return self.merge(at, entry);
-                }
-                self.unread.insert(key, number);
-            } else if let Body::NodeDown { reference, node, .. } = &**body
-                && let Some(up) = self.unread.remove(&Key::NodeUp(serial, *reference, *node))
-            {
-                return self.remove(up);
-            }
+        match entry {
+            Entry { process: Some(process), content: Content::System(body) } => self.push_body(process, body),
+            _ => self.append(entry),
         }
+    }
+
+    fn push_body(&mut self, process: Arc<ProcessCore>, body: Box<Body>) {
+        let number = self.first + self.slots.len() as u64;
+        let serial = process.pid().serial;
+        if let Some(key) = key_of(serial, &body) {
+            if let Some(&at) = self.unread.get(&key) {
+                return self.merge(key, at, *body);
+            }
+            self.unread.insert(key, number);
+        } else if let Body::NodeDown { reference, node, .. } = &*body
+            && let Some(up) = self.unread.remove(&Key::NodeUp(serial, *reference, *node))
+        {
+            return self.remove(up);
+        }
+        self.append(Entry { process: Some(process), content: Content::System(body) });
+    }
+
+    fn append(&mut self, entry: Entry) {
         self.slots.push_back(Some(entry));
         self.live += 1;
     }
@@ -120,17 +135,17 @@ impl Backlog {
         all.slots.into_iter().flatten().collect()
     }
 
-    fn merge(&mut self, at: u64, newer: Entry) {
-        let Some(waiting) = self.slots.get_mut((at - self.first) as usize).and_then(Option::as_mut) else {
-            return;
-        };
-        let (Content::System(waiting), Content::System(newer)) = (&mut waiting.content, newer.content) else {
-            return;
-        };
-        if let (Body::NameChanged { new: present, .. }, Body::NameChanged { new, .. }) =
-            (&mut **waiting, *newer)
-        {
-            *present = new;
+    /// Puts what is new together with what waits at this place.
+    fn merge(&mut self, key: Key, at: u64, newer: Body) {
+        let Some(slot) = self.slots.get_mut((at - self.first) as usize) else { return };
+        let Some(Entry { process, content: Content::System(waiting) }) = slot.take() else { return };
+        match together(*waiting, newer) {
+            Some(body) => *slot = Some(Entry { process, content: Content::System(Box::new(body)) }),
+            None => {
+                self.unread.remove(&key);
+                self.live -= 1;
+                self.tidy();
+            }
         }
     }
 
@@ -174,6 +189,40 @@ fn key_of(serial: u64, body: &Body) -> Option<Key> {
         Body::NameChanged { reference, .. } => Some(Key::Name(serial, *reference)),
         Body::NodeUp { reference, node, .. } => Some(Key::NodeUp(serial, *reference, *node)),
         Body::Sendable { receiver } => Some(Key::Sendable(serial, *receiver)),
+        Body::GroupJoined { reference, pid, .. } | Body::GroupLeft { reference, pid, .. } => {
+            Some(Key::Member(serial, *reference, *pid))
+        }
+        Body::LockWanted { reference, .. } => Some(Key::Wanted(serial, *reference)),
         _ => None,
+    }
+}
+
+/// What two events with one key come to; `None`: nothing has changed since the reader was told last.
+fn together(waiting: Body, newer: Body) -> Option<Body> {
+    match (waiting, newer) {
+        (Body::NameChanged { reference, name, old, .. }, Body::NameChanged { new, .. }) => {
+            Some(Body::NameChanged { reference, name, old, new })
+        }
+        (
+            Body::GroupJoined { reference, group, pid, old, .. }
+            | Body::GroupLeft { reference, group, pid, old, .. },
+            Body::GroupJoined { count, .. } | Body::GroupLeft { count, .. },
+        ) if count > old => Some(Body::GroupJoined { reference, group, pid, old, count }),
+        (
+            Body::GroupJoined { reference, group, pid, old, .. }
+            | Body::GroupLeft { reference, group, pid, old, .. },
+            Body::GroupLeft { count, reason, .. },
+        )
+        | (Body::GroupLeft { reference, group, pid, old, reason, .. }, Body::GroupJoined { count, .. })
+            if count < old =>
+        {
+            Some(Body::GroupLeft { reference, group, pid, old, count, reason })
+        }
+        (
+            Body::GroupJoined { .. } | Body::GroupLeft { .. },
+            Body::GroupJoined { .. } | Body::GroupLeft { .. },
+        ) => None,
+        (Body::LockWanted { .. }, newer) => Some(newer),
+        (waiting, _) => Some(waiting),
     }
 }

@@ -4,10 +4,13 @@
 //! credits are applied at once, orders for sockets go to the mesh, events and answers wait until the mesh has written:
 //! other nodes wait for those bytes, and whoever reads an answer may rely on what precedes it being on its way.
 
+#[cfg(feature = "test-hooks")]
+mod cables;
+
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ConnectionId, Engine, Identity, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+    ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -48,6 +51,8 @@ pub(super) struct Bridge {
     requests: Requests,
     /// When the driver will look at the engine's timers; `None`: when it is woken.
     looks_at: Option<Time>,
+    #[cfg(feature = "test-hooks")]
+    cables: cables::Cables,
 }
 
 /// What was taken from the inbox and not yet handled.
@@ -83,6 +88,8 @@ impl Bridge {
             closed: false,
             requests: Requests::default(),
             looks_at: None,
+            #[cfg(feature = "test-hooks")]
+            cables: cables::Cables::default(),
         }
     }
 
@@ -136,6 +143,13 @@ impl Bridge {
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }
+            // Nobody may be left who asks.
+            Request::Locks { resource, answer } => {
+                let rows = self.engine.locks(resource.as_ref().map(Name::as_bytes));
+                let _ = answer.try_send(rows);
+            }
+            #[cfg(feature = "test-hooks")]
+            Request::Hook(hook) => self.handle_hook(hook),
         }
     }
 
@@ -160,6 +174,8 @@ impl Bridge {
         output: Output,
     ) -> Option<Order<Lane>> {
         if let Some(connection) = up {
+            #[cfg(feature = "test-hooks")]
+            self.cables.linked(connection);
             self.delivery.apply(output);
             self.connections.insert(node, connection);
             let link = self.shared.links.get(node)?;
@@ -219,28 +235,50 @@ impl Core for Bridge {
     }
 
     fn handle_connection(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        #[cfg(feature = "test-hooks")]
+        if !self.is_cable_whole(connection, &peer.name, dialled.as_deref()) {
+            return;
+        }
         self.engine.handle_connection(self.now, connection, peer, dialled);
     }
     fn handle_go(&mut self, connection: ConnectionId) {
         self.engine.handle_go(self.now, connection);
     }
     fn handle_refused(&mut self, connection: ConnectionId, why: Refusal) {
+        #[cfg(feature = "test-hooks")]
+        if !self.cables.ended(connection) {
+            return;
+        }
         self.engine.handle_refused(self.now, connection, why);
     }
     fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str) {
+        #[cfg(feature = "test-hooks")]
+        if !self.cables.ended(connection) {
+            return;
+        }
         self.engine.handle_connection_end(self.now, connection, detail);
     }
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         self.engine.handle_dial_failed(self.now, address, status, detail);
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
+        #[cfg(feature = "test-hooks")]
+        let Some(message) = self.cables.hear_message(connection, message) else { return };
         self.engine.handle_message(self.now, connection, message);
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
+        #[cfg(feature = "test-hooks")]
+        if !self.cables.hear_data(connection, &header, body) {
+            return;
+        }
         self.engine.handle_data(self.now, connection, header, body);
     }
 
     fn poll_order(&mut self) -> Option<Order<Lane>> {
+        #[cfg(feature = "test-hooks")]
+        if let Some(order) = self.cables.poll_order() {
+            return Some(order);
+        }
         while let Some(output) = self.engine.poll_output() {
             let order = match output {
                 Output::PublishName { .. } | Output::PublishGroup { .. } | Output::PublishHold { .. } => {
@@ -257,7 +295,13 @@ impl Core for Bridge {
                 }
                 Output::Dial { address } => Some(Order::Dial { address }),
                 Output::Open { connection } => Some(Order::Open { connection }),
-                Output::Refuse { connection, why } => Some(Order::Refuse { connection, why }),
+                Output::Refuse { connection, why } => {
+                    #[cfg(feature = "test-hooks")]
+                    self.cables.ended(connection);
+                    Some(Order::Refuse { connection, why })
+                }
+                #[cfg(feature = "test-hooks")]
+                Output::Close { connection, .. } if !self.cables.closes(connection) => None,
                 Output::Close { connection, goodbye } => Some(Order::Close { connection, goodbye }),
                 Output::Deliver { .. }
                 | Output::Notify { .. }
@@ -283,6 +327,8 @@ impl Core for Bridge {
 
     fn settle(&mut self) {
         self.delivery.apply_all(&mut self.later);
+        #[cfg(feature = "test-hooks")]
+        self.cables.settle();
         self.shared.inbox.set_room_wanted(self.engine.is_room_wanted());
     }
 

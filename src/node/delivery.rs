@@ -7,7 +7,7 @@ use super::reply::{Asker, operation_of};
 use super::shared::{Shared, lock};
 use super::{Reply, Request};
 use crate::engine::message::{Credit, Window, cost};
-use crate::engine::{ConnectionId, Event, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Status};
+use crate::engine::{ConnectionId, Event, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Status};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -64,8 +64,12 @@ impl Delivery {
                     None => self.shared.tables.peer_down(node),
                 }
             }
+            Output::PublishGroup { group, members } => self.shared.tables.publish_group(group, members),
+            Output::PublishHold { process, resource, requester, token } => {
+                self.publish_hold(process, resource, requester, token);
+            }
             // Applied by what step 2 brings to this room.
-            Output::PublishGroup { .. } | Output::PublishHold { .. } | Output::CallResolver { .. } => {}
+            Output::CallResolver { .. } => {}
             Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
             Output::NoReceiver { connection, to } => self.credit(connection, to, None),
             Output::Deliver { to, from, payload, window } => {
@@ -160,6 +164,16 @@ impl Delivery {
         self.sendable(node, senders);
     }
 
+    fn publish_hold(&self, serial: u64, resource: Name, requester: Name, token: Option<u64>) {
+        let Some(process) = self.shared.processes.get(serial) else { return };
+        let locks_held = &self.shared.counters.locks_held;
+        match (process.set_hold(resource, requester, token), token) {
+            (false, Some(_)) => drop(locks_held.fetch_add(1, Ordering::Relaxed)),
+            (true, None) => drop(locks_held.fetch_sub(1, Ordering::Relaxed)),
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+
     // ---- events
 
     fn deliver(&self, to: u64, messages: impl Iterator<Item = (Pid, Payload, Window)>) {
@@ -223,15 +237,16 @@ impl Delivery {
     fn end(&self, process: &ProcessCore, is_last: bool) -> bool {
         let was_alive = process.end();
         if was_alive {
-            self.shared.processes.release();
+            self.shared.processes.ended();
         }
         self.shared.settle(process.queue.process_ended(process, is_last));
         was_alive
     }
 
     fn process_gone(&mut self, serial: u64) {
-        let Some(process) = self.shared.processes.remove(serial) else { return };
+        let Some(process) = self.shared.processes.get(serial) else { return };
         self.shared.release_operations(process.drop_monitors());
+        self.shared.counters.locks_held.fetch_sub(process.drop_holds(), Ordering::Relaxed);
         if process.was_refused.load(Ordering::Acquire) {
             for link in self.shared.links.all() {
                 lock(&link.outbox).forget_sender(serial);
@@ -245,12 +260,14 @@ impl Delivery {
             let is_last = process.pending.load(Ordering::Acquire) == 0;
             self.end(&process, is_last);
         }
+        self.shared.processes.remove(serial);
     }
 
     // ---- the end
 
     fn close(&mut self, status: Status, reason: Reason) {
         self.shared.set_closed();
+        self.shared.ends_with(reason);
         let late = self.shared.inbox.close();
         for (op, reply) in std::mem::take(&mut self.pending) {
             self.answer(op, reply, Outcome::of(status));
@@ -288,11 +305,11 @@ fn body_of(event: Event) -> Body {
             Body::NodeDown { reference, node, name, address, reason }
         }
         Event::SnapshotEnd { reference } => Body::SnapshotEnd { reference },
-        Event::GroupJoined { reference, group, pid, count } => {
-            Body::GroupJoined { reference, group, pid, count }
+        Event::GroupJoined { reference, group, pid, old, count } => {
+            Body::GroupJoined { reference, group, pid, old, count }
         }
-        Event::GroupLeft { reference, group, pid, count, reason } => {
-            Body::GroupLeft { reference, group, pid, count, reason }
+        Event::GroupLeft { reference, group, pid, old, count, reason } => {
+            Body::GroupLeft { reference, group, pid, old, count, reason }
         }
         Event::LockLost { resource, requester, token, reason } => {
             Body::LockLost { resource, requester, token, reason }

@@ -217,12 +217,16 @@ pub(super) enum Body {
         reference: Ref,
         group: Name,
         pid: Pid,
+        /// What the reader has been told before; so that unread changes can be put together.
+        old: u64,
         count: u64,
     },
     GroupLeft {
         reference: Ref,
         group: Name,
         pid: Pid,
+        /// As above.
+        old: u64,
         count: u64,
         reason: Reason,
     },
@@ -429,8 +433,11 @@ mod tests {
             ),
             Event::new(process, Body::NameConflict { name: name.clone(), winner: None, reason }),
             Event::new(process, Body::NameChanged { reference, name, old: None, new: Some(pid) }),
-            Event::new(process, Body::GroupJoined { reference, group: group.clone(), pid, count: 2 }),
-            Event::new(process, Body::GroupLeft { reference, group: group.clone(), pid, count: 1, reason }),
+            Event::new(process, Body::GroupJoined { reference, group: group.clone(), pid, old: 0, count: 2 }),
+            Event::new(
+                process,
+                Body::GroupLeft { reference, group: group.clone(), pid, old: 2, count: 1, reason },
+            ),
             Event::new(
                 process,
                 Body::LockLost { resource: group.clone(), requester: group.clone(), token: 4, reason },

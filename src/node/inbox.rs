@@ -1,11 +1,13 @@
 //! What callers' threads hand to the node's thread.
 
 use crate::engine::message::{INITIAL_CREDIT, Window};
-use crate::engine::{Command, ConnectionId};
-use crate::node::Reply;
+use crate::engine::{Command, ConnectionId, LockRow, Name};
+use crate::node::shared::closed;
+use crate::node::{Reply, Result};
 use crate::os::EventFd;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One thing for the engine to do.
@@ -15,13 +17,20 @@ pub enum Request {
     Command { command: Command, reply: Option<Reply> },
     /// The application has taken messages of this window: `Engine::handle_taken`.
     Taken { window: Window, messages: u64, bytes: u64 },
+    /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
+    Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
+    /// A test cuts or heals a link.
+    #[cfg(feature = "test-hooks")]
+    Hook(crate::testing::Hook),
 }
 
 impl Request {
     /// A quarter of the window that every pair has is much; less is told in passing.
     fn is_urgent(&self) -> bool {
         match self {
-            Request::Command { .. } => true,
+            Request::Command { .. } | Request::Locks { .. } => true,
+            #[cfg(feature = "test-hooks")]
+            Request::Hook(_) => true,
             Request::Taken { messages, bytes, .. } => {
                 *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
             }
@@ -56,15 +65,15 @@ impl Inbox {
         Ok(Inbox { state: Mutex::default(), room_wanted: AtomicBool::new(false), fd: EventFd::new()? })
     }
 
-    /// Hands over a request; gives it back when the node's thread takes no more.
+    /// Hands over a request. `Closed`: the node's thread takes no more; the request is dropped.
     ///
     /// A report on a few messages does not wake the node's thread, unless a peer waits for room: that would cost every
     /// message that is answered one more change of threads. It is read with whatever wakes the thread next; a peer that
     /// comes to need the room asks for it, and that does.
-    pub fn push(&self, request: Request) -> Result<(), Request> {
+    pub fn push(&self, request: Request) -> Result<()> {
         let mut state = self.lock();
         if state.closed {
-            return Err(request);
+            return Err(closed());
         }
         match (&request, state.requests.last_mut()) {
             // Reports on one window, one behind the other, are one report.

@@ -2,41 +2,65 @@
 
 use super::Field;
 use super::tables::Peer;
-use crate::engine::{Name, NodeId, Pid};
+use crate::engine::{LockRow, Members, Name, NodeId, Pid};
 
 /// Rows of a table as they were at one moment. What accessors lend lives as long as the list.
-#[derive(Debug, Default)]
-pub struct List {
-    rows: Rows,
-    pids: Vec<[u64; 2]>,
-}
+#[derive(Debug)]
+pub struct List(Rows);
 
 #[derive(Debug)]
 enum Rows {
-    Names(Vec<Name>),
+    Names {
+        names: Vec<Name>,
+        pids: Vec<Pid>,
+    },
     Peers(Vec<(NodeId, Peer)>),
-}
-
-impl Default for Rows {
-    fn default() -> Rows {
-        Rows::Names(Vec::new())
-    }
+    Groups(Vec<(Name, u64)>),
+    /// The table's own entries; so many of them, the first ones.
+    Members(Members, usize),
+    Locks {
+        rows: Vec<LockRow>,
+        pids: Vec<Pid>,
+    },
 }
 
 impl List {
     pub(super) fn of_names(rows: Vec<(Name, Pid)>) -> List {
-        let pids = rows.iter().map(|(_, pid)| [pid.node.0, pid.serial]).collect();
-        List { rows: Rows::Names(rows.into_iter().map(|(name, _)| name).collect()), pids }
+        let (names, pids) = rows.into_iter().unzip();
+        List(Rows::Names { names, pids })
     }
 
     pub(super) fn of_peers(rows: Vec<(NodeId, Peer)>) -> List {
-        List { rows: Rows::Peers(rows), pids: Vec::new() }
+        List(Rows::Peers(rows))
+    }
+
+    pub(super) fn of_groups(rows: Vec<(Name, u64)>) -> List {
+        List(Rows::Groups(rows))
+    }
+
+    pub(super) fn of_members(members: Members) -> List {
+        let len = members.entries.len();
+        List(Rows::Members(members, len))
+    }
+
+    /// Those of this node only.
+    pub(super) fn of_local_members(members: Members) -> List {
+        let len = members.local;
+        List(Rows::Members(members, len))
+    }
+
+    pub(super) fn of_locks(rows: Vec<LockRow>) -> List {
+        let pids = rows.iter().map(|row| row.pid).collect();
+        List(Rows::Locks { rows, pids })
     }
 
     pub fn len(&self) -> usize {
-        match &self.rows {
-            Rows::Names(rows) => rows.len(),
+        match &self.0 {
+            Rows::Names { names, .. } => names.len(),
             Rows::Peers(rows) => rows.len(),
+            Rows::Groups(rows) => rows.len(),
+            Rows::Members(_, len) => *len,
+            Rows::Locks { rows, .. } => rows.len(),
         }
     }
 
@@ -44,36 +68,51 @@ impl List {
         self.len() == 0
     }
 
-    /// The name of a row; `None`: no such row.
+    /// The name of a row; `None`: no such row, or the rows have no names.
     pub fn name(&self, index: usize) -> Option<&[u8]> {
         self.bytes(index, Field::Name)
     }
 
     /// `None`: no such row, or the rows have no pids.
     pub fn pid(&self, index: usize) -> Option<Pid> {
-        self.pids.get(index).map(|&[node, serial]| Pid { node: NodeId(node), serial })
+        self.pids()?.get(index).copied()
     }
 
     /// `None`: no such row, the rows have no such field, or it is not bytes.
     pub fn bytes(&self, index: usize, field: Field) -> Option<&[u8]> {
-        match (&self.rows, field) {
-            (Rows::Names(rows), Field::Name) => rows.get(index).map(Name::as_bytes),
+        match (&self.0, field) {
+            (Rows::Names { names, .. }, Field::Name) => names.get(index).map(Name::as_bytes),
             (Rows::Peers(rows), Field::Name) => rows.get(index).map(|(_, peer)| peer.name.as_bytes()),
             (Rows::Peers(rows), Field::Address) => rows.get(index).map(|(_, peer)| peer.address.as_bytes()),
+            (Rows::Groups(rows), Field::Name) => rows.get(index).map(|(group, _)| group.as_bytes()),
+            (Rows::Locks { rows, .. }, Field::Name) => rows.get(index).map(|row| row.resource.as_bytes()),
+            (Rows::Locks { rows, .. }, Field::Requester) => {
+                rows.get(index).map(|row| row.requester.as_bytes())
+            }
             _ => None,
         }
     }
 
     /// `None`: no such row, the rows have no such field, or it is not a number.
     pub fn u64(&self, index: usize, field: Field) -> Option<u64> {
-        match (&self.rows, field) {
+        match (&self.0, field) {
             (Rows::Peers(rows), Field::Node) => rows.get(index).map(|(node, _)| node.0),
+            (Rows::Groups(rows), Field::Count) => rows.get(index).map(|(_, count)| *count),
+            (Rows::Locks { rows, .. }, Field::Fence) => rows.get(index).map(|row| row.token),
+            (Rows::Locks { rows, .. }, Field::IsWaiter) => {
+                rows.get(index).map(|row| u64::from(row.is_waiter))
+            }
+            (Rows::Locks { rows, .. }, Field::SinceMs) => rows.get(index).map(|row| row.since_ms),
             _ => None,
         }
     }
 
-    /// All pids at once as (node, serial), laid out as in C; `None`: the rows have no pids.
-    pub fn pids(&self) -> Option<&[[u64; 2]]> {
-        matches!(self.rows, Rows::Names(_)).then_some(self.pids.as_slice())
+    /// All pids at once, laid out as in C; `None`: the rows have no pids.
+    pub fn pids(&self) -> Option<&[Pid]> {
+        match &self.0 {
+            Rows::Names { pids, .. } | Rows::Locks { pids, .. } => Some(pids),
+            Rows::Members(members, len) => members.entries.get(..*len),
+            Rows::Peers(_) | Rows::Groups(_) => None,
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Error, List, Options, Result, driver};
-use crate::engine::{Command, Engine, NodeId, Pid, Status};
+use super::{Completion, Error, List, Options, Process, Result, chance, driver};
+use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -11,6 +11,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A running node; clones are the same node. The last clone dropped closes it as `shut` does.
 #[derive(Clone)]
@@ -30,7 +31,9 @@ pub struct Stats {
     pub messages_received: u64,
     /// Names that this node sees.
     pub names: u64,
+    /// Locks that processes of this node hold and may rely on.
     pub locks_held: u64,
+    /// Groups that this node sees.
     pub groups: u64,
     /// Nodes that this one has a link to.
     pub peers: u64,
@@ -41,8 +44,9 @@ pub struct Stats {
 }
 
 impl Node {
-    /// Opens a node: listens, starts its thread, dials the seeds, and does not wait for them. `Option`: options that
-    /// do not fit together, or an address that is not allowed. `Io`: the address is taken, no descriptor, no thread.
+    /// Opens a node: listens, starts its thread, dials the seeds, and waits for them if option `join.wait` says so.
+    /// `Option`: options that do not fit together, or an address that is not allowed. `Io`: the address is taken, no
+    /// descriptor, no thread. `Timeout`: it was not in sync in time; `Exists`: its name is taken. Then it is closed.
     pub fn open(options: &Options) -> Result<Node> {
         watch_forks();
         let node = loop {
@@ -56,12 +60,43 @@ impl Node {
         let listener = bind(options.text("listen"))?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
+        config.first_token = first_token(SystemTime::now());
         let seed = random()?;
+        chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
         let shared = Shared::new(config, cluster).map_err(|e| io("open", &e))?;
+        #[cfg(feature = "test-hooks")]
+        crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
-        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) })))
+        let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
+        match options.join_wait_ms() {
+            0 => {}
+            wait => node.join(wait)?,
+        }
+        Ok(node)
+    }
+
+    /// Waits until the tables of all nodes that there are to meet are merged, so that nothing is registered into a
+    /// clash. If that does not come to be the node is closed.
+    fn join(&self, wait_ms: i64) -> Result<()> {
+        let joined = Process::spawn(self, None).and_then(|joiner| {
+            let joined = joiner.sync(wait_ms, Completion::Wait);
+            joiner.free();
+            joined
+        });
+        let Err(error) = joined else { return Ok(()) };
+        // Takes as long as peers that leave a goodbye unread; then its end has a reason.
+        self.close(-1)?;
+        Err(match (error.status, self.0.shared.why_closed()) {
+            (Status::Closed, Some(Reason::NAME_TAKEN)) => {
+                Error::new(Status::Exists, "another node of this name is open in the cluster")
+            }
+            (Status::Timeout, _) => {
+                Error::new(Status::Timeout, "join.wait is over and not all nodes are met")
+            }
+            _ => error,
+        })
     }
 
     /// A node without a thread, for tests that drive it by hand.
@@ -131,8 +166,8 @@ impl Node {
             messages_sent: counters.messages_sent.load(Ordering::Relaxed),
             messages_received: counters.messages_received.load(Ordering::Relaxed),
             names: shared.tables.names_len() as u64,
-            locks_held: 0,
-            groups: 0,
+            locks_held: counters.locks_held.load(Ordering::Relaxed),
+            groups: shared.tables.groups_len() as u64,
             peers: shared.tables.peers_len() as u64,
             queue_depth: depth,
             dropped: counters.dropped.load(Ordering::Relaxed),
@@ -188,6 +223,13 @@ fn random() -> Result<u64> {
 
 fn io(what: &str, error: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("{what}: {error}"))
+}
+
+/// Where the fencing tokens of a node begin: milliseconds of the wall clock times 2^20, so that those of a node that is
+/// restarted are above those that it gave before, unless the clock was set back. However the clock is set, there is room above.
+fn first_token(now: SystemTime) -> u64 {
+    let ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
 }
 
 /// Listens. Links are plain, so they do not leave this machine.

@@ -59,6 +59,7 @@ options! {
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
+    "join.wait": Number(0, HOUR_MS), "0", "ms", "How long opening waits for the node to be merged with all others that it learns of. 0: not at all.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
@@ -66,6 +67,8 @@ options! {
     "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";
     "limits.processes": Number(1, 1 << 32), "1048576", "processes", "Processes of this node that are alive at one time.";
     "limits.names": Number(1, 1 << 32), "4194304", "names", "Names that processes of this node may hold.";
+    "limits.locks": Number(1, 1 << 32), "1048576", "locks", "Locks that processes of this node may hold.";
+    "limits.groups": Number(1, 1 << 32), "1048576", "groups", "Groups that this node knows, and memberships of its processes.";
     "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread.";
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
@@ -129,6 +132,11 @@ impl Options {
         self.text(key).parse().unwrap_or(0)
     }
 
+    /// How long opening waits until the node is in sync; zero: not at all.
+    pub(super) fn join_wait_ms(&self) -> i64 {
+        i64::try_from(self.number("join.wait")).unwrap_or(i64::MAX)
+    }
+
     /// What the engine is told, but for the address.
     pub(super) fn config(&self, node: NodeId) -> Result<Config> {
         let ms = |key| Duration::from_millis(self.number(key));
@@ -154,6 +162,8 @@ impl Options {
         limits.link_buffer = size("limits.link_buffer");
         limits.processes = size("limits.processes");
         limits.names = size("limits.names");
+        limits.locks = size("limits.locks");
+        limits.groups = size("limits.groups");
         limits.operations = size("limits.operations");
         limits.peers = size("limits.peers");
         fits_together(&config)?;

@@ -4,6 +4,7 @@ use super::event::NOBODY;
 use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
 use super::reply::Asker;
+use super::send::Parcel;
 use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
 use crate::engine::{Command, Name, Patience, Payload, Pid, Reason, Ref, Resolver, Status};
@@ -32,8 +33,8 @@ pub struct Done {
 /// process has ended.
 #[derive(Clone)]
 pub struct Process {
-    shared: Arc<Shared>,
-    core: Arc<ProcessCore>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) core: Arc<ProcessCore>,
 }
 
 impl Process {
@@ -68,7 +69,7 @@ impl Process {
         self.core.pid()
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check_alive(&self) -> Result<()> {
         self.shared.check_open()?;
         if self.core.is_alive() {
             Ok(())
@@ -82,7 +83,7 @@ impl Process {
     /// Ends the process by its own will: it is gone at once for every caller of this node. Messages that wait unread
     /// are dropped, its other events stay. `TooBig`: more than 64 KiB of data.
     pub fn exit(&self, reason: Reason, data: &[u8]) -> Result<()> {
-        self.check()?;
+        self.check_alive()?;
         let limit = self.shared.config.limits.exit_data;
         if data.len() > limit {
             return Err(Error::new(Status::TooBig, format!("{} bytes of data; at most {limit}", data.len())));
@@ -98,7 +99,7 @@ impl Process {
         if !self.core.end() {
             return false;
         }
-        self.shared.processes.release();
+        self.shared.processes.ended();
         // A mailbox stays open for the DONE events of what is under way; ProcessGone ends it then.
         let is_last = self.core.pending.load(Ordering::Acquire) == 0;
         self.shared.settle(self.core.queue.process_ended(&self.core, is_last));
@@ -143,7 +144,7 @@ impl Process {
     /// Overrides the handler of the queue for events of this process. `State`: it has a mailbox of its own. The
     /// handler is dropped when this fails.
     pub fn set_handler(&self, handler: Option<Handler>) -> Result<()> {
-        let check = self.check().and_then(|()| {
+        let check = self.check_alive().and_then(|()| {
             let text = "the process has a mailbox of its own; spawn it on a queue";
             if self.core.has_mailbox { Err(Error::new(Status::State, text)) } else { Ok(()) }
         });
@@ -169,7 +170,7 @@ impl Process {
 
     /// Ends any process. Reason NORMAL counts as KILLED. Whether it existed is not told.
     pub fn kill(&self, target: Pid, reason: Reason) -> Result<()> {
-        self.check()?;
+        self.check_alive()?;
         check_pid(target)?;
         self.shared.command(Command::Kill { process: self.pid().serial, target, reason }, None)
     }
@@ -188,7 +189,7 @@ impl Process {
     /// Ends a monitor: no further event of it is put into the queue. Or ends an operation early: its DONE event says
     /// `Cancelled`, or how it had ended before. Unknown or ended ones: fine.
     pub fn cancel(&self, reference: Ref) -> Result<()> {
-        self.check()?;
+        self.check_alive()?;
         if reference.0 == 0 {
             return Err(Error::new(Status::Invalid, "the reference is none"));
         }
@@ -276,35 +277,36 @@ impl Process {
         })
     }
 
+    /// Waits until the tables of all nodes known are merged.
+    pub fn sync(&self, timeout_ms: i64, completion: Completion) -> Result<Done> {
+        self.operate(timeout_ms, completion, |process, op, patience| Command::Sync { process, op, patience })
+    }
+
     // ---- messages
 
     /// Hands a message over; it arrives after those that this process sent to `to` before. `Full`: the receiver has
     /// no room; one SENDABLE event follows when it has. `NoProcess`, `Unreachable`, `TooBig`.
     pub fn send(&self, to: Pid, payload: &[u8]) -> Result<()> {
-        self.check()?;
-        self.shared.send(&self.core, to, payload)
+        self.check_alive()?;
+        self.shared.send(&self.core, to, &Parcel::new(&self.shared, payload)?)
     }
 
     /// To whoever has the name; who that was. `NotFound`: nobody.
     pub fn send_name(&self, name: &[u8], payload: &[u8]) -> Result<Pid> {
-        self.check()?;
+        self.check_alive()?;
         let to = self.shared.tables.whereis(name).ok_or(Status::NotFound)?;
-        self.shared.send(&self.core, to, payload)?;
+        self.shared.send(&self.core, to, &Parcel::new(&self.shared, payload)?)?;
         Ok(to)
     }
 
     // ---- what these have in common
 
-    fn name(&self, name: &[u8]) -> Result<Name> {
-        let limit = self.shared.config.limits.name;
-        self.shared.config.check_name(name).map_err(|status| {
-            Error::new(status, format!("a name has 1 to {limit} bytes, this one {}", name.len()))
-        })?;
-        Ok(Name::new(name))
+    pub(super) fn name(&self, name: &[u8]) -> Result<Name> {
+        self.shared.name(name)
     }
 
-    fn watch(&self, command: impl FnOnce(u64, Ref) -> Command) -> Result<Ref> {
-        self.check()?;
+    pub(super) fn watch(&self, command: impl FnOnce(u64, Ref) -> Command) -> Result<Ref> {
+        self.check_alive()?;
         self.shared.reserve_operation()?;
         let reference = self.shared.new_ref();
         self.core.add_monitor(reference);
@@ -317,13 +319,13 @@ impl Process {
         Ok(reference)
     }
 
-    fn operate(
+    pub(super) fn operate(
         &self,
         timeout_ms: i64,
         completion: Completion,
         command: impl FnOnce(u64, Ref, Patience) -> Command,
     ) -> Result<Done> {
-        self.check()?;
+        self.check_alive()?;
         // The engine keeps the deadline; here it is only checked.
         Wait::from_ms(timeout_ms)?;
         let detection = self.shared.config.detection;
@@ -355,6 +357,6 @@ impl Process {
     }
 }
 
-fn check_pid(pid: Pid) -> Result<()> {
+pub(super) fn check_pid(pid: Pid) -> Result<()> {
     if pid == NOBODY { Err(Error::new(Status::Invalid, "the pid is none")) } else { Ok(()) }
 }

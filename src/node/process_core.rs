@@ -4,9 +4,9 @@ use super::Handler;
 use super::accounts::LocalAccount;
 use super::queue_core::QueueCore;
 use super::shared::lock;
-use crate::engine::{NodeId, Pid, Ref};
+use crate::engine::{Name, NodeId, Pid, Ref};
 use foldhash::fast::FixedState;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -31,6 +31,8 @@ pub(super) struct ProcessCore {
     pub(super) pending: AtomicUsize,
     /// Its monitors. What comes for any other is too late: it was cancelled.
     monitors: Mutex<BTreeSet<Ref>>,
+    /// The locks that it may rely on, (resource, requester), with their fencing tokens.
+    holds: Mutex<BTreeMap<(Name, Name), u64>>,
 }
 
 impl ProcessCore {
@@ -47,6 +49,7 @@ impl ProcessCore {
             waiting: AtomicUsize::new(0),
             pending: AtomicUsize::new(0),
             monitors: Mutex::default(),
+            holds: Mutex::default(),
         }
     }
 
@@ -66,6 +69,26 @@ impl ProcessCore {
     /// The process is gone; how many there were.
     pub(super) fn drop_monitors(&self) -> u64 {
         std::mem::take(&mut *lock(&self.monitors)).len() as u64
+    }
+
+    /// From now on it may rely on this lock, or may not (`None`). Says whether it could before.
+    pub(super) fn set_hold(&self, resource: Name, requester: Name, token: Option<u64>) -> bool {
+        let mut holds = lock(&self.holds);
+        match token {
+            Some(token) => holds.insert((resource, requester), token),
+            None => holds.remove(&(resource, requester)),
+        }
+        .is_some()
+    }
+
+    /// The fencing token of a lock that it may rely on.
+    pub(super) fn hold(&self, resource: Name, requester: Name) -> Option<u64> {
+        lock(&self.holds).get(&(resource, requester)).copied()
+    }
+
+    /// The process is gone; how many locks it could rely on.
+    pub(super) fn drop_holds(&self) -> u64 {
+        std::mem::take(&mut *lock(&self.holds)).len() as u64
     }
 
     pub(super) fn pid(&self) -> Pid {
@@ -118,11 +141,13 @@ pub(super) struct Processes {
     shards: [Shard; SHARDS],
     /// Those that are alive.
     count: AtomicUsize,
+    /// Those that have ended and are in the table still: published tables may name them.
+    dying: AtomicUsize,
 }
 
 impl Processes {
     pub(super) fn new(node: NodeId) -> Processes {
-        Processes { node, shards: Default::default(), count: AtomicUsize::new(0) }
+        Processes { node, shards: Default::default(), count: AtomicUsize::new(0), dying: AtomicUsize::new(0) }
     }
 
     /// Takes one of the places of living processes, if there is one left of `limit`.
@@ -131,9 +156,26 @@ impl Processes {
         self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_ok()
     }
 
-    /// Gives the place of a process back that has just ended.
+    /// Gives the place of a process back that did not come into being.
     pub(super) fn release(&self) {
         self.count.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Gives the place of a process back that has just ended.
+    pub(super) fn ended(&self) {
+        self.dying.fetch_add(1, Ordering::AcqRel);
+        self.release();
+    }
+
+    /// Whether published tables may name a process of this node that has ended. To be asked before they are read: when
+    /// the answer is no, whatever ended before is in them no more.
+    pub(super) fn any_dying(&self) -> bool {
+        self.dying.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether the process of this node with this serial is alive.
+    pub(super) fn is_alive(&self, serial: u64) -> bool {
+        self.get(serial).is_some_and(|process| process.is_alive())
     }
 
     pub(super) fn insert(&self, process: Arc<ProcessCore>) {
@@ -141,8 +183,11 @@ impl Processes {
         self.shard(serial).write().unwrap_or_else(PoisonError::into_inner).insert(serial, process);
     }
 
-    pub(super) fn remove(&self, serial: u64) -> Option<Arc<ProcessCore>> {
-        self.shard(serial).write().unwrap_or_else(PoisonError::into_inner).remove(&serial)
+    pub(super) fn remove(&self, serial: u64) {
+        let removed = self.shard(serial).write().unwrap_or_else(PoisonError::into_inner).remove(&serial);
+        if removed.is_some_and(|process| !process.is_alive()) {
+            self.dying.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 
     pub(super) fn get(&self, serial: u64) -> Option<Arc<ProcessCore>> {

@@ -8,38 +8,53 @@ use super::shared::Shared;
 use super::{Error, Result};
 use crate::engine::message::cost;
 use crate::engine::{Payload, Pid, Status};
+use std::cell::OnceCell;
 use std::sync::atomic::Ordering;
 
-impl Shared {
-    pub(super) fn send(&self, from: &ProcessCore, to: Pid, payload: &[u8]) -> Result<()> {
-        let limit = self.config.limits.message;
-        if payload.len() > limit {
-            let text = format!("{} bytes; limits.message is {limit}", payload.len());
+/// What is sent: to one receiver, or the same to several.
+pub(super) struct Parcel<'a> {
+    bytes: &'a [u8],
+    /// For receivers of this node: one copy that they share.
+    shared: OnceCell<Payload>,
+}
+
+impl Parcel<'_> {
+    /// `TooBig`: it is longer than any message may be.
+    pub(super) fn new<'a>(shared: &Shared, bytes: &'a [u8]) -> Result<Parcel<'a>> {
+        let limit = shared.config.limits.message;
+        if bytes.len() > limit {
+            let text = format!("{} bytes; limits.message is {limit}", bytes.len());
             return Err(Error::new(Status::TooBig, text));
         }
+        Ok(Parcel { bytes, shared: OnceCell::new() })
+    }
+}
+
+impl Shared {
+    pub(super) fn send(&self, from: &ProcessCore, to: Pid, parcel: &Parcel) -> Result<()> {
         if to == NOBODY {
             return Err(Error::new(Status::Invalid, "the pid is none"));
         }
         if self.processes.is_here(to) {
-            self.send_here(from, to, payload)?;
+            self.send_here(from, to, parcel)?;
         } else {
-            self.send_there(from, to, payload)?;
+            self.send_there(from, to, parcel.bytes)?;
         }
         self.counters.messages_sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn send_here(&self, from: &ProcessCore, to: Pid, payload: &[u8]) -> Result<()> {
+    fn send_here(&self, from: &ProcessCore, to: Pid, parcel: &Parcel) -> Result<()> {
         let receiver = self.processes.get(to.serial).filter(|process| process.is_alive());
         let Some(receiver) = receiver else { return Err(Status::NoProcess.into()) };
-        let bytes = cost(payload.len());
+        let bytes = cost(parcel.bytes.len());
         if !self.account.admit(bytes) {
             for (sender, receiver) in self.account.refuse(from.pid().serial, to.serial) {
                 self.tell_sendable(sender, Pid { node: to.node, serial: receiver });
             }
             return Err(Error::new(Status::Full, "the node's share of limits.memory is taken"));
         }
-        let payload = Payload::new(payload);
+        let payload = parcel.shared.get_or_init(|| Payload::new(parcel.bytes)).clone();
         let refused = match receiver.queue.push_message(&receiver, from.pid(), payload, Charge::Local) {
             Ok(()) => {
                 self.counters.messages_received.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use super::event::Body;
 use super::process_core::{ProcessCore, Processes};
 use super::queue_core::{After, QueueCore, Wait};
 use super::{Error, Inbox, Links, Reply, Request, Result, Tables};
-use crate::engine::{Command, Config, Pid, Ref, Status, Time};
+use crate::engine::{Command, Config, Name, Pid, Reason, Ref, Status, Time};
 use crate::os::{fork_epoch, thread_number};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -71,6 +71,7 @@ pub(super) struct Counters {
     pub(super) messages_sent: AtomicU64,
     pub(super) messages_received: AtomicU64,
     pub(super) dropped: AtomicU64,
+    pub(super) locks_held: AtomicU64,
 }
 
 /// The queues that the application has made, mailboxes not among them.
@@ -83,6 +84,8 @@ struct Queues {
 #[derive(Default)]
 struct Life {
     finished: bool,
+    /// Why the engine ended, once it has.
+    reason: Option<Reason>,
     node_thread: Option<usize>,
 }
 
@@ -127,6 +130,15 @@ impl Shared {
         self.ended.notify_all();
     }
 
+    /// The engine's last word.
+    pub(super) fn ends_with(&self, reason: Reason) {
+        lock(&self.life).reason = Some(reason);
+    }
+
+    pub(super) fn why_closed(&self) -> Option<Reason> {
+        lock(&self.life).reason
+    }
+
     /// Waits for [`Shared::finished`]. Says whether the node's thread may be joined by the caller.
     pub(super) fn wait_finished(&self, wait: &Wait) -> Result<bool> {
         let mut life = lock(&self.life);
@@ -161,7 +173,7 @@ impl Shared {
     // ---- commands
 
     pub(super) fn command(&self, command: Command, reply: Option<Reply>) -> Result<()> {
-        self.inbox.push(Request::Command { command, reply }).map_err(|_| closed())
+        self.inbox.push(Request::Command { command, reply })
     }
 
     pub(super) fn new_serial(&self) -> u64 {
@@ -184,6 +196,17 @@ impl Shared {
 
     pub(super) fn release_operations(&self, count: u64) {
         self.operations.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    // ---- what callers give
+
+    /// A name of anything, if its length is within bounds.
+    pub(super) fn name(&self, name: &[u8]) -> Result<Name> {
+        self.config.check_name(name).map_err(|status| {
+            let limit = self.config.limits.name;
+            Error::new(status, format!("a name has 1 to {limit} bytes, this one {}", name.len()))
+        })?;
+        Ok(Name::new(name))
     }
 
     // ---- queues
@@ -258,6 +281,6 @@ impl Shared {
     }
 }
 
-fn closed() -> Error {
+pub(super) fn closed() -> Error {
     Error::new(Status::Closed, "the node is closed")
 }

@@ -1,20 +1,17 @@
 //! The tables that callers read without asking anybody and without waiting for anybody.
 
+use super::map::Map;
 use super::process_core::ProcessCore;
-use crate::engine::{Name, NodeId, Pid};
-use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
-use papaya::{HashMap, LocalGuard, OwnedGuard};
-use rand::TryRng;
-use rand::rngs::SysRng;
+use crate::engine::{Members, Name, NodeId, Pid};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// Published names and peers. Written by the node's thread alone.
+/// Published names, groups and peers. Written by the node's thread alone.
 pub struct Tables {
     node: NodeId,
-    names: HashMap<Name, Published, SeedableRandomState>,
+    names: Map<Published>,
+    groups: Map<Members>,
     peers: RwLock<BTreeMap<NodeId, Peer>>,
 }
 
@@ -37,57 +34,28 @@ impl Published {
     }
 }
 
-/// Keys come from peers, so the hash is seeded by the operating system.
-fn hasher() -> io::Result<SeedableRandomState> {
-    static SEED: OnceLock<SharedSeed> = OnceLock::new();
-    let random = || SysRng.try_next_u64().map_err(|e| io::Error::other(e.to_string()));
-    let (shared, own) = (random()?, random()?);
-    Ok(SeedableRandomState::with_seed(own, SEED.get_or_init(|| SharedSeed::from_u64(shared))))
-}
-
-/// What a reader of the map holds. The cheap guard needs a thread-local of the map's library, whose access panics
-/// when it is destroyed already, as in a C++ static destructor; there the other guard serves.
-enum Guard<'a> {
-    Local(LocalGuard<'a>),
-    Owned(OwnedGuard<'a>),
-}
-
-/// Tells whether the thread-locals of this library still stand: it is destroyed with the others.
-struct Standing;
-
-impl Drop for Standing {
-    fn drop(&mut self) {
-        // Having something to run is what makes it go with the others.
-    }
-}
-
-thread_local! { static STANDING: Standing = const { Standing }; }
-
 impl Tables {
     pub(super) fn new(node: NodeId) -> io::Result<Tables> {
-        Ok(Tables { node, names: HashMap::with_hasher(hasher()?), peers: RwLock::default() })
-    }
-
-    fn guard(&self) -> Guard<'_> {
-        match STANDING.try_with(|_| ()) {
-            Ok(()) => Guard::Local(self.names.guard()),
-            Err(_) => Guard::Owned(self.names.owned_guard()),
-        }
+        Ok(Tables { node, names: Map::new()?, groups: Map::new()?, peers: RwLock::default() })
     }
 
     // ---- the node's thread
 
     /// `local`: the process, if it lives on this node.
     pub(super) fn publish_name(&self, name: Name, pid: Option<Pid>, local: Option<Arc<ProcessCore>>) {
-        let guard = self.names.guard();
         match pid {
             Some(pid) if pid.node != self.node || local.is_some() => {
-                self.names.insert(name, Published { pid, local }, &guard);
+                self.names.insert(name, Published { pid, local });
             }
             // None any more, or a process of this node that is gone already.
-            _ => {
-                self.names.remove(&name, &guard);
-            }
+            _ => self.names.remove(&name),
+        }
+    }
+
+    pub(super) fn publish_group(&self, group: Name, members: Option<Members>) {
+        match members {
+            Some(members) => self.groups.insert(group, members),
+            None => self.groups.remove(&group),
         }
     }
 
@@ -103,22 +71,15 @@ impl Tables {
 
     /// Who has the name. A process of this node that has died is never given.
     pub fn whereis(&self, name: &[u8]) -> Option<Pid> {
-        match self.guard() {
-            Guard::Local(guard) => self.names.get(name, &guard)?.visible(),
-            Guard::Owned(guard) => self.names.get(name, &guard)?.visible(),
-        }
+        self.names.get(name, Published::visible)?
     }
 
     /// The names that begin with `prefix`, sorted.
     pub(super) fn names(&self, prefix: &[u8]) -> Vec<(Name, Pid)> {
-        let pick = |(name, published): (&Name, &Published)| {
+        let mut rows = self.names.pick(|name, published| {
             let pid = published.visible().filter(|_| name.as_bytes().starts_with(prefix))?;
             Some((name.clone(), pid))
-        };
-        let mut rows: Vec<_> = match self.guard() {
-            Guard::Local(guard) => self.names.iter(&guard).filter_map(pick).collect(),
-            Guard::Owned(guard) => self.names.iter(&guard).filter_map(pick).collect(),
-        };
+        });
         rows.sort_unstable();
         rows
     }
@@ -126,6 +87,24 @@ impl Tables {
     /// How many names are published.
     pub(super) fn names_len(&self) -> usize {
         self.names.len()
+    }
+
+    /// What `f` makes of the members of a group as they were published; `None`: there is no such group. A process of
+    /// this node that has just died may still be among them.
+    #[inline]
+    pub(super) fn members<R>(&self, group: &[u8], f: impl FnOnce(&Members) -> R) -> Option<R> {
+        self.groups.get(group, f)
+    }
+
+    /// All groups, sorted by name, and how many entries each has.
+    pub(super) fn groups(&self) -> Vec<(Name, u64)> {
+        let mut rows = self.groups.pick(|group, members| Some((group.clone(), members.entries.len() as u64)));
+        rows.sort_unstable();
+        rows
+    }
+
+    pub(super) fn groups_len(&self) -> usize {
+        self.groups.len()
     }
 
     pub(super) fn peers(&self) -> Vec<(NodeId, Peer)> {

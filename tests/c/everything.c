@@ -107,6 +107,7 @@ static void ask(convoke_node *node, convoke_node *peer) {
     OK(convoke_list_u64(list, 0, CONVOKE_FIELD_NODE, &value));
     CHECK(value == pid_q.node);
     convoke_list_free(list);
+    OK(convoke_node_sync(p, SOON, NULL));
     OK(convoke_node_monitor(p, &ref));
     convoke_event_free(expect(p, CONVOKE_EVENT_NODE_UP));
     convoke_event_free(expect(p, CONVOKE_EVENT_SNAPSHOT_END));

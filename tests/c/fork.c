@@ -56,6 +56,7 @@ static void child(convoke_event *event, convoke_list *list, convoke_options *opt
     FORKED(convoke_node_connect(process, "127.0.0.1:1", -1, NULL));
     FORKED(convoke_node_disconnect(process, "x", -1, NULL));
     FORKED(convoke_node_peers(node, &l));
+    FORKED(convoke_node_sync(process, -1, NULL));
     FORKED(convoke_node_monitor(process, &ref));
     FORKED(convoke_node_stats(node, &stats));
     FORKED(convoke_queue_new(node, &q));

@@ -51,6 +51,7 @@ static void use_process(convoke_process *process, convoke_status expected) {
     STATUS(is_known ? CONVOKE_OK : expected, convoke_process_pid(process, &self));
     STATUS(expected, convoke_node_connect(process, "127.0.0.1:1", 0, NULL));
     STATUS(expected, convoke_node_disconnect(process, "x", 0, NULL));
+    STATUS(expected, convoke_node_sync(process, 0, NULL));
     STATUS(expected, convoke_node_monitor(process, &ref));
     STATUS(expected, convoke_process_exit(process, 0, NULL, 0));
     STATUS(expected, convoke_process_recv(process, 0, &event));

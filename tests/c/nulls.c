@@ -78,6 +78,10 @@ static void node(convoke_node *node, convoke_process *process) {
     CHECK(list == NULL);
     INVALID(convoke_node_peers(node, NULL));
     op = 7;
+    INVALID(convoke_node_sync(NULL, 0, &op));
+    CHECK(op == 0);
+    INVALID(convoke_node_sync(process, -2, &op));
+    op = 7;
     INVALID(convoke_node_monitor(NULL, &op));
     CHECK(op == 0);
     INVALID(convoke_node_monitor(process, NULL));

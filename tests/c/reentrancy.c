@@ -135,6 +135,7 @@ static void everything(convoke_event *event, void *user_data) {
     OK(convoke_event_name(got, &data, &len));
     convoke_event_free(got);
     OK(convoke_cancel(mailbox, ref));
+    OK(convoke_node_sync(mailbox, SOON, NULL));
     OK(convoke_node_monitor(mailbox, &ref));
     convoke_event_free(expect(mailbox, CONVOKE_EVENT_NODE_UP));
     convoke_event_free(expect(mailbox, CONVOKE_EVENT_SNAPSHOT_END));

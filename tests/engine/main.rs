@@ -20,4 +20,5 @@ mod processes;
 mod reregister;
 mod resolvers;
 mod rules;
+mod sync;
 mod tables;

@@ -7,8 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files with the functions, in the order of the header.
-const SECTIONS: &[&str] =
-    &["library", "options", "node", "queue", "event", "process", "pid", "name", "message", "list"];
+const SECTIONS: &[&str] = &[
+    "library", "options", "node", "queue", "event", "process", "pid", "name", "lock", "group", "message",
+    "list",
+];
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

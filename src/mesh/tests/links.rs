@@ -62,6 +62,25 @@ fn a_refused_connection_ends_on_both_sides() {
     });
 }
 
+/// The peer's objection counts also when it crosses the Go of the side that decides: a namesake learns of it so.
+#[test]
+fn a_refusal_that_crosses_our_go_is_heard() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        let mut bytes = Vec::new();
+        wire::encode_handshake(&Handshake::Refuse(Refusal::NameTaken), &mut bytes);
+        peer.write(&bytes).await;
+        let refused =
+            low.wait_seen(|seen| if let Seen::Refused(..) = seen { Some(seen.clone()) } else { None });
+        assert_eq!(refused.await, Seen::Refused(connection, Refusal::NameTaken));
+        low.empty().await;
+        assert!(peer.is_ended().await);
+        assert!(low.with_core(|c| !c.seen.iter().any(|s| matches!(s, Seen::End(..)))));
+    });
+}
+
 #[test]
 fn another_cluster_is_refused() {
     run(async {

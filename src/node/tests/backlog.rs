@@ -1,4 +1,5 @@
 use crate::engine::{Name, NodeId, Payload, Pid, Reason, Ref};
+use crate::node::Event;
 use crate::node::backlog::{Backlog, Charge, Content, Entry};
 use crate::node::event::{Body, EventKind, Field};
 use crate::node::process_core::ProcessCore;
@@ -39,6 +40,26 @@ fn down(reference: u64, node: u64) -> Body {
     Body::NodeDown { reference, node, name: text(), address: text(), reason }
 }
 
+fn joined(reference: u64, member: u64, old: u64, count: u64) -> Body {
+    Body::GroupJoined { reference: Ref(reference), group: Name::new(b"g"), pid: pid(member), old, count }
+}
+
+fn left(reference: u64, member: u64, old: u64, count: u64, reason: Reason) -> Body {
+    let (reference, group, pid) = (Ref(reference), Name::new(b"g"), pid(member));
+    Body::GroupLeft { reference, group, pid, old, count, reason }
+}
+
+fn wanted(reference: u64, waiter: u64) -> Body {
+    let name = || Name::new(b"lock");
+    Body::LockWanted { reference: Ref(reference), resource: name(), requester: name(), waiter: pid(waiter) }
+}
+
+/// (kind, member, count) of all events.
+fn changes(backlog: &mut Backlog) -> Vec<(EventKind, Pid, u64)> {
+    let change = |event: Arc<Event>| (event.kind(), event.peer().unwrap(), event.u64(Field::Count).unwrap());
+    std::iter::from_fn(|| backlog.pop()).map(|entry| change(event_of(entry))).collect()
+}
+
 fn kinds(backlog: &mut Backlog) -> Vec<EventKind> {
     std::iter::from_fn(|| backlog.pop()).map(|entry| event_of(entry).kind()).collect()
 }
@@ -77,6 +98,84 @@ fn a_node_that_came_and_went_unread_is_not_mentioned() {
     push(&mut backlog, &process, up(1, 6));
     push(&mut backlog, &process, down(1, 6));
     assert_eq!(kinds(&mut backlog), [EventKind::NodeDown]);
+}
+
+#[test]
+fn unread_changes_of_a_member_become_what_they_come_to() {
+    use EventKind::{GroupJoined, GroupLeft};
+    let (mut backlog, process) = (Backlog::default(), process(1));
+    for body in [
+        joined(1, 1, 0, 1),
+        joined(1, 2, 0, 3),
+        joined(2, 1, 0, 1),
+        joined(1, 1, 1, 2),
+        left(1, 2, 3, 0, Reason::KILLED),
+        joined(1, 3, 0, 2),
+        left(1, 3, 2, 1, Reason::NORMAL),
+    ] {
+        push(&mut backlog, &process, body);
+    }
+    assert_eq!(
+        backlog.len(),
+        3,
+        "a member that came and went unread is not mentioned, however often it had joined"
+    );
+    assert_eq!(
+        changes(&mut backlog),
+        [(GroupJoined, pid(1), 2), (GroupJoined, pid(1), 1), (GroupJoined, pid(3), 1)]
+    );
+    // Read: the member is known to be one, twice.
+    for body in [
+        left(1, 1, 2, 1, Reason::NORMAL),
+        left(1, 1, 1, 0, Reason::KILLED),
+        left(2, 1, 1, 0, Reason::KILLED),
+        joined(2, 1, 0, 1),
+        joined(1, 3, 1, 2),
+        left(1, 3, 2, 0, Reason::GROUP_DELETED),
+        joined(1, 3, 0, 1),
+        joined(1, 3, 1, 4),
+    ] {
+        push(&mut backlog, &process, body);
+    }
+    assert_eq!(backlog.len(), 2, "one that left and came back is what it was");
+    let gone = event_of(backlog.pop().unwrap());
+    assert_eq!((gone.kind(), gone.u64(Field::Count), gone.reason()), (GroupLeft, Some(0), Reason::KILLED));
+    assert_eq!(changes(&mut backlog), [(GroupJoined, pid(3), 4)]);
+    // A leaving with a joining behind it that does not make up for it.
+    push(&mut backlog, &process, left(1, 3, 4, 1, Reason::GROUP_DELETED));
+    push(&mut backlog, &process, joined(1, 3, 1, 2));
+    let fewer = event_of(backlog.pop().unwrap());
+    assert_eq!(
+        (fewer.kind(), fewer.u64(Field::Count), fewer.reason()),
+        (GroupLeft, Some(2), Reason::GROUP_DELETED)
+    );
+    assert!(backlog.is_empty());
+}
+
+#[test]
+fn members_that_come_and_go_unread_take_no_room() {
+    let (mut backlog, process) = (Backlog::default(), process(1));
+    push(&mut backlog, &process, Body::SnapshotEnd { reference: Ref(1) });
+    for member in 1..10_000 {
+        push(&mut backlog, &process, joined(1, member, 0, 2));
+        push(&mut backlog, &process, left(1, member, 2, 0, Reason::KILLED));
+    }
+    assert_eq!(backlog.len(), 1);
+    assert!(backlog.slots_held() < 200, "{} slots", backlog.slots_held());
+    assert_eq!(kinds(&mut backlog), [EventKind::SnapshotEnd]);
+}
+
+#[test]
+fn of_those_who_want_a_lock_the_newest_is_enough() {
+    let (mut backlog, process) = (Backlog::default(), process(1));
+    for (reference, waiter) in [(1, 5), (2, 5), (1, 6), (1, 7)] {
+        push(&mut backlog, &process, wanted(reference, waiter));
+    }
+    let waiters: Vec<_> =
+        std::iter::from_fn(|| backlog.pop()).map(|entry| event_of(entry).peer().unwrap()).collect();
+    assert_eq!(waiters, [pid(7), pid(5)]);
+    push(&mut backlog, &process, wanted(1, 8));
+    assert_eq!(backlog.len(), 1, "once read, the next is its own event");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::engine::message::{INITIAL_CREDIT, Window, cost};
 use crate::engine::{
-    Command, ConnectionId, Event as Told, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref,
+    Command, ConnectionId, Event as Told, Members, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref,
 };
 use crate::node::{EventKind, Field, Reply, Request, Waiter, operation_of};
 
@@ -31,7 +31,7 @@ fn reported(node: &Node) -> (u64, u64) {
     node.shared().inbox.drain(&mut requests);
     requests.iter().fold((0, 0), |sum, request| match request {
         Request::Taken { messages, bytes, .. } => (sum.0 + messages, sum.1 + bytes),
-        Request::Command { .. } => sum,
+        _ => sum,
     })
 }
 
@@ -40,7 +40,7 @@ fn commands(node: &Node) -> Vec<(Command, Option<Reply>)> {
     node.shared().inbox.drain(&mut requests);
     let command = |request| match request {
         Request::Command { command, reply } => Some((command, reply)),
-        Request::Taken { .. } => None,
+        _ => None,
     };
     requests.into_iter().filter_map(command).collect()
 }
@@ -187,7 +187,7 @@ fn names_are_published_and_the_dead_of_this_node_are_not_shown() {
     let all = node.names(b"").unwrap();
     assert_eq!((all.len(), all.name(0), all.name(1)), (2, Some(&b"a/here"[..]), Some(&b"b/far"[..])));
     assert_eq!(all.pid(1), Some(far(1)));
-    assert_eq!(all.pids().unwrap()[1], [2, 1]);
+    assert_eq!(all.pids().unwrap()[1], far(1));
     assert_eq!((all.pid(2), all.name(2), all.u64(0, Field::Node)), (None, None, None));
     assert_eq!(node.names(b"b/").unwrap().len(), 1);
     process.exit(Reason::NORMAL, b"").unwrap();
@@ -196,7 +196,7 @@ fn names_are_published_and_the_dead_of_this_node_are_not_shown() {
 }
 
 #[test]
-fn names_are_read_when_thread_locals_are_gone() {
+fn names_and_groups_are_read_when_thread_locals_are_gone() {
     struct Late(Node);
     impl Drop for Late {
         fn drop(&mut self) {
@@ -204,11 +204,16 @@ fn names_are_read_when_thread_locals_are_gone() {
             assert_eq!(self.0.whereis(b"n").unwrap(), far(1));
             assert_eq!(self.0.names(b"").unwrap().len(), 1);
             assert_eq!(status(self.0.whereis(b"m")), Status::NotFound);
+            assert_eq!(self.0.members(b"g").unwrap().len(), 1);
+            assert_eq!(self.0.closest(b"g").unwrap(), far(1));
+            assert_eq!(self.0.groups().unwrap().len(), 1);
         }
     }
     thread_local! { static LATE: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) }; }
     let (node, mut delivery) = by_hand();
     delivery.apply(Output::PublishName { name: Name::new(b"n"), pid: Some(far(1)) });
+    let members = Members { entries: [far(1)].into(), local: 0 };
+    delivery.apply(Output::PublishGroup { group: Name::new(b"g"), members: Some(members) });
     std::thread::spawn(move || {
         LATE.set(Some(Late(node.clone())));
         assert!(node.whereis(b"n").is_ok());

@@ -3,7 +3,9 @@
 mod backlog;
 mod delivery;
 mod dispatch;
+mod group;
 mod inbox;
+mod lock;
 mod process;
 mod queue;
 

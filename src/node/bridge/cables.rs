@@ -1,0 +1,182 @@
+//! Cut links, as the bridge of one node has them: see [`crate::testing`].
+
+use super::{Bridge, Lane};
+use crate::engine::message::DataHeader;
+use crate::engine::{ConnectionId, Stamped, Status};
+use crate::mesh::Order;
+use crate::testing::{self, Act, Hook};
+use std::collections::BTreeMap;
+use std::sync::mpsc::SyncSender;
+
+/// What was said on a line that is hushed.
+enum Said {
+    Message(Stamped),
+    Data(DataHeader, Vec<u8>),
+}
+
+enum State {
+    Live,
+    /// What is said is heard if the cut is healed in time.
+    Hushed(Vec<Said>),
+    /// Nothing is heard any more. It stays open as long as there is no new one, so that the other end notices nothing.
+    Dead,
+}
+
+/// A connection that the engine was told of.
+struct Line {
+    peer: String,
+    state: State,
+}
+
+#[derive(Default)]
+pub(super) struct Cables {
+    lines: BTreeMap<ConnectionId, Line>,
+    /// How many of them are not live.
+    cut: usize,
+    /// To be closed, without a word.
+    closing: Vec<ConnectionId>,
+    /// Hooks whose effect is not published yet.
+    done: Vec<SyncSender<()>>,
+}
+
+impl Cables {
+    pub(super) fn poll_order(&mut self) -> Option<Order<Lane>> {
+        let connection = self.closing.pop()?;
+        self.ended(connection);
+        Some(Order::Close { connection, goodbye: None })
+    }
+
+    /// All that was ordered is carried out.
+    pub(super) fn settle(&mut self) {
+        self.done.clear();
+    }
+
+    /// The line is no more. Says whether the engine is to be told: it knows nothing of what is cut.
+    pub(super) fn ended(&mut self, connection: ConnectionId) -> bool {
+        let Some(line) = self.lines.remove(&connection) else { return true };
+        self.count();
+        matches!(line.state, State::Live)
+    }
+
+    /// The engine closes the line. `false`: the other end must not notice that.
+    pub(super) fn closes(&mut self, connection: ConnectionId) -> bool {
+        match self.lines.get_mut(&connection) {
+            Some(Line { state: State::Live, .. }) => {
+                self.lines.remove(&connection);
+                true
+            }
+            Some(line) => {
+                line.state = State::Dead;
+                false
+            }
+            None => true,
+        }
+    }
+
+    /// Gives back what is to be handled now.
+    fn hear(&mut self, connection: ConnectionId, said: Said) -> Option<Said> {
+        match self.lines.get_mut(&connection).map(|line| &mut line.state) {
+            Some(State::Hushed(held)) => {
+                held.push(said);
+                None
+            }
+            Some(State::Dead) => None,
+            Some(State::Live) | None => Some(said),
+        }
+    }
+
+    pub(super) fn hear_message(&mut self, connection: ConnectionId, message: Stamped) -> Option<Stamped> {
+        if self.cut == 0 {
+            return Some(message);
+        }
+        match self.hear(connection, Said::Message(message)) {
+            Some(Said::Message(message)) => Some(message),
+            _ => None,
+        }
+    }
+
+    /// Says whether it is to be handled now.
+    pub(super) fn hear_data(&mut self, connection: ConnectionId, header: &DataHeader, body: &[u8]) -> bool {
+        self.cut == 0 || self.hear(connection, Said::Data(*header, body.to_vec())).is_some()
+    }
+
+    /// A new link with the peer: nothing needs the dead lines any more.
+    pub(super) fn linked(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.lines.get(&connection).map(|line| line.peer.clone()) else { return };
+        let dead =
+            self.lines.iter().filter(|(_, line)| line.peer == peer && matches!(line.state, State::Dead));
+        self.closing.extend(dead.map(|(connection, _)| *connection));
+    }
+
+    /// Lines to the peer that are in a state of this kind.
+    fn to(&self, peer: &str, is_meant: impl Fn(&State) -> bool) -> Vec<ConnectionId> {
+        let meant = self.lines.iter().filter(|(_, line)| line.peer == peer && is_meant(&line.state));
+        meant.map(|(connection, _)| *connection).collect()
+    }
+
+    fn set(&mut self, connection: ConnectionId, state: State) -> Option<State> {
+        let line = self.lines.get_mut(&connection)?;
+        let old = std::mem::replace(&mut line.state, state);
+        self.count();
+        Some(old)
+    }
+
+    fn count(&mut self) {
+        self.cut = self.lines.values().filter(|line| !matches!(line.state, State::Live)).count();
+    }
+}
+
+impl Bridge {
+    /// The peer of a new connection has said who it is. Says whether the engine may hear of it.
+    pub(super) fn is_cable_whole(
+        &mut self,
+        connection: ConnectionId,
+        peer: &str,
+        dialled: Option<&str>,
+    ) -> bool {
+        if testing::is_cut(&self.shared.config.name, peer) {
+            self.cables.closing.push(connection);
+            if let Some(address) = dialled {
+                self.engine.handle_dial_failed(self.now, address, Status::Unreachable, "cut by a test");
+            }
+            return false;
+        }
+        self.cables.lines.insert(connection, Line { peer: peer.to_owned(), state: State::Live });
+        true
+    }
+
+    pub(super) fn handle_hook(&mut self, hook: Hook) {
+        match hook.act {
+            Act::End => {
+                for connection in self.cables.to(&hook.peer, |state| !matches!(state, State::Dead)) {
+                    self.cables.set(connection, State::Dead);
+                    self.engine.handle_connection_end(self.now, connection, "cut by a test");
+                }
+            }
+            Act::Hush => {
+                for connection in self.cables.to(&hook.peer, |state| matches!(state, State::Live)) {
+                    self.cables.set(connection, State::Hushed(Vec::new()));
+                }
+            }
+            Act::Heal => {
+                for connection in self.cables.to(&hook.peer, |state| matches!(state, State::Hushed(_))) {
+                    let Some(State::Hushed(held)) = self.cables.set(connection, State::Live) else {
+                        continue;
+                    };
+                    for said in held {
+                        match said {
+                            Said::Message(message) => {
+                                self.engine.handle_message(self.now, connection, message);
+                            }
+                            Said::Data(header, body) => {
+                                self.engine.handle_data(self.now, connection, header, &body);
+                            }
+                        }
+                    }
+                }
+                self.engine.redial(self.now);
+            }
+        }
+        self.cables.done.push(hook.done);
+    }
+}

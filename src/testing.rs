@@ -1,0 +1,111 @@
+//! Cutting and healing links between nodes of this OS process, by the names of the nodes: for tests of whole clusters.
+//!
+//! Compiled in only with the feature `test-hooks`; a released library has nothing of it. A cut lies between the mesh and
+//! the bridge of each of the two nodes, so engines, sockets and threads are the real ones. Each call returns when both
+//! nodes have done their part.
+
+use crate::node::{Request, Shared};
+use std::collections::BTreeSet;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// Who notices a cut when it is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Noticed<'a> {
+    /// Both ends see the connection end, as when a cable's machine says so.
+    ByBoth,
+    /// The node of this name does. The other goes on talking to nobody until it misses the life signs.
+    OnlyBy(&'a str),
+    /// Neither, until the life signs are missed. What is said meanwhile arrives if it is healed before.
+    ByNobody,
+}
+
+/// What a node is to do, in its inbox.
+#[derive(Debug)]
+pub struct Hook {
+    /// The other end.
+    pub(crate) peer: String,
+    pub(crate) act: Act,
+    /// Dropped when it is done.
+    pub(crate) done: SyncSender<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Act {
+    /// The connections with the peer are over.
+    End,
+    /// Nothing that the peer says is heard for now.
+    Hush,
+    Heal,
+}
+
+struct Cables {
+    nodes: Vec<Weak<Shared>>,
+    cut: BTreeSet<[String; 2]>,
+}
+
+static CABLES: Mutex<Cables> = Mutex::new(Cables { nodes: Vec::new(), cut: BTreeSet::new() });
+
+fn cables() -> MutexGuard<'static, Cables> {
+    CABLES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn pair(a: &str, b: &str) -> [String; 2] {
+    let mut pair = [a.to_owned(), b.to_owned()];
+    pair.sort();
+    pair
+}
+
+/// A node has been opened.
+pub(crate) fn opened(node: &Arc<Shared>) {
+    let mut cables = cables();
+    cables.nodes.retain(|known| known.strong_count() > 0);
+    cables.nodes.push(Arc::downgrade(node));
+}
+
+pub(crate) fn is_cut(a: &str, b: &str) -> bool {
+    cables().cut.contains(&pair(a, b))
+}
+
+/// Ends the link between two nodes; none comes to be until it is healed. Either may be opened later, or anew.
+pub fn cut(a: &str, b: &str, noticed: Noticed) {
+    cables().cut.insert(pair(a, b));
+    let act = |node: &str| match noticed {
+        Noticed::ByBoth => Some(Act::End),
+        Noticed::OnlyBy(one) if one == node => Some(Act::End),
+        Noticed::OnlyBy(_) => None,
+        Noticed::ByNobody => Some(Act::Hush),
+    };
+    carry_out([(a, b, act(a)), (b, a, act(b))]);
+}
+
+/// Lets two nodes link again, and has both dial at once whomever they miss.
+pub fn heal(a: &str, b: &str) {
+    cables().cut.remove(&pair(a, b));
+    carry_out([(a, b, Some(Act::Heal)), (b, a, Some(Act::Heal))]);
+}
+
+fn carry_out(acts: [(&str, &str, Option<Act>); 2]) {
+    /// Beyond this the node hangs.
+    const LIMIT: Duration = Duration::from_secs(30);
+    let (done, all_done) = sync_channel(2);
+    for (name, peer, act) in acts {
+        let named = |node: &Arc<Shared>| node.config.name == name;
+        let nodes: Vec<Arc<Shared>> = cables().nodes.iter().filter_map(Weak::upgrade).filter(named).collect();
+        for (node, act) in nodes.iter().zip(std::iter::repeat(act)) {
+            if let Some(act) = act {
+                let hook = Hook { peer: peer.to_owned(), act, done: done.clone() };
+                // A node that is closed has no links.
+                let _ = node.inbox.push(Request::Hook(hook));
+            }
+        }
+    }
+    drop(done);
+    // Nothing is ever sent: the end of the last hook is the word.
+    assert_ne!(
+        all_done.recv_timeout(LIMIT),
+        Err(RecvTimeoutError::Timeout),
+        "a node does not carry out a cut"
+    );
+}

@@ -1,0 +1,115 @@
+//! Clashes: one name in two parts of a cluster that join, and who decides.
+
+use crate::harness::*;
+use convoke::ffi::convoke_pid;
+
+/// Two meshes that know nothing of each other.
+fn two_parts(sizes: [usize; 2]) -> Cluster {
+    let mut cluster = Cluster::isolated(0);
+    cluster.mesh_part(sizes[0]);
+    cluster.mesh_part(sizes[1]);
+    cluster
+}
+
+/// Whom a resolver could have harmed: a process that has a name, and what it was told.
+struct Owner {
+    process: Process,
+    name: &'static str,
+}
+
+impl Owner {
+    fn register(cluster: &Cluster, node: usize, name: &'static str, resolver: Option<&str>) -> Owner {
+        let process = cluster[node].spawn();
+        process.register_with(name, resolver);
+        Owner { process, name }
+    }
+
+    /// NAME_CONFLICT: the other pid, if it is told.
+    #[track_caller]
+    fn is_told(&self) -> Option<convoke_pid> {
+        let told = self.process.expect(EventKind::NameConflict);
+        assert_eq!(told.text(Field::Name), self.name);
+        assert_eq!(told.reason(), Reason::CONFLICT_LOST);
+        told.peer()
+    }
+
+    /// To be asked when all is decided.
+    #[track_caller]
+    fn is_untouched(&self) {
+        let told = self.process.waiting(EventKind::NameConflict);
+        assert_eq!((told, self.process.waiting(EventKind::Exit)), (0, 0), "{}", self.name);
+    }
+}
+
+/// The advanced partition of seven nodes, with the resolvers that are built in.
+#[test]
+fn s11_advanced_partition() {
+    let cluster = two_parts([3, 4]);
+    let pair = |name, resolver| [1, 5].map(|node| Owner::register(&cluster, node, name, resolver));
+    let test1 = pair("test1", None);
+    let test2 = pair("test2", Some("notify-all"));
+    let test3 = pair("test3", Some("random-notify"));
+    cluster.connect(0, 6);
+    cluster.await_mesh();
+
+    // One is killed, the other stays registered and is not touched.
+    let judge = cluster[2].spawn();
+    let monitors = test1.each_ref().map(|owner| judge.monitor(&owner.process.pid));
+    let exit = judge.expect(EventKind::Exit);
+    let loser = monitors.iter().position(|monitor| *monitor == exit.reference()).expect("one of the two");
+    assert!([Reason::CONFLICT_LOST, Reason::NO_PROCESS].contains(&exit.reason()));
+    let winner = &test1[1 - loser];
+    assert_eq!(cluster.agree_on("test1", |pid| *pid == winner.process.pid), winner.process.pid);
+    assert_eq!(test1[loser].process.expect(EventKind::Exit).reason(), Reason::CONFLICT_LOST);
+
+    // Neither keeps it, both live and are told of the other.
+    for (owner, other) in [(&test2[0], &test2[1]), (&test2[1], &test2[0])] {
+        assert_eq!(owner.is_told(), Some(other.process.pid));
+    }
+    cluster.await_gone("test2");
+
+    // The loser lives and is told, without the other's pid.
+    let loser3 = Process::first_of(&[&test3[0].process, &test3[1].process], EventKind::NameConflict);
+    let winner3 = 1 - loser3;
+    assert_eq!(test3[loser3].is_told(), None);
+    cluster.agree_on("test3", |pid| *pid == test3[winner3].process.pid);
+    winner.is_untouched();
+    test3[winner3].is_untouched();
+    for owner in test2.iter().chain(&test3) {
+        assert!(judge.is_alive(&owner.process.pid), "{}", owner.name);
+    }
+    for (name, owner) in [("test1", winner), ("test3", &test3[winner3])] {
+        owner.process.exit();
+        cluster.await_gone(name);
+    }
+}
+
+/// Of two registrations the older stays; the other is told who has it.
+#[test]
+fn s11_keep_oldest() {
+    let mut cluster = Cluster::mesh(2);
+    cluster.partition(&[&[0], &[1]]);
+    cluster[0].await_peers(&Default::default());
+    cluster[1].await_peers(&Default::default());
+    for older in [0, 1] {
+        let name = ["first", "second"][older];
+        let old = Owner::register(&cluster, older, name, Some("keep-oldest"));
+        // An age is counted in whole ms.
+        let began = std::time::Instant::now();
+        let mut rounds = 0;
+        while began.elapsed() < std::time::Duration::from_millis(5) {
+            old.process.reregister(&format!("{name} {rounds}"), &old.process.pid);
+            rounds += 1;
+        }
+        let young = Owner::register(&cluster, 1 - older, name, Some("keep-oldest"));
+        cluster.heal_all();
+        cluster.await_mesh();
+        assert_eq!(young.is_told(), Some(old.process.pid));
+        assert_eq!(cluster.agree_on(name, |pid| *pid == old.process.pid), old.process.pid);
+        old.is_untouched();
+        assert!(old.process.is_alive(&young.process.pid));
+        cluster.partition(&[&[0], &[1]]);
+        cluster[0].await_peers(&Default::default());
+        cluster[1].await_peers(&Default::default());
+    }
+}
