@@ -2,11 +2,15 @@
 //!
 //! The home of the pid coordinates; every node of the set votes; older transactions win (*wound-wait*): a node that
 //! granted a younger, incomplete claim asks its coordinator to yield. So there is no deadlock, no livelock and no
-//! polling. What a key is for decides only when a claim is admitted and what completes it: names today, locks next.
+//! polling. What a key is for decides only when a claim is admitted and what completes it (`Aim`): a name's binding is
+//! published and acknowledged, a lock's hold is published.
 
 use super::forward::Origin;
+use super::hold::MAX_TOKEN;
 use super::machine::Engine;
+use super::queue::Request;
 use super::timers::Timer;
+use super::vote::Arbiter;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,16 +19,52 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Claim {
     /// The process that it is for.
     pub(super) serial: u64,
-    pub(super) want: Want,
-    /// Of a name.
-    pub(super) resolver: Resolver,
+    pub(super) aim: Aim,
+    /// It does not wait behind others.
     pub(super) nowait: bool,
 }
 
-impl Claim {
-    pub(super) fn is_replace(&self) -> bool {
-        self.want == Want::Name { replace: true }
+/// What a claim is for: what completes it, and what is gathered on the way.
+#[derive(Clone, Debug)]
+pub(super) enum Aim {
+    /// Nothing is claimed: something is published or withdrawn.
+    Nothing,
+    Name(Naming),
+    Lock(Locking),
+}
+
+/// A registration under way.
+#[derive(Clone, Debug)]
+pub(super) struct Naming {
+    /// A re-register.
+    pub(super) replace: bool,
+    pub(super) resolver: Resolver,
+    /// Registrations that grants have named: a re-register covers them.
+    pub(super) named: BTreeSet<Reg>,
+    /// Voters that show a binding and so cannot vote yet.
+    pub(super) busy: BTreeMap<NodeId, Reg>,
+    /// What was published when all had granted, and what it covers.
+    pub(super) reg: Option<Reg>,
+    pub(super) over: BTreeSet<Reg>,
+    /// My older binding of the name, should this one be withdrawn.
+    pub(super) restore: Option<Binding>,
+}
+
+impl Naming {
+    pub(super) fn new(replace: bool, resolver: Resolver) -> Naming {
+        let (named, busy, over) = Default::default();
+        Naming { replace, resolver, named, busy, reg: None, over, restore: None }
     }
+}
+
+/// A lock being acquired.
+#[derive(Clone, Debug)]
+pub(super) struct Locking {
+    pub(super) requester: Name,
+    /// On all of the view, those that join meanwhile too; else on a list of nodes.
+    pub(super) view: bool,
+    /// The highest vote so far: the fencing token.
+    pub(super) token: u64,
 }
 
 /// What a publication leaves to be undone when its deadline comes before its acknowledgements. What is not named here
@@ -51,36 +91,47 @@ pub(super) struct Operation {
     pub(super) claim: Claim,
     pub(super) undo: Undo,
     pub(super) origin: Origin,
-    /// Who must grant. Loses nodes that go down and gains nodes that come up: a claim is on the view.
+    /// Who must grant. Loses nodes that go down; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
+    /// Those of them that have.
     pub(super) granted: BTreeSet<NodeId>,
-    /// Registrations that grants have named: a re-register covers them.
-    pub(super) named: BTreeSet<Reg>,
-    /// Voters that show a binding and so cannot vote yet.
-    pub(super) busy: BTreeMap<NodeId, Reg>,
     pub(super) phase: Phase,
-    pub(super) reg: Option<Reg>,
-    pub(super) over: BTreeSet<Reg>,
-    /// My older binding of the name, should this one be withdrawn.
-    pub(super) restore: Option<Binding>,
 }
 
-/// A claim at a voter.
-#[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) want: Want,
-    pub(super) nowait: bool,
-    /// The binding its coordinator was told of.
-    pub(super) told: Option<Reg>,
-}
-
-/// One key at this voter.
-#[derive(Default, Debug)]
-pub(super) struct Arbiter {
-    /// At most one for a name: requesters never share it.
-    pub(super) holders: BTreeMap<Tx, Request>,
-    pub(super) queue: BTreeMap<Tx, Request>,
-    pub(super) wounded: BTreeSet<Tx>,
+impl Operation {
+    pub(super) fn naming(&self) -> Option<&Naming> {
+        match &self.claim.aim {
+            Aim::Name(naming) => Some(naming),
+            _ => None,
+        }
+    }
+    pub(super) fn naming_mut(&mut self) -> Option<&mut Naming> {
+        match &mut self.claim.aim {
+            Aim::Name(naming) => Some(naming),
+            _ => None,
+        }
+    }
+    fn is_acquiring(&self) -> bool {
+        self.phase == Phase::Acquiring
+    }
+    fn is_on_the_view(&self) -> bool {
+        !matches!(self.claim.aim, Aim::Lock(Locking { view: false, .. }))
+    }
+    /// A plain registration that waits for its votes.
+    fn is_registering(&self) -> bool {
+        self.is_acquiring() && self.naming().is_some_and(|naming| !naming.replace)
+    }
+    /// What a voter is asked.
+    fn question(&self, tx: Tx) -> Option<Message> {
+        let want = match &self.claim.aim {
+            Aim::Nothing => return None,
+            Aim::Name(naming) => Want::Name { replace: naming.replace },
+            Aim::Lock(locking) => {
+                Want::Lock { requester: locking.requester.clone(), serial: self.claim.serial }
+            }
+        };
+        Some(Message::Acquire { tx, key: self.key.clone()?, want, nowait: self.claim.nowait })
+    }
 }
 
 #[derive(Default, Debug)]
@@ -88,6 +139,11 @@ pub(super) struct Claims {
     /// What this node coordinates.
     pub(super) operations: BTreeMap<Tx, Operation>,
     by_key: BTreeMap<Key, BTreeSet<Tx>>,
+    /// Claims by the process that they are for.
+    by_serial: BTreeSet<(u64, Tx)>,
+    /// How many of them are for names, and for locks.
+    pub(super) naming: usize,
+    pub(super) locking: usize,
     /// What this node votes on.
     pub(super) arbiters: BTreeMap<Key, Arbiter>,
     /// Claims of each peer at this voter, for its limit.
@@ -108,10 +164,22 @@ impl Claims {
         if let Some(key) = &op.key {
             self.by_key.entry(key.clone()).or_default().insert(tx);
         }
+        match op.claim.aim {
+            Aim::Nothing => {}
+            Aim::Name(_) => self.naming += 1,
+            Aim::Lock(_) => self.locking += 1,
+        }
+        self.by_serial.insert((op.claim.serial, tx));
         self.operations.insert(tx, op);
     }
     fn remove(&mut self, tx: Tx) -> Option<Operation> {
         let op = self.operations.remove(&tx)?;
+        match op.claim.aim {
+            Aim::Nothing => {}
+            Aim::Name(_) => self.naming -= 1,
+            Aim::Lock(_) => self.locking -= 1,
+        }
+        self.by_serial.remove(&(op.claim.serial, tx));
         if let Some(key) = &op.key
             && let Some(txs) = self.by_key.get_mut(key)
         {
@@ -122,13 +190,25 @@ impl Claims {
         }
         Some(op)
     }
+    /// The claims that are for this process.
+    pub(super) fn for_process(&self, serial: u64) -> Vec<Tx> {
+        let (first, last) =
+            (Tx { lamport: 0, node: NodeId(0) }, Tx { lamport: u64::MAX, node: NodeId(u64::MAX) });
+        self.by_serial.range((serial, first)..=(serial, last)).map(|(_, tx)| *tx).collect()
+    }
     /// Rows of a name that are kept for a restore.
     pub(super) fn kept(&self, key: &Key) -> Vec<Reg> {
         let ops = self.by_key.get(key).into_iter().flatten().filter_map(|tx| self.operations.get(tx));
-        ops.filter_map(|op| op.restore.as_ref().map(|kept| kept.reg)).collect()
+        ops.filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
     }
     pub(super) fn all_kept(&self) -> Vec<Reg> {
-        self.operations.values().filter_map(|op| op.restore.as_ref().map(|kept| kept.reg)).collect()
+        self.operations.values().filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
+    }
+    /// Takes a claim out of this voter; says what it wanted.
+    pub(super) fn end_request(&mut self, tx: Tx, key: &Key) -> Option<Request> {
+        let request = self.arbiters.get_mut(key)?.remove(tx)?;
+        self.forget_request(tx.node);
+        Some(request)
     }
     pub(super) fn forget_request(&mut self, node: NodeId) {
         if let Some(count) = self.requests.get_mut(&node) {
@@ -152,11 +232,9 @@ impl Engine {
         nodes: BTreeSet<NodeId>,
         patience: Patience,
     ) {
-        let want = claim.want.clone();
-        let message = Message::Acquire { tx, key: key.clone(), want, nowait: claim.nowait };
         let (undo, phase) = (Undo::Nothing, Phase::Acquiring);
         self.start_operation(tx, Some(key), claim, undo, origin, nodes.clone(), phase, patience);
-        self.send_to_all(&nodes, message);
+        self.ask(tx, &nodes);
     }
 
     /// Something is published or withdrawn without a claim: it only waits to be acknowledged by all linked nodes. The
@@ -169,8 +247,7 @@ impl Engine {
         origin: Origin,
         patience: Patience,
     ) {
-        let want = Want::Name { replace: false };
-        let claim = Claim { serial: 0, want, resolver: Resolver::RandomExit, nowait: false };
+        let claim = Claim { serial: 0, aim: Aim::Nothing, nowait: false };
         let phase = Phase::Committing(self.view.linked());
         self.start_operation(tx, key, claim, undo, origin, BTreeSet::new(), phase, patience);
     }
@@ -191,26 +268,28 @@ impl Engine {
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Operation(tx), deadline);
         }
-        let op = Operation {
-            key,
-            claim,
-            undo,
-            origin,
-            nodes,
-            granted: BTreeSet::new(),
-            named: BTreeSet::new(),
-            busy: BTreeMap::new(),
-            phase,
-            reg: None,
-            over: BTreeSet::new(),
-            restore: None,
-        };
+        let op = Operation { key, claim, undo, origin, nodes, granted: BTreeSet::new(), phase };
         self.claims.insert(tx, op);
     }
 
-    fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
-        self.timers.cancel(&Timer::Operation(tx));
-        self.timers.cancel(&Timer::Grace(tx));
+    fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+        if let Some(question) = self.claims.operations.get(&tx).and_then(|op| op.question(tx)) {
+            self.send_to_all(nodes, question);
+        }
+    }
+
+    /// The claim needs the votes of these nodes too.
+    pub(super) fn ask_more(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+        if let Some(op) = self.claims.operations.get_mut(&tx) {
+            op.nodes.extend(nodes);
+            self.ask(tx, nodes);
+        }
+    }
+
+    pub(super) fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
+        for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::Hurry(tx)] {
+            self.timers.cancel(&timer);
+        }
         self.claims.remove(tx)
     }
 
@@ -220,28 +299,43 @@ impl Engine {
         from: NodeId,
         tx: Tx,
         key: Key,
-        _tenure: u64,
+        tenure: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
         if regs.iter().any(|reg| reg.node != from) {
             return Err("a vote that names what the voter does not own");
         }
-        match self.claims.operations.get_mut(&tx) {
-            None => self.send(from, Message::Release { tx, key }),
-            Some(op) if op.phase == Phase::Acquiring && op.nodes.contains(&from) => {
-                op.granted.insert(from);
-                op.busy.remove(&from);
-                op.named.extend(regs);
-                self.update_grace(tx);
-                self.check(tx);
-            }
-            Some(_) => {}
+        if tenure > MAX_TOKEN {
+            return Err("a token beyond all reason");
         }
+        let Some(op) = self.claims.operations.get_mut(&tx) else {
+            self.send(from, Message::Release { tx, key });
+            return Ok(());
+        };
+        if op.key.as_ref() != Some(&key) {
+            return Err("a vote for another key");
+        }
+        if !op.is_acquiring() || !op.nodes.contains(&from) {
+            return Ok(());
+        }
+        op.granted.insert(from);
+        match &mut op.claim.aim {
+            Aim::Nothing => {}
+            Aim::Name(naming) => {
+                naming.busy.remove(&from);
+                naming.named.extend(regs);
+            }
+            Aim::Lock(locking) => locking.token = locking.token.max(tenure),
+        }
+        self.update_grace(tx);
+        self.check(tx);
         Ok(())
     }
 
-    pub(super) fn denied(&mut self, tx: Tx) -> Result<(), &'static str> {
-        if self.is_acquiring(tx) {
+    /// "No": somebody else came first, and the claim does not wait.
+    pub(super) fn denied(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+        let op = self.claims.operations.get(&tx);
+        if op.is_some_and(|op| op.is_acquiring() && op.nodes.contains(&from)) {
             self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
         }
         Ok(())
@@ -250,10 +344,11 @@ impl Engine {
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
     pub(super) fn busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
         if let Some(op) = self.claims.operations.get_mut(&tx)
-            && op.phase == Phase::Acquiring
+            && op.is_acquiring()
             && op.nodes.contains(&from)
+            && let Some(naming) = op.naming_mut()
         {
-            op.busy.insert(from, reg);
+            naming.busy.insert(from, reg);
             if let Some(key) = op.key.clone() {
                 self.recheck(&key);
             }
@@ -265,9 +360,12 @@ impl Engine {
     /// An older claim waits at a voter that granted this one: give it back, keep the place in the queue.
     pub(super) fn wounded(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
         if let Some(op) = self.claims.operations.get_mut(&tx)
-            && op.phase == Phase::Acquiring
+            && op.is_acquiring()
             && op.granted.contains(&from)
         {
+            if op.key.as_ref() != Some(&key) {
+                return Err("a wound to a claim of another key");
+            }
             if op.claim.nowait {
                 self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
             } else {
@@ -276,6 +374,16 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// The retries of a claim are used up: who has not granted it hears that it does not wait any longer.
+    pub(super) fn hurry(&mut self, tx: Tx) {
+        let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+        op.claim.nowait = true;
+        let silent: BTreeSet<NodeId> = op.nodes.difference(&op.granted).copied().collect();
+        if let Some(key) = op.key.clone() {
+            self.send_to_all(&silent, Message::Hurry { tx, key });
+        }
     }
 
     pub(super) fn acknowledged(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
@@ -292,18 +400,23 @@ impl Engine {
     pub(super) fn check(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         match &op.phase {
-            Phase::Acquiring if op.granted.is_superset(&op.nodes) => {
+            // Only nodes that are asked are in `granted`.
+            Phase::Acquiring if op.granted.len() == op.nodes.len() => {
                 let key = op.key.clone();
                 self.timers.cancel(&Timer::Grace(tx));
-                if let Some(Key::Name(name)) = key {
-                    self.publish_binding(tx, &name);
+                match key {
+                    Some(Key::Name(name)) => self.publish_binding(tx, &name),
+                    Some(Key::Lock(resource)) => self.publish_hold(tx, resource),
+                    None => {}
                 }
             }
             Phase::Committing(acks) if acks.is_empty() => {
                 let Some(op) = self.end_operation(tx) else { return };
-                if let (Some(Key::Name(name)), Some(reg)) = (&op.key, op.reg) {
-                    self.settle_binding(name, reg, op.over);
-                    if let Some(kept) = op.restore.filter(|kept| kept.serial != op.claim.serial) {
+                if let (Some(Key::Name(name)), Aim::Name(naming)) = (&op.key, op.claim.aim)
+                    && let Some(reg) = naming.reg
+                {
+                    self.settle_binding(name, reg, naming.over);
+                    if let Some(kept) = naming.restore.filter(|kept| kept.serial != op.claim.serial) {
                         self.processes.forget_name_unless_bound(
                             kept.serial,
                             name,
@@ -319,7 +432,7 @@ impl Engine {
     }
 
     pub(super) fn is_acquiring(&self, tx: Tx) -> bool {
-        self.claims.operations.get(&tx).is_some_and(|op| op.phase == Phase::Acquiring)
+        self.claims.operations.get(&tx).is_some_and(Operation::is_acquiring)
     }
 
     /// Ends a claim that is not complete; gives back only what it took.
@@ -343,9 +456,10 @@ impl Engine {
             return self.fail(tx, outcome);
         }
         let Some(op) = self.end_operation(tx) else { return };
-        if let (Some(Key::Name(name)), Some(reg)) = (op.key, op.reg) {
+        if let (Some(Key::Name(name)), Aim::Name(Naming { reg: Some(reg), restore, .. })) =
+            (op.key, op.claim.aim)
+        {
             self.forget_verdicts(&name, reg);
-            let restore = op.restore;
             self.broadcast(Message::Unreg { name: name.clone(), reg, restore: restore.clone(), ack: None });
             if self.mine(&name) == Some(reg) {
                 self.unbind(&name, reg, restore);
@@ -353,7 +467,8 @@ impl Engine {
                 // A newer re-register keeps this binding: it takes over what this one kept.
                 let mut taken_over = false;
                 for other in self.claims.of(&Key::Name(name.clone())) {
-                    let Some(newer) = self.claims.operations.get_mut(&other) else { continue };
+                    let newer = self.claims.operations.get_mut(&other).and_then(Operation::naming_mut);
+                    let Some(newer) = newer else { continue };
                     if newer.restore.as_ref().is_some_and(|kept| kept.reg == reg) {
                         newer.restore = restore.clone();
                         taken_over = true;
@@ -380,8 +495,7 @@ impl Engine {
             return;
         }
         for tx in claims {
-            let Some(op) = self.claims.operations.get(&tx) else { continue };
-            if op.phase == Phase::Acquiring && !op.claim.is_replace() {
+            if self.claims.operations.get(&tx).is_some_and(Operation::is_registering) {
                 self.fail(tx, Outcome::of(Status::Exists));
             }
         }
@@ -391,9 +505,8 @@ impl Engine {
     /// for true.
     pub(super) fn update_grace(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
-        let waits = op.phase == Phase::Acquiring
-            && !op.claim.is_replace()
-            && op.busy.values().any(|reg| !self.view.is_synced(reg.node) && reg.node != self.config.node);
+        let unseen = |reg: &Reg| !self.view.is_synced(reg.node) && reg.node != self.config.node;
+        let waits = op.is_registering() && op.naming().is_some_and(|naming| naming.busy.values().any(unseen));
         let timer = Timer::Grace(tx);
         if !waits {
             self.timers.cancel(&timer);
@@ -428,30 +541,21 @@ impl Engine {
 
     /// A peer's snapshot is complete: claims on the view are asked of it too.
     pub(super) fn ask_newcomer(&mut self, peer: NodeId) {
-        let mut asks = Vec::new();
-        for (tx, op) in &mut self.claims.operations {
-            if op.phase == Phase::Acquiring && op.nodes.insert(peer) {
-                let Some(key) = op.key.clone() else { continue };
-                let (want, nowait) = (op.claim.want.clone(), op.claim.nowait);
-                asks.push(Message::Acquire { tx: *tx, key, want, nowait });
-            }
-        }
-        for ask in asks {
-            self.send(peer, ask);
-        }
         for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
+            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            if op.is_acquiring() && op.is_on_the_view() && op.nodes.insert(peer) {
+                self.ask(tx, &[peer].into());
+            }
             self.update_grace(tx);
         }
     }
 
-    /// A link went down: its claims go, and nobody waits for its votes.
+    /// A link went down: its claims go, and nobody waits for its votes. What its processes held is dropped by now.
     pub(super) fn drop_claims_of(&mut self, peer: NodeId) {
         self.claims.requests.remove(&peer);
         let mut touched = Vec::new();
         for (key, arbiter) in &mut self.claims.arbiters {
-            arbiter.holders.retain(|tx, _| tx.node != peer);
-            arbiter.queue.retain(|tx, _| tx.node != peer);
-            arbiter.wounded.retain(|tx| tx.node != peer);
+            arbiter.forget_claims_of(peer);
             touched.push(key.clone());
         }
         for key in touched {
@@ -459,11 +563,20 @@ impl Engine {
         }
         for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
             let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            op.nodes.remove(&peer);
+            let asked = op.nodes.remove(&peer);
             op.granted.remove(&peer);
-            op.busy.remove(&peer);
+            if let Some(naming) = op.naming_mut() {
+                naming.busy.remove(&peer);
+            }
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.remove(&peer);
+            }
+            if asked && op.is_acquiring() && !op.is_on_the_view() {
+                // Never "held" on a list of which a node is gone.
+                self.fail(
+                    tx,
+                    Outcome::failed(Status::Unreachable, "the link to a node of the list was lost"),
+                );
             }
             self.update_grace(tx);
         }

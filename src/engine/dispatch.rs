@@ -129,7 +129,7 @@ impl Engine {
             Message::ProbeAnswer { about, heard } => self.probe_answered(from, about, heard),
             Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
             Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
-            Message::Deny { tx } => self.denied(tx),
+            Message::Deny { tx } => self.denied(from, tx),
             Message::Busy { tx, reg } => self.busy(from, tx, reg),
             Message::Wound { tx, key } => self.wounded(from, tx, key),
             Message::Yield { tx, key } => self.yielded(from, tx, key),
@@ -142,8 +142,8 @@ impl Engine {
             Message::Second { resource, requester, serial } => {
                 self.second_holder(from, resource, requester, serial)
             }
-            Message::Wanted { resource, requester, serial, waiter } => {
-                self.lock_wanted(from, resource, requester, serial, waiter)
+            Message::Wanted { tx, resource, requester, serial, waiter } => {
+                self.lock_wanted(from, tx, resource, requester, serial, waiter)
             }
             Message::Commit { tx, name, binding } => self.commit(from, tx, name, binding),
             Message::Ack { tx } => self.acknowledged(from, tx),
@@ -190,6 +190,7 @@ impl Engine {
         match timer {
             Timer::Operation(tx) => self.operation_deadline(tx),
             Timer::Grace(tx) => self.grace_over(tx),
+            Timer::Hurry(tx) => self.hurry(tx),
             Timer::Forward(id) => self.forward_deadline(id),
             Timer::Connect(op) => self.connect_deadline(op),
             Timer::Sync(op) => self.end_sync(op, Outcome::of(Status::Timeout)),

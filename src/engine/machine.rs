@@ -3,6 +3,7 @@
 use super::claim::Claims;
 use super::clash::Clash;
 use super::forward::Forwards;
+use super::hold::Holds;
 use super::membership::View;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
@@ -10,6 +11,7 @@ use super::process::Processes;
 use super::publish::Table;
 use super::resolver::Resolvers;
 use super::timers::Timers;
+use super::vote::Arbiter;
 use super::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -38,6 +40,7 @@ pub struct Engine {
     pub(super) view: View,
     pub(super) names: Names,
     pub(super) claims: Claims,
+    pub(super) holds: Holds,
     pub(super) clashes: BTreeMap<Name, Clash>,
     pub(super) resolvers: Resolvers,
     /// Homes without a link and the third node that can pass clash messages to them.
@@ -70,6 +73,7 @@ impl Engine {
             view: View::default(),
             names: Names::new(seed),
             claims: Claims::default(),
+            holds: Holds::new(config.first_token),
             clashes: BTreeMap::new(),
             resolvers: Resolvers::default(),
             messengers: BTreeMap::new(),
@@ -253,8 +257,8 @@ impl Engine {
     }
 
     /// Holders of locks and those that wait for them, as this node knows: of one lock, or of all.
-    pub fn locks(&self, resource: Option<&[u8]>) -> Vec<LockRow> {
-        self.lock_rows(resource)
+    pub fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
+        self.lock_rows(now, resource)
     }
 
     /// Every group that this node sees, with its members.
@@ -276,9 +280,12 @@ impl Engine {
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         let clashes = self.clashes.values();
         let linked = |node| self.view.is_linked(node);
+        // A lock that is held stays with its voters, and is counted as such.
+        let claimed = |arbiter: &&Arbiter| arbiter.bound.is_empty() || !arbiter.has_no_claims();
         vec![
             ("operations", self.claims.operations.len()),
-            ("claims at this voter", self.claims.arbiters.len()),
+            ("claims at this voter", self.claims.arbiters.values().filter(claimed).count()),
+            ("holds", self.holds.residue()),
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
@@ -289,13 +296,14 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  clashes {:?}\n  resolvers {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
             self.view.links,
             self.names,
             self.claims,
+            self.holds,
             self.clashes,
             self.resolvers,
             self.processes,
@@ -376,6 +384,6 @@ impl Engine {
     }
 
     pub(super) fn publish_peer(&mut self, output: Output) {
-        self.tables.push_back(Table::Peer(Box::new(output)));
+        self.tables.push_back(Table::Other(Box::new(output)));
     }
 }

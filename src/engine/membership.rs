@@ -264,6 +264,7 @@ impl Engine {
         let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
         facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        facts.extend(self.own_holds().into_iter().map(Fact::Hold));
         let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
         facts.extend(others.map(|(node, link)| {
             Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
@@ -286,10 +287,13 @@ impl Engine {
         }
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
-        let have = std::mem::take(&mut link.snapshot);
+        let (acked, have) = (link.acked, std::mem::take(&mut link.snapshot));
         self.rivals_left(from, &have);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
+        if acked {
+            self.holds_with(from);
+        }
         self.clash_all();
         self.connected(from);
         Ok(())
@@ -304,7 +308,8 @@ impl Engine {
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
             Fact::Peer(peer) => self.learn_peer(peer),
-            Fact::Hold(_) | Fact::Membership(_) | Fact::Existence(_) => {}
+            Fact::Hold(hold) => self.bind(from, hold, false)?,
+            Fact::Membership(_) | Fact::Existence(_) => {}
         }
         Ok(())
     }
@@ -321,8 +326,12 @@ impl Engine {
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.acked = true;
-        for tx in std::mem::take(&mut link.in_snapshot) {
+        let (synced, in_snapshot) = (link.synced, std::mem::take(&mut link.in_snapshot));
+        for tx in in_snapshot {
             self.acknowledged(from, tx)?;
+        }
+        if synced {
+            self.holds_with(from);
         }
         Ok(())
     }
@@ -355,7 +364,9 @@ impl Engine {
         self.messengers.retain(|_, through| *through != node);
         self.forget_engagements(node, true);
         let touched = self.drop_bindings_of(node);
+        self.drop_holds_of(node);
         self.drop_claims_of(node);
+        self.holds_without(node, &link.name, reason);
         self.drop_forwards_of(node);
         if reason == Reason::NODE_CLOSED {
             // This incarnation never comes back.
@@ -421,6 +432,7 @@ impl Engine {
             self.output(Output::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
+        self.forget_all_holds();
         self.forwards = Default::default();
         self.clashes.clear();
         self.resolvers.forget_calls();

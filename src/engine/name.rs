@@ -3,7 +3,7 @@
 //! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
 //! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
 
-use super::claim::{Claim, Phase, Undo};
+use super::claim::{Aim, Claim, Naming, Operation, Phase, Undo};
 use super::forward::Origin;
 use super::machine::Engine;
 use super::*;
@@ -194,8 +194,10 @@ impl Engine {
         }
         for tx in self.claims.of(&Key::Name(name.clone())) {
             let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            if let Some(kept) = op.restore.take_if(|kept| over.contains(&kept.reg))
-                && kept.serial != op.claim.serial
+            let claimant = op.claim.serial;
+            let Some(naming) = op.naming_mut() else { continue };
+            if let Some(kept) = naming.restore.take_if(|kept| over.contains(&kept.reg))
+                && kept.serial != claimant
             {
                 let bound = self.names.of(name, self.config.node);
                 self.processes.forget_name_unless_bound(kept.serial, name, bound);
@@ -314,7 +316,8 @@ impl Engine {
         let tx = self.next_tx();
         let mut nodes = self.view.synced();
         nodes.insert(self.config.node);
-        let claim = Claim { serial, want: Want::Name { replace }, resolver, nowait: patience.nowait };
+        let aim = Aim::Name(Naming::new(replace, resolver));
+        let claim = Claim { serial, aim, nowait: patience.nowait };
         self.start_claim(tx, key, claim, origin, nodes, patience);
     }
 
@@ -337,7 +340,7 @@ impl Engine {
         if !replace && self.names.shows(name) {
             return Err(Status::Exists);
         }
-        let held = self.names.count(self.config.node) + self.claims.operations.len();
+        let held = self.names.count(self.config.node) + self.claims.naming;
         if self.mine(name).is_none() && held >= self.config.limits.names {
             return Err(Status::Full);
         }
@@ -375,11 +378,13 @@ impl Engine {
         let old = self.names.of(name, me).cloned();
         let reg = self.names_next_reg();
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+        let serial = op.claim.serial;
+        let Some(naming) = op.naming_mut() else { return };
         // A registration named by a grant stays covered even if that voter's link breaks now: after a heal it is
         // replaced without a resolver.
-        let over: BTreeSet<Reg> = if op.claim.is_replace() {
+        let over: BTreeSet<Reg> = if naming.replace {
             let shown = self.names.all(name).into_iter().map(|b| b.reg);
-            op.named.iter().copied().chain(shown).filter(|reg| reg.node != me).collect()
+            naming.named.iter().copied().chain(shown).filter(|reg| reg.node != me).collect()
         } else {
             BTreeSet::new()
         };
@@ -387,13 +392,12 @@ impl Engine {
             let text = "too many registrations of this name are under way";
             return self.fail(tx, Outcome::failed(Status::Full, text));
         }
-        let serial = op.claim.serial;
-        let binding =
-            Binding { reg, serial, resolver: op.claim.resolver.clone(), over: over.clone(), settled: false };
+        let resolver = naming.resolver.clone();
+        let binding = Binding { reg, serial, resolver, over: over.clone(), settled: false };
+        naming.reg = Some(reg);
+        naming.over = over;
+        naming.restore = old;
         op.phase = Phase::Committing(acks.clone());
-        op.reg = Some(reg);
-        op.over = over;
-        op.restore = old;
         self.processes.remember_name(serial, name);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.install(name, binding);
@@ -414,8 +418,10 @@ impl Engine {
             binding.settled = true;
         }
         for tx in self.claims.of(&Key::Name(name.clone())) {
-            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            if let Some(kept) = op.restore.as_mut().filter(|kept| kept.reg == reg) {
+            let naming = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut);
+            if let Some(kept) =
+                naming.and_then(|naming| naming.restore.as_mut()).filter(|kept| kept.reg == reg)
+            {
                 kept.settled = true;
             }
         }

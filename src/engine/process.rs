@@ -15,6 +15,7 @@ pub(super) enum Watch {
     Process(Pid),
     Name(Name),
     Nodes,
+    Lock { resource: Name, requester: Name },
 }
 
 /// Who watches a process of this node.
@@ -80,6 +81,11 @@ impl Processes {
     }
     pub(super) fn name_watchers(&self, name: &Name) -> Vec<(u64, Ref)> {
         self.by_name.get(name).map(|set| set.iter().copied().collect()).unwrap_or_default()
+    }
+    /// Says whether the process is there.
+    pub(super) fn add_monitor(&mut self, serial: u64, reference: Ref, watch: Watch) -> bool {
+        let process = self.alive.get_mut(&serial);
+        process.map(|process| process.monitors.insert(reference, watch)).is_some()
     }
     pub(super) fn node_watchers(&self) -> Vec<(u64, Ref)> {
         self.of_nodes.iter().copied().collect()
@@ -184,6 +190,7 @@ impl Engine {
             Watch::Nodes => {
                 self.processes.of_nodes.remove(&(serial, reference));
             }
+            Watch::Lock { resource, requester } => self.lock_unwatch(serial, reference, resource, requester),
         }
     }
 
@@ -258,7 +265,7 @@ impl Engine {
     // ---- ends
 
     /// A process ends. `killed`: from outside, and by whom if that is known; then it gets an EXIT of its own, its last
-    /// event. Everything it has goes with it: names, operations, monitors, room for messages.
+    /// event. Everything it has goes with it: names, locks, operations, monitors, room for messages.
     pub(super) fn process_exits(
         &mut self,
         serial: u64,
@@ -276,6 +283,7 @@ impl Engine {
             self.abandon(work);
         }
         self.undo_claims_for(serial);
+        self.end_holds_of(serial);
         for name in process.names {
             if let Some(binding) = self.names.of(&name, me).filter(|b| b.serial == serial) {
                 self.retire(&name, binding.reg, None);
@@ -318,16 +326,15 @@ impl Engine {
     /// Rows of a process that ended are not kept for a restore any more.
     fn forget_kept_of(&mut self, serial: u64) {
         for op in self.claims.operations.values_mut() {
-            if op.restore.as_ref().is_some_and(|kept| kept.serial == serial) {
-                op.restore = None;
+            if let Some(naming) = op.naming_mut() {
+                naming.restore.take_if(|kept| kept.serial == serial);
             }
         }
     }
 
-    /// Registrations for a process that ended.
+    /// Claims for a process that ended.
     fn undo_claims_for(&mut self, serial: u64) {
-        let of_it = self.claims.operations.iter().filter(|(_, op)| op.claim.serial == serial);
-        for tx in of_it.map(|(tx, _)| *tx).collect::<Vec<_>>() {
+        for tx in self.claims.for_process(serial) {
             self.undo(tx, Outcome::of(Status::NoProcess));
         }
     }

@@ -118,7 +118,7 @@ pub struct Hold {
     pub nodes: BTreeSet<NodeId>,
     /// The fencing token.
     pub token: u64,
-    /// The home does not vote on this lock and wants to hear when somebody else waits for it.
+    /// The home wants to hear when somebody else begins to wait for the lock.
     pub watched: bool,
 }
 
@@ -309,8 +309,9 @@ pub enum Message {
         requester: Name,
         serial: u64,
     },
-    /// To a home that watches: `waiter` waits for the lock.
+    /// To a home that watches: `waiter` waits for the lock, by this claim.
     Wanted {
+        tx: Tx,
         resource: Name,
         requester: Name,
         serial: u64,

@@ -6,14 +6,14 @@ use super::*;
 /// An output to the tables. A node that is lost takes very many names with it, so this is small.
 pub(super) enum Table {
     Name(Name, Option<Pid>),
-    Peer(Box<Output>),
+    Other(Box<Output>),
 }
 
 impl From<Table> for Output {
     fn from(table: Table) -> Output {
         match table {
             Table::Name(name, pid) => Output::PublishName { name, pid },
-            Table::Peer(output) => *output,
+            Table::Other(output) => *output,
         }
     }
 }

@@ -1,11 +1,70 @@
 //! The voter: what a node grants to the claims of others and its own, in which order, and whom it wounds.
 
-use super::claim::Request;
 use super::machine::Engine;
+use super::queue::{Queue, Request};
 use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One key at this voter.
+#[derive(Default, Debug)]
+pub(super) struct Arbiter {
+    /// Claims that were granted and are not complete yet, as far as is known here. At most one for a name; those for a
+    /// lock have one requester.
+    pub(super) holders: BTreeMap<Tx, Request>,
+    /// Holds that bind here, complete claims of a lock: so many shares of each requester. More than one requester is
+    /// here only after a split.
+    pub(super) bound: BTreeMap<Name, usize>,
+    pub(super) queue: Queue,
+    wounded: BTreeSet<Tx>,
+    /// Of a lock: the number that grants vote with, from when it was free until it is again. 0: it has ended, the next
+    /// grant begins another.
+    pub(super) tenure: u64,
+}
+
+impl Arbiter {
+    fn is_free(&self) -> bool {
+        self.holders.is_empty() && self.bound.is_empty()
+    }
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_free() && self.queue.is_empty()
+    }
+    pub(super) fn has_no_claims(&self) -> bool {
+        self.holders.is_empty() && self.queue.is_empty()
+    }
+    /// The one requester of all who have the lock, complete or not.
+    fn sharer(&self) -> Option<&Name> {
+        let holding = self.holders.values().next().and_then(Request::requester);
+        match (holding, self.bound.len()) {
+            (holding, 0) => holding,
+            (holding, 1) => self.bound.keys().next().filter(|bound| holding.is_none_or(|h| h == *bound)),
+            _ => None,
+        }
+    }
+    /// Those who share a lock that is held enter at once; before that they stay behind older claims of others.
+    fn may_share(&self, tx: Tx, requester: Option<&Name>) -> bool {
+        let Some(requester) = requester.filter(|requester| self.sharer() == Some(*requester)) else {
+            return false;
+        };
+        !self.bound.is_empty() || self.queue.oldest_other(requester).is_none_or(|(oldest, _)| oldest > tx)
+    }
+    fn has_claim(&self, tx: Tx) -> bool {
+        self.holders.contains_key(&tx) || self.queue.contains(tx)
+    }
+    pub(super) fn forget_claims_of(&mut self, node: NodeId) {
+        self.holders.retain(|tx, _| tx.node != node);
+        self.queue.remove_all_of(node);
+        self.wounded.retain(|tx| tx.node != node);
+    }
+    /// The claim is over here, by its completion or its end.
+    pub(super) fn remove(&mut self, tx: Tx) -> Option<Request> {
+        self.wounded.remove(&tx);
+        self.holders.remove(&tx).or_else(|| self.queue.remove(tx))
+    }
+}
 
 impl Engine {
-    /// Plain register: this table shows no binding, dying ones included. Re-register: no clash on the name.
+    /// A lock: always. Plain register: this table shows no binding, dying ones included. Re-register: no clash on the
+    /// name.
     fn is_admitted(&self, key: &Key, request: &Request) -> bool {
         let Key::Name(name) = key else { return true };
         if request.want == (Want::Name { replace: true }) {
@@ -30,36 +89,57 @@ impl Engine {
         if name.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        if matches!(key, Key::Name(_)) != matches!(want, Want::Name { .. }) {
-            return Err("a claim of one kind for a key of the other");
+        match (&key, &want) {
+            (Key::Name(_), Want::Name { .. }) => {}
+            (Key::Lock(_), Want::Lock { requester, serial }) => {
+                if requester.as_bytes().is_empty() || *serial == 0 {
+                    return Err("an empty requester or pid");
+                }
+            }
+            _ => return Err("a claim of one kind for a key of the other"),
         }
-        let request = Request { want, nowait, told: None };
-        let admitted = self.is_admitted(&key, &request);
-        let here = self.claims.arbiters.get(&key);
-        if here.is_some_and(|arbiter| arbiter.holders.contains_key(&tx) || arbiter.queue.contains_key(&tx)) {
+        if self.claims.arbiters.get(&key).is_some_and(|arbiter| arbiter.has_claim(tx)) {
             return Err("a claim that is here already");
         }
-        // A waiter that is not admitted is in nobody's way.
-        let behind = here.is_some_and(|arbiter| {
-            let mut waiters = arbiter.queue.range(..tx);
-            arbiter.holders.keys().any(|other| *other < tx) || waiters.any(|(_, w)| self.is_admitted(&key, w))
-        });
         let count = self.claims.requests.entry(from).or_default();
         *count += 1;
         if *count > self.config.limits.operations && from != self.config.node {
             return Err("more claims than the limit");
         }
+        let request = Request { want, nowait, told: None, since: self.now };
+        let admitted = self.is_admitted(&key, &request);
         let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
-        if admitted && arbiter.holders.is_empty() && arbiter.queue.is_empty() {
+        if admitted && (arbiter.is_idle() || arbiter.may_share(tx, request.requester())) {
             self.grant(tx, &key, request);
-        } else if nowait && behind {
+        } else if nowait && self.is_behind(tx, &key, &request) {
             self.claims.forget_request(from);
             self.send(from, Message::Deny { tx });
         } else {
-            arbiter.queue.insert(tx, request);
+            self.enqueue(tx, &key, request);
             self.pump(&key);
         }
         Ok(())
+    }
+
+    /// Somebody else has the key for good, or an older claim of somebody else is here. A waiter that is not admitted is
+    /// in nobody's way.
+    fn is_behind(&self, tx: Tx, key: &Key, request: &Request) -> bool {
+        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
+        let mut older_holders = arbiter.holders.range(..tx);
+        arbiter.bound.keys().any(|requester| Some(requester) != request.requester())
+            || older_holders.any(|(_, holder)| !holder.shares_with(request))
+            || arbiter
+                .queue
+                .older_than(tx)
+                .any(|waiter| !waiter.shares_with(request) && self.is_admitted(key, waiter))
+    }
+
+    fn enqueue(&mut self, tx: Tx, key: &Key, request: Request) {
+        let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
+        arbiter.queue.insert(tx, request);
+        if let Key::Lock(resource) = key {
+            self.tell_first_waiter(tx, resource);
+        }
     }
 
     fn grant(&mut self, tx: Tx, key: &Key, request: Request) {
@@ -69,42 +149,65 @@ impl Engine {
             regs.extend(self.mine(name));
             regs.extend(self.claims.kept(key));
         }
-        if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
-            arbiter.holders.insert(tx, request);
+        let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
+        if matches!(key, Key::Lock(_)) && (arbiter.is_free() || arbiter.tenure == 0) {
+            arbiter.tenure = self.holds.next_token();
         }
-        self.send(tx.node, Message::Grant { tx, key: key.clone(), tenure: 0, regs });
-        self.wound(key);
+        let tenure = arbiter.tenure;
+        arbiter.holders.insert(tx, request);
+        self.send(tx.node, Message::Grant { tx, key: key.clone(), tenure, regs });
     }
 
-    /// Serves the queue: the oldest claim that is admitted, if nobody holds the key.
+    /// Serves the queue: the oldest claim that is admitted, if nobody has the key; then all who may share with it.
     pub(super) fn pump(&mut self, key: &Key) {
-        let Some(arbiter) = self.claims.arbiters.get(key) else { return };
-        if arbiter.holders.is_empty() {
-            let next = arbiter.queue.iter().find(|(_, request)| self.is_admitted(key, request));
-            if let Some((tx, request)) = next.map(|(tx, request)| (*tx, request.clone())) {
-                if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
-                    arbiter.queue.remove(&tx);
-                }
+        if !self.claims.arbiters.contains_key(key) {
+            return;
+        }
+        loop {
+            while let Some(tx) = self.next_to_serve(key) {
+                let arbiter = self.claims.arbiters.get_mut(key);
+                let Some(request) = arbiter.and_then(|arbiter| arbiter.queue.remove(tx)) else { return };
                 self.grant(tx, key, request);
+            }
+            if !self.deny_hasty(key) {
+                break;
             }
         }
         self.wound(key);
         self.tell_busy(key);
-        if self.claims.arbiters.get(key).is_some_and(|a| a.holders.is_empty() && a.queue.is_empty()) {
+        if self.claims.arbiters.get(key).is_some_and(Arbiter::is_idle) {
             self.claims.arbiters.remove(key);
         }
     }
 
-    /// Each holder that is younger than the oldest admitted waiter is asked to yield, once.
+    fn next_to_serve(&self, key: &Key) -> Option<Tx> {
+        let arbiter = self.claims.arbiters.get(key)?;
+        if arbiter.is_free() {
+            let mut waiters = arbiter.queue.iter();
+            waiters.find(|(_, request)| self.is_admitted(key, request)).map(|(tx, _)| tx)
+        } else {
+            let requester = arbiter.sharer()?;
+            arbiter.queue.oldest_of(requester).filter(|tx| arbiter.may_share(*tx, Some(requester)))
+        }
+    }
+
+    /// Asks holders to yield, each once: those that are younger than the oldest admitted waiter of another requester,
+    /// and whatever their age those that have company of another requester whose hold is complete.
     fn wound(&mut self, key: &Key) {
         let Some(arbiter) = self.claims.arbiters.get(key) else { return };
-        if arbiter.holders.is_empty() {
+        let Some((oldest_holder, holder)) = arbiter.holders.first_key_value() else { return };
+        let from = if arbiter.bound.is_empty() {
+            let in_the_way =
+                |(_, waiter): &(Tx, &Request)| !waiter.shares_with(holder) && self.is_admitted(key, waiter);
+            let Some((oldest, _)) = arbiter.queue.iter().find(in_the_way) else { return };
+            oldest
+        } else if arbiter.sharer().is_some() {
             return;
-        }
-        let admitted = arbiter.queue.iter().find(|(_, request)| self.is_admitted(key, request));
-        let Some(oldest) = admitted.map(|(tx, _)| *tx) else { return };
-        let younger = arbiter.holders.keys().filter(|tx| **tx > oldest && !arbiter.wounded.contains(tx));
-        for tx in younger.copied().collect::<Vec<_>>() {
+        } else {
+            *oldest_holder
+        };
+        let to_wound = arbiter.holders.range(from..).map(|(tx, _)| *tx);
+        for tx in to_wound.filter(|tx| !arbiter.wounded.contains(tx)).collect::<Vec<_>>() {
             if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
                 arbiter.wounded.insert(tx);
             }
@@ -118,11 +221,10 @@ impl Engine {
         let Some(shown) = self.names.shown(name) else { return };
         let Some(arbiter) = self.claims.arbiters.get(key) else { return };
         let untold =
-            |(_, request): &(&Tx, &Request)| request.told != Some(shown) && !self.is_admitted(key, request);
-        for tx in arbiter.queue.iter().filter(untold).map(|(tx, _)| *tx).collect::<Vec<_>>() {
-            let arbiter = self.claims.arbiters.get_mut(key);
-            if let Some(request) = arbiter.and_then(|arbiter| arbiter.queue.get_mut(&tx)) {
-                request.told = Some(shown);
+            |(_, request): &(Tx, &Request)| request.told != Some(shown) && !self.is_admitted(key, request);
+        for tx in arbiter.queue.iter().filter(untold).map(|(tx, _)| tx).collect::<Vec<_>>() {
+            if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
+                arbiter.queue.note_told(tx, shown);
             }
             self.send(tx.node, Message::Busy { tx, reg: shown });
         }
@@ -135,11 +237,35 @@ impl Engine {
         if let Some(arbiter) = self.claims.arbiters.get_mut(&key) {
             arbiter.wounded.remove(&tx);
             if let Some(request) = arbiter.holders.remove(&tx) {
-                arbiter.queue.insert(tx, request);
+                self.enqueue(tx, &key, request);
             }
         }
         self.pump(&key);
         Ok(())
+    }
+
+    /// From now on the claim does not wait behind others.
+    pub(super) fn hurried(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+        if tx.node != from {
+            return Err("a claim of another node");
+        }
+        if self.claims.arbiters.get_mut(&key).is_some_and(|arbiter| arbiter.queue.hurry(tx)) {
+            self.pump(&key);
+        }
+        Ok(())
+    }
+
+    /// "No" to the claims that do not wait and would have to. Says whether there were any: they may have stood in the
+    /// way of others.
+    fn deny_hasty(&mut self, key: &Key) -> bool {
+        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
+        let hasty = arbiter.queue.hasty().filter(|(tx, request)| self.is_behind(*tx, key, request));
+        let denied: Vec<Tx> = hasty.map(|(tx, _)| tx).collect();
+        for tx in &denied {
+            self.claims.end_request(*tx, key);
+            self.send(tx.node, Message::Deny { tx: *tx });
+        }
+        !denied.is_empty()
     }
 
     pub(super) fn released(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
@@ -152,12 +278,7 @@ impl Engine {
 
     /// The claim is over at this voter.
     pub(super) fn free_claim(&mut self, tx: Tx, key: &Key) {
-        if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
-            arbiter.wounded.remove(&tx);
-            if arbiter.holders.remove(&tx).is_some() | arbiter.queue.remove(&tx).is_some() {
-                self.claims.forget_request(tx.node);
-            }
-        }
+        self.claims.end_request(tx, key);
         self.pump(key);
     }
 }

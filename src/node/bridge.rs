@@ -145,7 +145,7 @@ impl Bridge {
             }
             // Nobody may be left who asks.
             Request::Locks { resource, answer } => {
-                let rows = self.engine.locks(resource.as_ref().map(Name::as_bytes));
+                let rows = self.engine.locks(self.now, resource.as_ref().map(Name::as_bytes));
                 let _ = answer.try_send(rows);
             }
             #[cfg(feature = "test-hooks")]

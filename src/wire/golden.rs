@@ -127,7 +127,7 @@ pub(super) fn messages() -> Vec<Message> {
             ack: Some(tx()),
         },
         M::Second { resource: name(), requester: Name::new(b"r"), serial: 6 },
-        M::Wanted { resource: name(), requester: Name::new(b"r"), serial: 6, waiter: pid() },
+        M::Wanted { tx: tx(), resource: name(), requester: Name::new(b"r"), serial: 6, waiter: pid() },
         M::Commit { tx: tx(), name: name(), binding: binding() },
         M::Commit { tx: tx(), name: name(), binding: function_binding() },
         M::Ack { tx: tx() },

@@ -76,6 +76,8 @@ pub(crate) struct Node {
     pub(crate) dials: Vec<String>,
     /// Everything that readers were ever shown under each name.
     pub(crate) shown: BTreeMap<Name, Vec<Option<Pid>>>,
+    /// What `lock_check` was made to say of each lock: (process, resource, requester).
+    pub(crate) held: BTreeMap<(u64, Name, Name), Vec<Option<u64>>>,
     pub(crate) peers: BTreeMap<NodeId, ConnectionId>,
     pub(crate) closed: Option<Reason>,
     pub(crate) hung: bool,
@@ -166,6 +168,7 @@ impl World {
             seen: Vec::new(),
             dials: Vec::new(),
             shown: BTreeMap::new(),
+            held: BTreeMap::new(),
             peers: BTreeMap::new(),
             closed: None,
             hung: false,

@@ -29,6 +29,11 @@ impl World {
                 assert_ne!(pids.last().copied().flatten(), pid, "published without a change");
                 pids.push(pid);
             }
+            Output::PublishHold { process, resource, requester, token } => {
+                let tokens = self.nodes[node].held.entry((process, resource, requester)).or_default();
+                assert_ne!(tokens.last().copied().flatten(), token, "published without a change");
+                tokens.push(token);
+            }
             Output::PublishPeer { node: peer, connection: Some(connection), .. } => {
                 let before = self.nodes[node].peers.insert(peer, connection);
                 assert_eq!(before, None, "a link came up beside another");

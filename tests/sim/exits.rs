@@ -134,14 +134,14 @@ impl World {
                     other => Err(format!("{me:?} gets NameChanged of {about:?} for {other:?}")),
                 }
             }
-            Event::GroupJoined { reference, group, pid, count } => {
-                self.group_change(me, reference, &group, pid, count, None)
+            Event::GroupJoined { reference, group, pid, old, count } => {
+                self.group_change(me, reference, &group, pid, (old, count), None)
             }
-            Event::GroupLeft { reference, group, pid, count, reason } => {
-                self.group_change(me, reference, &group, pid, count, Some(reason))
+            Event::GroupLeft { reference, group, pid, old, count, reason } => {
+                self.group_change(me, reference, &group, pid, (old, count), Some(reason))
             }
             Event::LockLost { resource, requester, token, reason } => {
-                self.lock_lost(slot, me, resource, requester, token, reason)
+                self.lock_lost(me, resource, requester, token, reason)
             }
             Event::LockWanted { reference, resource, requester, waiter } => {
                 self.lock_wanted(me, reference, &resource, &requester, waiter)

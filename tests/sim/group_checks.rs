@@ -88,7 +88,7 @@ impl World {
         reference: Ref,
         about: &Name,
         pid: Pid,
-        count: u64,
+        (old, count): (u64, u64),
         reason: Option<Reason>,
     ) -> R {
         self.book.stats.group_events += 1;
@@ -103,9 +103,10 @@ impl World {
             {
                 let before = members.get(&pid).copied().unwrap_or(0);
                 let rises = reason.is_none();
-                if rises && count <= before || !rises && (count >= before || !*complete) {
+                let right = if rises { count > before } else { count < before && *complete };
+                if !right || old != before {
                     return Err(format!(
-                        "the monitor of {group:?}: {pid:?} had {before}, now {count} ({reason:?})"
+                        "the monitor of {group:?}: {pid:?} had {before}, now {old} -> {count} ({reason:?})"
                     ));
                 }
                 if count == 0 {

@@ -26,6 +26,9 @@ pub(crate) struct Process {
 pub(crate) struct Link {
     pub(crate) connection: ConnectionId,
     pub(crate) outbox: Outbox<DataEncoder>,
+    /// The peer's snapshot was read, and this host's by the peer.
+    pub(crate) synced: bool,
+    pub(crate) acked: bool,
     /// Blocks under way.
     pub(crate) flowing: usize,
     /// Payload bytes accepted and not yet on the connection.

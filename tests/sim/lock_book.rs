@@ -32,12 +32,21 @@ pub(crate) struct Held {
     pub(crate) view: bool,
     /// Its set, without the nodes that left in order.
     pub(crate) nodes: BTreeSet<NodeId>,
-    /// The same and every node that may have been in it.
+    /// Those of them that the link of the home broke to.
+    pub(crate) broken: BTreeSet<NodeId>,
+    /// Every node that was ever in it.
     pub(crate) ever: BTreeSet<NodeId>,
     pub(crate) bound: BTreeMap<NodeId, Bound>,
-    pub(crate) since: u64,
     pub(crate) step: u64,
     pub(crate) lost: Option<Reason>,
+}
+
+impl Held {
+    /// "Broken links leave at most half of the set."
+    pub(crate) fn is_minority(&self) -> bool {
+        let present = self.nodes.len() - self.broken.len();
+        present == 0 || !self.broken.is_empty() && 2 * present <= self.nodes.len()
+    }
 }
 
 #[derive(Default, Debug)]
@@ -47,6 +56,8 @@ pub(crate) struct LockBook {
     pub(crate) past: Vec<(Share, BTreeSet<NodeId>, u64, u64)>,
     /// Votes under way or counted, of nodes other than the home.
     pub(crate) votes: BTreeMap<Tx, BTreeMap<NodeId, Bound>>,
+    /// The names that incarnations bear.
+    pub(crate) names: BTreeMap<NodeId, String>,
     /// What claims are for.
     pub(crate) wants: BTreeMap<Tx, (Name, Name)>,
     /// What a home said of completions in the present input.
@@ -72,6 +83,30 @@ impl LockBook {
     pub(crate) fn end(&mut self, share: &Share, step: u64) {
         if let Some(held) = self.live.remove(share) {
             self.past.push((share.clone(), held.ever, held.step, step));
+        }
+    }
+
+    fn named(&self, held: &Held, names: &[String]) -> BTreeSet<NodeId> {
+        let is_named = |node: &NodeId| self.names.get(node).is_some_and(|name| names.contains(name));
+        held.nodes.iter().filter(|node| is_named(node)).copied().collect()
+    }
+
+    /// Is it held, on any of these nodes if some are named?
+    pub(crate) fn is_held_on(&self, share: &Share, names: Option<&[String]>) -> bool {
+        let held = self.live.get(share);
+        held.is_some_and(|held| names.is_none_or(|names| !self.named(held, names).is_empty()))
+    }
+
+    /// The share is given back on these nodes; what is left of it is a list.
+    pub(crate) fn shrink(&mut self, share: &Share, names: &[String], step: u64) {
+        let Some(gone) = self.live.get(share).map(|held| self.named(held, names)) else { return };
+        let Some(held) = self.live.get_mut(share).filter(|_| !gone.is_empty()) else { return };
+        held.view = false;
+        held.nodes.retain(|node| !gone.contains(node));
+        held.broken.retain(|node| !gone.contains(node));
+        held.bound.retain(|node, _| !gone.contains(node));
+        if held.nodes.is_empty() {
+            self.end(share, step);
         }
     }
 

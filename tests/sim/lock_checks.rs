@@ -1,11 +1,13 @@
 //! What is checked of locks while a run goes on: promises 3 and 9, and that what a process may rely on is what it was told.
 
 use crate::book::{Operation, Watch, What};
-use crate::lock_book::{Bound, Held, Share};
+use crate::lock_book::{Bound, Held, LockBook, Share};
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{ConnectionId, Hold, Key, LockRow, Message, Name, NodeId, Pid, Reason, Ref, Want};
+use convoke::engine::{
+    ConnectionId, Fact, Hold, Key, LockRow, Message, Name, NodeId, Pid, Reason, Ref, Want,
+};
 use std::collections::BTreeSet;
 
 impl World {
@@ -41,8 +43,24 @@ impl World {
         }
     }
 
+    /// A host has read this message, and what came of it was carried out.
+    pub(crate) fn after_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        self.merge_goes_on(slot, over, message);
+        match message {
+            Message::Held { hold, .. } => self.hold_arrived(slot, over, hold),
+            Message::Hello { facts, .. } => {
+                for fact in facts {
+                    if let Fact::Hold(hold) = fact {
+                        self.hold_arrived(slot, over, hold);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A node has read of a hold, and the link that told it is still there.
-    pub(crate) fn hold_arrived(&mut self, slot: usize, over: ConnectionId, hold: &Hold) {
+    fn hold_arrived(&mut self, slot: usize, over: ConnectionId, hold: &Hold) {
         let id = self.hosts[slot].id;
         let Some(home) = self.node_at(slot, over) else { return };
         if !hold.view && !hold.nodes.contains(&id) {
@@ -72,7 +90,8 @@ impl World {
         let mut bound = std::collections::BTreeMap::new();
         let mut set = BTreeSet::from([home]);
         let before = self.book.locks.live.get(&share).cloned();
-        let prior = before.as_ref().map(|h| h.nodes.clone()).unwrap_or_default();
+        // What was lost is held again only where all of it was granted anew.
+        let prior = before.filter(|h| h.lost.is_none()).map(|h| h.nodes).unwrap_or_default();
         if let Some((tx, hold)) = &published {
             set = hold.nodes.clone();
             bound = self.book.locks.votes.remove(tx).unwrap_or_default();
@@ -93,8 +112,7 @@ impl World {
         }
         let asked_home = nodes.as_ref().is_none_or(|nodes| nodes.contains(&home));
         for node in &set {
-            let own = *node == home && asked_home;
-            if !own && !prior.contains(node) && !bound.contains_key(node) {
+            if *node != home && !prior.contains(node) && !bound.contains_key(node) {
                 return Err(format!(
                     "P3: {share:?} is held on {node:?}, which has not voted\n{}",
                     self.describe()
@@ -130,10 +148,15 @@ impl World {
             nodes: set.clone(),
             ever: set.clone(),
             bound: Default::default(),
-            since: self.now,
+            broken: BTreeSet::new(),
             step: now,
             lost: None,
         });
+        if held.lost.take().is_some() {
+            held.broken.clear();
+            held.bound.clear();
+        }
+        held.broken.retain(|node| !bound.contains_key(node));
         held.token = token;
         held.view |= nodes.is_none();
         held.ever.extend(set.iter().copied());
@@ -186,10 +209,16 @@ impl World {
 
     // ---- the sets of holds, as their homes must see them
 
-    /// A node has come up: a hold on the view takes it in.
-    pub(crate) fn joins_sets(&mut self, home: NodeId, node: NodeId) {
-        for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+    /// Home and node have each other's snapshots: the node binds what is on the view, and again what was on it before the
+    /// link broke. On the view a node takes the place of one of its name that is surely gone.
+    fn joins_sets(&mut self, home: NodeId, node: NodeId) {
+        let LockBook { live, names, .. } = &mut self.book.locks;
+        for (_, held) in live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+            held.broken.remove(&node);
             if held.view {
+                for gone in held.broken.extract_if(.., |old| names.get(old) == names.get(&node)) {
+                    held.nodes.remove(&gone);
+                }
                 held.nodes.insert(node);
                 held.ever.insert(node);
             }
@@ -198,10 +227,32 @@ impl World {
 
     /// A link went down: if that was in order the node leaves the sets, else it is missed.
     pub(crate) fn left_sets(&mut self, home: NodeId, node: NodeId) {
-        if matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED)) {
-            for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+        let in_order = matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED));
+        for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+            if in_order {
                 held.nodes.remove(&node);
+                held.broken.remove(&node);
+            } else if held.nodes.contains(&node) {
+                held.broken.insert(node);
             }
+        }
+    }
+
+    /// A host has read something that may complete a merge.
+    fn merge_goes_on(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        let (synced, acked) = match message {
+            Message::Hello { last: true, .. } => (true, false),
+            Message::HelloAck => (false, true),
+            _ => return,
+        };
+        let Some(node) = self.node_at(slot, over) else { return };
+        let host = &mut self.hosts[slot];
+        let Some(link) = host.links.get_mut(&node) else { return };
+        link.synced |= synced;
+        link.acked |= acked;
+        if link.synced && link.acked {
+            let home = host.id;
+            self.joins_sets(home, node);
         }
     }
 
@@ -209,7 +260,6 @@ impl World {
 
     pub(crate) fn lock_lost(
         &mut self,
-        slot: usize,
         me: Pid,
         resource: Name,
         requester: Name,
@@ -220,7 +270,6 @@ impl World {
         if self.plan.mode == Mode::Stable {
             return Err(format!("P9: {share:?} is lost in a stable mesh: {reason:?}\n{}", self.describe()));
         }
-        let minority = self.is_minority(slot, &share);
         let locks = &self.book.locks;
         let Some(held) = locks.live.get(&share) else {
             return Err(format!("P9: {share:?} is lost ({reason:?}), which nobody holds"));
@@ -229,7 +278,7 @@ impl World {
             return Err(format!("P9: {share:?} is lost with token {token} ({reason:?}): {held:?}"));
         }
         let sane = match reason {
-            Reason::MINORITY => minority.1,
+            Reason::MINORITY => held.is_minority(),
             Reason::SECOND_HOLDER => locks.had_rival(&share, held),
             _ => false,
         };
@@ -247,16 +296,6 @@ impl World {
             _ => self.book.stats.lost_second += 1,
         }
         Ok(())
-    }
-
-    /// Do broken links leave at most half of the set, surely, and perhaps?
-    fn is_minority(&self, slot: usize, share: &Share) -> (bool, bool) {
-        let Some(held) = self.book.locks.live.get(share) else { return (false, false) };
-        let host = &self.hosts[slot];
-        let there = |node: &&NodeId| **node == host.id || host.links.contains_key(node);
-        let left = held.nodes.iter().filter(there).count();
-        let minority = 2 * left <= held.nodes.len();
-        (minority, minority)
     }
 
     pub(crate) fn lock_wanted(
@@ -298,7 +337,7 @@ impl World {
         let host = &self.hosts[slot];
         let id = host.id;
         let Some(engine) = host.engine.as_ref() else { return Ok(()) };
-        let rows = engine.locks(None);
+        let rows = engine.locks(host.local(self.now), None);
         let mut own = BTreeSet::new();
         for row in &rows {
             let home = row.pid.node;
@@ -327,7 +366,7 @@ impl World {
             if seen.copied() != held.lost.is_none().then_some(held.token) {
                 return Err(format!("P9: lock_check of {share:?} says {seen:?}; the truth is {held:?}"));
             }
-            if held.lost.is_none() && self.is_minority(slot, share).0 {
+            if held.lost.is_none() && held.is_minority() {
                 return Err(format!(
                     "P9: {share:?} is in a minority and is not told: {held:?}, links {:?}\n{}",
                     host.links.keys(),

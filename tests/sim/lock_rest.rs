@@ -66,7 +66,11 @@ impl World {
             if other.link_to(host.id) != Some(other_end(link.connection)) {
                 continue;
             }
-            let rows = other.engine.as_ref().map(|e| e.locks(Some(resource.as_bytes()))).unwrap_or_default();
+            let rows = other
+                .engine
+                .as_ref()
+                .map(|e| e.locks(other.local(self.now), Some(resource.as_bytes())))
+                .unwrap_or_default();
             if rows.iter().any(|row| !row.is_waiter && share_in(row) == share) {
                 return Err(format!(
                     "P1: {share:?} was released, but h{} shows {rows:?}\n{}",
@@ -84,7 +88,7 @@ impl World {
         let truth: BTreeSet<(Share, u64)> =
             self.book.locks.live.iter().map(|(share, held)| (share.clone(), held.token)).collect();
         for host in self.hosts.iter().filter(|h| h.is_up()) {
-            let rows = host.engine.as_ref().map(|e| e.locks(None)).unwrap_or_default();
+            let rows = host.engine.as_ref().map(|e| e.locks(host.local(self.now), None)).unwrap_or_default();
             let (waiting, holding): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| row.is_waiter);
             let shown: BTreeSet<(Share, u64)> =
                 holding.iter().map(|row| (share_in(row), row.token)).collect();

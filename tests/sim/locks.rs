@@ -107,13 +107,8 @@ impl World {
     pub(crate) fn release(&mut self, slot: usize, share: Share, part: bool) -> R {
         let home = self.hosts[slot].id;
         let patience = self.patience(slot);
-        let (nodes, ids) = if part {
-            let (names, ids) = self.some_nodes(slot);
-            (Some(names), Some(ids))
-        } else {
-            (None, None)
-        };
-        let held = self.book.locks.live.contains_key(&share);
+        let nodes = if part { Some(self.some_nodes(slot).0) } else { None };
+        let held = self.book.locks.is_held_on(&share, nodes.as_deref());
         let what = What::Release {
             resource: share.resource.clone(),
             requester: share.requester.clone(),
@@ -122,16 +117,10 @@ impl World {
         };
         let op = self.operation(slot, share.pid.serial, what, patience, home);
         let step = self.book.stats.steps;
-        match (&ids, self.book.locks.live.get_mut(&share)) {
-            (None, _) => self.book.locks.end(&share, step),
-            (Some(ids), Some(held)) => {
-                held.nodes.retain(|node| !ids.contains(node));
-                held.bound.retain(|node, _| !ids.contains(node));
-                if held.nodes.is_empty() {
-                    self.book.locks.end(&share, step);
-                }
-            }
-            (Some(_), None) => {}
+        if let Some(names) = &nodes {
+            self.book.locks.shrink(&share, names, step);
+        } else {
+            self.book.locks.end(&share, step);
         }
         let Share { resource, requester, pid } = share;
         let process = pid.serial;

@@ -2,9 +2,7 @@
 //! go dark in one direction, break so that the two ends notice at different times, or so that an end never does.
 
 use crate::world::{Happening, R, World};
-use convoke::engine::{
-    ConnectionId, Fact, Goodbye, Hold, Identity, Message, NodeId, Reason, Stamped, Status,
-};
+use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Reason, Stamped, Status};
 use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -421,11 +419,9 @@ impl World {
             Arrived::Control(message) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
                 self.snoop(slot, &message.message);
-                let holds = holds_in(&message.message);
+                let message_read = message.message.clone();
                 self.feed(slot, |engine, now| engine.handle_message(now, id, message))?;
-                for hold in holds {
-                    self.hold_arrived(slot, id, &hold);
-                }
+                self.after_reading(slot, id, &message_read);
                 Ok(())
             }
             Arrived::Data(header, body) => {
@@ -475,18 +471,6 @@ impl World {
         let delay = self.rng.between(self.plan.delay_min, self.plan.delay_max);
         let delay = if self.rng.percent(self.plan.stragglers) { delay * 10 } else { delay };
         delay * self.net.clogged.get(&(from, to)).copied().unwrap_or(1)
-    }
-}
-
-/// What a message says of locks that are held.
-fn holds_in(message: &Message) -> Vec<Hold> {
-    match message {
-        Message::Held { hold, .. } => vec![hold.clone()],
-        Message::Hello { facts, .. } => {
-            let hold = |fact: &Fact| if let Fact::Hold(hold) = fact { Some(hold.clone()) } else { None };
-            facts.iter().filter_map(hold).collect()
-        }
-        _ => Vec::new(),
     }
 }
 

@@ -171,8 +171,14 @@ impl World {
         match connection {
             Some(connection) => {
                 self.book.stats.links += 1;
-                self.joins_sets(id, node);
-                let link = Link { connection, outbox: Outbox::new(&self.plan.limits), flowing: 0, queued: 0 };
+                let link = Link {
+                    connection,
+                    outbox: Outbox::new(&self.plan.limits),
+                    synced: false,
+                    acked: false,
+                    flowing: 0,
+                    queued: 0,
+                };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }

@@ -328,6 +328,7 @@ impl World {
         }
         let now = self.now;
         self.hosts[slot].start(&self.plan, id, seeds, seed, now, offset);
+        self.book.locks.names.insert(id, self.hosts[slot].name.clone());
         self.trace.say(now, || format!("h{slot} STARTS as {id:?}"));
         self.drain(slot)?;
         self.add_resolvers(slot)?;

@@ -1,0 +1,315 @@
+//! Holds, as every node knows them: who holds which lock, and what of it binds at this voter.
+//!
+//! A hold is a fact of its home, like a binding: published when its claim is complete (`Held`), withdrawn by its home
+//! (`Drop`), contained in the home's snapshot and dropped with the link. It *binds* on the nodes of its set, that is,
+//! this voter grants the lock to nobody of another requester. After a split holds of two requesters may bind: both
+//! stay, and both homes are told.
+
+use super::lock::{Own, Watches};
+use super::machine::Engine;
+use super::queue::Request;
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// No honest token comes near it: the wall clock's ms times 2^20 reach it in some 270 years.
+pub(super) const MAX_TOKEN: u64 = u64::MAX / 2;
+
+/// One process's share of a lock.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Share {
+    pub(super) resource: Name,
+    pub(super) requester: Name,
+    pub(super) pid: Pid,
+}
+
+impl Share {
+    /// No share of the resource is smaller.
+    fn first(resource: Name) -> Share {
+        Share { resource, requester: Name::new(&[]), pid: Pid { node: NodeId(0), serial: 0 } }
+    }
+}
+
+/// What is kept of a hold.
+#[derive(Debug)]
+struct Row {
+    token: u64,
+    /// It keeps others from the lock here.
+    binds: bool,
+    /// When this node learned of it.
+    since: Time,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Holds {
+    /// Those of this node too.
+    rows: BTreeMap<Share, Row>,
+    /// Those that bind here and whose homes want to hear when others wait.
+    watched: BTreeSet<Share>,
+    /// Shares of each home, for its limit.
+    counts: BTreeMap<NodeId, usize>,
+    /// The highest token that this node gave or heard of.
+    last_token: u64,
+    /// What processes of this node hold, by process, resource and requester.
+    pub(super) own: BTreeMap<(u64, Name, Name), Own>,
+    pub(super) watches: BTreeMap<(u64, Name, Name), Watches>,
+}
+
+impl Holds {
+    pub(super) fn new(first_token: u64) -> Holds {
+        Holds { last_token: first_token, ..Holds::default() }
+    }
+    pub(super) fn next_token(&mut self) -> u64 {
+        self.last_token = (self.last_token + 1).min(MAX_TOKEN);
+        self.last_token
+    }
+    /// What is known of holds; zero at rest.
+    pub(super) fn residue(&self) -> usize {
+        self.rows.len() + self.own.len()
+    }
+    fn of(&self, resource: &Name) -> impl Iterator<Item = (&Share, &Row)> {
+        self.rows
+            .range(Share::first(resource.clone())..)
+            .take_while(move |(share, _)| share.resource == *resource)
+    }
+    fn put(&mut self, share: Share, row: Row, watched: bool) {
+        let home = share.pid.node;
+        if watched && row.binds {
+            self.watched.insert(share.clone());
+        } else {
+            self.watched.remove(&share);
+        }
+        if self.rows.insert(share, row).is_none() {
+            *self.counts.entry(home).or_default() += 1;
+        }
+    }
+    fn remove(&mut self, share: &Share) -> Option<Row> {
+        let row = self.rows.remove(share)?;
+        self.watched.remove(share);
+        if let Some(count) = self.counts.get_mut(&share.pid.node) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&share.pid.node);
+            }
+        }
+        Some(row)
+    }
+}
+
+impl Engine {
+    // ---- what homes publish
+
+    /// A claim is complete, or a hold has changed.
+    pub(super) fn held(&mut self, from: NodeId, tx: Tx, hold: Hold) -> Result<(), &'static str> {
+        if tx.node != from {
+            return Err("a hold under the claim of another node");
+        }
+        let key = Key::Lock(hold.resource.clone());
+        let request = self.claims.end_request(tx, &key);
+        let want = Want::Lock { requester: hold.requester.clone(), serial: hold.serial };
+        if request.as_ref().is_some_and(|request| request.want != want) {
+            return Err("a hold that is not what was claimed");
+        }
+        self.bind(from, hold, request.is_some())
+    }
+
+    /// A share ends, or binds on fewer nodes from now on.
+    pub(super) fn dropped(
+        &mut self,
+        from: NodeId,
+        resource: Name,
+        requester: Name,
+        serial: u64,
+        rest: Option<Hold>,
+        ack: Option<Tx>,
+    ) -> Result<(), &'static str> {
+        match rest {
+            None => {
+                let share = Share { resource, requester, pid: Pid { node: from, serial } };
+                self.unbind_share(&share);
+                self.pump(&Key::Lock(share.resource));
+            }
+            Some(hold) => {
+                if (&hold.resource, &hold.requester, hold.serial) != (&resource, &requester, serial) {
+                    return Err("the rest of another hold");
+                }
+                self.bind(from, hold, false)?;
+            }
+        }
+        if let Some(tx) = ack.filter(|_| from != self.config.node) {
+            self.send(from, Message::Ack { tx });
+        }
+        Ok(())
+    }
+
+    /// A hold becomes known here, or known anew; it binds if this node is in its set. `here`: this voter had granted its
+    /// claim.
+    pub(super) fn bind(&mut self, from: NodeId, hold: Hold, here: bool) -> Result<(), &'static str> {
+        let me = self.config.node;
+        if hold.resource.as_bytes().is_empty() || hold.requester.as_bytes().is_empty() || hold.serial == 0 {
+            return Err("an empty resource, requester or pid");
+        }
+        if hold.token > MAX_TOKEN {
+            return Err("a token beyond all reason");
+        }
+        let key = Key::Lock(hold.resource.clone());
+        if from == me
+            && !self.holds.own.contains_key(&(hold.serial, hold.resource.clone(), hold.requester.clone()))
+        {
+            // It ended before this node's own voter heard of it.
+            self.pump(&key);
+            return Ok(());
+        }
+        let binds = hold.view || hold.nodes.contains(&me);
+        let Hold { resource, requester, serial, token, watched, .. } = hold;
+        let share = Share { resource, requester, pid: Pid { node: from, serial } };
+        let before = self.holds.rows.get(&share);
+        let count = self.holds.counts.get(&from).copied().unwrap_or(0);
+        if before.is_none() && from != me && count >= self.config.limits.locks {
+            return Err("more locks than the limit");
+        }
+        let bound_before = before.is_some_and(|row| row.binds);
+        let same_before = before.is_some_and(|row| row.binds && row.token == token);
+        let since = before.map_or(self.now, |row| row.since);
+        self.holds.last_token = self.holds.last_token.max(token);
+        self.holds.put(share.clone(), Row { token, binds, since }, watched);
+        if bound_before && !binds {
+            self.unbound(&share);
+        } else if binds {
+            let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
+            if here && arbiter.tenure != 0 {
+                arbiter.tenure = arbiter.tenure.max(token);
+            }
+            let claimed = arbiter.holders.values().next().and_then(Request::requester); // the others' is the same
+            let mut present = claimed.into_iter().chain(arbiter.bound.keys());
+            let meets_another = present.any(|requester| *requester != share.requester);
+            // What was not granted here, or meets another requester's hold or claim, ends the tenure: the next grant,
+            // also to a sharer, must be above its token.
+            if meets_another || !(here || same_before) {
+                arbiter.tenure = 0;
+            }
+            if !bound_before {
+                *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
+                self.tell_second_holders(&share);
+            }
+        }
+        self.pump(&key);
+        if binds && watched {
+            self.tell_waiter(&share);
+        }
+        Ok(())
+    }
+
+    /// Holds of two requesters bind here: the homes of both are told, of each share once.
+    fn tell_second_holders(&mut self, new: &Share) {
+        let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(new.resource.clone())) else { return };
+        if arbiter.bound.len() < 2 {
+            return;
+        }
+        // More than this one is new only where it is the first to meet another requester's.
+        let is_first = arbiter.bound.len() == 2 && arbiter.bound.get(&new.requester) == Some(&1);
+        let of_it =
+            self.holds.of(&new.resource).filter(|(share, row)| row.binds && (is_first || *share == new));
+        for share in of_it.map(|(share, _)| share.clone()).collect::<Vec<_>>() {
+            let Share { resource, requester, pid } = share;
+            self.send(pid.node, Message::Second { resource, requester, serial: pid.serial });
+        }
+    }
+
+    /// The share is known no longer. The caller pumps.
+    fn unbind_share(&mut self, share: &Share) {
+        if self.holds.remove(share).is_some_and(|row| row.binds) {
+            self.unbound(share);
+        }
+    }
+
+    /// The share binds here no longer. The caller pumps.
+    fn unbound(&mut self, share: &Share) {
+        let Some(arbiter) = self.claims.arbiters.get_mut(&Key::Lock(share.resource.clone())) else { return };
+        if let Some(count) = arbiter.bound.get_mut(&share.requester) {
+            *count -= 1;
+            if *count == 0 {
+                arbiter.bound.remove(&share.requester);
+            }
+        }
+    }
+
+    /// A link went down: what its owner published goes. The caller pumps.
+    pub(super) fn drop_holds_of(&mut self, peer: NodeId) {
+        if !self.holds.counts.contains_key(&peer) {
+            return;
+        }
+        let of_it = self.holds.rows.keys().filter(|share| share.pid.node == peer);
+        for share in of_it.cloned().collect::<Vec<_>>() {
+            self.unbind_share(&share);
+        }
+    }
+
+    /// The node closes, and knows of nobody any more.
+    pub(super) fn forget_all_holds(&mut self) {
+        self.holds.rows.clear();
+        self.holds.watched.clear();
+        self.holds.counts.clear();
+    }
+
+    // ---- who waits
+
+    /// The claim has begun to wait. The first one of another requester is told of to those who watch the lock.
+    pub(super) fn tell_first_waiter(&mut self, tx: Tx, resource: &Name) {
+        let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(resource.clone())) else { return };
+        let waiting = arbiter.queue.get(tx).and_then(|request| request.requester());
+        let watched = self.holds.watched.range(Share::first(resource.clone())..);
+        let told = watched.take_while(|share| share.resource == *resource).filter(|share| {
+            waiting.is_some_and(|waiting| *waiting != share.requester)
+                && arbiter.queue.others(&share.requester) == 1
+        });
+        for share in told.cloned().collect::<Vec<_>>() {
+            self.tell_waiter(&share);
+        }
+    }
+
+    /// Tells the home of a share of the oldest claim of another requester that waits here, if any does.
+    fn tell_waiter(&mut self, share: &Share) {
+        let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(share.resource.clone())) else { return };
+        let Some((tx, request)) = arbiter.queue.oldest_other(&share.requester) else { return };
+        let Want::Lock { serial, .. } = request.want else { return };
+        let waiter = Pid { node: tx.node, serial };
+        let Share { resource, requester, pid } = share.clone();
+        self.send(pid.node, Message::Wanted { tx, resource, requester, serial: pid.serial, waiter });
+    }
+
+    // ---- for readers
+
+    /// Holders as all nodes know them, and who waits at this node's voter: of one lock, or of all.
+    pub(super) fn lock_rows(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
+        let wanted = |name: &Name| resource.is_none_or(|resource| name.as_bytes() == resource);
+        let first = Name::new(resource.unwrap_or_default());
+        let ms_since = |since: Time| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+        let holders = self.holds.rows.range(Share::first(first.clone())..);
+        let holders = holders.take_while(|(share, _)| wanted(&share.resource)).map(|(share, row)| LockRow {
+            resource: share.resource.clone(),
+            requester: share.requester.clone(),
+            pid: share.pid,
+            token: row.token,
+            is_waiter: false,
+            since_ms: ms_since(row.since),
+        });
+        let locks = self.claims.arbiters.range(Key::Lock(first)..).filter_map(|(key, arbiter)| match key {
+            Key::Lock(resource) => Some((resource, arbiter)),
+            Key::Name(_) => None,
+        });
+        let waiters = locks.take_while(|(resource, _)| wanted(resource)).flat_map(|(resource, arbiter)| {
+            arbiter.queue.iter().filter_map(move |(tx, request)| {
+                let Want::Lock { requester, serial } = &request.want else { return None };
+                Some(LockRow {
+                    resource: resource.clone(),
+                    requester: requester.clone(),
+                    pid: Pid { node: tx.node, serial: *serial },
+                    token: 0,
+                    is_waiter: true,
+                    since_ms: ms_since(request.since),
+                })
+            })
+        });
+        holders.chain(waiters).collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! Who waits at a voter for one key: the oldest first, and those of one requester found without a look at the rest.
+
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A claim at a voter.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) want: Want,
+    pub(super) nowait: bool,
+    /// The binding its coordinator was told of.
+    pub(super) told: Option<Reg>,
+    /// When it came here.
+    pub(super) since: Time,
+}
+
+impl Request {
+    /// The LockRequesterId. Claims of names have none: they never share.
+    pub(super) fn requester(&self) -> Option<&Name> {
+        match &self.want {
+            Want::Lock { requester, .. } => Some(requester),
+            Want::Name { .. } => None,
+        }
+    }
+    pub(super) fn shares_with(&self, other: &Request) -> bool {
+        self.requester().is_some() && self.requester() == other.requester()
+    }
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Queue {
+    by_age: BTreeMap<Tx, Request>,
+    by_requester: BTreeMap<Name, BTreeSet<Tx>>,
+    /// Those that do not wait behind others: denied as soon as they would.
+    hasty: BTreeSet<Tx>,
+}
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_age.is_empty()
+    }
+    pub(super) fn contains(&self, tx: Tx) -> bool {
+        self.by_age.contains_key(&tx)
+    }
+    pub(super) fn get(&self, tx: Tx) -> Option<&Request> {
+        self.by_age.get(&tx)
+    }
+    /// Oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Tx, &Request)> {
+        self.by_age.iter().map(|(tx, request)| (*tx, request))
+    }
+    pub(super) fn older_than(&self, tx: Tx) -> impl Iterator<Item = &Request> {
+        self.by_age.range(..tx).map(|(_, request)| request)
+    }
+    pub(super) fn oldest_of(&self, requester: &Name) -> Option<Tx> {
+        self.by_requester.get(requester)?.first().copied()
+    }
+    /// How many claims of other requesters wait.
+    pub(super) fn others(&self, requester: &Name) -> usize {
+        self.by_age.len() - self.by_requester.get(requester).map_or(0, BTreeSet::len)
+    }
+    pub(super) fn oldest_other(&self, requester: &Name) -> Option<(Tx, &Request)> {
+        self.iter().find(|(_, request)| request.requester() != Some(requester))
+    }
+    pub(super) fn hasty(&self) -> impl Iterator<Item = (Tx, &Request)> {
+        self.hasty.iter().filter_map(|tx| Some((*tx, self.by_age.get(tx)?)))
+    }
+
+    pub(super) fn insert(&mut self, tx: Tx, request: Request) {
+        if let Some(requester) = request.requester() {
+            self.by_requester.entry(requester.clone()).or_default().insert(tx);
+        }
+        if request.nowait {
+            self.hasty.insert(tx);
+        }
+        self.by_age.insert(tx, request);
+    }
+
+    pub(super) fn remove(&mut self, tx: Tx) -> Option<Request> {
+        let request = self.by_age.remove(&tx)?;
+        self.hasty.remove(&tx);
+        if let Some(requester) = request.requester()
+            && let Some(txs) = self.by_requester.get_mut(requester)
+        {
+            txs.remove(&tx);
+            if txs.is_empty() {
+                self.by_requester.remove(requester);
+            }
+        }
+        Some(request)
+    }
+
+    pub(super) fn remove_all_of(&mut self, node: NodeId) {
+        let of_it: Vec<Tx> = self.by_age.keys().filter(|tx| tx.node == node).copied().collect();
+        for tx in of_it {
+            self.remove(tx);
+        }
+    }
+
+    /// From now on the claim does not wait behind others. Says whether it is here.
+    pub(super) fn hurry(&mut self, tx: Tx) -> bool {
+        let Some(request) = self.by_age.get_mut(&tx) else { return false };
+        request.nowait = true;
+        self.hasty.insert(tx);
+        true
+    }
+
+    pub(super) fn note_told(&mut self, tx: Tx, shown: Reg) {
+        if let Some(request) = self.by_age.get_mut(&tx) {
+            request.told = Some(shown);
+        }
+    }
+}
