@@ -82,7 +82,8 @@ impl World {
             Cancelled, Closed, Exists, Internal, Memory, NoProcess, NotFound, NotOwner, Ok, Timeout,
             Unreachable,
         };
-        let always = matches!(status, Ok | Timeout | Cancelled | Closed);
+        // E_NO_PROCESS: the process that asked ends.
+        let always = matches!(status, Ok | Timeout | Cancelled | Closed | NoProcess);
         let possible = match &o.what {
             What::Register { pid, resolver, .. } => match status {
                 NotFound => !self.has_resolver(pid.node, resolver),

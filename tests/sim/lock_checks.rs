@@ -43,19 +43,22 @@ impl World {
         }
     }
 
+    /// A host is about to read this message.
+    pub(crate) fn before_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        let id = self.hosts[slot].id;
+        let Some(home) = self.node_at(slot, over) else { return };
+        for hold in holds_in(message).filter(|hold| hold.view || hold.nodes.contains(&id)) {
+            if let Some(held) = self.book.locks.live.get_mut(&share_of(home, hold)) {
+                held.ever.insert(id);
+            }
+        }
+    }
+
     /// A host has read this message, and what came of it was carried out.
     pub(crate) fn after_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
         self.merge_goes_on(slot, over, message);
-        match message {
-            Message::Held { hold, .. } => self.hold_arrived(slot, over, hold),
-            Message::Hello { facts, .. } => {
-                for fact in facts {
-                    if let Fact::Hold(hold) = fact {
-                        self.hold_arrived(slot, over, hold);
-                    }
-                }
-            }
-            _ => {}
+        for hold in holds_in(message) {
+            self.hold_arrived(slot, over, hold);
         }
     }
 
@@ -70,7 +73,6 @@ impl World {
         self.book.locks.raise_floor(id, &share, hold.token);
         let step = self.book.stats.steps;
         if let Some(held) = self.book.locks.live.get_mut(&share) {
-            held.ever.insert(id);
             let again = Bound { over, step, voted: false, floor: 0 };
             let bound = held.bound.entry(id).or_insert(again);
             if bound.over != over {
@@ -128,8 +130,9 @@ impl World {
             ));
         }
         self.no_rival(slot, &share, &set, &bound, o.step)?;
+        // Another claim of the process may have been completed in the same moment.
         let published_token = self.hosts[slot].holds.get(&share);
-        if published_token.is_some_and(|t| *t != token) {
+        if published_token.is_some_and(|t| *t < token) {
             return Err(format!("P9: {share:?} has token {token}, readers see {published_token:?}"));
         }
         if asked_home {
@@ -379,6 +382,17 @@ impl World {
             None => Ok(()),
         }
     }
+}
+
+/// What a message says of locks that are held.
+fn holds_in(message: &Message) -> impl Iterator<Item = &Hold> {
+    let (one, facts) = match message {
+        Message::Held { hold, .. } => (Some(hold), &[][..]),
+        Message::Hello { facts, .. } => (None, &facts[..]),
+        _ => (None, &[][..]),
+    };
+    let of_fact = |fact| if let &Fact::Hold(ref hold) = fact { Some(hold) } else { None };
+    one.into_iter().chain(facts.iter().filter_map(of_fact))
 }
 
 fn share_of(home: NodeId, hold: &Hold) -> Share {

@@ -157,17 +157,18 @@ impl World {
         self.trace.say(self.now, || "LOOSEN".into());
         let mut rounds = 0;
         loop {
+            rounds += 1;
+            if rounds > 2_000 {
+                return Err(format!("P7: locks are granted for ever\n{}", self.describe()));
+            }
             let live: Vec<Share> = self.book.locks.live.keys().cloned().collect();
             if live.is_empty() {
                 if self.waiters().is_empty() {
                     return Ok(());
                 }
                 // Those that are left have nothing to wait for.
-                return self.come_to_rest(true);
-            }
-            rounds += 1;
-            if rounds > 2_000 {
-                return Err(format!("P7: locks are granted for ever\n{}", self.describe()));
+                self.come_to_rest(true)?;
+                continue;
             }
             let share = live[self.rng.index(live.len())].clone();
             let Some(slot) = self.hosts.iter().position(|h| h.id == share.pid.node) else {

@@ -420,6 +420,7 @@ impl World {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
                 self.snoop(slot, &message.message);
                 let message_read = message.message.clone();
+                self.before_reading(slot, id, &message_read);
                 self.feed(slot, |engine, now| engine.handle_message(now, id, message))?;
                 self.after_reading(slot, id, &message_read);
                 Ok(())

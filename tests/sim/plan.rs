@@ -215,7 +215,7 @@ impl Weights {
             weights.release = 2 + often(80, 8);
             weights.watch_lock = often(40, 3);
         }
-        if often(0, 1) > 0 {
+        if often(50, 1) > 0 {
             weights.create = 2 + often(60, 4);
             weights.delete = often(70, 3);
             weights.join = 3 + often(80, 8);
