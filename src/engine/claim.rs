@@ -72,7 +72,7 @@ pub(super) struct Locking {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Undo {
     Nothing,
-    Create { group: Name, dot: Dot },
+    Create { group: Name },
     Join { group: Name, serial: u64 },
 }
 
@@ -425,7 +425,11 @@ impl Engine {
                         self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
                     }
                 }
+                if let Undo::Create { group } = &op.undo {
+                    self.groups.made(group, tx);
+                }
                 self.conclude(op.origin, Outcome::of(Status::Ok));
+                self.withdrawal_over(tx);
             }
             _ => {}
         }
@@ -455,6 +459,13 @@ impl Engine {
         if self.is_acquiring(tx) {
             return self.fail(tx, outcome);
         }
+        if self.groups.withdrawals.is_under_way(&tx) {
+            // Deletes of other nodes may wait for it.
+            self.timers.cancel(&Timer::Operation(tx));
+            let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+            let origin = std::mem::replace(&mut op.origin, Origin::Nobody);
+            return self.conclude(origin, outcome);
+        }
         let Some(op) = self.end_operation(tx) else { return };
         if let (Some(Key::Name(name)), Aim::Name(Naming { reg: Some(reg), restore, .. })) =
             (op.key, op.claim.aim)
@@ -483,6 +494,7 @@ impl Engine {
             self.conclude(op.origin, outcome);
             self.clash(&name);
         } else {
+            self.undo_publication(tx, op.undo);
             self.conclude(op.origin, outcome);
         }
     }

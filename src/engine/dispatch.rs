@@ -198,6 +198,8 @@ impl Engine {
             Timer::Silence(node) => self.silence_due(node),
             Timer::Doubt(node) => self.doubt_due(node),
             Timer::Dial(address) => self.dial_due(address),
+            Timer::GroupDigest => self.group_digest_due(),
+            Timer::GroupMemory(node) => self.group_memory_over(node),
             Timer::Hearsay(name) => self.hearsay_due(name),
         }
     }

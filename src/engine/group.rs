@@ -1,102 +1,345 @@
-//! Groups: memberships as facts of their homes, and the existence of groups, which belongs to nobody.
+//! Groups: what is done with them, and how it is published.
+//!
+//! A membership is a fact of its process's home. Nothing has to be agreed: every operation is published and is done when
+//! all linked nodes have acknowledged. What makes a group exist stands in `existence`, the tables in `member`, and how
+//! nodes come to agree about what belongs to nobody in `convergence`.
 
+use super::claim::Undo;
+use super::forward::Origin;
 use super::machine::Engine;
+use super::member::MAX_COUNT;
 use super::*;
 use std::collections::BTreeSet;
 
 impl Engine {
-    pub(super) fn group_create(&mut self, process: u64, op: Ref, _group: Name, _patience: Patience) {
-        self.answer_call(process, op, Outcome::of(Status::Unsupported));
+    /// For a call of a process of this node on this group.
+    fn may_call(&mut self, process: u64, op: Ref, group: &Name) -> bool {
+        let refused = if self.processes.exists(process) {
+            self.config.check_name(group.as_bytes()).err()
+        } else {
+            Some(Status::NoProcess)
+        };
+        if let Some(status) = refused {
+            self.answer_call(process, op, Outcome::of(status));
+        }
+        refused.is_none()
     }
 
-    pub(super) fn group_delete(&mut self, process: u64, op: Ref, _group: Name, _patience: Patience) {
-        self.answer_call(process, op, Outcome::of(Status::Unsupported));
+    // ---- create
+
+    /// "Creates a new, empty process group. If the group exists, nothing happens": nothing that a reader sees. The dot is
+    /// written anew all the same, so that the group outlives a delete on another side of a split.
+    pub(super) fn group_create(&mut self, process: u64, op: Ref, group: Name, patience: Patience) {
+        if !self.may_call(process, op, &group) {
+            return;
+        }
+        let replaces = self.groups.dots.made_by(&group, self.config.node);
+        if replaces.is_none() && !self.has_room_for_dot(&group) {
+            return self.answer_call(process, op, Outcome::of(Status::Full));
+        }
+        let tx = self.next_tx();
+        self.make_dot(&group, Some(tx));
+        self.groups.is_being_made(&group, tx, replaces.is_some());
+        self.start_publication(tx, None, Undo::Create { group }, Origin::Call { process, op }, patience);
+        self.check(tx);
     }
 
-    pub(super) fn group_join(&mut self, process: u64, op: Ref, _group: Name, _pid: Pid, _patience: Patience) {
-        self.answer_call(process, op, Outcome::of(Status::Unsupported));
+    /// "Groups that may exist", and a dot of each of them. Far below what a peer would take for a violation, so that the
+    /// parts of a cluster can join.
+    fn has_room_for_dot(&self, group: &Name) -> bool {
+        let (dots, limit) = (&self.groups.dots, self.config.limits.groups);
+        let is_there = dots.is_live(group);
+        dots.live_count_of(self.config.node) < limit
+            && (is_there || dots.groups().len() < limit)
+            && dots.live_count() < limit.saturating_mul(2)
     }
 
-    pub(super) fn group_leave(
-        &mut self,
-        process: u64,
-        op: Ref,
-        _group: Name,
-        _pid: Pid,
-        _patience: Patience,
-    ) {
-        self.answer_call(process, op, Outcome::of(Status::Unsupported));
+    /// A dot of this node, in the place of its older one of the group.
+    fn make_dot(&mut self, group: &Name, ack: Option<Tx>) {
+        let me = self.config.node;
+        self.groups.last_dot += 1;
+        let dot = Dot { node: me, number: self.groups.last_dot };
+        let replaces = self.groups.dots.made_by(group, me);
+        self.put_dot(group, dot, replaces);
+        self.broadcast(Message::Create { group: group.clone(), dot, replaces, ack });
     }
 
-    pub(super) fn group_monitor(&mut self, _process: u64, _reference: Ref, _group: Name) {}
-
-    pub(super) fn all_groups(&self) -> Vec<(Name, Members)> {
-        Vec::new()
-    }
-
-    pub(super) fn membership(
-        &mut self,
-        _from: NodeId,
-        _membership: Membership,
-        _ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
-        Ok(())
+    fn put_dot(&mut self, group: &Name, dot: Dot, replaces: Option<Dot>) {
+        self.groups.dots.add(group, dot);
+        if let Some(older) = replaces {
+            self.groups.dots.remove(group, older);
+        }
+        self.groups.touch(group, false);
     }
 
     pub(super) fn group_created(
         &mut self,
-        _from: NodeId,
-        _group: Name,
-        _dot: Dot,
-        _replaces: Option<Dot>,
-        _ack: Option<Tx>,
+        from: NodeId,
+        group: Name,
+        dot: Dot,
+        replaces: Option<Dot>,
+        ack: Option<Tx>,
     ) -> Result<(), &'static str> {
+        if dot.node != from || replaces.is_some_and(|older| older.node != from || older.number >= dot.number)
+        {
+            return Err("a node makes a group in the name of another");
+        }
+        if group.as_bytes().is_empty() {
+            return Err("an empty name");
+        }
+        self.put_dot(&group, dot, replaces);
+        self.check_remembered()?;
+        if let Some(tx) = ack {
+            self.send(from, Message::Ack { tx });
+        }
         Ok(())
     }
 
+    // ---- delete
+
+    pub(super) fn group_delete(&mut self, process: u64, op: Ref, group: Name, patience: Patience) {
+        if !self.may_call(process, op, &group) {
+            return;
+        }
+        let origin = Origin::Call { process, op };
+        if !self.groups.exists(&group) {
+            return self.conclude(origin, Outcome::of(Status::Ok)); // D22
+        }
+        let tx = self.next_tx();
+        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        self.delete_seen(&group, Some(tx));
+        self.check(tx);
+    }
+
+    /// Deletes what this node sees: live dots, and those that visible members have joined under.
+    fn delete_seen(&mut self, group: &Name, ack: Option<Tx>) {
+        let mut dots = self.groups.dots.of(group);
+        for row in self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values()) {
+            dots.extend(&row.dots);
+        }
+        while !dots.is_empty() {
+            let part: BTreeSet<Dot> = dots.iter().take(MAX_LIST).copied().collect();
+            dots.retain(|dot| !part.contains(dot));
+            self.carry_out_delete(group, &part);
+            let ack = ack.filter(|_| dots.is_empty());
+            self.broadcast(Message::Delete { group: group.clone(), dots: part, ack });
+        }
+    }
+
+    /// Removes the dots, and withdraws those of this node's members that have joined under one of them and have no live dot
+    /// left.
+    fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
+        for dot in dots {
+            self.groups.dots.remove(group, *dot);
+        }
+        self.groups.touch(group, false);
+        let own = self.groups.rows_of(group).and_then(|homes| homes.get(&self.config.node));
+        let over = |row: &member::Row| {
+            !row.dots.is_disjoint(dots)
+                && !row.dots.iter().any(|dot| self.groups.dots.is_live_dot(group, dot))
+        };
+        let ended = own.into_iter().flatten().filter(|(_, row)| over(row));
+        let ended: Vec<(Name, u64)> = ended.map(|(serial, _)| (group.clone(), *serial)).collect();
+        // Whoever joins again from now on does not lose that when an older join is undone.
+        self.forget_joins(group, &ended.iter().map(|(_, serial)| *serial).collect());
+        self.withdraw(ended, Reason::GROUP_DELETED);
+    }
+
+    fn forget_joins(&mut self, group: &Name, serials: &BTreeSet<u64>) {
+        if serials.is_empty() {
+            return;
+        }
+        for op in self.claims.operations.values_mut() {
+            if matches!(&op.undo, Undo::Join { group: g, serial } if g == group && serials.contains(serial)) {
+                op.undo = Undo::Nothing;
+            }
+        }
+    }
+
+    /// Acknowledged only when every member of the group that this node has withdrawn, for this delete or before it, is
+    /// heard to be gone everywhere: so a delete that returns leaves no member on any linked node.
     pub(super) fn group_deleted(
         &mut self,
-        _from: NodeId,
-        _group: Name,
-        _dots: BTreeSet<Dot>,
-        _ack: Option<Tx>,
+        from: NodeId,
+        group: Name,
+        dots: BTreeSet<Dot>,
+        ack: Option<Tx>,
     ) -> Result<(), &'static str> {
-        Ok(())
+        if group.as_bytes().is_empty() {
+            return Err("an empty name");
+        }
+        if dots.iter().any(|dot| dot.node == self.config.node && dot.number > self.groups.last_dot) {
+            return Err("a dot that was never made");
+        }
+        self.carry_out_delete(&group, &dots);
+        self.check_remembered()?;
+        match ack {
+            Some(tx) => self.acknowledge_when_withdrawn(&group, from, tx),
+            None => Ok(()),
+        }
     }
 
-    pub(super) fn group_digest(&mut self, _from: NodeId, _digest: u64) -> Result<(), &'static str> {
-        Ok(())
+    // ---- join and leave
+
+    /// "join(Name, Pid) -> ok | {error, {no_such_group, Name}}", by the table of the caller's node.
+    pub(super) fn group_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid, patience: Patience) {
+        if !self.may_call(process, op, &group) {
+            return;
+        }
+        if !self.groups.exists(&group) {
+            return self.answer_call(process, op, Outcome::of(Status::NotFound));
+        }
+        let dots = if pid.node == self.config.node { BTreeSet::new() } else { self.dots_to_name(&group) };
+        self.call_at(process, op, pid.node, Task::Join { group, serial: pid.serial, dots }, patience);
     }
 
-    pub(super) fn group_state(
-        &mut self,
-        _from: NodeId,
-        _parts: Vec<Existence>,
-        _last: bool,
-        _answer: bool,
-    ) -> Result<(), &'static str> {
-        Ok(())
+    fn dots_to_name(&self, group: &Name) -> BTreeSet<Dot> {
+        self.groups.dots.of(group).into_iter().take(MAX_LIST).collect()
     }
 
-    /// Joins that this node runs: for its own processes, whoever asks.
+    /// At the home. It may hear of the group only now: `dots` are those that the caller knows.
     pub(super) fn join_here(
         &mut self,
-        origin: forward::Origin,
-        _group: Name,
-        _serial: u64,
-        _dots: BTreeSet<Dot>,
-        _patience: Patience,
+        origin: Origin,
+        group: Name,
+        serial: u64,
+        dots: BTreeSet<Dot>,
+        patience: Patience,
     ) {
-        self.conclude(origin, Outcome::of(Status::Unsupported));
+        if let Err(status) = self.config.check_name(group.as_bytes()) {
+            return self.conclude(origin, Outcome::of(status));
+        }
+        self.learn_dots(&group, dots);
+        if let Err(status) = self.may_join(&group, serial) {
+            return self.conclude(origin, Outcome::of(status));
+        }
+        if !self.groups.dots.is_live(&group) {
+            // It lives by its members only: it gets a dot to join under.
+            if !self.has_room_for_dot(&group) {
+                return self.conclude(origin, Outcome::of(Status::Full));
+            }
+            self.make_dot(&group, None);
+        }
+        let pid = Pid { node: self.config.node, serial };
+        let count = self.groups.row(&group, pid).map_or(0, |row| row.count) + 1;
+        let dots = self.dots_to_name(&group);
+        let tx = self.next_tx();
+        let undo = Undo::Join { group: group.clone(), serial };
+        self.start_publication(tx, None, undo, origin, patience);
+        self.publish_membership(Membership { group, serial, count, dots, why: Reason::NORMAL }, Some(tx));
+        self.check(tx);
     }
 
-    pub(super) fn leave_here(
+    fn may_join(&self, group: &Name, serial: u64) -> Result<(), Status> {
+        if !self.processes.exists(serial) {
+            return Err(Status::NoProcess);
+        }
+        if !self.groups.exists(group) {
+            return Err(Status::NotFound);
+        }
+        let me = self.config.node;
+        let count = self.groups.row(group, Pid { node: me, serial }).map_or(0, |row| row.count);
+        if count >= MAX_COUNT || self.groups.entries_of(me) >= self.config.limits.groups as u64 {
+            return Err(Status::Full);
+        }
+        Ok(())
+    }
+
+    /// "If the process is not a member of the group, ok is returned"; an unknown group is an error.
+    pub(super) fn group_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid, patience: Patience) {
+        if !self.may_call(process, op, &group) {
+            return;
+        }
+        if !self.groups.exists(&group) {
+            return self.answer_call(process, op, Outcome::of(Status::NotFound));
+        }
+        self.call_at(process, op, pid.node, Task::Leave { group, serial: pid.serial }, patience);
+    }
+
+    pub(super) fn leave_here(&mut self, origin: Origin, group: Name, serial: u64, patience: Patience) {
+        let Some(membership) = self.one_less(&group, serial) else {
+            return self.conclude(origin, Outcome::of(Status::Ok));
+        };
+        let tx = self.next_tx();
+        if membership.count == 0 {
+            self.groups.withdrawals.started(&membership.group, tx);
+        }
+        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        self.publish_membership(membership, Some(tx));
+        self.check(tx);
+    }
+
+    /// The membership of a process of this node after it has left once.
+    fn one_less(&self, group: &Name, serial: u64) -> Option<Membership> {
+        let row = self.groups.row(group, Pid { node: self.config.node, serial })?;
+        let (count, dots) = (row.count - 1, row.dots.clone());
+        Some(Membership { group: group.clone(), serial, count, dots, why: Reason::NORMAL })
+    }
+
+    /// A fact of this node, for all.
+    pub(super) fn publish_membership(&mut self, membership: Membership, ack: Option<Tx>) {
+        self.set_membership(self.config.node, membership.clone());
+        self.broadcast(Message::Membership { membership, ack });
+    }
+
+    pub(super) fn membership(
         &mut self,
-        origin: forward::Origin,
-        _group: Name,
-        _serial: u64,
-        _patience: Patience,
-    ) {
-        self.conclude(origin, Outcome::of(Status::Unsupported));
+        from: NodeId,
+        membership: Membership,
+        ack: Option<Tx>,
+    ) -> Result<(), &'static str> {
+        let Membership { group, serial, count, dots, .. } = &membership;
+        let under_none = *count > 0 && dots.is_empty();
+        if group.as_bytes().is_empty() || *serial == 0 || *count > MAX_COUNT || under_none {
+            return Err("a membership that cannot be");
+        }
+        if self.groups.entries_of(from).saturating_add(*count)
+            > (self.config.limits.groups as u64).saturating_add(MAX_COUNT)
+        {
+            return Err("more memberships than the limit");
+        }
+        self.set_membership(from, membership);
+        if let Some(tx) = ack {
+            self.send(from, Message::Ack { tx });
+        }
+        Ok(())
+    }
+
+    // ---- ends
+
+    /// A process of this node ended: "it is automatically removed from the group".
+    pub(super) fn leave_all(&mut self, groups: BTreeSet<Name>, serial: u64, why: Reason) {
+        self.withdraw(groups.into_iter().map(|group| (group, serial)).collect(), why);
+    }
+
+    /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
+    pub(super) fn undo_publication(&mut self, tx: Tx, undo: Undo) {
+        match undo {
+            Undo::Nothing => {}
+            Undo::Create { group } => {
+                if self.groups.gave_up_making(&group, tx)
+                    && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
+                {
+                    let dots = BTreeSet::from([dot]);
+                    self.carry_out_delete(&group, &dots);
+                    self.broadcast(Message::Delete { group, dots, ack: None });
+                }
+            }
+            Undo::Join { group, serial } => match self.one_less(&group, serial) {
+                Some(membership) if membership.count > 0 => self.publish_membership(membership, None),
+                Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
+                None => {}
+            },
+        }
+    }
+
+    /// The memberships of this node's processes, for a snapshot.
+    pub(super) fn own_memberships(&self) -> impl Iterator<Item = Membership> {
+        let me = self.config.node;
+        self.groups.owned_by(me).into_iter().filter_map(move |(group, serial)| {
+            let row = self.groups.row(&group, Pid { node: me, serial })?;
+            let (count, dots) = (row.count, row.dots.clone());
+            Some(Membership { group, serial, count, dots, why: Reason::NORMAL })
+        })
     }
 }

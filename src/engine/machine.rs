@@ -4,6 +4,7 @@ use super::claim::Claims;
 use super::clash::Clash;
 use super::forward::Forwards;
 use super::hold::Holds;
+use super::member::Groups;
 use super::membership::View;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
@@ -45,6 +46,7 @@ pub struct Engine {
     pub(super) resolvers: Resolvers,
     /// Homes without a link and the third node that can pass clash messages to them.
     pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) groups: Groups,
     pub(super) processes: Processes,
     pub(super) forwards: Forwards,
     /// Calls of `sync` that wait, and whose they are.
@@ -77,6 +79,7 @@ impl Engine {
             clashes: BTreeMap::new(),
             resolvers: Resolvers::default(),
             messengers: BTreeMap::new(),
+            groups: Groups::default(),
             processes: Processes::default(),
             forwards: Forwards::default(),
             syncs: BTreeMap::new(),
@@ -289,6 +292,7 @@ impl Engine {
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
+            ("unfinished work on groups", self.groups.residue()),
             ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
         ]
     }
@@ -296,7 +300,7 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
@@ -306,6 +310,7 @@ impl Engine {
             self.holds,
             self.clashes,
             self.resolvers,
+            self.groups,
             self.processes,
             self.forwards,
             self.timers,

@@ -269,6 +269,8 @@ impl Engine {
         facts.extend(others.map(|(node, link)| {
             Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
         }));
+        facts.extend(self.own_memberships().map(Fact::Membership));
+        facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
@@ -285,6 +287,7 @@ impl Engine {
         if !last {
             return Ok(());
         }
+        self.merge_existence(from)?;
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
         let (acked, have) = (link.acked, std::mem::take(&mut link.snapshot));
@@ -308,8 +311,9 @@ impl Engine {
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
             Fact::Peer(peer) => self.learn_peer(peer),
+            Fact::Membership(membership) => self.membership(from, membership, None)?,
+            Fact::Existence(part) => self.learn_existence(from, part)?,
             Fact::Hold(hold) => self.bind(from, hold, false)?,
-            Fact::Membership(_) | Fact::Existence(_) => {}
         }
         Ok(())
     }
@@ -363,6 +367,7 @@ impl Engine {
         self.send_credits_due();
         self.messengers.retain(|_, through| *through != node);
         self.forget_engagements(node, true);
+        self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
         self.drop_holds_of(node);
         self.drop_claims_of(node);
@@ -434,11 +439,13 @@ impl Engine {
         self.claims = Default::default();
         self.forget_all_holds();
         self.forwards = Default::default();
+        self.groups.forget_work();
         self.clashes.clear();
         self.resolvers.forget_calls();
         for serial in self.processes.serials() {
             self.process_exits(serial, Reason::NODE_CLOSED, Payload::default(), None);
         }
+        self.drop_all_groups();
         self.timers.clear();
         self.event(Output::Closed { reason });
     }
@@ -446,7 +453,7 @@ impl Engine {
 
 /// Cuts a snapshot into parts that fit into a frame; at least one. The number of facts alone does not bound a part, for
 /// names may be long.
-fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
+pub(super) fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
     let mut parts: Vec<Vec<Fact>> = vec![Vec::new()];
     let mut size = 0;
     for fact in facts {

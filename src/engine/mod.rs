@@ -7,8 +7,10 @@
 mod claim;
 mod clash;
 mod command;
+mod convergence;
 mod dial;
 mod dispatch;
+mod existence;
 mod forward;
 mod group;
 mod hearsay;
@@ -18,6 +20,7 @@ mod limits;
 mod liveness;
 mod lock;
 mod machine;
+mod member;
 mod membership;
 pub mod message;
 mod name;
@@ -32,6 +35,7 @@ mod sync;
 mod time;
 mod timers;
 mod vote;
+mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};

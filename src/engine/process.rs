@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) enum Watch {
     Process(Pid),
     Name(Name),
+    Group(Name),
     Nodes,
     Lock { resource: Name, requester: Name },
 }
@@ -30,6 +31,8 @@ struct Watcher {
 pub(super) struct Process {
     /// Names it holds.
     pub(super) names: BTreeSet<Name>,
+    /// Groups it is a member of.
+    pub(super) groups: BTreeSet<Name>,
     /// Its operations that have not been answered.
     pub(super) calls: BTreeMap<Ref, Work>,
     monitors: BTreeMap<Ref, Watch>,
@@ -45,6 +48,12 @@ pub(super) struct Processes {
     watched_by: BTreeMap<NodeId, BTreeSet<(u64, u64, u64)>>,
     by_name: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
     of_nodes: BTreeSet<(u64, Ref)>,
+}
+
+impl Process {
+    pub(super) fn add_monitor(&mut self, reference: Ref, watch: Watch) {
+        self.monitors.insert(reference, watch);
+    }
 }
 
 impl Processes {
@@ -187,6 +196,7 @@ impl Engine {
                     }
                 }
             }
+            Watch::Group(group) => self.group_unwatch(serial, reference, &group),
             Watch::Nodes => {
                 self.processes.of_nodes.remove(&(serial, reference));
             }
@@ -289,6 +299,7 @@ impl Engine {
                 self.retire(&name, binding.reg, None);
             }
         }
+        self.leave_all(process.groups, serial, reason);
         for (reference, watch) in process.monitors {
             self.unwatch(serial, reference, watch);
         }

@@ -24,6 +24,10 @@ pub(super) enum Timer {
     /// A link whose life is in doubt was pinged; the answer is due.
     Doubt(NodeId),
     Dial(String),
+    /// Peers are to be told a digest of the groups that this node knows.
+    GroupDigest,
+    /// What is remembered of the groups that a lost node has made.
+    GroupMemory(NodeId),
     /// Two bindings of other nodes clash here for a while already.
     Hearsay(Name),
 }

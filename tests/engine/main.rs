@@ -8,6 +8,7 @@ mod close;
 mod deadlines;
 mod dial;
 mod forward;
+mod groups;
 mod harness;
 mod holds;
 mod hostile;

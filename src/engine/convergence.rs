@@ -1,0 +1,176 @@
+//! How nodes come to agree about the existence of groups, which belongs to nobody.
+//!
+//! A node may have learned of a group, or of its end, from one that is gone since, and its peers may not. So after every end
+//! of a link and after every merge that brought news a node tells its peers a digest of what it knows; who differs answers
+//! with all of it, and gets the same back. Why that is enough stands in `existence`.
+
+use super::machine::Engine;
+use super::timers::Timer;
+use super::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// What is remembered of an incarnation that has no link is forgotten after this time, unless it has a live dot. A group
+/// that was deleted during a split that lasts longer may come back.
+const MEMORY: Duration = Duration::from_secs(24 * 3600);
+
+impl Engine {
+    /// Something was learned that peers may not know. One digest for all that happens within a heartbeat.
+    fn existence_changed(&mut self) {
+        if !self.timers.is_set(&Timer::GroupDigest) {
+            self.timers.set(Timer::GroupDigest, self.now + self.config.heartbeat);
+        }
+    }
+
+    /// Something was learned of incarnations that have no link, perhaps; of those nobody will say that they have left.
+    fn remember_absent(&mut self) {
+        let absent = |node: &NodeId| *node != self.config.node && !self.view.is_linked(*node);
+        for node in self.groups.dots.incarnations().filter(absent).collect::<Vec<_>>() {
+            let timer = Timer::GroupMemory(node);
+            if !self.timers.is_set(&timer) {
+                self.timers.set(timer, self.now + MEMORY);
+            }
+        }
+    }
+
+    pub(super) fn group_memory_over(&mut self, node: NodeId) {
+        if self.view.is_linked(node) {
+            return; // counted anew when it leaves
+        }
+        if self.groups.dots.live_count_of(node) == 0 {
+            self.groups.dots.forget(node);
+        } else {
+            self.remember_absent();
+        }
+    }
+
+    pub(super) fn group_digest_due(&mut self) {
+        for node in self.view.linked() {
+            *self.groups.unanswered.entry(node).or_default() += 1;
+        }
+        let digest = self.groups.dots.digest();
+        self.broadcast(Message::GroupDigest { digest });
+    }
+
+    /// The peer differs: it is told all, once per round trip.
+    pub(super) fn group_digest(&mut self, from: NodeId, digest: u64) -> Result<(), &'static str> {
+        if digest == self.groups.dots.digest() {
+            return Ok(());
+        }
+        match self.groups.asked.get_mut(&from) {
+            Some(again) => *again = true,
+            None => {
+                self.groups.asked.insert(from, false);
+                self.tell_existence(from, true);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_existence(&mut self, to: NodeId, answer: bool) {
+        let facts = self.groups.dots.parts().into_iter().map(Fact::Existence).collect();
+        let mut parts = membership::in_parts(facts).into_iter().peekable();
+        while let Some(facts) = parts.next() {
+            let existence = |fact| if let Fact::Existence(part) = fact { Some(part) } else { None };
+            let parts_of = facts.into_iter().filter_map(existence).collect();
+            self.send(to, Message::GroupState { parts: parts_of, last: parts.peek().is_none(), answer });
+        }
+    }
+
+    /// Part of what a peer knows, in a snapshot or by itself.
+    pub(super) fn learn_existence(&mut self, from: NodeId, part: Existence) -> Result<(), &'static str> {
+        let (me, last_dot) = (self.config.node, self.groups.last_dot);
+        let (node, number) = match &part {
+            Existence::Live { group, .. } if group.as_bytes().is_empty() => return Err("an empty name"),
+            Existence::Live { dot, .. } | Existence::Beyond(dot) => (dot.node, dot.number),
+            Existence::Seen { node, up_to } => (*node, *up_to),
+        };
+        if node == me && number > last_dot {
+            return Err("a dot that was never made");
+        }
+        let picture = self.groups.pictures.entry(from).or_default();
+        picture.add(part);
+        if picture.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
+    }
+
+    /// What the peer knows is complete.
+    pub(super) fn merge_existence(&mut self, from: NodeId) -> Result<(), &'static str> {
+        let picture = self.groups.pictures.remove(&from).unwrap_or_default();
+        let changed = self.groups.dots.merge(picture);
+        for group in &changed {
+            self.groups.touch(group, false);
+        }
+        if !changed.is_empty() {
+            self.existence_changed();
+        }
+        self.remember_absent();
+        self.check_remembered()
+    }
+
+    /// A caller elsewhere knows these dots of the group; this node perhaps not yet.
+    pub(super) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
+        let mut is_news = false;
+        for dot in dots.into_iter().filter(|dot| dot.node != self.config.node) {
+            is_news |= self.groups.dots.is_within(&self.config.limits) && self.groups.dots.add(group, dot);
+        }
+        if is_news {
+            self.groups.touch(group, false);
+            self.existence_changed();
+            self.remember_absent();
+        }
+    }
+
+    pub(super) fn group_state(
+        &mut self,
+        from: NodeId,
+        parts: Vec<Existence>,
+        last: bool,
+        answer: bool,
+    ) -> Result<(), &'static str> {
+        for part in parts {
+            self.learn_existence(from, part)?;
+        }
+        if !last {
+            return Ok(());
+        }
+        self.merge_existence(from)?;
+        if answer {
+            match self.groups.unanswered.get_mut(&from) {
+                Some(digests) if *digests > 0 => *digests -= 1,
+                _ => return Err("it asks for all groups although no digest was sent"),
+            }
+            self.tell_existence(from, false);
+        } else if self.groups.asked.remove(&from) == Some(true) {
+            self.groups.asked.insert(from, false);
+            self.tell_existence(from, true);
+        }
+        Ok(())
+    }
+
+    /// What peers have made this node remember stays bounded.
+    pub(super) fn check_remembered(&self) -> Result<(), &'static str> {
+        let is_within = self.groups.dots.is_within(&self.config.limits);
+        if is_within { Ok(()) } else { Err("more groups than the limit") }
+    }
+
+    /// The end of a link: members there are gone, and others may not have heard what that node said last.
+    pub(super) fn drop_groups_of(&mut self, node: NodeId, why: Reason) {
+        self.drop_memberships_of(node, why);
+        self.groups.pictures.remove(&node);
+        self.groups.asked.remove(&node);
+        self.groups.unanswered.remove(&node);
+        if self.groups.dots.incarnations().any(|known| known == node) {
+            self.timers.set(Timer::GroupMemory(node), self.now + MEMORY);
+        }
+        if self.groups.dots.incarnations().len() > 0 {
+            self.existence_changed();
+        }
+    }
+
+    /// The node closes: readers see no members of others any more, as they see no names.
+    pub(super) fn drop_all_groups(&mut self) {
+        for node in self.groups.homes() {
+            self.drop_memberships_of(node, Reason::NODE_CLOSED);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Who is a member of which group, as far as this node sees: the rows, and what readers and monitors are told of them.
+
+use super::existence::{Dots, Picture};
+use super::machine::Engine;
+use super::process::Watch;
+use super::publish::Table;
+use super::withdrawal::Withdrawals;
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A process joins a group at most so often without leaving: every copy is an entry in the readers' table.
+pub(super) const MAX_COUNT: u64 = 1 << 16;
+
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) count: u64,
+    pub(super) dots: BTreeSet<Dot>,
+}
+
+/// Rows of one group, by home and serial.
+pub(super) type Rows = BTreeMap<NodeId, BTreeMap<u64, Row>>;
+
+/// What a home publishes.
+#[derive(Default, Debug)]
+struct Owned {
+    rows: BTreeSet<(Name, u64)>,
+    /// Entries of its processes, each as often as it has joined.
+    entries: u64,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Groups {
+    pub(super) dots: Dots,
+    rows: BTreeMap<Name, Rows>,
+    owned: BTreeMap<NodeId, Owned>,
+    watchers: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
+    /// Groups that readers see.
+    published: BTreeSet<Name>,
+    /// To be looked at at the end of the input, and whether members have changed.
+    dirty: BTreeMap<Name, bool>,
+    /// Groups that this node is making, and the calls that none of has returned OK: they are undone together.
+    making: BTreeMap<Name, BTreeSet<Tx>>,
+    pub(super) withdrawals: Withdrawals,
+    /// The number of the last dot that this node made.
+    pub(super) last_dot: u64,
+    /// What peers are in the middle of telling.
+    pub(super) pictures: BTreeMap<NodeId, Picture>,
+    /// Peers that were told all, and whether they differed again since.
+    pub(super) asked: BTreeMap<NodeId, bool>,
+    /// Digests that each peer was told and has not answered: so often it may ask for everything.
+    pub(super) unanswered: BTreeMap<NodeId, u64>,
+}
+
+impl Groups {
+    /// "A group exists while it has a live dot or a visible member."
+    pub(super) fn exists(&self, group: &Name) -> bool {
+        self.dots.is_live(group) || self.rows.contains_key(group)
+    }
+    pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {
+        self.rows.get(group)
+    }
+    pub(super) fn row(&self, group: &Name, pid: Pid) -> Option<&Row> {
+        self.rows.get(group)?.get(&pid.node)?.get(&pid.serial)
+    }
+    pub(super) fn entries_of(&self, node: NodeId) -> u64 {
+        self.owned.get(&node).map_or(0, |owned| owned.entries)
+    }
+    /// Whose processes are members.
+    pub(super) fn homes(&self) -> Vec<NodeId> {
+        self.owned.keys().copied().collect()
+    }
+    /// (group, serial) of every member whose home is this node.
+    pub(super) fn owned_by(&self, node: NodeId) -> Vec<(Name, u64)> {
+        self.owned.get(&node).map(|owned| owned.rows.iter().cloned().collect()).unwrap_or_default()
+    }
+    /// This node makes the group under `tx`. `again`: in place of an older dot of its own; if a call that has returned made
+    /// that one, it is not undone any more.
+    pub(super) fn is_being_made(&mut self, group: &Name, tx: Tx, again: bool) {
+        if !again {
+            self.making.insert(group.clone(), [tx].into());
+        } else if let Some(calls) = self.making.get_mut(group) {
+            calls.insert(tx);
+        }
+    }
+    /// A call that makes the group has returned OK: what others do to it cannot undo that.
+    pub(super) fn made(&mut self, group: &Name, tx: Tx) {
+        if self.making.get(group).is_some_and(|calls| calls.contains(&tx)) {
+            self.making.remove(group);
+        }
+    }
+    /// Says whether nobody wants it any more.
+    pub(super) fn gave_up_making(&mut self, group: &Name, tx: Tx) -> bool {
+        let Some(calls) = self.making.get_mut(group) else { return false };
+        if !calls.remove(&tx) || !calls.is_empty() {
+            return false;
+        }
+        self.making.remove(group);
+        true
+    }
+    /// The node closes.
+    pub(super) fn forget_work(&mut self) {
+        self.pictures.clear();
+        self.asked.clear();
+        self.unanswered.clear();
+        self.making.clear();
+        self.withdrawals = Withdrawals::default();
+    }
+    pub(super) fn residue(&self) -> usize {
+        self.pictures.len() + self.asked.len() + self.making.len() + self.withdrawals.residue()
+    }
+    pub(super) fn touch(&mut self, group: &Name, members: bool) {
+        match self.dirty.get_mut(group) {
+            Some(changed) => *changed |= members,
+            None => {
+                self.dirty.insert(group.clone(), members);
+            }
+        }
+    }
+
+    /// Sets a row, or removes it (`None`). Returns the count that it had.
+    fn put(&mut self, group: &Name, pid: Pid, row: Option<Row>) -> u64 {
+        let new = row.as_ref().map_or(0, |row| row.count);
+        let old = self.row(group, pid).map_or(0, |row| row.count);
+        match row {
+            Some(row) => {
+                let homes = self.rows.entry(group.clone()).or_default();
+                homes.entry(pid.node).or_default().insert(pid.serial, row);
+                let owned = self.owned.entry(pid.node).or_default();
+                owned.rows.insert((group.clone(), pid.serial));
+                owned.entries = owned.entries + new - old;
+            }
+            None if old > 0 => {
+                if let Some(homes) = self.rows.get_mut(group) {
+                    if let Some(rows) = homes.get_mut(&pid.node) {
+                        rows.remove(&pid.serial);
+                        if rows.is_empty() {
+                            homes.remove(&pid.node);
+                        }
+                    }
+                    if homes.is_empty() {
+                        self.rows.remove(group);
+                    }
+                }
+                if let Some(owned) = self.owned.get_mut(&pid.node) {
+                    owned.rows.remove(&(group.clone(), pid.serial));
+                    owned.entries -= old;
+                    if owned.rows.is_empty() {
+                        self.owned.remove(&pid.node);
+                    }
+                }
+            }
+            None => {}
+        }
+        self.touch(group, new != old);
+        old
+    }
+
+    /// Local entries first, every pid as often as it has joined.
+    fn members(&self, group: &Name, me: NodeId) -> Members {
+        let rows = |of: &BTreeMap<u64, Row>, node: NodeId, entries: &mut Vec<Pid>| {
+            for (serial, row) in of {
+                let pid = Pid { node, serial: *serial };
+                entries.extend(std::iter::repeat_n(pid, usize::try_from(row.count).unwrap_or(0)));
+            }
+        };
+        let mut entries = Vec::new();
+        let homes = self.rows.get(group);
+        if let Some(own) = homes.and_then(|homes| homes.get(&me)) {
+            rows(own, me, &mut entries);
+        }
+        let local = entries.len();
+        for (node, of) in homes.into_iter().flatten().filter(|(node, _)| **node != me) {
+            rows(of, *node, &mut entries);
+        }
+        Members { entries: entries.into(), local }
+    }
+
+    fn watchers_of(&self, group: &Name) -> Vec<(u64, Ref)> {
+        self.watchers.get(group).map(|set| set.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+impl Engine {
+    /// A member's row is another one from now on; none with a count of 0. Monitors are told of every change in order.
+    pub(super) fn set_membership(&mut self, owner: NodeId, membership: Membership) {
+        let Membership { group, serial, count, dots, why } = membership;
+        let pid = Pid { node: owner, serial };
+        let old = self.groups.put(&group, pid, (count > 0).then_some(Row { count, dots }));
+        if owner == self.config.node
+            && let Some(process) = self.processes.get_mut(serial)
+        {
+            if count > 0 {
+                process.groups.insert(group.clone());
+            } else {
+                process.groups.remove(&group);
+            }
+        }
+        if count == old {
+            return;
+        }
+        for (process, reference) in self.groups.watchers_of(&group) {
+            let group = group.clone();
+            let event = if count > old {
+                Event::GroupJoined { reference, group, pid, count, old }
+            } else {
+                Event::GroupLeft { reference, group, pid, count, old, reason: why }
+            };
+            self.event(Output::Notify { process, event });
+        }
+    }
+
+    /// The link to the home of these members went down: "if a member terminates, it is automatically removed".
+    pub(super) fn drop_memberships_of(&mut self, owner: NodeId, why: Reason) {
+        for (group, serial) in self.groups.owned_by(owner) {
+            let gone = Membership { group, serial, count: 0, dots: BTreeSet::new(), why };
+            self.set_membership(owner, gone);
+        }
+    }
+
+    // ---- monitors
+
+    /// The present members, the end of that, then every change.
+    pub(super) fn group_monitor(&mut self, serial: u64, reference: Ref, group: Name) {
+        let Some(process) = self.processes.get_mut(serial) else { return };
+        process.add_monitor(reference, Watch::Group(group.clone()));
+        self.groups.watchers.entry(group.clone()).or_default().insert((serial, reference));
+        let homes = self.groups.rows_of(&group).into_iter().flatten();
+        let present = homes.flat_map(|(node, rows)| {
+            rows.iter().map(|(member, row)| Event::GroupJoined {
+                reference,
+                group: group.clone(),
+                pid: Pid { node: *node, serial: *member },
+                count: row.count,
+                old: 0,
+            })
+        });
+        for event in present.chain([Event::SnapshotEnd { reference }]).collect::<Vec<_>>() {
+            self.event(Output::Notify { process: serial, event });
+        }
+    }
+
+    pub(super) fn group_unwatch(&mut self, serial: u64, reference: Ref, group: &Name) {
+        if let Some(watchers) = self.groups.watchers.get_mut(group) {
+            watchers.remove(&(serial, reference));
+            if watchers.is_empty() {
+                self.groups.watchers.remove(group);
+            }
+        }
+    }
+
+    // ---- readers
+
+    /// Each group is published once, however often it changed during the input.
+    pub(super) fn publish_groups(&mut self) {
+        for (group, members_changed) in std::mem::take(&mut self.groups.dirty) {
+            let members = if !self.groups.exists(&group) {
+                if !self.groups.published.remove(&group) {
+                    continue;
+                }
+                None
+            } else if self.groups.published.insert(group.clone()) || members_changed {
+                Some(self.groups.members(&group, self.config.node))
+            } else {
+                continue;
+            };
+            self.tables.push_back(Table::Other(Box::new(Output::PublishGroup { group, members })));
+        }
+    }
+
+    pub(super) fn all_groups(&self) -> Vec<(Name, Members)> {
+        let groups: BTreeSet<&Name> = self.groups.dots.groups().chain(self.groups.rows.keys()).collect();
+        groups.into_iter().map(|g| (g.clone(), self.groups.members(g, self.config.node))).collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! Members that this node has withdrawn, until every linked node has acknowledged it.
+//!
+//! A delete is over when no linked node shows the group any more. Its members are facts of their homes, so a home answers
+//! a delete only when its own withdrawals from that group are heard everywhere, also those that were on their way before
+//! the delete came: a leave, an exit, another node's delete. Links are FIFO, so the last withdrawal stands for all.
+
+use super::claim::Undo;
+use super::forward::Origin;
+use super::machine::Engine;
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default, Debug)]
+struct Withdrawal {
+    groups: BTreeSet<Name>,
+    /// Deletes of peers that are acknowledged after it.
+    waiting: BTreeSet<(NodeId, Tx)>,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Withdrawals {
+    /// By the publication that every linked node acknowledges.
+    under_way: BTreeMap<Tx, Withdrawal>,
+    last: BTreeMap<Name, Tx>,
+}
+
+impl Withdrawals {
+    pub(super) fn started(&mut self, group: &Name, tx: Tx) {
+        self.under_way.entry(tx).or_default().groups.insert(group.clone());
+        self.last.insert(group.clone(), tx);
+    }
+    pub(super) fn is_under_way(&self, tx: &Tx) -> bool {
+        self.under_way.contains_key(tx)
+    }
+    fn last_of(&mut self, group: &Name) -> Option<&mut Withdrawal> {
+        self.under_way.get_mut(self.last.get(group)?)
+    }
+    fn over(&mut self, tx: Tx) -> BTreeSet<(NodeId, Tx)> {
+        let Some(withdrawal) = self.under_way.remove(&tx) else { return BTreeSet::new() };
+        for group in withdrawal.groups {
+            if self.last.get(&group) == Some(&tx) {
+                self.last.remove(&group);
+            }
+        }
+        withdrawal.waiting
+    }
+    pub(super) fn residue(&self) -> usize {
+        self.under_way.len() + self.last.len()
+    }
+}
+
+impl Engine {
+    /// These members of this node are none any more. Nobody waits for it but the deletes of peers.
+    pub(super) fn withdraw(&mut self, members: Vec<(Name, u64)>, why: Reason) {
+        let Some(last) = members.len().checked_sub(1) else { return };
+        let tx = self.next_tx();
+        self.start_publication(tx, None, Undo::Nothing, Origin::Nobody, Patience::FOREVER);
+        for (number, (group, serial)) in members.into_iter().enumerate() {
+            self.groups.withdrawals.started(&group, tx);
+            let gone = Membership { group, serial, count: 0, dots: BTreeSet::new(), why };
+            self.publish_membership(gone, (number == last).then_some(tx));
+        }
+        self.check(tx);
+    }
+
+    pub(super) fn acknowledge_when_withdrawn(
+        &mut self,
+        group: &Name,
+        to: NodeId,
+        tx: Tx,
+    ) -> Result<(), &'static str> {
+        let limit = self.config.limits.operations;
+        match self.groups.withdrawals.last_of(group) {
+            None => self.send(to, Message::Ack { tx }),
+            Some(withdrawal) => {
+                withdrawal.waiting.insert((to, tx));
+                if withdrawal.waiting.iter().filter(|(node, _)| *node == to).nth(limit).is_some() {
+                    return Err("more operations than the limit");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every linked node has acknowledged it.
+    pub(super) fn withdrawal_over(&mut self, tx: Tx) {
+        for (to, tx) in self.groups.withdrawals.over(tx) {
+            self.send(to, Message::Ack { tx });
+        }
+    }
+}
