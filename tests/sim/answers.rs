@@ -99,11 +99,9 @@ impl World {
             What::Release { .. } => always || status == NotOwner,
             What::Group { act, .. } => match act {
                 GroupAct::Create | GroupAct::Delete => always,
-                GroupAct::Join(pid) | GroupAct::Leave(pid) => match status {
-                    NoProcess | Unreachable => pid.node != id || self.book.is_over(*pid),
-                    NotFound => true,
-                    _ => always,
-                },
+                GroupAct::Join(pid) | GroupAct::Leave(pid) => {
+                    always || status == NotFound || status == Unreachable && pid.node != id
+                }
             },
         };
         let hurries = o.nowait || matches!(o.what, What::Acquire { retries: Some(_), .. });

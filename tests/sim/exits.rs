@@ -56,8 +56,7 @@ impl World {
             link.outbox.forget_sender(process);
         }
         self.book.refused.retain(|(_, from, _)| *from != pid);
-        let step = self.book.stats.steps;
-        self.book.locks.end_all_of(step, |holder| holder == pid);
+        self.book.locks.end_all_of(now, |holder| holder == pid);
         self.hosts[slot].holds.retain(|share, _| share.pid != pid);
         self.locks_stirred = true;
         Ok(())

@@ -37,6 +37,7 @@ pub(crate) struct Held {
     /// Every node that was ever in it.
     pub(crate) ever: BTreeSet<NodeId>,
     pub(crate) bound: BTreeMap<NodeId, Bound>,
+    pub(crate) since: u64,
     pub(crate) step: u64,
     pub(crate) lost: Option<Reason>,
 }
@@ -49,11 +50,19 @@ impl Held {
     }
 }
 
+/// A share that has ended.
+#[derive(Debug)]
+pub(crate) struct Past {
+    share: Share,
+    view: bool,
+    ever: BTreeSet<NodeId>,
+    end: u64,
+}
+
 #[derive(Default, Debug)]
 pub(crate) struct LockBook {
     pub(crate) live: BTreeMap<Share, Held>,
-    /// Shares that have ended: (share, set, from step, to step).
-    pub(crate) past: Vec<(Share, BTreeSet<NodeId>, u64, u64)>,
+    pub(crate) past: Vec<Past>,
     /// Votes under way or counted, of nodes other than the home.
     pub(crate) votes: BTreeMap<Tx, BTreeMap<NodeId, Bound>>,
     /// The names that incarnations bear.
@@ -80,9 +89,9 @@ impl LockBook {
     }
 
     /// The share is over at its home.
-    pub(crate) fn end(&mut self, share: &Share, step: u64) {
-        if let Some(held) = self.live.remove(share) {
-            self.past.push((share.clone(), held.ever, held.step, step));
+    pub(crate) fn end(&mut self, share: &Share, now: u64) {
+        if let Some(Held { view, ever, .. }) = self.live.remove(share) {
+            self.past.push(Past { share: share.clone(), view, ever, end: now });
         }
     }
 
@@ -98,7 +107,7 @@ impl LockBook {
     }
 
     /// The share is given back on these nodes; what is left of it is a list.
-    pub(crate) fn shrink(&mut self, share: &Share, names: &[String], step: u64) {
+    pub(crate) fn shrink(&mut self, share: &Share, names: &[String], now: u64) {
         let Some(gone) = self.live.get(share).map(|held| self.named(held, names)) else { return };
         let Some(held) = self.live.get_mut(share).filter(|_| !gone.is_empty()) else { return };
         held.view = false;
@@ -106,14 +115,14 @@ impl LockBook {
         held.broken.retain(|node| !gone.contains(node));
         held.bound.retain(|node, _| !gone.contains(node));
         if held.nodes.is_empty() {
-            self.end(share, step);
+            self.end(share, now);
         }
     }
 
-    pub(crate) fn end_all_of(&mut self, step: u64, is_over: impl Fn(Pid) -> bool) {
+    pub(crate) fn end_all_of(&mut self, now: u64, is_over: impl Fn(Pid) -> bool) {
         let over: Vec<Share> = self.live.keys().filter(|s| is_over(s.pid)).cloned().collect();
         for share in over {
-            self.end(&share, step);
+            self.end(&share, now);
         }
     }
 
@@ -121,12 +130,17 @@ impl LockBook {
         self.live.iter().filter(move |(share, _)| share.pid.node == home)
     }
 
-    /// Was another requester's share there at the same time, on a node of both sets?
-    pub(crate) fn had_rival(&self, share: &Share, held: &Held) -> bool {
+    /// Was another requester's share there, on a node of both sets, at the same time or so shortly before that a node may
+    /// have heard of it too late?
+    pub(crate) fn had_rival(&self, share: &Share, held: &Held, late: u64) -> bool {
         let rival = |s: &Share| s.resource == share.resource && s.requester != share.requester;
-        let meets = |nodes: &BTreeSet<NodeId>| !nodes.is_disjoint(&held.ever);
-        self.live.iter().any(|(s, h)| rival(s) && meets(&h.ever))
-            || self.past.iter().any(|(s, nodes, _, to)| rival(s) && *to >= held.step && meets(nodes))
+        let meets =
+            |view: bool, nodes: &BTreeSet<NodeId>| view || held.view || !nodes.is_disjoint(&held.ever);
+        self.live.iter().any(|(s, h)| rival(s) && meets(h.view, &h.ever))
+            || self
+                .past
+                .iter()
+                .any(|p| rival(&p.share) && meets(p.view, &p.ever) && p.end + late >= held.since)
     }
 }
 

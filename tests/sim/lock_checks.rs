@@ -100,7 +100,9 @@ impl World {
             if hold.token != token {
                 return Err(format!("P3: h{slot} answers token {token} and publishes {hold:?}"));
             }
-        } else if !self.hosts[slot].links.is_empty() {
+        } else if self.hosts[slot].links.is_empty() {
+            set.extend(prior.iter().copied());
+        } else {
             return Err(format!("P2: h{slot} completes {share:?} and tells nobody"));
         }
         let needed = nodes.clone().unwrap_or_else(|| {
@@ -152,6 +154,7 @@ impl World {
             ever: set.clone(),
             bound: Default::default(),
             broken: BTreeSet::new(),
+            since: self.now,
             step: now,
             lost: None,
         });
@@ -282,7 +285,7 @@ impl World {
         }
         let sane = match reason {
             Reason::MINORITY => held.is_minority(),
-            Reason::SECOND_HOLDER => locks.had_rival(&share, held),
+            Reason::SECOND_HOLDER => locks.had_rival(&share, held, 4 * self.plan.detection),
             _ => false,
         };
         if !sane {

@@ -1,7 +1,7 @@
 //! Locks when a share was given back, and when the world is at rest: what is shown everywhere, who waits and for what.
 
 use crate::book::{Operation, Watch, What};
-use crate::lock_book::{Share, Waiter, idle_waiters};
+use crate::lock_book::{Held, Share, Waiter, idle_waiters};
 use crate::lock_checks::share_in;
 use crate::locks::resource;
 use crate::network::other_end;
@@ -114,7 +114,9 @@ impl World {
             }
             for (b, second) in &live[i + 1..] {
                 let rivals = a.resource == b.resource && a.requester != b.requester;
-                let meet = first.view || second.view || !first.nodes.is_disjoint(&second.nodes);
+                let binds = |held: &Held, node| held.view || held.nodes.contains(&node);
+                let mut up = self.hosts.iter().filter(|h| h.is_up());
+                let meet = up.any(|h| binds(first, h.id) && binds(second, h.id));
                 if rivals && meet && (first.lost.is_none() || second.lost.is_none()) {
                     return Err(format!(
                         "P9: {a:?} and {b:?} have met, and not both are told: {first:?} {second:?}"

@@ -116,11 +116,11 @@ impl World {
             held,
         };
         let op = self.operation(slot, share.pid.serial, what, patience, home);
-        let step = self.book.stats.steps;
+        let now = self.now;
         if let Some(names) = &nodes {
-            self.book.locks.shrink(&share, names, step);
+            self.book.locks.shrink(&share, names, now);
         } else {
-            self.book.locks.end(&share, step);
+            self.book.locks.end(&share, now);
         }
         let Share { resource, requester, pid } = share;
         let process = pid.serial;

@@ -208,7 +208,8 @@ impl World {
                 return Some(format!("links: h{} has a link too many", a.slot));
             }
         }
-        None
+        // Nodes tell each other a little later what of it belongs to nobody.
+        self.torn_groups()
     }
 
     /// A clash that a node shows is decided even when the two homes have no link.

@@ -355,8 +355,8 @@ impl World {
             life.crashed = true;
         }
         self.book.refused.retain(|(_, from, _)| from.node != id);
-        let step = self.book.stats.steps;
-        self.book.locks.end_all_of(step, |pid| pid.node == id);
+        let now = self.now;
+        self.book.locks.end_all_of(now, |pid| pid.node == id);
         let host = &mut self.hosts[slot];
         host.engine = None;
         host.wake = None;
