@@ -168,7 +168,7 @@ impl World {
             }
             GroupAct::Delete => {
                 // A group that this node knows no longer is deleted at once, though the same is on its way elsewhere (D22).
-                if self.deletes_since(group, o.issued) > 1 {
+                if self.is_being_deleted(group, o) {
                     return Ok(());
                 }
                 if self.knows_all_since(o.issued) && !self.is_made_since(group, o.issued) {
@@ -233,6 +233,15 @@ impl World {
                 && o.answered.is_none_or(|at| at >= since)
         });
         acts.count()
+    }
+
+    /// Is there another delete that may not have come everywhere yet?
+    fn is_being_deleted(&self, about: &Name, but: &Operation) -> bool {
+        self.book.operations.values().any(|o| {
+            matches!(&o.what, What::Group { group, act: GroupAct::Delete | GroupAct::Create } if group == about)
+                && o.answer != Some(Status::Ok)
+                && (o.step, o.process) != (but.step, but.process)
+        })
     }
 
     /// Was it made, or populated, later than then, or may that have been under way? What is not undone at its deadline

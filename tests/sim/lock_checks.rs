@@ -97,6 +97,8 @@ impl World {
         if let Some((tx, hold)) = &published {
             set = hold.nodes.clone();
             bound = self.book.locks.votes.remove(tx).unwrap_or_default();
+            // A node that went down has left the set, and its vote counts for nothing.
+            bound.retain(|node, _| set.contains(node));
             if hold.token != token {
                 return Err(format!("P3: h{slot} answers token {token} and publishes {hold:?}"));
             }
