@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a coordinator wants a key for.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
-    /// The process that it is for.
+    /// The process that it is for; 0: none.
     pub(super) serial: u64,
     pub(super) aim: Aim,
     /// It does not wait behind others.
@@ -169,7 +169,9 @@ impl Claims {
             Aim::Name(_) => self.naming += 1,
             Aim::Lock(_) => self.locking += 1,
         }
-        self.by_serial.insert((op.claim.serial, tx));
+        if op.claim.serial != 0 {
+            self.by_serial.insert((op.claim.serial, tx));
+        }
         self.operations.insert(tx, op);
     }
     fn remove(&mut self, tx: Tx) -> Option<Operation> {

@@ -151,6 +151,7 @@ impl Engine {
         if hold.token > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
+        self.holds.last_token = self.holds.last_token.max(hold.token);
         let key = Key::Lock(hold.resource.clone());
         if from == me
             && !self.holds.own.contains_key(&(hold.serial, hold.resource.clone(), hold.requester.clone()))
@@ -170,7 +171,6 @@ impl Engine {
         let bound_before = before.is_some_and(|row| row.binds);
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
         let since = before.map_or(self.now, |row| row.since);
-        self.holds.last_token = self.holds.last_token.max(token);
         self.holds.put(share.clone(), Row { token, binds, since }, watched);
         if bound_before && !binds {
             self.unbound(&share);
@@ -189,6 +189,9 @@ impl Engine {
             }
             if !bound_before {
                 *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
+            }
+            // A share that was told already may have been acquired anew before its home heard of it.
+            if !bound_before || here {
                 self.tell_second_holders(&share);
             }
         }
@@ -205,11 +208,15 @@ impl Engine {
         if arbiter.bound.len() < 2 {
             return;
         }
-        // More than this one is new only where it is the first to meet another requester's.
+        // With the first of a requester the others meet it too; later all but the new one have been told.
         let is_first = arbiter.bound.len() == 2 && arbiter.bound.get(&new.requester) == Some(&1);
-        let of_it =
-            self.holds.of(&new.resource).filter(|(share, row)| row.binds && (is_first || *share == new));
-        for share in of_it.map(|(share, _)| share.clone()).collect::<Vec<_>>() {
+        let told: Vec<Share> = if is_first {
+            let bound = self.holds.of(&new.resource).filter(|(_, row)| row.binds);
+            bound.map(|(share, _)| share.clone()).collect()
+        } else {
+            vec![new.clone()]
+        };
+        for share in told {
             let Share { resource, requester, pid } = share;
             self.send(pid.node, Message::Second { resource, requester, serial: pid.serial });
         }

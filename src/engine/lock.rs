@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A lock that a process of this node holds, or believes to.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Own {
     /// It takes in nodes that join; else it is on a list.
     view: bool,
@@ -28,6 +28,9 @@ impl Own {
     /// Nodes that keep others out now.
     fn present(&self) -> BTreeSet<NodeId> {
         self.nodes.iter().filter(|node| !self.broken.contains_key(node)).copied().collect()
+    }
+    fn is_bound_on(&self, node: NodeId) -> bool {
+        self.view || self.nodes.contains(&node)
     }
     /// "Broken links leave at most half of the set."
     fn is_minority(&self) -> bool {
@@ -69,7 +72,7 @@ impl Engine {
     ) {
         let origin = Origin::Call { process, op };
         let id = (process, resource, requester);
-        let nodes = match self.may_acquire(&id).and_then(|()| self.nodes_to_ask(nodes.as_deref())) {
+        let nodes = match self.may_acquire(&id).and_then(|()| self.nodes_to_ask(&id, nodes.as_deref())) {
             Ok(nodes) => nodes,
             Err(outcome) => return self.conclude(origin, outcome),
         };
@@ -100,7 +103,7 @@ impl Engine {
     }
 
     /// All of the view, or the nodes with these names; a node without a synced link would lock nothing.
-    fn nodes_to_ask(&self, names: Option<&[String]>) -> Result<(bool, BTreeSet<NodeId>), Outcome> {
+    fn nodes_to_ask(&self, id: &Id, names: Option<&[String]>) -> Result<(bool, BTreeSet<NodeId>), Outcome> {
         let names: BTreeSet<&str> = names.unwrap_or_default().iter().map(String::as_str).collect();
         let view = names.is_empty();
         let mut nodes = self.view.synced();
@@ -116,9 +119,10 @@ impl Engine {
                 let missing = names.difference(&found).next().copied().unwrap_or_default();
                 return Err(Outcome::failed(Status::Unreachable, format!("no link to the node {missing}")));
             }
-        }
-        if nodes.len() > MAX_LIST {
-            return Err(Outcome::failed(Status::Full, "a lock on so many nodes"));
+            let held = self.holds.own.get(id).into_iter().flat_map(|own| &own.nodes);
+            if nodes.len() + held.filter(|node| !nodes.contains(node)).count() > MAX_LIST {
+                return Err(Outcome::failed(Status::Full, "a hold on too many nodes"));
+            }
         }
         Ok((view, nodes))
     }
@@ -137,21 +141,15 @@ impl Engine {
         }
         let Some(op) = self.end_operation(tx) else { return };
         let Aim::Lock(Locking { view, token, .. }) = op.claim.aim else { return };
-        let own = self.holds.own.entry(id.clone()).or_insert_with(|| Own {
-            view,
-            nodes: BTreeSet::new(),
-            broken: BTreeMap::new(),
-            token: 0,
-            lost: true,
-        });
+        let own = self.holds.own.entry(id.clone()).or_default();
         if own.lost {
             own.nodes.clear();
             own.broken.clear();
         }
+        let relied_on = (!own.lost && !own.nodes.is_empty()).then_some(own.token);
         own.view |= view;
         own.broken.retain(|node, _| !op.nodes.contains(node));
         own.nodes.extend(op.nodes);
-        let relied_on = (!own.lost).then_some(own.token);
         own.token = own.token.max(token);
         own.lost = false;
         let token = own.token;
@@ -178,7 +176,9 @@ impl Engine {
     fn own_hold(&self, id: &Id) -> Option<Hold> {
         let own = self.holds.own.get(id)?;
         let (serial, resource, requester) = id.clone();
-        let (view, nodes, token) = (own.view, own.nodes.clone(), own.token);
+        let (view, token) = (own.view, own.token);
+        // Of a hold on the view it does not matter; a list is never longer.
+        let nodes = own.nodes.iter().take(MAX_LIST).copied().collect();
         let watched = self.holds.watches.contains_key(id);
         Some(Hold { resource, requester, serial, view, nodes, token, watched })
     }
@@ -320,13 +320,13 @@ impl Engine {
             own.broken.remove(&node);
             if own.view {
                 // A node of the same name has taken the place of one that is surely gone.
-                let replaced = own.broken.extract_if(.., |_, name| *name == link.name);
-                for (gone, _) in replaced {
+                let replaced =
+                    own.broken.iter().filter(|(_, name)| **name == link.name).map(|(node, _)| *node);
+                for gone in replaced.collect::<Vec<_>>() {
+                    own.broken.remove(&gone);
                     own.nodes.remove(&gone);
                 }
-                if own.nodes.len() < MAX_LIST {
-                    own.nodes.insert(node);
-                }
+                own.nodes.insert(node);
             }
         }
     }
@@ -341,7 +341,7 @@ impl Engine {
     ) -> Result<(), &'static str> {
         let id = (serial, resource, requester);
         // What is said of an earlier hold of the process on other nodes does not concern this one.
-        if self.holds.own.get(&id).is_some_and(|own| own.view || own.nodes.contains(&from)) {
+        if self.holds.own.get(&id).is_some_and(|own| own.is_bound_on(from)) {
             self.lose_hold(&id, Reason::SECOND_HOLDER);
         }
         Ok(())
@@ -388,10 +388,9 @@ impl Engine {
     ) -> Result<(), &'static str> {
         let (me, key) = (self.config.node, Key::Lock(resource.clone()));
         let id = (serial, resource, requester);
-        let Some(own) = self.holds.own.get(&id) else { return Ok(()) };
+        let Some(own) = self.holds.own.get(&id).filter(|own| own.is_bound_on(from)) else { return Ok(()) };
         // Where this node votes too it knows of waiters itself: with some there another one is no news.
-        let votes = own.view || own.nodes.contains(&me);
-        let arbiter = self.claims.arbiters.get(&key).filter(|_| votes && from != me);
+        let arbiter = self.claims.arbiters.get(&key).filter(|_| own.is_bound_on(me) && from != me);
         if arbiter.is_some_and(|arbiter| arbiter.queue.others(&id.2) > 0) {
             return Ok(());
         }

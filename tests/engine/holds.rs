@@ -115,11 +115,15 @@ impl World {
     pub(crate) fn all_list(&self, holders: &[(&str, Pid)]) {
         for node in 0..self.nodes.len() {
             if self.nodes[node].engine.is_some() {
-                let listed = self.holders(node);
-                let listed: Vec<(&str, Pid)> = listed.iter().map(|(r, pid)| (r.as_str(), *pid)).collect();
-                assert_eq!(listed, holders, "node {node}\n{}", self.picture());
+                self.all_list_at(node, holders);
             }
         }
+    }
+
+    pub(crate) fn all_list_at(&self, node: NodeIndex, holders: &[(&str, Pid)]) {
+        let listed = self.holders(node);
+        let listed: Vec<(&str, Pid)> = listed.iter().map(|(r, pid)| (r.as_str(), *pid)).collect();
+        assert_eq!(listed, holders, "node {node}\n{}", self.picture());
     }
 
     /// The reasons of the LOCK_LOST events that the process got.

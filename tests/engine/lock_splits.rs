@@ -1,0 +1,569 @@
+//! Locks while the view changes: nodes that join, links that break and come back, two halves that meet, and what tokens
+//! promise over all of it.
+
+use crate::harness::*;
+use crate::holds::*;
+use convoke::engine::*;
+
+/// Nodes with these first tokens, all linked.
+fn mesh_of(first_tokens: &[u64]) -> World {
+    let mut world = World::empty();
+    for (index, first_token) in first_tokens.iter().enumerate() {
+        world.add(Config { first_token: *first_token, ..config(index) });
+    }
+    for a in 0..first_tokens.len() {
+        for b in a + 1..first_tokens.len() {
+            world.link(a, b);
+        }
+    }
+    world
+}
+
+fn link_all(world: &mut World, pairs: &[(NodeIndex, NodeIndex)]) {
+    for (a, b) in pairs {
+        world.link(*a, *b);
+    }
+}
+
+fn cut_all(world: &mut World, pairs: &[(NodeIndex, NodeIndex)]) {
+    for (a, b) in pairs {
+        world.cut(*a, *b);
+    }
+    world.settle();
+}
+
+// ---- who joins
+
+/// D20: "a node joins while a lock on all nodes is held: the joiner is bound by it"; one on a list does not bind it.
+#[test]
+fn a_joiner_is_bound_by_what_is_held_on_the_view() {
+    let mut world = World::nodes(3);
+    world.link(0, 1);
+    let (holder, other) = (world.spawn(0), world.spawn(2));
+    world.take_lock(holder, by("holder"));
+    world.take_lock(holder, by("holder").of("listed").on(&[0, 1]));
+    link_all(&mut world, &[(0, 2), (1, 2)]);
+    world.all_list(&[("holder", holder)]);
+    let op = world.acquire(other, by("other").on(&[2]));
+    world.take_lock(other, by("other").of("listed").on(&[2]));
+    assert_eq!(world.status(op), None);
+    world.give_back(holder, by("holder"));
+    assert_eq!(world.status(op), Some(Status::Ok));
+    world.give_back(other, by("other"));
+    world.exit(holder);
+    world.exit(other);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// "Each view claim of mine still Acquiring: nodes+=p, send p Acquire": a claim on the view is asked of a joiner too, one
+/// on a list is not.
+#[test]
+fn a_joiner_is_asked_about_claims_on_the_view() {
+    let mut world = World::nodes(3);
+    world.link(0, 1);
+    let (pid, rival) = (world.spawn(0), world.spawn(2));
+    world.take_lock(rival, by("rival"));
+    world.hang(1);
+    let on_view = world.acquire(pid, by("me"));
+    let on_list = world.acquire(pid, by("me").of("listed").on(&[0, 1]));
+    world.link(0, 2);
+    world.wake(1);
+    world.settle();
+    assert_eq!(world.status(on_view), None, "the joiner's lock is in the way");
+    assert_eq!(world.status(on_list), Some(Status::Ok));
+    world.give_back(rival, by("rival"));
+    assert_eq!(world.status(on_view), Some(Status::Ok));
+    world.exit(pid);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// "Installing a hold over another requester's incomplete claim wounds that claim whatever its age."
+#[test]
+fn a_hold_that_comes_with_a_snapshot_wounds_the_oldest_claim() {
+    let mut world = World::nodes(3);
+    world.link(0, 1);
+    let (claimant, holder) = (world.spawn(0), world.spawn(2));
+    // Claimed first, by the older clock, and granted at home; node 1 does not answer.
+    world.hang(1);
+    let op = world.acquire(claimant, by("claimant"));
+    world.take_lock(holder, by("holder"));
+    world.link(0, 2);
+    world.wake(1);
+    world.settle();
+    assert_eq!(world.status(op), None, "{}", world.picture());
+    assert_eq!(world.lost_locks(holder), []);
+    assert_eq!(world.waiters(0), [("claimant".into(), claimant)]);
+    world.give_back(holder, by("holder"));
+    assert_eq!(world.status(op), Some(Status::Ok));
+    world.give_back(claimant, by("claimant"));
+    world.assert_at_rest();
+}
+
+// ---- flaps
+
+/// "Hello re-binds after a flap": the share is the same one, others are kept out again, and a majority was there all along.
+#[test]
+fn a_flap_leaves_the_lock_as_it_was() {
+    let mut world = World::mesh(3);
+    let (holder, other) = (world.spawn(0), world.spawn(1));
+    let token = world.take_lock(holder, by("holder"));
+    let waiting = world.acquire(other, by("other"));
+    world.settle();
+    world.cut(0, 1);
+    world.settle();
+    assert_eq!(world.status(waiting), None, "node 2 keeps it out");
+    world.all_list_at(1, &[]);
+    world.link(0, 1);
+    world.all_list(&[("holder", holder)]);
+    assert_eq!(world.checks(holder, "holder"), [Some(token)]);
+    assert_eq!(world.lost_locks(holder), []);
+    let late = world.acquire(other, by("late").on(&[1]).retries(0));
+    world.settle();
+    assert_eq!(world.status(late), Some(Status::Timeout));
+    world.give_back(holder, by("holder"));
+    assert_eq!(world.status(waiting), Some(Status::Ok));
+    world.give_back(other, by("other"));
+    world.assert_at_rest();
+}
+
+/// A flap at every moment of a claim, of a hold and of its end: nothing is left anywhere, nobody hangs.
+#[test]
+fn a_flap_at_any_moment_leaves_nothing() {
+    for listed in [false, true] {
+        for at in 0..16 {
+            let mut world = World::mesh(3);
+            let pid = world.spawn(0);
+            let list: &[NodeIndex] = if listed { &[0, 1, 2] } else { &[] };
+            let op = world.acquire(pid, by("me").on(list));
+            for _ in 0..at {
+                if let Some((from, to)) = world.channels().first().copied() {
+                    world.step(from, to);
+                }
+                if world.check(pid, "me").is_some() && at > 10 {
+                    world.release(pid, by("me"));
+                }
+            }
+            world.cut(0, 1);
+            world.settle();
+            world.link(0, 1);
+            match world.status(op).expect("an answer") {
+                Status::Ok => {}
+                status => assert_eq!((status, listed), (Status::Unreachable, true)),
+            }
+            let holders = world.holders(0);
+            for node in 1..3 {
+                assert_eq!(world.holders(node), holders, "{}", world.picture());
+            }
+            world.exit(pid);
+            world.settle();
+            world.all_list(&[]);
+            world.assert_at_rest();
+        }
+    }
+}
+
+// ---- MINORITY
+
+/// "LOCK_LOST: MINORITY when broken links leave at most half of the set", once; "the shares keep excluding others until
+/// release", which is no failure; lock_check says so from then on.
+#[test]
+fn broken_links_that_leave_half_lose_the_lock() {
+    for nodes in 2..6 {
+        let mut world = World::mesh(nodes);
+        let holder = world.spawn(0);
+        let token = world.take_lock(holder, by("holder"));
+        for lost in 1..nodes {
+            world.cut(0, lost);
+            let present = nodes - lost;
+            let reasons = if 2 * present <= nodes { vec![Reason::MINORITY] } else { vec![] };
+            assert_eq!(world.lost_locks(holder), reasons, "{present} of {nodes}");
+            assert_eq!(world.check(holder, "holder"), reasons.is_empty().then_some(token));
+        }
+        let events = world.events(holder);
+        let lost = Event::LockLost {
+            resource: name("r"),
+            requester: name("holder"),
+            token,
+            reason: Reason::MINORITY,
+        };
+        assert_eq!(events, [lost]);
+        let neighbour = world.spawn(0);
+        let op = world.acquire(neighbour, by("neighbour").retries(0));
+        assert_eq!(world.status(op), Some(Status::Timeout), "others are kept out");
+        world.settle();
+        world.give_back(holder, by("holder"));
+        assert_eq!(world.checks(holder, "holder"), [Some(token), None]);
+        world.assert_at_rest();
+    }
+}
+
+/// "(not orderly departures)": nodes that close or part in order only shrink the set, down to the holder alone.
+#[test]
+fn orderly_departures_lose_no_lock() {
+    for parting in [false, true] {
+        let mut world = World::mesh(4);
+        let holder = world.spawn(0);
+        let token = world.take_lock(holder, by("holder"));
+        for node in 1..4 {
+            if parting {
+                let process = world.spawn(0);
+                world.call(process, |process, op| Command::Disconnect {
+                    process,
+                    op,
+                    node_name: format!("node{node}"),
+                    patience: Patience::FOREVER,
+                });
+            } else {
+                world.command(node, Command::Close);
+            }
+            world.settle();
+        }
+        assert_eq!(world.engine(0).links().count(), 0);
+        assert_eq!((world.lost_locks(holder), world.check(holder, "holder")), (vec![], Some(token)));
+        world.give_back(holder, by("holder"));
+        world.assert_at_rest();
+    }
+}
+
+/// Departures shrink what a majority is counted of: one of two that are left is half.
+#[test]
+fn a_majority_is_counted_of_those_who_did_not_leave() {
+    let mut world = World::mesh(5);
+    let holder = world.spawn(0);
+    world.take_lock(holder, by("holder"));
+    for node in [3, 4] {
+        world.command(node, Command::Close);
+        world.settle();
+    }
+    world.cut(0, 1);
+    assert_eq!(world.lost_locks(holder), [], "two of three are there");
+    world.command(2, Command::Close);
+    world.settle();
+    assert_eq!(world.lost_locks(holder), [Reason::MINORITY], "one of two");
+}
+
+/// The set is the list, without the holder's own node if that is not in it; "or the set is empty".
+#[test]
+fn a_list_is_lost_by_its_own_nodes() {
+    let mut world = World::mesh(4);
+    let holder = world.spawn(0);
+    let on = |world: &mut World, list: &[NodeIndex], lock: &'static str| {
+        world.take_lock(holder, by("holder").of(lock).on(list));
+    };
+    on(&mut world, &[1], "one");
+    on(&mut world, &[1, 2, 3], "three");
+    on(&mut world, &[2], "two");
+    let lost = |world: &World| -> Vec<Name> {
+        let events = world.events(holder).into_iter();
+        events
+            .map(|event| match event {
+                Event::LockLost { resource, reason: Reason::MINORITY, .. } => resource,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    world.cut(0, 1);
+    assert_eq!(lost(&world), [name("one")]);
+    world.command(2, Command::Close);
+    world.settle();
+    assert_eq!(lost(&world), [name("one"), name("three"), name("two")], "one of two, and none at all");
+    world.exit(holder);
+    world.settle();
+    world.assert_at_rest_at(0);
+}
+
+/// Nodes that join a hold on the view count, those that come back count again.
+#[test]
+fn joiners_and_returners_count() {
+    let mut world = World::nodes(4);
+    let holder = world.spawn(0);
+    world.take_lock(holder, by("holder"));
+    for node in 1..4 {
+        world.link(0, node);
+    }
+    world.cut(0, 1);
+    world.link(0, 1);
+    world.cut(0, 2);
+    world.link(0, 2);
+    world.cut(0, 3);
+    assert_eq!(world.lost_locks(holder), [], "three of four, each time");
+    world.cut(0, 1);
+    assert_eq!(world.lost_locks(holder), [Reason::MINORITY], "two of four");
+}
+
+/// A node that crashes and is started again under its name takes its own place: crashes one after the other lose nothing.
+#[test]
+fn restarts_one_after_the_other_lose_no_lock() {
+    let mut world = World::mesh(3);
+    let holder = world.spawn(0);
+    world.take_lock(holder, by("holder"));
+    let mut present = [1, 2];
+    for round in 0..6 {
+        let down = round % 2;
+        world.crash(present[down]);
+        world.settle();
+        let restarted = Config { node: NodeId(100 + round as u64), ..config(down + 1) };
+        present[down] = world.add(restarted);
+        world.link(0, present[down]);
+        world.link(present[0], present[1]);
+        assert_eq!(world.lost_locks(holder), [], "round {round}");
+    }
+    let other = world.spawn(present[0]);
+    let op = world.acquire(other, by("other").on(&[1]).retries(0));
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Timeout), "bound on the newest incarnation");
+    world.give_back(holder, by("holder"));
+    world.assert_at_rest();
+}
+
+// ---- two halves
+
+/// Two halves with a holder each.
+fn two_holders() -> (World, [Pid; 2]) {
+    let mut world = World::nodes(4);
+    link_all(&mut world, &[(0, 1), (2, 3)]);
+    let holders = [world.spawn(0), world.spawn(2)];
+    world.take_lock(holders[0], by("0"));
+    world.take_lock(holders[1], by("1"));
+    (world, holders)
+}
+
+/// D18: "both keep theirs, both get a LOCK_LOST event with reason SECOND_HOLDER", each once. "Third party
+/// false, both release, then true."
+#[test]
+fn holders_that_meet_are_both_told_and_both_keep_it() {
+    let (mut world, holders) = two_holders();
+    link_all(&mut world, &[(0, 2), (0, 3), (1, 2), (1, 3)]);
+    world.all_list(&[("0", holders[0]), ("1", holders[1])]);
+    for (i, holder) in holders.into_iter().enumerate() {
+        assert_eq!(world.lost_locks(holder), [Reason::SECOND_HOLDER]);
+        assert_eq!(world.check(holder, ["0", "1"][i]), None);
+    }
+    let third = world.spawn(3);
+    for node in 0..4 {
+        let op = world.acquire(third, by("third").on(&[node]).retries(0));
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Timeout), "node {node}");
+    }
+    let sharer = world.acquire(third, by("1").retries(0));
+    world.settle();
+    assert_eq!(world.status(sharer), Some(Status::Timeout), "nobody shares a lock of two requesters");
+    let waiting = world.acquire(third, by("third"));
+    world.give_back(holders[0], by("0"));
+    assert_eq!(world.status(waiting), None);
+    world.give_back(holders[1], by("1"));
+    let token = world.token(waiting);
+    assert!(holders.iter().zip(["0", "1"]).all(|(pid, r)| world.checks(*pid, r)[0] < Some(token)));
+    world.give_back(third, by("third"));
+    world.assert_at_rest();
+}
+
+/// Several sharers on one side, one holder on the other: every one is told, once, over whichever link it is heard.
+#[test]
+fn all_sharers_are_told_of_a_second_holder() {
+    let mut world = World::nodes(3);
+    world.link(0, 1);
+    let sharers = [world.spawn(0), world.spawn(0), world.spawn(1)];
+    let other = world.spawn(2);
+    for pid in sharers {
+        world.take_lock(pid, by("team"));
+    }
+    world.take_lock(other, by("other"));
+    world.link(0, 2);
+    world.link(1, 2);
+    for pid in sharers.into_iter().chain([other]) {
+        assert_eq!(world.lost_locks(pid), [Reason::SECOND_HOLDER], "{pid:?}\n{}", world.picture());
+    }
+    for (pid, requester) in sharers.into_iter().zip(["team"; 3]).chain([(other, "other")]) {
+        world.give_back(pid, by(requester));
+    }
+    world.assert_at_rest();
+}
+
+/// Lists that do not overlap are no second holders; a node where both bind tells even if it holds neither.
+#[test]
+fn second_holders_are_met_where_they_bind() {
+    let mut world = World::nodes(3);
+    let holders = [world.spawn(0), world.spawn(2)];
+    world.link(0, 1);
+    world.take_lock(holders[0], by("0").on(&[1]));
+    world.cut(0, 1);
+    world.link(1, 2);
+    world.take_lock(holders[1], by("1").on(&[1]));
+    world.link(0, 2);
+    assert_eq!(world.lost_locks(holders[0]), [Reason::MINORITY], "by the broken link, long before");
+    assert_eq!(world.lost_locks(holders[1]), [], "node 1 does not know of the other yet");
+    world.link(0, 1);
+    assert_eq!(world.lost_locks(holders[1]), [Reason::SECOND_HOLDER]);
+    assert_eq!(world.lost_locks(holders[0]), [Reason::MINORITY], "once");
+    world.exit(holders[0]);
+    world.exit(holders[1]);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// What was said of an earlier hold does not concern one that the process has taken elsewhere since.
+#[test]
+fn what_is_said_of_an_earlier_hold_is_void() {
+    let mut world = World::nodes(3);
+    let (pid, rival) = (world.spawn(0), world.spawn(2));
+    world.link(0, 1);
+    world.take_lock(pid, by("me").on(&[1]));
+    world.take_lock(rival, by("rival"));
+    world.connect(1, 2);
+    while world.step(1, 2).is_some() | world.step(2, 1).is_some() {}
+    world.release(pid, by("me"));
+    let op = world.acquire(pid, by("me").on(&[0]));
+    assert!(world.status(op).is_some());
+    world.settle();
+    assert_eq!(world.lost_locks(pid), [], "{}", world.picture());
+    assert_eq!(world.lost_locks(rival), [Reason::SECOND_HOLDER]);
+}
+
+/// A lock that was lost and is acquired anew is held again: everywhere, above all that was held meanwhile.
+#[test]
+fn a_lost_lock_can_be_taken_again() {
+    let (mut world, holders) = two_holders();
+    let before = world.check(holders[0], "0").expect("it holds");
+    let rival = world.check(holders[1], "1").expect("it holds");
+    link_all(&mut world, &[(0, 2), (0, 3), (1, 2), (1, 3)]);
+    let op = world.acquire(holders[0], by("0"));
+    world.settle();
+    assert_eq!(world.status(op), None, "the other one has it still");
+    world.give_back(holders[1], by("1"));
+    let token = world.token(op);
+    assert!(token > before && token > rival);
+    assert_eq!(world.checks(holders[0], "0"), [Some(before), None, Some(token)]);
+    world.all_list(&[("0", holders[0])]);
+    // And lost again, as any.
+    cut_all(&mut world, &[(0, 1), (0, 2), (0, 3)]);
+    assert_eq!(world.lost_locks(holders[0]), [Reason::SECOND_HOLDER, Reason::MINORITY]);
+    world.exit(holders[0]);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// "What was lost is held again only where all of it is granted anew": asking for a node where nobody else is does not
+/// make good what is in doubt elsewhere.
+#[test]
+fn a_lost_lock_is_not_made_good_by_a_part() {
+    let mut world = World::nodes(3);
+    let (pid, rival) = (world.spawn(0), world.spawn(2));
+    world.link(0, 1);
+    world.take_lock(pid, by("me").on(&[0, 1]));
+    world.take_lock(rival, by("rival"));
+    link_all(&mut world, &[(0, 2), (1, 2)]);
+    assert_eq!(world.lost_locks(pid), [Reason::SECOND_HOLDER]);
+    world.give_back(rival, by("rival"));
+    world.take_lock(rival, by("rival").on(&[2]));
+    let op = world.acquire(pid, by("me").on(&[2]));
+    world.settle();
+    world.give_back(rival, by("rival"));
+    let token = world.token(op);
+    assert_eq!(world.check(pid, "me"), Some(token));
+    let asked = |(from, to, frame): &(NodeIndex, NodeIndex, Frame)| {
+        *from == 0 && *to == 1 && matches!(frame.message(), Some(Message::Acquire { .. }))
+    };
+    assert_eq!(world.delivered.iter().filter(|it| asked(it)).count(), 2, "at first, and again");
+    world.give_back(pid, by("me"));
+    world.assert_at_rest();
+}
+
+// ---- tokens
+
+/// "Larger than the token of every earlier foreign hold": each holder's is above those before it, whoever's clock is ahead.
+#[test]
+fn tokens_rise_from_holder_to_holder() {
+    for first_tokens in [[0, 0, 0], [5000, 7, 1 << 60], [0, 1 << 40, 3]] {
+        let mut world = mesh_of(&first_tokens);
+        let mut last = 0;
+        for turn in 0..9 {
+            let pid = world.spawn(turn % 3);
+            let requester = format!("turn{turn}");
+            let token = world.take_lock(pid, by(&requester));
+            assert!(token > last, "{token} after {last}");
+            assert!(token > first_tokens.into_iter().max().unwrap_or(0), "the largest vote");
+            last = token;
+            world.give_back(pid, by(&requester));
+        }
+        world.assert_at_rest();
+    }
+}
+
+/// "Held and Hello carry it and raise counters": a node that has only heard of a token gives higher ones, also by itself
+/// and over a split.
+#[test]
+fn tokens_rise_on_a_node_that_only_heard_of_them() {
+    for by_snapshot in [false, true] {
+        let mut world = if by_snapshot { World::empty() } else { mesh_of(&[1 << 50, 0]) };
+        if by_snapshot {
+            for (index, first_token) in [1 << 50, 0].into_iter().enumerate() {
+                world.add(Config { first_token, ..config(index) });
+            }
+        }
+        let (holder, other) = (world.spawn(0), world.spawn(1));
+        let token = world.take_lock(holder, by("holder").on(&[0]));
+        if by_snapshot {
+            world.link(0, 1);
+        }
+        world.cut(0, 1);
+        world.settle();
+        assert!(world.take_lock(other, by("other")) > token, "{}", world.picture());
+    }
+}
+
+/// A sharer's token is above the tokens of those who held before, also if the lock came to this voter by a snapshot.
+#[test]
+fn a_tenure_ends_with_a_hold_that_was_not_granted_here() {
+    let mut world = mesh_of(&[0, 0]);
+    let late = world.add(Config { first_token: 1 << 30, ..config(2) });
+    let (holder, sharer, rival) = (world.spawn(0), world.spawn(0), world.spawn(late));
+    let first = world.take_lock(holder, by("team"));
+    let foreign = world.take_lock(rival, by("rival"));
+    // The rival's hold comes by snapshots, and goes; the voters of the team's lock have heard of its token.
+    link_all(&mut world, &[(0, late), (1, late)]);
+    assert!(foreign > first);
+    assert_eq!(world.lost_locks(holder), [Reason::SECOND_HOLDER]);
+    world.give_back(rival, by("rival"));
+    let token = world.take_lock(sharer, by("team"));
+    assert!(token > foreign, "{token} is above {foreign}, which bound here meanwhile");
+    world.exit(holder);
+    world.exit(sharer);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// "They rise over restarts": an incarnation that starts with a lower clock learns of what its peers know.
+#[test]
+fn a_restart_with_a_lower_clock_does_not_lower_tokens() {
+    let mut world = mesh_of(&[1 << 50, 1 << 50]);
+    let pid = world.spawn(0);
+    let token = world.take_lock(pid, by("first"));
+    world.crash(0);
+    world.settle();
+    let restarted = world.add(Config { node: NodeId(66), first_token: 0, ..config(0) });
+    world.link(1, restarted);
+    let pid = world.spawn(restarted);
+    assert!(world.take_lock(pid, by("second")) > token);
+    world.exit(pid);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// In one tenure sharers get what the voters gave the first of them; a new tenure begins when the lock was free.
+#[test]
+fn sharers_of_one_tenure_have_its_token() {
+    let mut world = World::mesh(3);
+    let sharers = [world.spawn(0), world.spawn(1), world.spawn(2)];
+    let tokens = sharers.map(|pid| world.take_lock(pid, by("team")));
+    assert_eq!(tokens, [tokens[0]; 3]);
+    for pid in sharers {
+        world.give_back(pid, by("team"));
+    }
+    assert!(world.take_lock(sharers[0], by("team")) > tokens[0]);
+    world.exit(sharers[0]);
+    world.settle();
+    world.assert_at_rest();
+}

@@ -1,0 +1,661 @@
+//! Locks message by message: a puppet claims, holds and votes, and says what no honest node would.
+
+use crate::harness::*;
+use crate::holds::*;
+use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, world};
+use convoke::engine::*;
+use std::collections::BTreeSet;
+
+const BEYOND: u64 = u64::MAX / 2 + 1;
+
+fn tx(lamport: u64) -> Tx {
+    Tx { lamport, node: puppet() }
+}
+
+fn key() -> Key {
+    Key::Lock(name("r"))
+}
+
+fn claim(lamport: u64, requester: &str, nowait: bool) -> Message {
+    let want = Want::Lock { requester: name(requester), serial: lamport };
+    Message::Acquire { tx: tx(lamport), key: key(), want, nowait }
+}
+
+/// The hold of the claim with this number, on the engine alone.
+fn hold(lamport: u64, requester: &str, token: u64) -> Hold {
+    Hold {
+        resource: name("r"),
+        requester: name(requester),
+        serial: lamport,
+        view: false,
+        nodes: [me()].into(),
+        token,
+        watched: false,
+    }
+}
+
+fn complete(lamport: u64, requester: &str, token: u64) -> Message {
+    Message::Held { tx: tx(lamport), hold: hold(lamport, requester, token) }
+}
+
+fn release(lamport: u64, requester: &str) -> Message {
+    let (resource, requester) = (name("r"), name(requester));
+    Message::Drop { resource, requester, serial: lamport, rest: None, ack: None }
+}
+
+/// What the engine answers to this, in short.
+fn answers(world: &mut World, message: Message) -> Vec<String> {
+    world.say(PUPPET, ENGINE, message);
+    let told = world.told(PUPPET).into_iter();
+    let short = told.filter_map(|message| {
+        Some(match message {
+            Message::Grant { tx, .. } => format!("grant {}", tx.lamport),
+            Message::Deny { tx } => format!("deny {}", tx.lamport),
+            Message::Wound { tx, .. } => format!("wound {}", tx.lamport),
+            Message::Second { serial, .. } => format!("second {serial}"),
+            Message::Ack { tx } => format!("ack {}", tx.lamport),
+            Message::Held { .. } | Message::Commit { .. } => return None,
+            other => format!("{other:?}"),
+        })
+    });
+    short.collect()
+}
+
+fn tenure(world: &mut World, message: Message) -> u64 {
+    world.say(PUPPET, ENGINE, message);
+    let told = world.told(PUPPET);
+    let votes = told.iter().filter_map(|message| match message {
+        Message::Grant { tenure, .. } => Some(*tenure),
+        _ => None,
+    });
+    votes.max().unwrap_or_else(|| panic!("no vote: {told:?}"))
+}
+
+// ---- the voter
+
+/// "may_share: holders' req==req & (some holder is Held | no older waiter of another req)"; "wound: unless some holder is
+/// Held, each holder younger than the oldest waiter of another req, once"; "next = oldest of the queue".
+#[test]
+fn a_voter_grants_shares_and_wounds_by_age() {
+    let mut world = world(State::Synced);
+    assert_eq!(answers(&mut world, claim(50, "a", false)), ["grant 50"]);
+    assert_eq!(answers(&mut world, claim(60, "a", false)), ["grant 60"], "nobody else waits");
+    assert_eq!(answers(&mut world, claim(70, "b", false)), [""; 0], "it is younger than the holders");
+    assert_eq!(answers(&mut world, claim(80, "a", false)), [""; 0], "behind an older one of another");
+    assert_eq!(answers(&mut world, claim(65, "a", false)), ["grant 65"], "before it");
+    assert_eq!(answers(&mut world, claim(55, "c", false)), ["wound 60", "wound 65"]);
+    assert_eq!(answers(&mut world, claim(52, "d", false)), [""; 0], "each is wounded once");
+    assert_eq!(answers(&mut world, Message::Yield { tx: tx(65), key: key() }), [""; 0]);
+    assert_eq!(answers(&mut world, Message::Yield { tx: tx(60), key: key() }), [""; 0]);
+    // The last one is over: the oldest waiter is served, then each in its turn. Sharers of it enter unless one of
+    // another requester is older.
+    let releases = |lamport| Message::Release { tx: tx(lamport), key: key() };
+    assert_eq!(answers(&mut world, releases(50)), ["grant 52"]);
+    assert_eq!(answers(&mut world, releases(52)), ["grant 55"]);
+    assert_eq!(answers(&mut world, releases(55)), ["grant 60", "grant 65"]);
+    assert_eq!(answers(&mut world, releases(70)), ["grant 80"], "who stood in its way is gone");
+    for lamport in [60, 65, 80] {
+        assert_eq!(answers(&mut world, releases(lamport)), [""; 0]);
+    }
+    world.assert_at_rest();
+}
+
+/// "Held: mark the holder Held; Deny nowait waiters of other requesters": then age gives way, and only sharers enter.
+#[test]
+fn a_hold_that_is_complete_is_not_wounded() {
+    let mut world = world(State::Synced);
+    assert_eq!(answers(&mut world, claim(50, "a", false)), ["grant 50"]);
+    assert_eq!(answers(&mut world, claim(40, "b", true)), ["wound 50"], "older, so it may hope");
+    assert_eq!(answers(&mut world, claim(45, "b", false)), [""; 0]);
+    assert_eq!(answers(&mut world, complete(50, "a", 7)), ["deny 40"]);
+    assert_eq!(answers(&mut world, claim(30, "c", false)), [""; 0], "older, but the lock is held");
+    assert_eq!(answers(&mut world, claim(20, "c", true)), ["deny 20"]);
+    assert_eq!(answers(&mut world, claim(90, "a", true)), ["grant 90"], "it shares");
+    assert_eq!(answers(&mut world, complete(90, "a", 7)), [""; 0]);
+    assert_eq!(answers(&mut world, release(50, "a")), [""; 0], "one of two");
+    assert_eq!(answers(&mut world, release(90, "a")), ["grant 30"]);
+    for lamport in [30, 45] {
+        answers(&mut world, Message::Release { tx: tx(lamport), key: key() });
+    }
+    world.assert_at_rest();
+}
+
+/// "nowait & a holder is Held or an older claim of another requester is here: Deny." Also when that comes to be later.
+#[test]
+fn a_try_is_denied_behind_an_older_claim() {
+    let mut world = world(State::Synced);
+    assert_eq!(answers(&mut world, claim(50, "a", false)), ["grant 50"]);
+    assert_eq!(answers(&mut world, claim(60, "b", true)), ["deny 60"]);
+    assert_eq!(answers(&mut world, claim(45, "b", true)), ["wound 50"]);
+    assert_eq!(answers(&mut world, claim(47, "c", true)), ["deny 47"], "behind the waiter");
+    assert_eq!(answers(&mut world, claim(40, "d", false)), ["deny 45"], "which is behind this one now");
+    // "Hurry: from now on it does not wait for others."
+    assert_eq!(answers(&mut world, claim(70, "e", false)), [""; 0]);
+    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(70), key: key() }), ["deny 70"]);
+    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(50), key: key() }), [""; 0], "it has its vote");
+    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(40), key: key() }), [""; 0], "it is first");
+    assert_eq!(answers(&mut world, complete(50, "a", 7)), ["deny 40"]);
+    assert_eq!(answers(&mut world, release(50, "a")), [""; 0]);
+    world.assert_at_rest();
+}
+
+/// Those who are denied stand in nobody's way: a sharer behind them enters.
+#[test]
+fn a_denial_lets_in_who_stood_behind() {
+    let mut world = world(State::Synced);
+    assert_eq!(answers(&mut world, claim(50, "a", false)), ["grant 50"]);
+    assert_eq!(answers(&mut world, claim(60, "b", false)), [""; 0]);
+    assert_eq!(answers(&mut world, claim(70, "a", false)), [""; 0]);
+    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(60), key: key() }), ["deny 60", "grant 70"]);
+    for lamport in [50, 70] {
+        answers(&mut world, Message::Release { tx: tx(lamport), key: key() });
+    }
+    world.assert_at_rest();
+}
+
+/// "Installing a hold over another requester's incomplete claim wounds that claim whatever its age; over a complete one,
+/// both stay and both homes are told." "may_share demands that ALL holds bound here have the requester."
+#[test]
+fn a_foreign_hold_wounds_claims_and_meets_holds() {
+    let mut world = world(State::Synced);
+    assert_eq!(answers(&mut world, claim(10, "a", false)), ["grant 10"]);
+    assert_eq!(answers(&mut world, complete(90, "b", 7)), ["wound 10"]);
+    assert_eq!(
+        answers(&mut world, complete(10, "a", 8)),
+        ["second 10", "second 90"],
+        "it was complete before"
+    );
+    assert_eq!(answers(&mut world, complete(11, "a", 8)), ["second 11"], "the others know");
+    assert_eq!(answers(&mut world, complete(12, "c", 8)), ["second 12"]);
+    for requester in ["a", "b", "c", "d"] {
+        assert_eq!(answers(&mut world, claim(20, requester, true)), ["deny 20"], "{requester}");
+    }
+    assert_eq!(answers(&mut world, claim(21, "b", false)), [""; 0]);
+    assert_eq!(answers(&mut world, claim(22, "d", false)), [""; 0]);
+    assert_eq!(answers(&mut world, release(12, "c")), [""; 0]);
+    assert_eq!(answers(&mut world, release(10, "a")), [""; 0]);
+    assert_eq!(answers(&mut world, release(11, "a")), ["grant 21"], "the sharer of who is left");
+    assert_eq!(answers(&mut world, release(90, "b")), [""; 0]);
+    assert_eq!(answers(&mut world, Message::Release { tx: tx(21), key: key() }), ["grant 22"]);
+    answers(&mut world, Message::Release { tx: tx(22), key: key() });
+    world.assert_at_rest();
+}
+
+/// A share that is acquired anew while another requester's hold comes in: what its home heard of that was about the time
+/// before. Told again, it loses the lock again; nobody relies on what two have.
+#[test]
+fn a_share_acquired_anew_is_told_again() {
+    let mut voter = world(State::Synced);
+    assert_eq!(answers(&mut voter, claim(50, "a", false)), ["grant 50"]);
+    assert_eq!(answers(&mut voter, complete(50, "a", 7)), [""; 0]);
+    let want = Want::Lock { requester: name("a"), serial: 50 };
+    let again = Message::Acquire { tx: tx(60), key: key(), want, nowait: false };
+    assert_eq!(answers(&mut voter, again), ["grant 60"]);
+    assert_eq!(answers(&mut voter, complete(90, "b", 7)), ["second 50", "second 90", "wound 60"]);
+    let held = Message::Held { tx: tx(60), hold: hold(50, "a", 7) };
+    assert_eq!(answers(&mut voter, held)[0], "second 50");
+
+    let (mut home, pid, op, tx) = asked(|_| by("me"));
+    home.say(PUPPET, ENGINE, vote(tx, 5));
+    let first = home.token(op);
+    home.hang(FRIEND);
+    let op = home.acquire(pid, by("me"));
+    let told = home.told(PUPPET);
+    let asks = told.iter().find_map(|message| match message {
+        Message::Acquire { tx, .. } => Some(*tx),
+        _ => None,
+    });
+    home.say(PUPPET, ENGINE, vote(asks.expect("it is asked"), 5));
+    let second = || Message::Second { resource: name("r"), requester: name("me"), serial: pid.serial };
+    home.say(PUPPET, ENGINE, second());
+    assert_eq!(home.check(pid, "me"), None);
+    home.wake(FRIEND);
+    home.settle();
+    assert!(home.token(op) >= first);
+    assert!(home.check(pid, "me").is_some());
+    home.say(PUPPET, ENGINE, second());
+    assert_eq!(home.check(pid, "me"), None);
+    assert_eq!(home.lost_locks(pid), [Reason::SECOND_HOLDER; 2]);
+}
+
+/// "A resource goes from free to granted: tenure=++counter, voted with every Grant of that tenure"; "Held of a claim granted
+/// here: tenure=max(tenure,token)"; "a hold that was not granted here, or that meets another requester's hold or claim
+/// here, ends the tenure: the next grant, also to a sharer, takes ++counter".
+#[test]
+fn the_numbers_of_tenures() {
+    let mut world = world(State::Synced);
+    let first = tenure(&mut world, claim(50, "a", false));
+    assert_eq!(tenure(&mut world, claim(51, "a", false)), first);
+    let token = first + 1000;
+    answers(&mut world, complete(50, "a", token));
+    assert_eq!(tenure(&mut world, claim(52, "a", false)), token, "the tenure has risen to it");
+    // Not granted here: it came otherwise.
+    answers(&mut world, complete(60, "a", token + 5));
+    let next = tenure(&mut world, claim(53, "a", false));
+    assert_eq!(next, token + 6);
+    // The same hold told of again, because something else of it changed, is no news.
+    answers(&mut world, complete(60, "a", token + 5));
+    assert_eq!(tenure(&mut world, claim(54, "a", false)), next);
+    // It has got a higher token elsewhere.
+    answers(&mut world, complete(60, "a", token + 50));
+    let next = tenure(&mut world, claim(55, "a", false));
+    assert_eq!(next, token + 51);
+    // A foreign one meets it and goes.
+    answers(&mut world, complete(99, "b", 3));
+    answers(&mut world, release(99, "b"));
+    assert_eq!(tenure(&mut world, claim(56, "a", false)), next + 1);
+    for lamport in [50, 60] {
+        answers(&mut world, release(lamport, "a"));
+    }
+    for lamport in 51..57 {
+        answers(&mut world, Message::Release { tx: tx(lamport), key: key() });
+    }
+    world.assert_at_rest();
+    assert_eq!(tenure(&mut world, claim(70, "a", false)), next + 2, "free once more");
+    // A foreign hold meets a claim that is not complete; it yields, and the sharer that comes next has a new number.
+    answers(&mut world, complete(98, "b", 3));
+    answers(&mut world, release(98, "b"));
+    assert_eq!(tenure(&mut world, claim(71, "a", false)), next + 3);
+}
+
+/// "Hello carries it and raises counters", also of holds that do not bind here.
+#[test]
+fn every_token_heard_of_raises_the_counter() {
+    for bound in [false, true] {
+        let mut world = world(State::Linked);
+        let nodes: BTreeSet<NodeId> = if bound { [me()].into() } else { [NodeId(99)].into() };
+        let fact = Fact::Hold(Hold { nodes, ..hold(60, "a", 1 << 40) });
+        world.say(PUPPET, ENGINE, Message::Hello { facts: vec![fact], last: true });
+        assert_eq!(world.holders(ENGINE).len(), 1);
+        let taken = answers(&mut world, claim(61, "b", true)).contains(&"deny 61".to_owned());
+        assert_eq!(taken, bound);
+        answers(&mut world, release(60, "a"));
+        let other = Message::Release { tx: tx(61), key: key() };
+        answers(&mut world, other);
+        assert!(tenure(&mut world, claim(62, "a", false)) > 1 << 40);
+    }
+}
+
+/// A share that goes from a node in part binds there no longer; what is said of a share that is not there is void.
+#[test]
+fn a_drop_in_part_unbinds() {
+    let mut world = world(State::Synced);
+    answers(&mut world, claim(50, "a", false));
+    answers(&mut world, complete(50, "a", 7));
+    assert_eq!(answers(&mut world, claim(60, "b", false)), [""; 0]);
+    let elsewhere = Hold { nodes: [puppet()].into(), ..hold(50, "a", 7) };
+    let drop = |rest, ack| Message::Drop { resource: name("r"), requester: name("a"), serial: 50, rest, ack };
+    let told = answers(&mut world, drop(Some(elsewhere), Some(tx(3))));
+    assert_eq!(told, ["grant 60", "ack 3"]);
+    assert_eq!(world.holders(ENGINE).len(), 1, "it is listed still");
+    assert_eq!(answers(&mut world, drop(None, Some(tx(4)))), ["ack 4"]);
+    assert_eq!(answers(&mut world, drop(None, Some(tx(5)))), ["ack 5"]);
+    assert_eq!(world.holders(ENGINE), []);
+    answers(&mut world, Message::Release { tx: tx(60), key: key() });
+    world.assert_at_rest();
+}
+
+// ---- the coordinator
+
+/// A claim of the engine that the friend has granted and the puppet is asked for.
+fn asked(lock: impl FnOnce(&World) -> Lock<'static>) -> (World, Pid, Ref, Tx) {
+    let mut world = world(State::Synced);
+    let pid = world.spawn(ENGINE);
+    let lock = lock(&world);
+    let op = world.acquire(pid, lock);
+    let told = world.told(PUPPET);
+    let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
+    (world, pid, op, tx)
+}
+
+fn vote(tx: Tx, tenure: u64) -> Message {
+    Message::Grant { tx, key: key(), tenure, regs: vec![] }
+}
+
+/// "token = max of the votes", whoever votes last; "op unknown: Release".
+#[test]
+fn the_token_is_the_largest_vote() {
+    let (mut world, pid, op, tx) = asked(|_| by("me"));
+    world.say(PUPPET, ENGINE, vote(tx, 1 << 40));
+    assert_eq!(world.token(op), 1 << 40);
+    world.settle();
+    assert_eq!(world.check(pid, "me"), Some(1 << 40));
+    let told = world.told(PUPPET);
+    let [Message::Held { hold, .. }] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((hold.token, hold.view, hold.watched), (1 << 40, true, false));
+    assert_eq!(hold.nodes, [me(), puppet(), friend()].into());
+    world.say(PUPPET, ENGINE, vote(tx, 1));
+    assert_eq!(world.told(PUPPET), [Message::Release { tx, key: key() }]);
+}
+
+/// "Wound(from,tx) at coordinator: nowait -> Release everywhere, answer no; else granted-=from; send Yield".
+#[test]
+fn a_wounded_claim_yields_or_gives_up() {
+    let (mut world, _, op, tx) = asked(|_| by("me"));
+    let third = world.add_puppet(40);
+    world.link(ENGINE, third);
+    world.told(third);
+    world.say(PUPPET, ENGINE, vote(tx, 5));
+    world.say(PUPPET, ENGINE, Message::Wound { tx, key: key() });
+    assert_eq!(world.told(PUPPET), [Message::Yield { tx, key: key() }]);
+    world.say(third, ENGINE, vote(tx, 5));
+    assert_eq!(world.status(op), None, "that vote is given back");
+    world.say(PUPPET, ENGINE, vote(tx, 6));
+    assert_eq!(world.token(op), 6);
+
+    let (mut world, _, op, tx) = asked(|_| by("me").retries(0));
+    let third = world.add_puppet(40);
+    world.link(ENGINE, third);
+    world.say(PUPPET, ENGINE, vote(tx, 5));
+    world.say(PUPPET, ENGINE, Message::Wound { tx, key: key() });
+    assert_eq!(world.told(PUPPET), [Message::Release { tx, key: key() }]);
+    assert_eq!(world.status(op), Some(Status::Timeout));
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// A claim in a hurry says so to those who have not granted, and asks who joins then as one that does not wait.
+#[test]
+fn a_hurry_goes_to_those_who_have_not_granted() {
+    let (mut world, _, op, tx) = asked(|_| by("me").retries(1));
+    world.delivered.clear();
+    world.advance(ms(125));
+    assert_eq!(world.told(PUPPET), [Message::Hurry { tx, key: key() }]);
+    let hurries = |frame: &Frame| matches!(frame.message(), Some(Message::Hurry { .. }));
+    assert_eq!(world.delivered.iter().filter(|(_, to, frame)| *to == FRIEND && hurries(frame)).count(), 0);
+    let third = world.add_puppet(40);
+    world.link(ENGINE, third);
+    let told = world.told(third);
+    assert!(told.iter().any(|message| matches!(message, Message::Acquire { nowait: true, .. })), "{told:?}");
+    world.say(third, ENGINE, Message::Deny { tx });
+    assert_eq!(world.status(op), Some(Status::Timeout));
+}
+
+/// Denied, wounded or voted for by who was not asked: void.
+#[test]
+fn a_claim_on_a_list_heeds_only_the_list() {
+    let mut world = world(State::Synced);
+    let pid = world.spawn(ENGINE);
+    world.hang(FRIEND);
+    let op = world.acquire(pid, by("me").on(&[FRIEND]));
+    let tx = world.in_flight().into_iter().find_map(|(_, _, frame)| match frame.message() {
+        Some(Message::Acquire { tx, .. }) => Some(*tx),
+        _ => None,
+    });
+    let tx = tx.expect("it is asked");
+    for message in [Message::Deny { tx }, vote(tx, 5), Message::Wound { tx, key: key() }] {
+        world.say(PUPPET, ENGINE, message);
+    }
+    assert_eq!(world.status(op), None);
+    assert_eq!(world.told(PUPPET), []);
+    world.wake(FRIEND);
+    world.settle();
+    assert!(world.token(op) < 5);
+}
+
+/// A hold of another that is told of, although the claim waits: a binding that a voter shows is nothing to a lock.
+#[test]
+fn a_lock_is_not_busy() {
+    let (mut world, _, op, tx) = asked(|_| by("me"));
+    world.say(PUPPET, ENGINE, Message::Busy { tx, reg: Reg { node: NodeId(99), seq: 1 } });
+    for _ in 0..20 {
+        world.advance(ms(500));
+        world.say(PUPPET, ENGINE, Message::Heartbeat);
+    }
+    assert_eq!(world.status(op), None);
+    world.say(PUPPET, ENGINE, vote(tx, 5));
+    world.token(op);
+}
+
+// ---- what no honest node says
+
+/// A hold of the engine's process, and the puppet's word on it.
+#[test]
+fn what_is_void() {
+    let mut world = world(State::Synced);
+    let (pid, list) = (world.spawn(ENGINE), [ENGINE, FRIEND]);
+    let token = world.take_lock(pid, by("me").on(&list));
+    let watch = world.watch(pid, by("me"));
+    world.settle();
+    let (resource, requester) = (name("r"), name("me"));
+    let say = |world: &mut World, message: Message| {
+        world.say(PUPPET, ENGINE, message);
+        world.settle();
+        assert!(world.is_linked(ENGINE, PUPPET));
+    };
+    let waiter = Pid { node: puppet(), serial: 1 };
+    for serial in [pid.serial, 77] {
+        for requester in [requester.clone(), name("nobody")] {
+            // The puppet is not in the set: nothing of it binds there, nobody waits there.
+            let resource = resource.clone();
+            say(&mut world, Message::Second { resource, requester, serial });
+        }
+        let (resource, requester) = (resource.clone(), requester.clone());
+        say(&mut world, Message::Wanted { tx: tx(5), resource, requester, serial, waiter });
+    }
+    // What it drops is its own, whoever else has the same requester and serial.
+    let (resource, requester) = (resource.clone(), requester.clone());
+    say(&mut world, Message::Drop { resource, requester, serial: pid.serial, rest: None, ack: None });
+    say(&mut world, Message::Hurry { tx: tx(5), key: key() });
+    say(&mut world, Message::Release { tx: tx(5), key: key() });
+    say(&mut world, Message::Yield { tx: tx(5), key: key() });
+    assert_eq!((world.check(pid, "me"), world.lost_locks(pid)), (Some(token), vec![]));
+    assert_eq!(world.wanted_by(pid, watch), []);
+    assert_eq!(world.holders(ENGINE), [("me".into(), pid)]);
+    world.exit(pid);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// What ends the link, whatever was held before; nothing of it stays.
+#[test]
+fn what_ends_the_link() {
+    let good = || hold(60, "a", 7);
+    let held = |hold: Hold| Message::Held { tx: tx(60), hold };
+    let want = |requester: &str, serial| Want::Lock { requester: name(requester), serial };
+    let drop = |rest| Message::Drop {
+        resource: name("r"),
+        requester: name("a"),
+        serial: 60,
+        rest: Some(rest),
+        ack: Some(tx(1)),
+    };
+    let violations = vec![
+        ("a hold under another's claim", Message::Held { tx: Tx { node: friend(), ..tx(60) }, hold: good() }),
+        ("no resource", held(Hold { resource: name(""), ..good() })),
+        ("no requester", held(Hold { requester: name(""), ..good() })),
+        ("no process", held(Hold { serial: 0, ..good() })),
+        ("a huge token", held(Hold { token: BEYOND, ..good() })),
+        ("a hold of another requester than was claimed", Message::Held { tx: tx(50), hold: good() }),
+        ("the rest of another lock", drop(Hold { resource: name("s"), ..good() })),
+        ("the rest of another requester's", drop(Hold { requester: name("s"), ..good() })),
+        ("the rest of another process's", drop(Hold { serial: 61, ..good() })),
+        ("a huge token of a rest", drop(Hold { token: u64::MAX, ..good() })),
+        (
+            "a lock with a name's want",
+            Message::Acquire { tx: tx(9), key: key(), want: Want::Name { replace: false }, nowait: false },
+        ),
+        (
+            "a name with a lock's want",
+            Message::Acquire { tx: tx(9), key: Key::Name(name("r")), want: want("a", 1), nowait: false },
+        ),
+        (
+            "no requester of a claim",
+            Message::Acquire { tx: tx(9), key: key(), want: want("", 1), nowait: false },
+        ),
+        (
+            "no process of a claim",
+            Message::Acquire { tx: tx(9), key: key(), want: want("a", 0), nowait: false },
+        ),
+        (
+            "no resource of a claim",
+            Message::Acquire { tx: tx(9), key: Key::Lock(name("")), want: want("a", 1), nowait: false },
+        ),
+        ("a claim twice", claim(50, "b", false)),
+        ("a hurry for another", Message::Hurry { tx: Tx { node: friend(), ..tx(50) }, key: key() }),
+        ("a huge vote", Message::Grant { tx: tx(9), key: key(), tenure: BEYOND, regs: vec![] }),
+    ];
+    for (what, message) in violations {
+        let mut world = world(State::Synced);
+        world.say(PUPPET, ENGINE, claim(50, "b", false));
+        world.say(PUPPET, ENGINE, claim(51, "b", false));
+        world.say(PUPPET, ENGINE, complete(51, "b", 3));
+        world.say(PUPPET, ENGINE, message);
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{what}");
+        assert_eq!(world.log(ENGINE).len(), 1, "{what}");
+        assert_eq!(world.holders(ENGINE), [], "{what}");
+        let pid = world.spawn(ENGINE);
+        world.take_lock(pid, by("me"));
+        world.give_back(pid, by("me"));
+        world.assert_at_rest();
+    }
+}
+
+/// A snapshot is held to the same rules.
+#[test]
+fn a_snapshot_with_a_senseless_hold_ends_the_link() {
+    let good = || hold(60, "a", 7);
+    for bad in [
+        Hold { resource: name(""), ..good() },
+        Hold { requester: name(""), ..good() },
+        Hold { serial: 0, ..good() },
+        Hold { token: BEYOND, ..good() },
+    ] {
+        let mut world = world(State::Linked);
+        let facts = vec![Fact::Hold(hold(61, "a", 7)), Fact::Hold(bad)];
+        world.say(PUPPET, ENGINE, Message::Hello { facts, last: true });
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        assert_eq!(world.holders(ENGINE), [], "what was good in it went with the link");
+        world.assert_at_rest();
+    }
+}
+
+/// A vote, or a wound, for the right claim under a wrong key.
+#[test]
+fn a_vote_for_another_key_ends_the_link() {
+    for wrong in [Key::Lock(name("s")), Key::Name(name("r"))] {
+        let (mut world, _, op, tx) = asked(|_| by("me"));
+        world.say(PUPPET, ENGINE, Message::Grant { tx, key: wrong.clone(), tenure: 1, regs: vec![] });
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        world.token(op); // the others have granted
+        let (mut world, _, _, tx) = asked(|_| by("me"));
+        let third = world.add_puppet(40);
+        world.link(ENGINE, third);
+        world.say(PUPPET, ENGINE, vote(tx, 1));
+        world.say(PUPPET, ENGINE, Message::Wound { tx, key: wrong });
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    }
+}
+
+/// The largest token that is no violation does not overflow anything: the next ones cannot rise, and nothing panics.
+#[test]
+fn the_largest_token_is_the_end_of_tokens() {
+    let mut world = world(State::Synced);
+    answers(&mut world, complete(60, "a", BEYOND - 1));
+    answers(&mut world, release(60, "a"));
+    world.say(PUPPET, ENGINE, Message::Goodbye { why: Goodbye::Closing });
+    let pid = world.spawn(ENGINE);
+    assert_eq!(world.take_lock(pid, by("me")), BEYOND - 1);
+    assert!(world.is_linked(ENGINE, FRIEND), "honest nodes do not take each other for liars");
+}
+
+// ---- limits
+
+/// "Shares of locks that processes of this node may hold": E_FULL beyond, those under way count; what is held already is
+/// no new one; what is given back can be taken again.
+#[test]
+fn own_locks_are_limited() {
+    let mut world = World::empty();
+    for index in 0..2 {
+        world.add(Config { limits: Limits { locks: 3, ..Limits::default() }, ..config(index) });
+    }
+    world.link(0, 1);
+    let (pid, waiter) = (world.spawn(0), world.spawn(0));
+    let ops = [0, 1, 2, 3, 4].map(|i| world.acquire(pid, by("me").of(["a", "b", "c", "d", "e"][i])));
+    world.settle();
+    let statuses = ops.map(|op| world.status(op));
+    assert_eq!(statuses[..3], [Some(Status::Ok); 3]);
+    assert_eq!(statuses[3..], [Some(Status::Full); 2]);
+    world.take_lock(pid, by("me").of("a"));
+    let op = world.acquire(waiter, by("me").of("a"));
+    assert_eq!(world.status(op), Some(Status::Full), "a sharer's share is one more");
+    world.give_back(pid, by("me").of("b"));
+    world.take_lock(waiter, by("me").of("a"));
+    // Names are another matter.
+    let op = world.register(pid, "name");
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+    assert!(world.is_linked(0, 1));
+    world.exit(pid);
+    world.exit(waiter);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// A peer with more holds than the limit, one by one or in its snapshot.
+#[test]
+fn locks_of_a_peer_are_limited() {
+    for by_snapshot in [false, true] {
+        let mut world = World::empty();
+        let limits = Limits { locks: 3, ..Limits::default() };
+        world.add(Config { node: me(), limits, ..config(0) });
+        world.add_puppet(20);
+        if by_snapshot {
+            world.connect(ENGINE, PUPPET);
+        } else {
+            world.link(ENGINE, PUPPET);
+        }
+        let say = |world: &mut World, lamport| {
+            let hold = hold(lamport, "a", 1);
+            let message = if by_snapshot {
+                Message::Hello { facts: vec![Fact::Hold(hold)], last: false }
+            } else {
+                Message::Held { tx: tx(lamport), hold }
+            };
+            world.say(PUPPET, ENGINE, message);
+        };
+        for lamport in [1, 2, 3, 1, 2, 3] {
+            say(&mut world, lamport);
+        }
+        if !by_snapshot {
+            world.say(PUPPET, ENGINE, release(3, "a"));
+            say(&mut world, 4);
+        }
+        assert!(world.is_linked(ENGINE, PUPPET), "the same anew is no new one");
+        say(&mut world, 5);
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        assert_eq!(world.holders(ENGINE), []);
+        world.assert_at_rest();
+    }
+}
+
+/// Claims that came to an end in any way do not count against the peer's limit of claims.
+#[test]
+fn claims_of_locks_are_counted_while_they_are_claims() {
+    let mut world = World::empty();
+    let limits = Limits { operations: 2, ..Limits::default() };
+    world.add(Config { node: me(), limits, ..config(0) });
+    world.add_puppet(20);
+    world.link(ENGINE, PUPPET);
+    for round in 0..5 {
+        let n = 10 * round;
+        world.say(PUPPET, ENGINE, claim(n + 1, "a", false));
+        world.say(PUPPET, ENGINE, claim(n + 2, "b", false));
+        match round {
+            0 => world.say(PUPPET, ENGINE, complete(n + 1, "a", 1)),
+            1 => world.say(PUPPET, ENGINE, Message::Release { tx: tx(n + 1), key: key() }),
+            2 => world.say(PUPPET, ENGINE, Message::Hurry { tx: tx(n + 2), key: key() }),
+            _ => world.say(PUPPET, ENGINE, Message::Yield { tx: tx(n + 1), key: key() }),
+        }
+        world.say(PUPPET, ENGINE, Message::Release { tx: tx(n + 1), key: key() });
+        world.say(PUPPET, ENGINE, Message::Release { tx: tx(n + 2), key: key() });
+        world.say(PUPPET, ENGINE, release(n + 1, "a"));
+        assert!(world.is_linked(ENGINE, PUPPET), "round {round}");
+        world.assert_at_rest();
+    }
+    for n in 101..104 {
+        assert!(world.is_linked(ENGINE, PUPPET));
+        world.say(PUPPET, ENGINE, claim(n, "a", false));
+    }
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+}
