@@ -45,6 +45,8 @@
  * 6. `free_fn(user_data)` is called exactly once, after the last callback, **also when the registration fails**, on whichever thread did the last release.
  * 7. Callbacks must return normally: no C++ exception, no `longjmp` through the library.
  * 8. The event is borrowed until return; `convoke_event_retain()` keeps it.
+ * 9. Resolver functions (convoke_resolver_add) are called on a thread of their node, one at a time, and have a deadline. Rules 3, 4, 6 and 7 hold for
+ *    them too.
  *
  * ## Versions
  * - The soname number rises with every incompatible change of the ABI, independently of the version: programs need not be built
@@ -164,7 +166,8 @@ enum {
     CONVOKE_EVENT_EXIT = 2,
     /** The answer to an operation. Fields: PID, REF, VALUE, STATUS, DETAIL. */
     CONVOKE_EVENT_DONE = 3,
-    /** The process lost a name and lives on. Fields: PID, NAME, PEER, REASON. */
+    /** The process lost a name and lives on. The peer is who has it now or lost it too; none if that is not told.
+     *  Fields: PID, NAME, PEER, REASON. */
     CONVOKE_EVENT_NAME_CONFLICT = 4,
     /** A monitored name is bound otherwise than before. Fields: PID, NAME, PEER, OLD_PID, REF. */
     CONVOKE_EVENT_NAME_CHANGED = 5,
@@ -270,6 +273,22 @@ enum {
     CONVOKE_FIELD_IS_WAITER = 19,
     /** u64: how often the process is a member of the group. */
     CONVOKE_FIELD_COUNT = 20,
+};
+
+/** What a resolver function returns: one of the first three, plus one of the flags or none. */
+enum {
+    /** No process keeps the name. */
+    CONVOKE_CLASH_NEITHER = 0,
+    /** The first process (CONVOKE_FIELD_PID) keeps the name. */
+    CONVOKE_CLASH_A = 1,
+    /** The other process (CONVOKE_FIELD_PEER) keeps the name. */
+    CONVOKE_CLASH_B = 2,
+    /** To be added: whoever loses the name exits with CONVOKE_REASON_CONFLICT_LOST. Not together with
+     *  CONVOKE_CLASH_NOTIFY_LOSER. */
+    CONVOKE_CLASH_KILL_LOSER = 0x100,
+    /** To be added: whoever loses the name gets a NAME_CONFLICT event with the other pid. Without a flag it is not
+     *  told. */
+    CONVOKE_CLASH_NOTIFY_LOSER = 0x200,
 };
 
 /**
@@ -401,6 +420,15 @@ typedef int32_t (*convoke_with_fn)(uint64_t fence, void *user_data);
  * Gets an event; see the callback contract. `event` is borrowed until it returns.
  */
 typedef void (*convoke_event_fn)(struct convoke_event *event, void *user_data);
+
+/**
+ * Decides a clash: two processes that have one name, met when two parts of a cluster join. See convoke_resolver_add.
+ *
+ * `clash` is of kind CONVOKE_EVENT_CLASH and borrowed until it returns: convoke_event_name, convoke_event_process (a),
+ * convoke_event_peer (b), and for how many ms each has had the name, CONVOKE_FIELD_AGE_MS and CONVOKE_FIELD_OTHER_AGE_MS.
+ * Returns one of CONVOKE_CLASH_NEITHER, CONVOKE_CLASH_A and CONVOKE_CLASH_B, plus one of the flags or none.
+ */
+typedef int32_t (*convoke_resolve_fn)(const struct convoke_event *clash, void *user_data);
 
 /* ==================================================================================================================
  * 1  The library
@@ -1078,7 +1106,8 @@ CONVOKE_API convoke_status convoke_event_process(const convoke_event *event, con
 
 /**
  * The other process concerned (CONVOKE_FIELD_PEER): the sender of a message, the process that exited, the new owner of a
- * name, the receiver that has room again, the member of a group, the process that waits for a lock. It is none where there is nobody, such as for a name that is free now.
+ * name, the receiver that has room again, the member of a group, the process that waits for a lock, the second process of a
+ * clash. It is none where there is nobody, such as for a name that is free now.
  *
  * @param event the event.
  * @param pid_out receives the pid; none on failure.
@@ -1515,8 +1544,19 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * unregistered or its process exits. Any process may register any pid, and unregister any name.
  *
  * When two parts of a cluster that were cut off from each other join, and a name is registered in both, its resolver
- * decides once which of the two processes keeps it. With the default the other exits with
+ * decides once which of the two processes keeps it. Of the two resolvers it is that of the process on the node with the
+ * lower incarnation (`node` in convoke_pid). With three and more parts the winner meets the next.
+ *
+ * - "random-exit", the default: one of the two, chosen at random, keeps the name; the other exits with
  * CONVOKE_REASON_CONFLICT_LOST.
+ * - "random-notify": one of the two, chosen at random, keeps the name; the other gets a NAME_CONFLICT event, in which the
+ * peer is none.
+ * - "notify-all": neither keeps the name; each gets a NAME_CONFLICT event, in which the peer is the other.
+ * - "keep-oldest": the process that has had the name for longer keeps it, as its node counts since the registration; the
+ * other gets a NAME_CONFLICT event, in which the peer is the winner.
+ * - any other: the function that was given to the node of the process by convoke_resolver_add.
+ *
+ * NAME_CONFLICT events of a clash have CONVOKE_REASON_CONFLICT_LOST.
  *
  * Rules for every call that may wait for the network, in this and other sections:
  * - `process` is the process on whose behalf the call is made.
@@ -1542,8 +1582,9 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * @param name the name, copied.
  * @param name_len its length in bytes.
  * @param pid who gets the name, on any node; NULL for `process`.
- * @param resolver who decides a clash, UTF-8, zero-terminated; NULL for the default, "random-exit": one of the two processes,
- *        chosen at random, keeps the name, and the other exits.
+ * @param resolver who decides a clash, UTF-8, zero-terminated: "random-exit", "random-notify", "notify-all",
+ *        "keep-oldest", or the name of a function that the node of the process has (see convoke_resolver_add); NULL for
+ *        "random-exit". What they do stands above.
  * @param timeout_ms how long it may take; see the rules above.
  * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
  * @return the status:
@@ -1554,7 +1595,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  *         again.
  * @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
  * @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`.
- * @retval CONVOKE_E_NOT_FOUND there is no resolver of that name.
+ * @retval CONVOKE_E_NOT_FOUND the node of the process has no resolver of that name.
+ * @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, `pid` is none, `resolver` is not UTF-8,
  *         or `timeout_ms` is below -1.
  * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
@@ -1589,7 +1631,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_register(convoke_proces
  * @retval CONVOKE_E_TIMEOUT not in time: it is undone, the former process has the name. Try again.
  * @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
  * @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`.
- * @retval CONVOKE_E_NOT_FOUND there is no resolver of that name.
+ * @retval CONVOKE_E_NOT_FOUND the node of the process has no resolver of that name.
+ * @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.
  * @retval CONVOKE_E_INVALID as for convoke_name_register.
  * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
  * @retval CONVOKE_E_FULL too many names or operations (options `limits.names`, `limits.operations`).
@@ -1616,6 +1659,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_reregister(convoke_proc
  * @retval CONVOKE_OK no linked node shows the name any more; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
  * @retval CONVOKE_E_UNREACHABLE the link to the home of the name's process broke, or there is none.
+ * @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `timeout_ms` is below -1.
  * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
  * @retval CONVOKE_E_FULL too many operations are under way.
@@ -1696,6 +1740,48 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_list(const convoke_node
  */
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_monitor(convoke_process *process, const void *name, size_t
     name_len, convoke_ref *ref_out);
+
+/**
+ * Gives a node a function that decides clashes, under a name: names can be registered with it as their resolver from now on.
+ *
+ * A pointer cannot travel, so each node on which processes register with this resolver needs a function of that name. Where
+ * two parts of a cluster that join have the same name, one of the two nodes concerned calls its function, once for the two
+ * processes; a link that breaks meanwhile does not make it be called again. Until it returns each side goes on seeing
+ * its own process under the name, and only registrations of that name wait.
+ *
+ * What it returns says who keeps the name and what becomes of whoever loses it: CONVOKE_CLASH_NEITHER, CONVOKE_CLASH_A
+ * (the event's process) or CONVOKE_CLASH_B (its peer), with CONVOKE_CLASH_KILL_LOSER or CONVOKE_CLASH_NOTIFY_LOSER added, or
+ * without: then the loser lives on and is not told. Anything else, both flags at once too, and no answer within the
+ * option `resolver.timeout_ms`, is a failure: no process keeps the name, and both get a NAME_CONFLICT event with the
+ * other pid.
+ *
+ * Functions of one node are called one after the other on a thread of their own, `convoke/resolver`, never on a queue's. They
+ * may call anything, but to register, reregister or unregister the name concerned in that cluster is
+ * CONVOKE_E_WOULD_DEADLOCK. One that does not return in time is left behind with its thread, and a new thread goes on;
+ * after this has happened three times on a node, clashes there that need a function stay undecided until it returns. Closing
+ * and freeing the node does not wait for a function that runs.
+ *
+ * @param node the node.
+ * @param resolver the name: 1 to 255 bytes of UTF-8, zero-terminated, copied.
+ * @param fn the function. Its event is of kind CONVOKE_EVENT_CLASH and lent until it returns.
+ * @param user_data given to it; on any thread, so mind what it points to.
+ * @param free_fn gives `user_data` back when the node is freed and no call is running any more; may be NULL.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_EXISTS the node has a function of that name, or it is the name of a resolver that is built in. A function
+ *         cannot be replaced or taken away: names that rely on it are registered.
+ * @retval CONVOKE_E_INVALID `node` is not a live node, `resolver` is NULL, empty or not UTF-8, or `fn` is NULL.
+ * @retval CONVOKE_E_TOO_BIG the name is longer than 255 bytes.
+ * @retval CONVOKE_E_FULL the node has 4096 functions.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @see Erlang: the parameter Resolve of global:register_name/3
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *node, const char *resolver,
+    convoke_resolve_fn fn, void *user_data, convoke_free_fn free_fn);
 
 /* ==================================================================================================================
  * 8  Locks
@@ -1845,13 +1931,14 @@ CONVOKE_API convoke_status convoke_lock_release(convoke_process *process, const 
  * @param resource_len its length in bytes.
  * @param requester as whom it was acquired; NULL for the process alone.
  * @param requester_len its length in bytes; 0 with NULL.
- * @param nodes on which: names of nodes; those that are not of the set do not matter. NULL for all of the set.
+ * @param nodes on which: names of nodes; those that are not of the set do not matter, as long as one is. NULL for all of the
+ *        set.
  * @param nodes_len how many names; 0 with NULL.
  * @param timeout_ms how long it may take; see the rules above.
  * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK no linked node shows that part of the share any more; with `op_out`: the operation has begun.
- * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester. Nothing changes.
+ * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester, or none on these nodes. Nothing changes.
  * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
  *         `requester_len` is not 0 or the reverse, likewise `nodes`, a name in `nodes` is NULL or not UTF-8, or `timeout_ms`
@@ -1968,7 +2055,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_watch(convoke_process *
 
 /**
  * Who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
- * nodes to which this one belongs.
+ * nodes to which this one belongs. What happens on other nodes is seen a moment later.
  *
  * Each row has the resource (CONVOKE_FIELD_NAME), CONVOKE_FIELD_REQUESTER, CONVOKE_FIELD_PID, CONVOKE_FIELD_FENCE (0 for one
  * who waits), CONVOKE_FIELD_IS_WAITER (1 or 0) and CONVOKE_FIELD_SINCE_MS, for how long this node has seen it so.

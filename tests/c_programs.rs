@@ -162,8 +162,8 @@ macro_rules! programs {
 }
 
 programs! {
-    callbacks dlopen everything exits fork free_fn free_order handles join nofile nulls operations reentrancy sigchld
-    sigpipe texts waiters
+    callbacks dlopen everything exits fork free_fn free_order groups handles join locks nofile nulls operations
+    reentrancy resolver sigchld sigpipe texts waiters
 }
 
 #[test]
@@ -301,7 +301,7 @@ fn the_address_sanitizer_finds_nothing() {
         println!("SKIPPED: the compiler has no address sanitizer here: {}", text(&built.stderr));
         return;
     }
-    for name in ["everything", "handles", "free_order", "callbacks", "operations"] {
+    for name in ["everything", "handles", "free_order", "callbacks", "operations", "resolver", "locks", "groups"] {
         let program = build(name, C11, &flags);
         let said = succeed(&mut Command::new(&program));
         assert!(said.ends_with("ok\n"), "{name}: {said}");

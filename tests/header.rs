@@ -8,7 +8,7 @@ mod generate;
 mod read;
 
 use convoke::engine::{Reason, Status};
-use convoke::node::{EventKind, Field};
+use convoke::node::{CLASH_CHOICES, EventKind, Field};
 use generate::root;
 use read::Function;
 use std::collections::BTreeSet;
@@ -66,7 +66,12 @@ fn every_constant_is_documented() {
     }
     assert_eq!(
         generate::constants().len(),
-        Status::ALL.len() + EventKind::ALL.len() + Reason::ALL.len() + 1 + Field::ALL.len()
+        Status::ALL.len()
+            + EventKind::ALL.len()
+            + Reason::ALL.len()
+            + 1
+            + Field::ALL.len()
+            + CLASH_CHOICES.len()
     );
 }
 

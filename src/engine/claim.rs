@@ -63,6 +63,8 @@ pub(super) struct Locking {
     pub(super) requester: Name,
     /// On all of the view, those that join meanwhile too; else on a list of nodes.
     pub(super) view: bool,
+    /// Acquired until the end of this scope; else until it is released.
+    pub(super) scope: Option<Ref>,
     /// The highest vote so far: the fencing token.
     pub(super) token: u64,
 }

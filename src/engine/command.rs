@@ -94,8 +94,9 @@ pub enum Command {
         patience: Patience,
     },
     /// A lock for the process itself. `nodes`: names of nodes; `None`: all of the view. `retries`: so many chances more
-    /// than one, then the claim does not wait any longer (D2 of the design); `None`: no such bound. Answer value: the
-    /// fencing token.
+    /// than one, then the claim does not wait any longer (D2 of the design); `None`: no such bound. `scope`: what is
+    /// acquired is given back by the [`Release`](Command::Release) with the same; no scope has a number twice. Answer
+    /// value: the fencing token.
     Acquire {
         process: u64,
         op: Ref,
@@ -103,15 +104,18 @@ pub enum Command {
         requester: Name,
         nodes: Option<Vec<String>>,
         retries: Option<u64>,
+        scope: Option<Ref>,
         patience: Patience,
     },
-    /// Gives back the process's share: on these nodes, or all of it.
+    /// Gives back the process's share: on these nodes, or all of it. With a `scope`: only what the process would not hold
+    /// if it had not acquired it for this scope.
     Release {
         process: u64,
         op: Ref,
         resource: Name,
         requester: Name,
         nodes: Option<Vec<String>>,
+        scope: Option<Ref>,
         patience: Patience,
     },
     /// [`Event::LockWanted`] whenever another requester begins to wait for a lock that the process holds.

@@ -36,11 +36,11 @@ impl Engine {
             Command::IsAlive { process, op, pid, patience } => {
                 self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, patience);
             }
-            Command::Acquire { process, op, resource, requester, nodes, retries, patience } => {
-                self.lock_acquire(process, op, resource, requester, nodes, retries, patience);
+            Command::Acquire { process, op, resource, requester, nodes, retries, scope, patience } => {
+                self.lock_acquire(process, op, resource, requester, nodes, retries, scope, patience);
             }
-            Command::Release { process, op, resource, requester, nodes, patience } => {
-                self.lock_release(process, op, resource, requester, nodes, patience);
+            Command::Release { process, op, resource, requester, nodes, scope, patience } => {
+                self.lock_release(process, op, resource, requester, nodes, scope, patience);
             }
             Command::WatchLock { process, reference, resource, requester } => {
                 self.lock_watch(process, reference, resource, requester);

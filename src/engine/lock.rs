@@ -5,6 +5,7 @@ use super::forward::Origin;
 use super::machine::Engine;
 use super::process::Watch;
 use super::publish::Table;
+use super::scope::{Part, Scopes};
 use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,8 @@ pub(super) struct Own {
     token: u64,
     /// The process was told that it cannot rely on it. It goes on keeping others out.
     lost: bool,
+    /// What of it is acquired for a while, if anything is.
+    scopes: Option<Box<Scopes>>,
 }
 
 impl Own {
@@ -44,6 +47,14 @@ pub(super) type Watches = BTreeMap<Ref, BTreeSet<Tx>>;
 
 /// So many claims are remembered: one is told of by several voters, at about the same time.
 const TOLD: usize = 64;
+
+/// What is left of a hold of which something is given back.
+enum Rest {
+    Same,
+    /// It is on a list of nodes from now on.
+    On(BTreeSet<NodeId>),
+    Nowhere,
+}
 
 /// A process, a resource and a requester.
 type Id = (u64, Name, Name);
@@ -68,6 +79,7 @@ impl Engine {
         requester: Name,
         nodes: Option<Vec<String>>,
         retries: Option<u64>,
+        scope: Option<Ref>,
         patience: Patience,
     ) {
         let origin = Origin::Call { process, op };
@@ -80,7 +92,7 @@ impl Engine {
         let tx = self.next_tx();
         let nowait = patience.nowait || retries == Some(0);
         let (view, nodes) = nodes;
-        let aim = Aim::Lock(Locking { requester, view, token: 0 });
+        let aim = Aim::Lock(Locking { requester, view, scope, token: 0 });
         let claim = Claim { serial: process, aim, nowait };
         self.start_claim(tx, Key::Lock(resource), claim, origin, nodes, patience);
         if let Some(retries) = retries.filter(|_| !nowait) {
@@ -140,8 +152,13 @@ impl Engine {
             }
         }
         let Some(op) = self.end_operation(tx) else { return };
-        let Aim::Lock(Locking { view, token, .. }) = op.claim.aim else { return };
+        let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
+        let before = self.holds.own.get(&id).map(|own| Part::new(own.view, &own.nodes));
         let own = self.holds.own.entry(id.clone()).or_default();
+        if scope.is_some() || own.scopes.is_some() {
+            let scopes = own.scopes.get_or_insert_with(|| Box::new(Scopes::new(before)));
+            scopes.add(scope, Part::new(view, &op.nodes));
+        }
         if own.lost {
             own.nodes.clear();
             own.broken.clear();
@@ -196,6 +213,7 @@ impl Engine {
 
     // ---- release
 
+    #[allow(clippy::too_many_arguments)] // those of the command
     pub(super) fn lock_release(
         &mut self,
         process: u64,
@@ -203,26 +221,31 @@ impl Engine {
         resource: Name,
         requester: Name,
         nodes: Option<Vec<String>>,
+        scope: Option<Ref>,
         patience: Patience,
     ) {
         let origin = Origin::Call { process, op };
         let id = (process, resource, requester);
-        let rest = match self.rest_of(&id, nodes.as_deref()) {
+        let rest = match scope {
+            None => self.rest_of(&id, nodes.as_deref()),
+            Some(scope) => self.end_scope(&id, scope),
+        };
+        let rest = match rest {
+            Ok(Rest::Same) => return self.conclude(origin, Outcome::of(Status::Ok)),
             Ok(rest) => rest,
             Err(status) => return self.conclude(origin, Outcome::of(status)),
         };
         let tx = self.next_tx();
         self.start_publication(tx, None, Undo::Nothing, origin, patience);
-        if rest.is_empty() {
-            self.end_hold(&id, Some(tx));
-        } else {
-            self.shrink_hold(&id, rest, tx);
+        match rest {
+            Rest::On(nodes) => self.shrink_hold(&id, nodes, tx),
+            Rest::Same | Rest::Nowhere => self.end_hold(&id, Some(tx)),
         }
         self.check(tx);
     }
 
     /// Where the hold is to stay.
-    fn rest_of(&self, id: &Id, names: Option<&[String]>) -> Result<BTreeSet<NodeId>, Status> {
+    fn rest_of(&self, id: &Id, names: Option<&[String]>) -> Result<Rest, Status> {
         if !self.processes.exists(id.0) {
             return Err(Status::NoProcess);
         }
@@ -230,7 +253,7 @@ impl Engine {
             self.config.check_name(name.as_bytes())?;
         }
         let own = self.holds.own.get(id).ok_or(Status::NotOwner)?;
-        let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(BTreeSet::new()) };
+        let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(Rest::Nowhere) };
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let stays = |node: &NodeId| {
             let link = self.view.links.get(node).map(|link| &link.name);
@@ -238,7 +261,32 @@ impl Engine {
             !names.contains(name.as_str())
         };
         let rest: BTreeSet<NodeId> = own.nodes.iter().filter(|node| stays(node)).copied().collect();
-        if rest.len() == own.nodes.len() { Err(Status::NotOwner) } else { Ok(rest) }
+        match rest.len() {
+            0 => Ok(Rest::Nowhere),
+            len if len == own.nodes.len() => Err(Status::NotOwner),
+            _ => Ok(Rest::On(rest)),
+        }
+    }
+
+    /// Where the hold is to stay without what was acquired for this scope.
+    fn end_scope(&mut self, id: &Id, scope: Ref) -> Result<Rest, Status> {
+        let own = self.holds.own.get_mut(id).ok_or(Status::NotOwner)?;
+        let scopes = own.scopes.as_mut().ok_or(Status::NotOwner)?;
+        if !scopes.end(scope) {
+            return Err(Status::NotOwner);
+        }
+        let all = scopes.all();
+        if scopes.is_empty() {
+            own.scopes = None;
+        }
+        Ok(match all {
+            None => Rest::Nowhere,
+            Some(Part::View) => Rest::Same,
+            Some(Part::Nodes(nodes)) => {
+                let rest: BTreeSet<NodeId> = own.nodes.intersection(&nodes).copied().collect();
+                if !own.view && rest.len() == own.nodes.len() { Rest::Same } else { Rest::On(rest) }
+            }
+        })
     }
 
     fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
@@ -258,6 +306,9 @@ impl Engine {
     fn shrink_hold(&mut self, id: &Id, rest: BTreeSet<NodeId>, ack: Tx) {
         let Some(own) = self.holds.own.get_mut(id) else { return };
         own.broken.retain(|node, _| rest.contains(node));
+        if let Some(scopes) = &mut own.scopes {
+            scopes.leave_the_view(&rest);
+        }
         (own.view, own.nodes) = (false, rest);
         let rest = self.own_hold(id);
         let (serial, resource, requester) = id.clone();

@@ -311,9 +311,9 @@ impl Engine {
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
             Fact::Peer(peer) => self.learn_peer(peer),
+            Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
             Fact::Existence(part) => self.learn_existence(from, part)?,
-            Fact::Hold(hold) => self.bind(from, hold, false)?,
         }
         Ok(())
     }

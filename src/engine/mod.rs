@@ -30,6 +30,7 @@ mod protocol;
 mod publish;
 mod queue;
 mod resolver;
+mod scope;
 mod status;
 mod sync;
 mod time;

@@ -1,8 +1,8 @@
 //! The program's callbacks: what is called with each event, and who gives its `user_data` back.
 
 use super::thread;
-use super::types::{convoke_event_fn, convoke_free_fn};
-use crate::node::Handler;
+use super::types::{convoke_event_fn, convoke_free_fn, convoke_resolve_fn};
+use crate::node::{Handler, Resolve, answer_of};
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -40,6 +40,21 @@ pub(super) fn handler(
         let data = &data;
         // SAFETY: the program gave this pair; the event lives until the handler returns.
         thread::outside(|| unsafe { function(Arc::as_ptr(event).cast_mut().cast(), data.pointer) });
+    }))
+}
+
+/// The same for a resolver function.
+pub(super) fn resolve(
+    function: convoke_resolve_fn,
+    user_data: *mut c_void,
+    free_fn: convoke_free_fn,
+) -> Option<Resolve> {
+    let data = UserData { pointer: user_data, free_fn };
+    let function = function?;
+    Some(Box::new(move |event| {
+        let data = &data;
+        // SAFETY: as above.
+        answer_of(thread::outside(|| unsafe { function(Arc::as_ptr(event).cast(), data.pointer) }))
     }))
 }
 

@@ -149,7 +149,8 @@ pub unsafe extern "C" fn convoke_event_process(
 }
 
 /// The other process concerned (CONVOKE_FIELD_PEER): the sender of a message, the process that exited, the new owner of a
-/// name, the receiver that has room again, the member of a group, the process that waits for a lock. It is none where there is nobody, such as for a name that is free now.
+/// name, the receiver that has room again, the member of a group, the process that waits for a lock, the second process of a
+/// clash. It is none where there is nobody, such as for a name that is free now.
 ///
 /// @param event the event.
 /// @param pid_out receives the pid; none on failure.

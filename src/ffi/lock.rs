@@ -270,13 +270,14 @@ pub unsafe extern "C" fn convoke_lock_release(
 /// @param resource_len its length in bytes.
 /// @param requester as whom it was acquired; NULL for the process alone.
 /// @param requester_len its length in bytes; 0 with NULL.
-/// @param nodes on which: names of nodes; those that are not of the set do not matter. NULL for all of the set.
+/// @param nodes on which: names of nodes; those that are not of the set do not matter, as long as one is. NULL for all of the
+///        set.
 /// @param nodes_len how many names; 0 with NULL.
 /// @param timeout_ms how long it may take; see the rules above.
 /// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK no linked node shows that part of the share any more; with `op_out`: the operation has begun.
-/// @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester. Nothing changes.
+/// @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester, or none on these nodes. Nothing changes.
 /// @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
 ///         `requester_len` is not 0 or the reverse, likewise `nodes`, a name in `nodes` is NULL or not UTF-8, or `timeout_ms`
@@ -468,7 +469,7 @@ pub unsafe extern "C" fn convoke_lock_watch(
 }
 
 /// Who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
-/// nodes to which this one belongs.
+/// nodes to which this one belongs. What happens on other nodes is seen a moment later.
 ///
 /// Each row has the resource (CONVOKE_FIELD_NAME), CONVOKE_FIELD_REQUESTER, CONVOKE_FIELD_PID, CONVOKE_FIELD_FENCE (0 for one
 /// who waits), CONVOKE_FIELD_IS_WAITER (1 or 0) and CONVOKE_FIELD_SINCE_MS, for how long this node has seen it so.

@@ -28,6 +28,7 @@ mod options;
 mod pid;
 mod process;
 mod queue;
+mod resolver;
 mod thread;
 mod types;
 
@@ -43,4 +44,5 @@ pub use options::*;
 pub use pid::*;
 pub use process::*;
 pub use queue::*;
+pub use resolver::*;
 pub use types::*;

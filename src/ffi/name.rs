@@ -4,8 +4,19 @@
 //! unregistered or its process exits. Any process may register any pid, and unregister any name.
 //!
 //! When two parts of a cluster that were cut off from each other join, and a name is registered in both, its resolver
-//! decides once which of the two processes keeps it. With the default the other exits with
-//! CONVOKE_REASON_CONFLICT_LOST.
+//! decides once which of the two processes keeps it. Of the two resolvers it is that of the process on the node with the
+//! lower incarnation (`node` in convoke_pid). With three and more parts the winner meets the next.
+//!
+//! - "random-exit", the default: one of the two, chosen at random, keeps the name; the other exits with
+//!   CONVOKE_REASON_CONFLICT_LOST.
+//! - "random-notify": one of the two, chosen at random, keeps the name; the other gets a NAME_CONFLICT event, in which the
+//!   peer is none.
+//! - "notify-all": neither keeps the name; each gets a NAME_CONFLICT event, in which the peer is the other.
+//! - "keep-oldest": the process that has had the name for longer keeps it, as its node counts since the registration; the
+//!   other gets a NAME_CONFLICT event, in which the peer is the winner.
+//! - any other: the function that was given to the node of the process by convoke_resolver_add.
+//!
+//! NAME_CONFLICT events of a clash have CONVOKE_REASON_CONFLICT_LOST.
 //!
 //! Rules for every call that may wait for the network, in this and other sections:
 //! - `process` is the process on whose behalf the call is made.
@@ -38,8 +49,9 @@ use std::ffi::{c_char, c_void};
 /// @param name the name, copied.
 /// @param name_len its length in bytes.
 /// @param pid who gets the name, on any node; NULL for `process`.
-/// @param resolver who decides a clash, UTF-8, zero-terminated; NULL for the default, "random-exit": one of the two processes,
-///        chosen at random, keeps the name, and the other exits.
+/// @param resolver who decides a clash, UTF-8, zero-terminated: "random-exit", "random-notify", "notify-all",
+///        "keep-oldest", or the name of a function that the node of the process has (see convoke_resolver_add); NULL for
+///        "random-exit". What they do stands above.
 /// @param timeout_ms how long it may take; see the rules above.
 /// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
 /// @return the status:
@@ -50,7 +62,8 @@ use std::ffi::{c_char, c_void};
 ///         again.
 /// @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
 /// @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`.
-/// @retval CONVOKE_E_NOT_FOUND there is no resolver of that name.
+/// @retval CONVOKE_E_NOT_FOUND the node of the process has no resolver of that name.
+/// @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, `pid` is none, `resolver` is not UTF-8,
 ///         or `timeout_ms` is below -1.
 /// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
@@ -95,7 +108,8 @@ pub unsafe extern "C" fn convoke_name_register(
 /// @retval CONVOKE_E_TIMEOUT not in time: it is undone, the former process has the name. Try again.
 /// @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
 /// @retval CONVOKE_E_UNREACHABLE there is no link to the node of `pid`.
-/// @retval CONVOKE_E_NOT_FOUND there is no resolver of that name.
+/// @retval CONVOKE_E_NOT_FOUND the node of the process has no resolver of that name.
+/// @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.
 /// @retval CONVOKE_E_INVALID as for convoke_name_register.
 /// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
 /// @retval CONVOKE_E_FULL too many names or operations (options `limits.names`, `limits.operations`).
@@ -159,6 +173,7 @@ unsafe fn register(
 /// @retval CONVOKE_OK no linked node shows the name any more; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
 /// @retval CONVOKE_E_UNREACHABLE the link to the home of the name's process broke, or there is none.
+/// @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `timeout_ms` is below -1.
 /// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
 /// @retval CONVOKE_E_FULL too many operations are under way.

@@ -111,7 +111,7 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
         if let Some(node) = Node::table().close(node as usize)
             && !node.is_forked()
         {
-            node.shut();
+            node.free();
         }
     });
 }

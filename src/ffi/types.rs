@@ -118,3 +118,12 @@ pub type convoke_with_fn = Option<unsafe extern "C" fn(fence: u64, user_data: *m
 /// Gets an event; see the callback contract. `event` is borrowed until it returns.
 #[allow(non_camel_case_types)] // the name in the header
 pub type convoke_event_fn = Option<unsafe extern "C" fn(event: *mut convoke_event, user_data: *mut c_void)>;
+
+/// Decides a clash: two processes that have one name, met when two parts of a cluster join. See convoke_resolver_add.
+///
+/// `clash` is of kind CONVOKE_EVENT_CLASH and borrowed until it returns: convoke_event_name, convoke_event_process (a),
+/// convoke_event_peer (b), and for how many ms each has had the name, CONVOKE_FIELD_AGE_MS and CONVOKE_FIELD_OTHER_AGE_MS.
+/// Returns one of CONVOKE_CLASH_NEITHER, CONVOKE_CLASH_A and CONVOKE_CLASH_B, plus one of the flags or none.
+#[allow(non_camel_case_types)] // the name in the header
+pub type convoke_resolve_fn =
+    Option<unsafe extern "C" fn(clash: *const convoke_event, user_data: *mut c_void) -> i32>;

@@ -7,10 +7,12 @@
 #[cfg(feature = "test-hooks")]
 mod cables;
 
+use super::resolver::Late;
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status, Time,
+    ClashAnswer, ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status,
+    Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -49,6 +51,8 @@ pub(super) struct Bridge {
     later: Vec<Output>,
     closed: bool,
     requests: Requests,
+    /// A resolver function that runs, and its deadline.
+    resolving: Option<(u64, Time)>,
     /// When the driver will look at the engine's timers; `None`: when it is woken.
     looks_at: Option<Time>,
     #[cfg(feature = "test-hooks")]
@@ -87,6 +91,7 @@ impl Bridge {
             later: Vec::new(),
             closed: false,
             requests: Requests::default(),
+            resolving: None,
             looks_at: None,
             #[cfg(feature = "test-hooks")]
             cables: cables::Cables::default(),
@@ -99,7 +104,11 @@ impl Bridge {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Time> {
-        self.engine.poll_timeout().filter(|_| !self.closed)
+        if self.closed {
+            return None;
+        }
+        let late = self.resolving.map(|(_, until)| until);
+        self.engine.poll_timeout().into_iter().chain(late).min()
     }
 
     /// Hands the engine at most so many requests of callers. `true`: there are more.
@@ -123,6 +132,12 @@ impl Bridge {
     }
 
     pub(super) fn handle_timeout(&mut self) {
+        if let Some((call, until)) = self.resolving
+            && until <= self.now
+        {
+            self.resolving = None;
+            self.resolver_is_late(call);
+        }
         self.engine.handle_timeout(self.now);
     }
 
@@ -143,6 +158,11 @@ impl Bridge {
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }
+            Request::Resolving { call, until } => self.resolving = Some((call, until)),
+            Request::Resolved { call, answer } => {
+                self.resolving = self.resolving.filter(|(running, _)| *running != call);
+                self.engine.handle_resolved(self.now, call, answer);
+            }
             // Nobody may be left who asks.
             Request::Locks { resource, answer } => {
                 let rows = self.engine.locks(self.now, resource.as_ref().map(Name::as_bytes));
@@ -151,6 +171,20 @@ impl Bridge {
             #[cfg(feature = "test-hooks")]
             Request::Hook(hook) => self.handle_hook(hook),
         }
+    }
+
+    /// The manual's rule for a function that crashes.
+    fn resolver_is_late(&mut self, call: u64) {
+        let late = self.shared.resolvers.is_late(&self.shared, call);
+        let text = match late {
+            Late::Answered => return,
+            Late::Replaced => "a resolver function was late and was left behind with its thread",
+            Late::Stuck => {
+                "a resolver function was late, as others were before: clashes wait undecided until it returns"
+            }
+        };
+        self.later.push(Output::Log { status: Status::Timeout, text: text.to_owned() });
+        self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.

@@ -43,7 +43,7 @@ impl Delivery {
         self.pending.insert(op, reply);
     }
 
-    /// Applies `Publish*`, `Deliver`, `Notify`, `Answer`, `ProcessGone`, `Closed`, `Log`, `Credit` and `NoReceiver`.
+    /// Applies `Publish*`, `Deliver`, `Notify`, `Answer`, `ProcessGone`, `Closed`, `CallResolver`, `Log`, `Credit` and `NoReceiver`.
     /// The others are the driver's and are ignored here. After `Closed` the inbox takes nothing more.
     pub fn apply(&mut self, output: Output) {
         match output {
@@ -68,8 +68,7 @@ impl Delivery {
             Output::PublishHold { process, resource, requester, token } => {
                 self.publish_hold(process, resource, requester, token);
             }
-            // Applied by what step 2 brings to this room.
-            Output::CallResolver { .. } => {}
+            Output::CallResolver { clash } => self.shared.resolvers.call(&self.shared, clash),
             Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
             Output::NoReceiver { connection, to } => self.credit(connection, to, None),
             Output::Deliver { to, from, payload, window } => {

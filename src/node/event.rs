@@ -35,7 +35,7 @@ numbered! {
         Exit = 2, "CONVOKE_EVENT_EXIT";
         /// The answer to an operation.
         Done = 3, "CONVOKE_EVENT_DONE";
-        /// The process lost a name and lives on.
+        /// The process lost a name and lives on. The peer is who has it now or lost it too; none if that is not told.
         NameConflict = 4, "CONVOKE_EVENT_NAME_CONFLICT";
         /// A monitored name is bound otherwise than before.
         NameChanged = 5, "CONVOKE_EVENT_NAME_CHANGED";

@@ -1,7 +1,7 @@
 //! What callers' threads hand to the node's thread.
 
 use crate::engine::message::{INITIAL_CREDIT, Window};
-use crate::engine::{Command, ConnectionId, LockRow, Name};
+use crate::engine::{ClashAnswer, Command, ConnectionId, LockRow, Name, Time};
 use crate::node::shared::closed;
 use crate::node::{Reply, Result};
 use crate::os::EventFd;
@@ -17,6 +17,10 @@ pub enum Request {
     Command { command: Command, reply: Option<Reply> },
     /// The application has taken messages of this window: `Engine::handle_taken`.
     Taken { window: Window, messages: u64, bytes: u64 },
+    /// A resolver function has been called for this clash, and may run until then.
+    Resolving { call: u64, until: Time },
+    /// It has answered: `Engine::handle_resolved`.
+    Resolved { call: u64, answer: ClashAnswer },
     /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
     /// A test cuts or heals a link.
@@ -28,7 +32,10 @@ impl Request {
     /// A quarter of the window that every pair has is much; less is told in passing.
     fn is_urgent(&self) -> bool {
         match self {
-            Request::Command { .. } | Request::Locks { .. } => true,
+            Request::Command { .. }
+            | Request::Locks { .. }
+            | Request::Resolving { .. }
+            | Request::Resolved { .. } => true,
             #[cfg(feature = "test-hooks")]
             Request::Hook(_) => true,
             Request::Taken { messages, bytes, .. } => {

@@ -42,6 +42,16 @@ impl Process {
     /// Value: the fencing token. `Timeout`: others have it, or a node did not answer in time. `Unreachable`: a node of
     /// the list has no link to this one. `Full`: `limits.locks` are held.
     pub fn acquire(&self, id: LockId, attempt: Attempt, completion: Completion) -> Result<Done> {
+        self.acquire_for(id, attempt, None, completion)
+    }
+
+    fn acquire_for(
+        &self,
+        id: LockId,
+        attempt: Attempt,
+        scope: Option<Ref>,
+        completion: Completion,
+    ) -> Result<Done> {
         let (resource, requester) = self.lock_names(id)?;
         let Attempt { nodes, retries, timeout_ms } = attempt;
         self.operate(timeout_ms, completion, |process, op, patience| Command::Acquire {
@@ -51,6 +61,7 @@ impl Process {
             requester,
             nodes,
             retries,
+            scope,
             patience,
         })
     }
@@ -63,6 +74,17 @@ impl Process {
         timeout_ms: i64,
         completion: Completion,
     ) -> Result<Done> {
+        self.release_of(id, nodes, None, timeout_ms, completion)
+    }
+
+    fn release_of(
+        &self,
+        id: LockId,
+        nodes: Option<Vec<String>>,
+        scope: Option<Ref>,
+        timeout_ms: i64,
+        completion: Completion,
+    ) -> Result<Done> {
         let (resource, requester) = self.lock_names(id)?;
         self.operate(timeout_ms, completion, |process, op, patience| Command::Release {
             process,
@@ -70,6 +92,7 @@ impl Process {
             resource,
             requester,
             nodes,
+            scope,
             patience,
         })
     }
@@ -77,12 +100,13 @@ impl Process {
     /// Runs `f` with the fencing token under the lock, and gives back what was acquired for it, whatever becomes of `f`.
     /// `Aborted`: the lock was not obtained in time or retries; `f` runs exactly when this is `Ok`.
     pub fn lock_with<R>(&self, id: LockId, attempt: Attempt, f: impl FnOnce(u64) -> R) -> Result<R> {
-        let (nodes, timeout_ms) = (attempt.nodes.clone(), attempt.timeout_ms);
-        let acquired = self.acquire(id, attempt, Completion::Wait).map_err(|error| match error.status {
+        let (scope, timeout_ms) = (self.shared.new_ref(), attempt.timeout_ms);
+        let acquired = self.acquire_for(id, attempt, Some(scope), Completion::Wait);
+        let acquired = acquired.map_err(|error| match error.status {
             Status::Timeout => Error::new(Status::Aborted, error.detail),
             _ => error,
         })?;
-        let _under = Under { process: self, id, nodes, timeout_ms };
+        let _under = Under { process: self, id, scope, timeout_ms };
         Ok(f(acquired.value))
     }
 
@@ -101,18 +125,19 @@ impl Process {
     }
 }
 
-/// Gives a lock back when it is dropped.
+/// Gives back what was acquired for a scope when it is dropped. What the process holds beside it stays.
 struct Under<'a> {
     process: &'a Process,
     id: LockId<'a>,
-    nodes: Option<Vec<String>>,
+    scope: Ref,
     timeout_ms: i64,
 }
 
 impl Drop for Under<'_> {
     fn drop(&mut self) {
         // Whatever is answered, it is given back: by this, by the exit of the process, or by the closing of the node.
-        let _ = self.process.release(self.id, self.nodes.take(), self.timeout_ms, Completion::Wait);
+        let Under { process, id, scope, timeout_ms } = *self;
+        let _ = process.release_of(id, None, Some(scope), timeout_ms, Completion::Wait);
     }
 }
 

@@ -28,6 +28,7 @@ mod process_core;
 mod queue;
 mod queue_core;
 mod reply;
+mod resolver;
 mod send;
 mod shared;
 mod tables;
@@ -45,6 +46,7 @@ pub use options::{OPTIONS, OptionInfo, OptionType, Options};
 pub use process::{Completion, Done, Process};
 pub use queue::{Handler, Queue};
 pub use reply::{Asker, Reply, Waiter, operation_of};
+pub use resolver::{CLASH_CHOICES, Resolve, answer_of};
 pub use shared::{Clock, Shared};
 pub use tables::Tables;
 

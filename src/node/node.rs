@@ -2,7 +2,7 @@
 
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Completion, Error, List, Options, Process, Result, chance, driver};
+use super::{Completion, Error, List, Options, Process, Resolve, Result, chance, driver};
 use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
 use rand::TryRng;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A running node; clones are the same node. The last clone dropped closes it as `shut` does.
+/// A running node; clones are the same node. The last clone dropped ends it as `free` does.
 #[derive(Clone)]
 pub struct Node(Arc<NodeCore>);
 
@@ -64,7 +64,7 @@ impl Node {
         let seed = random()?;
         chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
-        let shared = Shared::new(config, cluster).map_err(|e| io("open", &e))?;
+        let shared = Shared::new(config, cluster, options.resolver_timeout()).map_err(|e| io("open", &e))?;
         #[cfg(feature = "test-hooks")]
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
@@ -103,7 +103,8 @@ impl Node {
     #[cfg(test)]
     pub(super) fn without_thread(options: &Options) -> Result<Node> {
         let config = options.config(NodeId(random()?))?;
-        let shared = Shared::new(config, String::new()).map_err(|e| io("open", &e))?;
+        let shared = Shared::new(config, String::new(), options.resolver_timeout());
+        let shared = shared.map_err(|e| io("open", &e))?;
         Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(None) })))
     }
 
@@ -128,6 +129,11 @@ impl Node {
     /// Starts to leave in order and does not wait.
     pub fn shut(&self) {
         self.0.shut();
+    }
+
+    /// As `shut`, and gives resolver functions back, each after its last call. Other clones may live on.
+    pub fn free(&self) {
+        self.0.free();
     }
 
     /// Whether calls are still accepted.
@@ -174,6 +180,16 @@ impl Node {
         }
     }
 
+    /// From now on names can be registered with this function as their resolver. `Exists`: there is one of that name, or it
+    /// is built in. `Invalid`: the name is empty. `TooBig`: it is longer than 255 bytes. `Full`: there are too many.
+    /// The function is dropped when this fails, and when the node is freed, but not while it runs.
+    pub fn add_resolver(&self, name: &str, function: Resolve) -> Result<()> {
+        let shared = &self.0.shared;
+        shared.check_open()?;
+        let resolver = shared.resolvers.add(name, function)?;
+        shared.command(Command::AddResolver { resolver }, None)
+    }
+
     /// Who has the name, as this node sees it now. Never waits. `NotFound`: nobody.
     pub fn whereis(&self, name: &[u8]) -> Result<Pid> {
         self.0.shared.check_open()?;
@@ -203,6 +219,11 @@ impl Node {
 }
 
 impl NodeCore {
+    fn free(&self) {
+        self.shut();
+        self.shared.resolvers.clear();
+    }
+
     fn shut(&self) {
         if self.shared.set_closed() {
             // Refused: it has ended by itself.
@@ -213,7 +234,7 @@ impl NodeCore {
 
 impl Drop for NodeCore {
     fn drop(&mut self) {
-        self.shut();
+        self.free();
     }
 }
 

@@ -61,6 +61,7 @@ options! {
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
     "join.wait": Number(0, HOUR_MS), "0", "ms", "How long opening waits for the node to be merged with all others that it learns of. 0: not at all.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
+    "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
     "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
     "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
@@ -135,6 +136,10 @@ impl Options {
     /// How long opening waits until the node is in sync; zero: not at all.
     pub(super) fn join_wait_ms(&self) -> i64 {
         i64::try_from(self.number("join.wait")).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn resolver_timeout(&self) -> Duration {
+        Duration::from_millis(self.number("resolver.timeout_ms"))
     }
 
     /// What the engine is told, but for the address.

@@ -4,6 +4,7 @@ use super::event::NOBODY;
 use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
 use super::reply::Asker;
+use super::resolver::check_not_resolving;
 use super::send::Parcel;
 use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
@@ -213,10 +214,15 @@ impl Process {
         completion: Completion,
     ) -> Result<Done> {
         let name = self.name(name)?;
+        check_not_resolving(&self.shared, &name)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
         let resolver = resolver.map_or(Resolver::RandomExit, Resolver::from_name);
-        if let Resolver::Function(name) = &resolver {
+        // For a process elsewhere its home says so.
+        if let Resolver::Function(name) = &resolver
+            && self.shared.processes.is_here(pid)
+            && !self.shared.resolvers.has(name)
+        {
             let shown = name.as_bytes().escape_ascii();
             return Err(Error::new(Status::NotFound, format!("there is no resolver \"{shown}\"")));
         }
@@ -233,6 +239,7 @@ impl Process {
 
     pub fn unregister(&self, name: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let name = self.name(name)?;
+        check_not_resolving(&self.shared, &name)?;
         self.operate(timeout_ms, completion, |process, op, patience| Command::Unregister {
             process,
             op,

@@ -4,6 +4,7 @@ use super::accounts::{NodeAccount, Taken};
 use super::event::Body;
 use super::process_core::{ProcessCore, Processes};
 use super::queue_core::{After, QueueCore, Wait};
+use super::resolver::Resolvers;
 use super::{Error, Inbox, Links, Reply, Request, Result, Tables};
 use crate::engine::{Command, Config, Name, Pid, Reason, Ref, Status, Time};
 use crate::os::{fork_epoch, thread_number};
@@ -50,6 +51,7 @@ pub struct Shared {
     pub inbox: Inbox,
     pub tables: Tables,
     pub links: Links,
+    pub(super) resolvers: Resolvers,
     pub(super) processes: Processes,
     /// Bytes of local messages that wait.
     pub(super) account: NodeAccount,
@@ -90,12 +92,14 @@ struct Life {
 }
 
 impl Shared {
-    pub fn new(config: Config, cluster: String) -> io::Result<Arc<Shared>> {
+    /// `resolver_timeout`: for how long a resolver function may run.
+    pub fn new(config: Config, cluster: String, resolver_timeout: Duration) -> io::Result<Arc<Shared>> {
         Ok(Arc::new(Shared {
             clock: Clock::start(),
             inbox: Inbox::new()?,
             tables: Tables::new(config.node)?,
             links: Links::new(&config.limits),
+            resolvers: Resolvers::new(resolver_timeout),
             processes: Processes::new(config.node),
             // The other three quarters are for messages of other nodes.
             account: NodeAccount::new(config.limits.memory as u64 / 4),
@@ -118,6 +122,7 @@ impl Shared {
     /// The node's thread has ended, or is about to with nothing left to do: who waits in `close` goes on.
     pub fn finished(&self) {
         self.set_closed();
+        self.resolvers.stop();
         // Whatever is left here came too late to be seen, and nobody is to hang for it.
         for request in self.inbox.close() {
             if let Request::Command { reply: Some(Reply::Wait(waiter)), .. } = request {

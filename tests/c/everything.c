@@ -85,6 +85,84 @@ static void talk(convoke_node *node, convoke_node *peer) {
     await(&freed, 2);
 }
 
+static int32_t count_call(uint64_t fence, void *user_data) {
+    CHECK(fence != 0);
+    ++*(int *)user_data;
+    return 1;
+}
+
+/* Held, waited for, watched, lost with its process. */
+static void lock(convoke_node *node, convoke_node *peer) {
+    static const char long_name[] = "a resource with a name that is longer than the tables keep in place";
+    const char *both[] = {"node", "peer"};
+    convoke_process *p = spawn(node, NULL), *q = spawn(peer, NULL), *waiting = spawn(node, NULL);
+    convoke_event *event;
+    convoke_list *list;
+    convoke_ref op, ref;
+    uint64_t fence;
+    int calls = 0;
+    OK(convoke_lock_acquire(p, long_name, sizeof long_name, "us", 2, SOON, &fence, NULL));
+    OK(convoke_lock_acquire_on(q, long_name, sizeof long_name, "us", 2, both, 2, 0, SOON, &fence, NULL));
+    OK(convoke_lock_check(q, long_name, sizeof long_name, "us", 2, &fence));
+    OK(convoke_lock_watch(p, long_name, sizeof long_name, "us", 2, &ref));
+    OK(convoke_lock_acquire(waiting, long_name, sizeof long_name, NULL, 0, -1, NULL, &op));
+    event = expect(p, CONVOKE_EVENT_LOCK_WANTED);
+    CHECK(convoke_event_ref(event) == ref);
+    convoke_event_free(event);
+    OK(convoke_lock_list(node, NULL, 0, &list));
+    CHECK(convoke_list_len(list) >= 2);
+    convoke_list_free(list);
+    OK(convoke_lock_release_on(q, long_name, sizeof long_name, "us", 2, both, 2, SOON, NULL));
+    OK(convoke_lock_release(p, long_name, sizeof long_name, "us", 2, SOON, &ref));
+    event = expect(p, CONVOKE_EVENT_DONE);
+    CHECK(convoke_event_ref(event) == ref && convoke_event_result(event, NULL) == CONVOKE_OK);
+    convoke_event_free(event);
+    event = expect(waiting, CONVOKE_EVENT_DONE);
+    CHECK(convoke_event_ref(event) == op && convoke_event_value(event) != 0);
+    convoke_event_free(event);
+    OK(convoke_lock_with(q, "with", 4, NULL, 0, NULL, 0, CONVOKE_RETRIES_FOREVER, SOON, count_call, &calls, NULL));
+    CHECK(calls == 1);
+    OK(convoke_lock_acquire(q, long_name, sizeof long_name, NULL, 0, -1, NULL, &op)); /* never read */
+    convoke_process_free(waiting);
+    convoke_process_free(p);
+    convoke_process_free(q);
+}
+
+static void group(convoke_node *node, convoke_node *peer) {
+    convoke_process *p = spawn(node, NULL), *q = spawn(peer, NULL);
+    convoke_pid pid_q = pid_of(q), pid;
+    convoke_list *list, *local, *all;
+    const convoke_pid *pids;
+    convoke_ref ref;
+    uint32_t count;
+    size_t len;
+    OK(convoke_group_create(p, "g", 1, SOON, NULL));
+    OK(convoke_group_create(q, "left over", 9, SOON, NULL));
+    OK(convoke_group_monitor(p, "g", 1, &ref));
+    convoke_event_free(expect(p, CONVOKE_EVENT_SNAPSHOT_END));
+    OK(convoke_group_join(p, "g", 1, NULL, SOON, NULL));
+    OK(convoke_group_join(p, "g", 1, &pid_q, SOON, NULL));
+    convoke_event_free(expect(p, CONVOKE_EVENT_GROUP_JOINED));
+    OK(convoke_group_members(node, "g", 1, &list));
+    OK(convoke_group_local_members(node, "g", 1, &local));
+    OK(convoke_group_list(node, &all));
+    OK(convoke_group_closest(peer, "g", 1, &pid));
+    CHECK(same_pid(&pid, &pid_q));
+    OK(convoke_group_send(p, "g", 1, "hello", 5, &count));
+    CHECK(count == 2);
+    convoke_event_free(expect(q, CONVOKE_EVENT_MESSAGE));
+    OK(convoke_group_leave(p, "g", 1, NULL, SOON, NULL));
+    OK(convoke_group_delete(q, "g", 1, SOON, NULL));
+    /* What was asked for is kept as it was. */
+    OK(convoke_list_pids(list, &pids, &len));
+    CHECK(len == 2 && same_pid(&pids[1], &pid_q) && convoke_list_len(local) == 1 && convoke_list_len(all) == 2);
+    convoke_list_free(all);
+    convoke_list_free(local);
+    convoke_process_free(p); /* with events unread */
+    convoke_list_free(list);
+    convoke_process_free(q);
+}
+
 static void ask(convoke_node *node, convoke_node *peer) {
     convoke_process *p = spawn(node, NULL), *q = spawn(peer, NULL);
     convoke_pid pid_q = pid_of(q), pid;
@@ -143,6 +221,43 @@ static void ask(convoke_node *node, convoke_node *peer) {
     convoke_process_free(q);
 }
 
+static int32_t keep_neither(const convoke_event *clash, void *user_data) {
+    const void *data;
+    convoke_pid pid;
+    uint64_t age;
+    size_t len;
+    (void)user_data;
+    OK(convoke_event_name(clash, &data, &len));
+    OK(convoke_event_process(clash, &pid));
+    OK(convoke_event_u64(clash, CONVOKE_FIELD_AGE_MS, &age));
+    return CONVOKE_CLASH_NEITHER | CONVOKE_CLASH_NOTIFY_LOSER;
+}
+
+/* A name on two nodes that meet, and a function to decide; a function that is never called. */
+static void clash(void) {
+    convoke_node *nodes[2];
+    convoke_process *processes[2];
+    char address[128];
+    int at;
+    freed = 0;
+    for (at = 0; at < 2; at++) {
+        nodes[at] = open_node(NULL, NULL);
+        processes[at] = spawn(nodes[at], NULL);
+        OK(convoke_resolver_add(nodes[at], "neither", keep_neither, &freed, count_free));
+        OK(convoke_resolver_add(nodes[at], "unused", keep_neither, &freed, count_free));
+        STATUS(CONVOKE_E_EXISTS, convoke_resolver_add(nodes[at], "unused", keep_neither, &freed, count_free));
+        OK(convoke_name_register(processes[at], "clash", 5, NULL, "neither", SOON, NULL));
+    }
+    OK(convoke_node_address(nodes[1], address, sizeof address, NULL));
+    OK(convoke_node_connect(processes[0], address, SOON, NULL));
+    for (at = 0; at < 2; at++) {
+        convoke_event_free(expect(processes[at], CONVOKE_EVENT_NAME_CONFLICT));
+        convoke_process_free(processes[at]);
+    }
+    for (at = 0; at < 2; at++) close_node(nodes[at]);
+    await(&freed, 6);
+}
+
 int main(void) {
     convoke_node *node, *peer;
     configure();
@@ -150,6 +265,9 @@ int main(void) {
     peer = open_peer("peer", node);
     talk(node, peer);
     ask(node, peer);
+    clash();
+    lock(node, peer);
+    group(node, peer);
     {
         convoke_process *p = spawn(node, NULL);
         OK(convoke_node_disconnect(p, "peer", SOON, NULL));

@@ -23,6 +23,17 @@ static void use_all(const char *where) {
     CHECK(same_pid(&pid, &found));
     OK(convoke_name_list(node, NULL, 0, &list));
     convoke_list_free(list);
+    OK(convoke_lock_acquire(mailbox, where, strlen(where), NULL, 0, SOON, NULL, NULL));
+    OK(convoke_lock_list(node, NULL, 0, &list));
+    CHECK(convoke_list_len(list) == 1);
+    convoke_list_free(list);
+    OK(convoke_group_create(mailbox, where, strlen(where), SOON, NULL));
+    OK(convoke_group_join(mailbox, where, strlen(where), &pid, SOON, NULL));
+    OK(convoke_group_members(node, where, strlen(where), &list));
+    CHECK(convoke_list_len(list) == 1);
+    convoke_list_free(list);
+    OK(convoke_group_closest(node, where, strlen(where), &found));
+    CHECK(same_pid(&pid, &found));
     OK(convoke_send(mailbox, &pid, "x", 1));
     OK(convoke_queue_next(queue, SOON, &event));
     convoke_event_free(event);

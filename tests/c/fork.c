@@ -19,6 +19,13 @@ static void ignore(convoke_event *event, void *user_data) {
     (void)user_data;
 }
 
+static int32_t never(uint64_t fence, void *user_data) {
+    (void)fence;
+    (void)user_data;
+    CHECK(!"called in a forked child");
+    return 0;
+}
+
 #define FORKED(call) STATUS(CONVOKE_E_FORKED, call)
 
 /* A new node works as in any program. */
@@ -57,6 +64,24 @@ static void child(convoke_event *event, convoke_list *list, convoke_options *opt
     FORKED(convoke_node_disconnect(process, "x", -1, NULL));
     FORKED(convoke_node_peers(node, &l));
     FORKED(convoke_node_sync(process, -1, NULL));
+    FORKED(convoke_lock_acquire(process, "r", 1, NULL, 0, -1, NULL, NULL));
+    FORKED(convoke_lock_acquire_on(process, "r", 1, NULL, 0, NULL, 0, -1, -1, NULL, NULL));
+    FORKED(convoke_lock_release(process, "r", 1, NULL, 0, -1, NULL));
+    FORKED(convoke_lock_release_on(process, "r", 1, NULL, 0, NULL, 0, -1, NULL));
+    FORKED(convoke_lock_check(process, "r", 1, NULL, 0, NULL));
+    FORKED(convoke_lock_with(process, "r", 1, NULL, 0, NULL, 0, -1, -1, never, NULL, NULL));
+    FORKED(convoke_lock_watch(process, "r", 1, NULL, 0, &ref));
+    FORKED(convoke_lock_list(node, "r", 1, &l));
+    FORKED(convoke_group_create(process, "g", 1, -1, NULL));
+    FORKED(convoke_group_delete(process, "g", 1, -1, NULL));
+    FORKED(convoke_group_join(process, "g", 1, NULL, -1, NULL));
+    FORKED(convoke_group_leave(process, "g", 1, NULL, -1, NULL));
+    FORKED(convoke_group_members(node, "g", 1, &l));
+    FORKED(convoke_group_local_members(node, "g", 1, &l));
+    FORKED(convoke_group_closest(node, "g", 1, &pid));
+    FORKED(convoke_group_list(node, &l));
+    FORKED(convoke_group_monitor(process, "g", 1, &ref));
+    FORKED(convoke_group_send(process, "g", 1, "x", 1, NULL));
     FORKED(convoke_node_monitor(process, &ref));
     FORKED(convoke_node_stats(node, &stats));
     FORKED(convoke_queue_new(node, &q));

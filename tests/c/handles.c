@@ -22,6 +22,11 @@ static void use_node(convoke_node *node, convoke_status expected) {
     STATUS(expected, convoke_pid_node(node, &pid, buf, sizeof buf, &len));
     STATUS(expected, convoke_name_whereis(node, "n", 1, &pid));
     STATUS(expected, convoke_name_list(node, NULL, 0, &list));
+    STATUS(expected, convoke_lock_list(node, NULL, 0, &list));
+    STATUS(expected, convoke_group_members(node, "g", 1, &list));
+    STATUS(expected, convoke_group_local_members(node, "g", 1, &list));
+    STATUS(expected, convoke_group_closest(node, "g", 1, &pid));
+    STATUS(expected, convoke_group_list(node, &list));
 }
 
 static void ignore(convoke_event *event, void *user_data) {
@@ -40,6 +45,13 @@ static void use_queue(convoke_queue *queue) {
     STATUS(CONVOKE_E_INVALID, convoke_queue_start_thread(queue));
     STATUS(CONVOKE_E_INVALID, convoke_queue_stop_thread(queue, 0));
     STATUS(CONVOKE_E_INVALID, convoke_queue_wake(queue));
+}
+
+static int32_t never(uint64_t fence, void *user_data) {
+    (void)fence;
+    (void)user_data;
+    CHECK(!"called without a lock");
+    return 0;
 }
 
 static void use_process(convoke_process *process, convoke_status expected) {
@@ -64,6 +76,19 @@ static void use_process(convoke_process *process, convoke_status expected) {
     STATUS(expected, convoke_name_reregister(process, "n", 1, NULL, NULL, 0, NULL));
     STATUS(expected, convoke_name_unregister(process, "n", 1, 0, NULL));
     STATUS(expected, convoke_name_monitor(process, "n", 1, &ref));
+    STATUS(expected, convoke_lock_acquire(process, "r", 1, NULL, 0, 0, NULL, NULL));
+    STATUS(expected, convoke_lock_acquire_on(process, "r", 1, NULL, 0, NULL, 0, 0, 0, NULL, &ref));
+    STATUS(expected, convoke_lock_release(process, "r", 1, NULL, 0, 0, NULL));
+    STATUS(expected, convoke_lock_release_on(process, "r", 1, NULL, 0, NULL, 0, 0, &ref));
+    STATUS(expected, convoke_lock_check(process, "r", 1, NULL, 0, NULL));
+    STATUS(expected, convoke_lock_with(process, "r", 1, NULL, 0, NULL, 0, 0, 0, never, NULL, NULL));
+    STATUS(expected, convoke_lock_watch(process, "r", 1, NULL, 0, &ref));
+    STATUS(expected, convoke_group_create(process, "g", 1, 0, NULL));
+    STATUS(expected, convoke_group_delete(process, "g", 1, 0, &ref));
+    STATUS(expected, convoke_group_join(process, "g", 1, NULL, 0, NULL));
+    STATUS(expected, convoke_group_leave(process, "g", 1, NULL, 0, &ref));
+    STATUS(expected, convoke_group_monitor(process, "g", 1, &ref));
+    STATUS(expected, convoke_group_send(process, "g", 1, "x", 1, NULL));
     STATUS(expected, convoke_send(process, &pid, "x", 1));
     STATUS(expected, convoke_send_name(process, "n", 1, "x", 1, NULL));
     /* The forms that do not wait. */

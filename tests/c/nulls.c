@@ -261,6 +261,163 @@ static void name(convoke_node *node, convoke_process *process) {
     INVALID(convoke_name_monitor(process, "n", 1, NULL));
 }
 
+static int32_t never(uint64_t fence, void *user_data) {
+    (void)fence;
+    (void)user_data;
+    CHECK(!"the function is not called");
+    return 0;
+}
+
+static void lock(convoke_node *node, convoke_process *process) {
+    const char *none[] = {NULL}, *torn[] = {"a", "\xff"}, *good[] = {"a"};
+    convoke_ref op = 7;
+    uint64_t fence = 7;
+    int32_t result = 7;
+    convoke_list *list = (convoke_list *)&op;
+    INVALID(convoke_lock_acquire(NULL, "r", 1, NULL, 0, 0, &fence, &op));
+    CHECK(fence == 0 && op == 0);
+    INVALID(convoke_lock_acquire(process, NULL, 1, NULL, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire(process, "r", 0, NULL, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire(process, "r", 1, NULL, 1, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire(process, "r", 1, "q", 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire(process, "r", 1, NULL, 0, -2, NULL, NULL));
+    fence = op = 7;
+    INVALID(convoke_lock_acquire_on(NULL, "r", 1, NULL, 0, NULL, 0, 0, 0, &fence, &op));
+    CHECK(fence == 0 && op == 0);
+    INVALID(convoke_lock_acquire_on(process, NULL, 1, NULL, 0, NULL, 0, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 1, NULL, 0, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, NULL, 1, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, good, 0, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, none, 1, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, torn, 2, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, NULL, 0, -2, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, NULL, 0, INT64_MIN, 0, &fence, NULL));
+    INVALID(convoke_lock_acquire_on(process, "r", 1, NULL, 0, NULL, 0, 0, -2, &fence, NULL));
+    STATUS(CONVOKE_E_TOO_BIG, convoke_lock_acquire_on(process, "r", 1, NULL, 0, good, SIZE_MAX, 0, 0, &fence, NULL));
+    INVALID(convoke_lock_release(NULL, "r", 1, NULL, 0, 0, &op));
+    INVALID(convoke_lock_release(process, NULL, 1, NULL, 0, 0, NULL));
+    INVALID(convoke_lock_release(process, "r", 1, NULL, 1, 0, NULL));
+    INVALID(convoke_lock_release(process, "r", 1, NULL, 0, -2, NULL));
+    INVALID(convoke_lock_release_on(NULL, "r", 1, NULL, 0, NULL, 0, 0, &op));
+    INVALID(convoke_lock_release_on(process, NULL, 1, NULL, 0, NULL, 0, 0, NULL));
+    INVALID(convoke_lock_release_on(process, "r", 1, NULL, 1, NULL, 0, 0, NULL));
+    INVALID(convoke_lock_release_on(process, "r", 1, NULL, 0, NULL, 1, 0, NULL));
+    INVALID(convoke_lock_release_on(process, "r", 1, NULL, 0, good, 0, 0, NULL));
+    INVALID(convoke_lock_release_on(process, "r", 1, NULL, 0, none, 1, 0, NULL));
+    INVALID(convoke_lock_release_on(process, "r", 1, NULL, 0, NULL, 0, -2, NULL));
+    fence = 7;
+    INVALID(convoke_lock_check(NULL, "r", 1, NULL, 0, &fence));
+    CHECK(fence == 0);
+    INVALID(convoke_lock_check(process, NULL, 1, NULL, 0, &fence));
+    INVALID(convoke_lock_check(process, "r", 1, NULL, 1, NULL));
+    fence = 7;
+    STATUS(CONVOKE_E_NOT_OWNER, convoke_lock_check(process, "r", 1, NULL, 0, &fence));
+    CHECK(fence == 0);
+    STATUS(CONVOKE_E_NOT_OWNER, convoke_lock_check(process, "r", 1, "q", 1, NULL));
+    INVALID(convoke_lock_with(NULL, "r", 1, NULL, 0, NULL, 0, 0, 0, never, NULL, &result));
+    CHECK(result == 0);
+    INVALID(convoke_lock_with(process, NULL, 1, NULL, 0, NULL, 0, 0, 0, never, NULL, &result));
+    INVALID(convoke_lock_with(process, "r", 1, NULL, 1, NULL, 0, 0, 0, never, NULL, NULL));
+    INVALID(convoke_lock_with(process, "r", 1, NULL, 0, NULL, 1, 0, 0, never, NULL, NULL));
+    INVALID(convoke_lock_with(process, "r", 1, NULL, 0, none, 1, 0, 0, never, NULL, NULL));
+    INVALID(convoke_lock_with(process, "r", 1, NULL, 0, NULL, 0, -2, 0, never, NULL, NULL));
+    INVALID(convoke_lock_with(process, "r", 1, NULL, 0, NULL, 0, 0, -2, never, NULL, NULL));
+    INVALID(convoke_lock_with(process, "r", 1, NULL, 0, NULL, 0, 0, 0, NULL, NULL, &result));
+    op = 7;
+    INVALID(convoke_lock_watch(NULL, "r", 1, NULL, 0, &op));
+    CHECK(op == 0);
+    INVALID(convoke_lock_watch(process, NULL, 1, NULL, 0, &op));
+    INVALID(convoke_lock_watch(process, "r", 1, NULL, 1, &op));
+    INVALID(convoke_lock_watch(process, "r", 1, NULL, 0, NULL));
+    INVALID(convoke_lock_list(NULL, "r", 1, &list));
+    CHECK(list == NULL);
+    INVALID(convoke_lock_list(node, NULL, 1, &list));
+    INVALID(convoke_lock_list(node, "r", 0, &list));
+    INVALID(convoke_lock_list(node, "r", 1, NULL));
+    OK(convoke_lock_list(node, NULL, 0, &list));
+    CHECK(convoke_list_len(list) == 0); /* nothing of all that has locked anything */
+    convoke_list_free(list);
+}
+
+static void group(convoke_node *node, convoke_process *process) {
+    convoke_pid pid = pid_of(process), none = {0, 0};
+    convoke_ref op = 7;
+    convoke_list *list = (convoke_list *)&op;
+    uint32_t count = 7;
+    INVALID(convoke_group_create(NULL, "g", 1, 0, &op));
+    CHECK(op == 0);
+    INVALID(convoke_group_create(process, NULL, 1, 0, &op));
+    INVALID(convoke_group_create(process, "g", 0, 0, &op));
+    INVALID(convoke_group_create(process, "g", 1, -2, NULL));
+    INVALID(convoke_group_delete(NULL, "g", 1, 0, &op));
+    INVALID(convoke_group_delete(process, NULL, 1, 0, &op));
+    INVALID(convoke_group_delete(process, "g", 0, 0, &op));
+    INVALID(convoke_group_delete(process, "g", 1, -2, NULL));
+    op = 7;
+    INVALID(convoke_group_join(NULL, "g", 1, &pid, 0, &op));
+    CHECK(op == 0);
+    INVALID(convoke_group_join(process, NULL, 1, &pid, 0, &op));
+    INVALID(convoke_group_join(process, "g", 0, &pid, 0, &op));
+    INVALID(convoke_group_join(process, "g", 1, &none, 0, NULL));
+    INVALID(convoke_group_join(process, "g", 1, NULL, -2, NULL));
+    INVALID(convoke_group_leave(NULL, "g", 1, &pid, 0, &op));
+    INVALID(convoke_group_leave(process, NULL, 1, &pid, 0, &op));
+    INVALID(convoke_group_leave(process, "g", 0, &pid, 0, &op));
+    INVALID(convoke_group_leave(process, "g", 1, &none, 0, NULL));
+    INVALID(convoke_group_leave(process, "g", 1, NULL, -2, NULL));
+    INVALID(convoke_group_members(NULL, "g", 1, &list));
+    CHECK(list == NULL);
+    INVALID(convoke_group_members(node, NULL, 1, &list));
+    INVALID(convoke_group_members(node, "g", 0, &list));
+    INVALID(convoke_group_members(node, "g", 1, NULL));
+    STATUS(CONVOKE_E_NOT_FOUND, convoke_group_members(node, "g", 1, &list));
+    CHECK(list == NULL);
+    INVALID(convoke_group_local_members(NULL, "g", 1, &list));
+    INVALID(convoke_group_local_members(node, NULL, 1, &list));
+    INVALID(convoke_group_local_members(node, "g", 0, &list));
+    INVALID(convoke_group_local_members(node, "g", 1, NULL));
+    INVALID(convoke_group_closest(NULL, "g", 1, &pid));
+    CHECK(is_none(&pid));
+    INVALID(convoke_group_closest(node, NULL, 1, &pid));
+    INVALID(convoke_group_closest(node, "g", 0, &pid));
+    INVALID(convoke_group_closest(node, "g", 1, NULL));
+    STATUS(CONVOKE_E_NOT_FOUND, convoke_group_closest(node, "g", 1, &pid));
+    INVALID(convoke_group_list(NULL, &list));
+    INVALID(convoke_group_list(node, NULL));
+    op = 7;
+    INVALID(convoke_group_monitor(NULL, "g", 1, &op));
+    CHECK(op == 0);
+    INVALID(convoke_group_monitor(process, NULL, 1, &op));
+    INVALID(convoke_group_monitor(process, "g", 0, &op));
+    INVALID(convoke_group_monitor(process, "g", 1, NULL));
+    INVALID(convoke_group_send(NULL, "g", 1, "x", 1, &count));
+    CHECK(count == 0);
+    INVALID(convoke_group_send(process, NULL, 1, "x", 1, &count));
+    INVALID(convoke_group_send(process, "g", 0, "x", 1, &count));
+    INVALID(convoke_group_send(process, "g", 1, NULL, 1, &count));
+    STATUS(CONVOKE_E_NOT_FOUND, convoke_group_send(process, "g", 1, NULL, 0, NULL));
+    OK(convoke_group_list(node, &list));
+    CHECK(convoke_list_len(list) == 0);
+    convoke_list_free(list);
+}
+
+static int32_t decide(const convoke_event *clash, void *user_data) {
+    (void)clash;
+    (void)user_data;
+    return CONVOKE_CLASH_NEITHER;
+}
+
+static void resolver(convoke_node *node) {
+    int before = freed;
+    INVALID(convoke_resolver_add(NULL, "r", decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, NULL, decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, "", decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, "\xff", decide, &freed, count_free));
+    INVALID(convoke_resolver_add(node, "r", NULL, &freed, count_free));
+    CHECK(freed == before + 5);
+    STATUS(CONVOKE_E_EXISTS, convoke_resolver_add(node, "notify-all", decide, NULL, NULL));
+}
+
 static void message(convoke_process *process) {
     convoke_pid pid = pid_of(process), none = {0, 0};
     INVALID(convoke_send(NULL, &pid, "x", 1));
@@ -331,6 +488,9 @@ int main(void) {
     event(e);
     process(n, q, p);
     name(n, p);
+    lock(n, p);
+    group(n, p);
+    resolver(n);
     message(p);
     list(n, p);
     /* Nothing of all that has changed anything. */

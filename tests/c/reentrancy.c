@@ -47,6 +47,71 @@ static void another_queue(struct all *all) {
     convoke_queue_free(queue);
 }
 
+static int32_t decide(const convoke_event *clash, void *user_data) {
+    (void)clash;
+    (void)user_data;
+    return CONVOKE_CLASH_A;
+}
+
+static int32_t under_lock(uint64_t fence, void *user_data) {
+    convoke_process *process = (convoke_process *)user_data;
+    uint64_t now;
+    OK(convoke_lock_check(process, "with", 4, NULL, 0, &now));
+    CHECK(now == fence);
+    return 3;
+}
+
+static void locks(struct all *all, convoke_process *process) {
+    const char *here[] = {"node"};
+    convoke_list *list;
+    convoke_ref ref;
+    uint64_t fence;
+    int32_t result;
+    OK(convoke_lock_acquire(process, "r", 1, NULL, 0, SOON, &fence, NULL));
+    OK(convoke_lock_check(process, "r", 1, NULL, 0, &fence));
+    OK(convoke_lock_watch(process, "r", 1, NULL, 0, &ref));
+    OK(convoke_lock_list(all->node, "r", 1, &list));
+    CHECK(convoke_list_len(list) == 1);
+    convoke_list_free(list);
+    OK(convoke_lock_release(process, "r", 1, NULL, 0, SOON, NULL));
+    OK(convoke_cancel(process, ref));
+    OK(convoke_lock_acquire_on(process, "r", 1, "q", 1, here, 1, 0, SOON, &fence, NULL));
+    OK(convoke_lock_release_on(process, "r", 1, "q", 1, here, 1, SOON, NULL));
+    OK(convoke_lock_with(process, "with", 4, NULL, 0, NULL, 0, CONVOKE_RETRIES_FOREVER, SOON, under_lock, process, &result));
+    CHECK(result == 3);
+}
+
+static void groups(struct all *all, convoke_process *process, const convoke_pid *far) {
+    convoke_list *list;
+    convoke_pid pid;
+    convoke_ref ref;
+    uint32_t count;
+    OK(convoke_group_create(process, "g", 1, SOON, NULL));
+    OK(convoke_group_join(process, "g", 1, NULL, SOON, NULL));
+    OK(convoke_group_join(process, "g", 1, far, SOON, NULL));
+    OK(convoke_group_members(all->node, "g", 1, &list));
+    CHECK(convoke_list_len(list) == 2);
+    convoke_list_free(list);
+    OK(convoke_group_local_members(all->node, "g", 1, &list));
+    CHECK(convoke_list_len(list) == 1);
+    convoke_list_free(list);
+    OK(convoke_group_closest(all->node, "g", 1, &pid));
+    OK(convoke_group_list(all->node, &list));
+    CHECK(convoke_list_len(list) == 1);
+    convoke_list_free(list);
+    OK(convoke_group_monitor(process, "g", 1, &ref));
+    convoke_event_free(expect(process, CONVOKE_EVENT_GROUP_JOINED));
+    convoke_event_free(expect(process, CONVOKE_EVENT_GROUP_JOINED));
+    convoke_event_free(expect(process, CONVOKE_EVENT_SNAPSHOT_END));
+    OK(convoke_cancel(process, ref));
+    OK(convoke_group_send(process, "g", 1, "x", 1, &count));
+    CHECK(count == 2);
+    convoke_event_free(expect(process, CONVOKE_EVENT_MESSAGE));
+    convoke_event_free(expect(all->far, CONVOKE_EVENT_MESSAGE));
+    OK(convoke_group_leave(process, "g", 1, NULL, SOON, NULL));
+    OK(convoke_group_delete(process, "g", 1, SOON, NULL));
+}
+
 static void everything(convoke_event *event, void *user_data) {
     struct all *all = (struct all *)user_data;
     convoke_options *options;
@@ -101,6 +166,9 @@ static void everything(convoke_event *event, void *user_data) {
     convoke_event_free(expect(mailbox, CONVOKE_EVENT_NAME_CONFLICT));
     OK(convoke_name_whereis(all->node, "here", 4, &pid));
     CHECK(same_pid(&pid, &far));
+    snprintf(buf, sizeof buf, "resolver %d", all->calls);
+    OK(convoke_resolver_add(all->node, buf, decide, NULL, NULL));
+    OK(convoke_name_register(mailbox, "with it", 7, NULL, buf, SOON, NULL));
     OK(convoke_name_list(all->node, "h", 1, &list));
     {
         const convoke_pid *pids;
@@ -109,6 +177,8 @@ static void everything(convoke_event *event, void *user_data) {
         CHECK(len == 1 && same_pid(&pid, &pids[0]));
     }
     convoke_list_free(list);
+    locks(all, mailbox);
+    groups(all, mailbox, &far);
     OK(convoke_process_is_alive(mailbox, &far, SOON, &alive, NULL));
     CHECK(alive);
     OK(convoke_send(mailbox, &far, "x", 1));

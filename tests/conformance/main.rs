@@ -4,7 +4,12 @@
 mod harness;
 
 mod faults;
+mod functions;
+mod groups;
+mod locks;
 mod names;
 mod partitions;
+mod regroup;
 mod resolvers;
 mod scale;
+mod splits;

@@ -4,7 +4,7 @@ use crate::harness::*;
 use convoke::ffi::convoke_pid;
 
 /// Two meshes that know nothing of each other.
-fn two_parts(sizes: [usize; 2]) -> Cluster {
+pub(crate) fn two_parts(sizes: [usize; 2]) -> Cluster {
     let mut cluster = Cluster::isolated(0);
     cluster.mesh_part(sizes[0]);
     cluster.mesh_part(sizes[1]);
@@ -12,13 +12,18 @@ fn two_parts(sizes: [usize; 2]) -> Cluster {
 }
 
 /// Whom a resolver could have harmed: a process that has a name, and what it was told.
-struct Owner {
-    process: Process,
-    name: &'static str,
+pub(crate) struct Owner {
+    pub(crate) process: Process,
+    pub(crate) name: &'static str,
 }
 
 impl Owner {
-    fn register(cluster: &Cluster, node: usize, name: &'static str, resolver: Option<&str>) -> Owner {
+    pub(crate) fn register(
+        cluster: &Cluster,
+        node: usize,
+        name: &'static str,
+        resolver: Option<&str>,
+    ) -> Owner {
         let process = cluster[node].spawn();
         process.register_with(name, resolver);
         Owner { process, name }
@@ -26,7 +31,7 @@ impl Owner {
 
     /// NAME_CONFLICT: the other pid, if it is told.
     #[track_caller]
-    fn is_told(&self) -> Option<convoke_pid> {
+    pub(crate) fn is_told(&self) -> Option<convoke_pid> {
         let told = self.process.expect(EventKind::NameConflict);
         assert_eq!(told.text(Field::Name), self.name);
         assert_eq!(told.reason(), Reason::CONFLICT_LOST);
@@ -35,13 +40,13 @@ impl Owner {
 
     /// To be asked when all is decided.
     #[track_caller]
-    fn is_untouched(&self) {
+    pub(crate) fn is_untouched(&self) {
         let told = self.process.waiting(EventKind::NameConflict);
         assert_eq!((told, self.process.waiting(EventKind::Exit)), (0, 0), "{}", self.name);
     }
 }
 
-/// The advanced partition of seven nodes, with the resolvers that are built in.
+/// The advanced partition of seven nodes, with each kind of resolver.
 #[test]
 fn s11_advanced_partition() {
     let cluster = two_parts([3, 4]);
@@ -49,6 +54,14 @@ fn s11_advanced_partition() {
     let test1 = pair("test1", None);
     let test2 = pair("test2", Some("notify-all"));
     let test3 = pair("test3", Some("random-notify"));
+    // Keeps the one on the highest node.
+    let highest = std::sync::Arc::new(std::sync::OnceLock::new());
+    let kept = highest.clone();
+    let resolver =
+        Resolver::new(move |clash| clash.keep(kept.get().expect("it is registered by now")) | NOTIFY_LOSER);
+    resolver.add_to_all(&cluster.nodes, "highest");
+    let test4 = [2, 6].map(|node| Owner::register(&cluster, node, "test4", Some("highest")));
+    highest.set(test4[1].process.pid).unwrap();
     cluster.connect(0, 6);
     cluster.await_mesh();
 
@@ -73,8 +86,13 @@ fn s11_advanced_partition() {
     let winner3 = 1 - loser3;
     assert_eq!(test3[loser3].is_told(), None);
     cluster.agree_on("test3", |pid| *pid == test3[winner3].process.pid);
+    // One call in the whole cluster.
+    assert_eq!(test4[0].is_told(), Some(test4[1].process.pid));
+    cluster.agree_on("test4", |pid| *pid == test4[1].process.pid);
+    assert_eq!(resolver.asked().len(), 1);
     winner.is_untouched();
     test3[winner3].is_untouched();
+    test4[1].is_untouched();
     for owner in test2.iter().chain(&test3) {
         assert!(judge.is_alive(&owner.process.pid), "{}", owner.name);
     }

@@ -47,6 +47,7 @@ impl World {
             requester,
             nodes,
             retries,
+            scope: None,
             patience,
         })
     }
@@ -54,7 +55,15 @@ impl World {
     pub(crate) fn release(&mut self, pid: Pid, lock: Lock) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
         let patience = lock.patience;
-        self.call(pid, |process, op| Command::Release { process, op, resource, requester, nodes, patience })
+        self.call(pid, |process, op| Command::Release {
+            process,
+            op,
+            resource,
+            requester,
+            nodes,
+            scope: None,
+            patience,
+        })
     }
 
     pub(crate) fn watch(&mut self, pid: Pid, lock: Lock) -> Ref {

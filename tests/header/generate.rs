@@ -1,15 +1,15 @@
 //! Puts the header together: cbindgen turns types and functions into C, the rest comes from the tables of the library.
 
 use convoke::engine::{Reason, Status};
-use convoke::node::{EVENT_FIELDS, EventKind, Field};
+use convoke::node::{CLASH_CHOICES, EVENT_FIELDS, EventKind, Field};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files with the functions, in the order of the header.
 const SECTIONS: &[&str] = &[
-    "library", "options", "node", "queue", "event", "process", "pid", "name", "lock", "group", "message",
-    "list",
+    "library", "options", "node", "queue", "event", "process", "pid", "name", "resolver", "lock", "group",
+    "message", "list",
 ];
 
 pub(crate) fn root() -> PathBuf {
@@ -77,9 +77,19 @@ fn reasons() -> Vec<Constant> {
     Reason::ALL.iter().map(constant).chain([user]).collect()
 }
 
+fn choices() -> Vec<Constant> {
+    let text = source("node/resolver.rs");
+    let constant = |(name, value): &(&str, i32)| Constant {
+        name: (*name).to_owned(),
+        value: i64::from(*value),
+        doc: doc_before(&text, &format!("const {}:", name.trim_start_matches("CONVOKE_"))),
+    };
+    CLASH_CHOICES.iter().map(constant).collect()
+}
+
 /// Every constant of the header.
 pub(crate) fn constants() -> Vec<Constant> {
-    [statuses(), kinds(), reasons(), fields()].into_iter().flatten().collect()
+    [statuses(), kinds(), reasons(), fields(), choices()].into_iter().flatten().collect()
 }
 
 /// The documentation in front of the line with `mark`.
@@ -127,7 +137,7 @@ fn members(constants: &[Constant]) -> String {
 }
 
 fn hex(constant: &Constant) -> String {
-    if constant.value >= 0x1000 { format!("{:#x}", constant.value) } else { constant.value.to_string() }
+    if constant.value >= 0x100 { format!("{:#x}", constant.value) } else { constant.value.to_string() }
 }
 
 /// A closed set: an enumeration of `int32_t` where the language has such, a plain number elsewhere.
@@ -249,6 +259,8 @@ pub(crate) fn header() -> String {
     writeln!(text, "{}", open_set("Reasons: values of convoke_reason.", &reasons())).unwrap();
     writeln!(text, "{}", open_set("Fields of events and lists: values of convoke_field.", &fields()))
         .unwrap();
+    let what = "What a resolver function returns: one of the first three, plus one of the flags or none.";
+    writeln!(text, "{}", open_set(what, &choices())).unwrap();
     writeln!(text, "{}", bindings("types.rs")).unwrap();
     for section in SECTIONS {
         writeln!(text, "{}{}", banner(section), bindings(&format!("{section}.rs"))).unwrap();

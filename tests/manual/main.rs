@@ -55,3 +55,18 @@ fn send() {
 fn random_exit_name() {
     row("random_exit_name");
 }
+
+#[test]
+fn random_notify_name() {
+    row("random_notify_name");
+}
+
+#[test]
+fn notify_all_name() {
+    row("notify_all_name");
+}
+
+#[test]
+fn own_resolver() {
+    row("own_resolver");
+}

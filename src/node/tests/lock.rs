@@ -87,15 +87,18 @@ fn with_runs_exactly_under_the_lock_and_gives_it_back() {
         Reply::Wait(waiter) => waiter.answer(outcome),
         Reply::Event(_) => panic!("somebody waits"),
     };
-    std::thread::scope(|scope| {
+    std::thread::scope(|threads| {
         let nodes = Some(vec!["a".to_owned()]);
         let on_a = Attempt { nodes: nodes.clone(), ..attempt() };
-        let running = scope.spawn(|| process.lock_with(LOCK, on_a, |token| token + 1));
+        let running = threads.spawn(|| process.lock_with(LOCK, on_a, |token| token + 1));
         let (command, reply) = next_operation(&node);
-        assert!(matches!(&command, Command::Acquire { nodes: asked, .. } if *asked == nodes));
+        let Command::Acquire { nodes: asked, scope: Some(scope), .. } = command else { panic!() };
+        assert_eq!(asked, nodes);
         answer(reply, Outcome::value(41));
         let (command, reply) = next_operation(&node);
-        assert!(matches!(&command, Command::Release { nodes: asked, .. } if *asked == nodes));
+        assert!(
+            matches!(&command, Command::Release { nodes: None, scope: Some(same), .. } if *same == scope)
+        );
         answer(reply, Outcome::of(Status::Timeout));
         assert_eq!(running.join().unwrap().unwrap(), 42, "that it takes time to give it back is not told");
 
@@ -106,7 +109,7 @@ fn with_runs_exactly_under_the_lock_and_gives_it_back() {
             (Status::Closed, Status::Closed),
         ] {
             let running =
-                scope.spawn(|| process.lock_with(LOCK, attempt(), |_| panic!("it was not obtained")));
+                threads.spawn(|| process.lock_with(LOCK, attempt(), |_| panic!("it was not obtained")));
             answer(next_operation(&node).1, Outcome::of(said));
             assert_eq!(status(running.join().unwrap()), told);
             assert!(requests(&node).is_empty(), "nothing to give back");
@@ -131,8 +134,8 @@ fn a_question_about_locks_never_hangs() {
         }
         std::thread::yield_now();
     };
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| node.locks(Some(b"r")).unwrap());
+    std::thread::scope(|threads| {
+        let asking = threads.spawn(|| node.locks(Some(b"r")).unwrap());
         let Request::Locks { resource, answer } = wait_for_question() else { panic!("no question") };
         assert_eq!(resource, Some(Name::new(b"r")));
         let waiter = LockRow { token: 0, is_waiter: true, ..row.clone() };
@@ -146,10 +149,10 @@ fn a_question_about_locks_never_hangs() {
         assert_eq!((list.u64(0, Field::Count), list.u64(2, Field::Fence), list.pid(2)), (None, None, None));
 
         // Taken and not answered, and not even taken.
-        let asking = scope.spawn(|| status(node.locks(None)));
+        let asking = threads.spawn(|| status(node.locks(None)));
         drop(wait_for_question());
         assert_eq!(asking.join().unwrap(), Status::Closed);
-        let asking = scope.spawn(|| status(node.locks(None)));
+        let asking = threads.spawn(|| status(node.locks(None)));
         while node.shared().inbox.len() == 0 {
             std::thread::yield_now();
         }
@@ -165,8 +168,8 @@ fn a_node_with_its_thread_answers_at_once() {
     let node = Node::open(&Options::new()).unwrap();
     assert_eq!(status(node.locks(Some(b""))), Status::Invalid);
     assert_eq!(node.locks(Some(b"r")).unwrap().len(), 0);
-    std::thread::scope(|scope| {
-        let asking = scope.spawn(|| while node.locks(None).is_ok() {});
+    std::thread::scope(|threads| {
+        let asking = threads.spawn(|| while node.locks(None).is_ok() {});
         node.close(-1).unwrap();
         asking.join().unwrap();
     });

@@ -8,6 +8,7 @@ mod inbox;
 mod lock;
 mod process;
 mod queue;
+mod resolver;
 
 use super::{Completion, Delivery, Event, Node, Options, Process, Queue, Result};
 use crate::engine::Status;

@@ -4,8 +4,11 @@
 
 mod cluster;
 mod event;
+mod group;
+mod lock;
 mod node;
 mod process;
+mod resolver;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use convoke::engine::{Reason, Status};
@@ -13,8 +16,11 @@ pub(crate) use convoke::ffi::convoke_pid;
 pub(crate) use convoke::node::{EventKind, Field};
 pub(crate) use convoke::testing::Noticed;
 pub(crate) use event::Event;
+pub(crate) use group::{Change, Members, sorted};
+pub(crate) use lock::Lock;
 pub(crate) use node::Node;
 pub(crate) use process::Process;
+pub(crate) use resolver::{A, B, KILL_LOSER, NEITHER, NONSENSE, NOTIFY_LOSER, Resolver};
 
 use std::ffi::c_char;
 

@@ -1,6 +1,6 @@
 //! One node.
 
-use super::{EventKind, LONG, NOBODY, Process, Status, expect, ok, status};
+use super::{EventKind, Field, LONG, NOBODY, Process, Status, expect, ok, status};
 use convoke::ffi::*;
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_char};
@@ -145,16 +145,35 @@ impl Rows {
         unsafe { convoke_list_len(self.0) }
     }
 
+    pub(crate) fn pid(&self, index: usize) -> convoke_pid {
+        let mut pid = NOBODY;
+        // SAFETY: see above.
+        ok(unsafe { convoke_list_pid(self.0, index, &mut pid) });
+        pid
+    }
+
+    pub(crate) fn pids(&self) -> Vec<convoke_pid> {
+        (0..self.len()).map(|index| self.pid(index)).collect()
+    }
+
+    pub(crate) fn number(&self, index: usize, field: Field) -> u64 {
+        let mut value = 0;
+        // SAFETY: see above.
+        ok(unsafe { convoke_list_u64(self.0, index, field.number(), &mut value) });
+        value
+    }
+
+    pub(crate) fn bytes(&self, index: usize, field: Field) -> Vec<u8> {
+        let (mut data, mut len) = (std::ptr::null(), 0);
+        // SAFETY: see above; the bytes are lent as long as the list lives.
+        unsafe {
+            ok(convoke_list_bytes(self.0, index, field.number(), &mut data, &mut len));
+            std::slice::from_raw_parts(data.cast::<u8>(), len).to_vec()
+        }
+    }
+
     pub(crate) fn names(&self) -> BTreeSet<String> {
-        let name = |index| {
-            let (mut data, mut len) = (std::ptr::null(), 0);
-            // SAFETY: see above; the bytes are lent as long as the list lives.
-            let bytes = unsafe {
-                ok(convoke_list_name(self.0, index, &mut data, &mut len));
-                std::slice::from_raw_parts(data.cast::<u8>(), len)
-            };
-            String::from_utf8_lossy(bytes).into_owned()
-        };
+        let name = |index| String::from_utf8_lossy(&self.bytes(index, Field::Name)).into_owned();
         (0..self.len()).map(name).collect()
     }
 }

@@ -207,11 +207,17 @@ impl Process {
 
     // ---- messages
 
+    /// Tries again when there is room, if there is none.
     #[track_caller]
     pub(crate) fn send(&self, to: &convoke_pid, text: &str) {
         let (data, len) = bytes(text);
         // SAFETY: see `spawn`.
-        ok(unsafe { convoke_send(self.handle, to, data, len) });
+        while let status = status(unsafe { convoke_send(self.handle, to, data, len) })
+            && status != Status::Ok
+        {
+            assert_eq!(status, Status::Full);
+            self.expect(EventKind::Sendable);
+        }
     }
 
     /// To whoever has the name; who that was.

@@ -1,0 +1,130 @@
+//! What a hold is made of when some of it was acquired for a while (`convoke_lock_with`): the end of such a scope leaves
+//! the hold as it would be without it, however scopes are nested or overlap, and on whatever lists of nodes.
+
+use super::{NodeId, Ref};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Where something of a hold is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    /// On all of the view, with those that join.
+    View,
+    Nodes(BTreeSet<NodeId>),
+}
+
+impl Part {
+    pub(super) fn new(view: bool, nodes: &BTreeSet<NodeId>) -> Part {
+        if view { Part::View } else { Part::Nodes(nodes.clone()) }
+    }
+
+    fn add(&mut self, other: Part) {
+        match (&mut *self, other) {
+            (Part::View, _) => {}
+            (_, Part::View) => *self = Part::View,
+            (Part::Nodes(nodes), Part::Nodes(more)) => nodes.extend(more),
+        }
+    }
+}
+
+/// Of a hold that scopes have a part in. Nodes that are gone from the hold are left standing here.
+#[derive(Debug)]
+pub(super) struct Scopes {
+    /// What was acquired until it is released.
+    kept: Option<Part>,
+    open: BTreeMap<Ref, Part>,
+}
+
+impl Scopes {
+    /// `kept`: the hold before its first scope; `None`: there was none.
+    pub(super) fn new(kept: Option<Part>) -> Scopes {
+        Scopes { kept, open: BTreeMap::new() }
+    }
+
+    /// A part is acquired: for a scope, or to be kept.
+    pub(super) fn add(&mut self, scope: Option<Ref>, part: Part) {
+        let place = match scope {
+            None => &mut self.kept,
+            Some(scope) => {
+                self.open.insert(scope, part);
+                return;
+            }
+        };
+        match place {
+            Some(kept) => kept.add(part),
+            None => *place = Some(part),
+        }
+    }
+
+    /// A scope ends. Says whether it was open.
+    pub(super) fn end(&mut self, scope: Ref) -> bool {
+        self.open.remove(&scope).is_some()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// What the hold is without the scopes that have ended; `None`: nothing.
+    pub(super) fn all(&self) -> Option<Part> {
+        let mut parts = self.kept.iter().chain(self.open.values());
+        let mut all = parts.next()?.clone();
+        parts.for_each(|part| all.add(part.clone()));
+        Some(all)
+    }
+
+    /// From now on nothing of it takes in nodes that join; what did is on these.
+    pub(super) fn leave_the_view(&mut self, nodes: &BTreeSet<NodeId>) {
+        for part in self.kept.iter_mut().chain(self.open.values_mut()) {
+            if *part == Part::View {
+                *part = Part::Nodes(nodes.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(nodes: &[u64]) -> Part {
+        Part::Nodes(nodes.iter().map(|node| NodeId(*node)).collect())
+    }
+
+    #[test]
+    fn a_scope_within_another_ends_without_it() {
+        let mut scopes = Scopes::new(None);
+        scopes.add(Some(Ref(1)), on(&[1, 2]));
+        scopes.add(Some(Ref(2)), on(&[2, 3]));
+        assert_eq!(scopes.all(), Some(on(&[1, 2, 3])));
+        assert!(scopes.end(Ref(2)));
+        assert_eq!(scopes.all(), Some(on(&[1, 2])));
+        assert!(!scopes.end(Ref(2)), "once");
+        assert!(scopes.end(Ref(1)) && scopes.is_empty());
+        assert_eq!(scopes.all(), None);
+    }
+
+    #[test]
+    fn scopes_that_overlap_end_in_any_order() {
+        let mut scopes = Scopes::new(Some(on(&[9])));
+        scopes.add(Some(Ref(1)), Part::View);
+        scopes.add(Some(Ref(2)), on(&[1]));
+        assert!(scopes.end(Ref(1)));
+        assert_eq!(scopes.all(), Some(on(&[1, 9])));
+        scopes.add(None, on(&[2]));
+        assert!(scopes.end(Ref(2)) && scopes.is_empty());
+        assert_eq!(scopes.all(), Some(on(&[2, 9])), "what was acquired to be kept is kept");
+    }
+
+    #[test]
+    fn what_has_left_the_view_is_on_a_list_for_every_scope() {
+        let mut scopes = Scopes::new(Some(Part::View));
+        scopes.add(Some(Ref(1)), Part::View);
+        scopes.add(Some(Ref(2)), on(&[1]));
+        assert!(scopes.end(Ref(2)));
+        assert_eq!(scopes.all(), Some(Part::View));
+        scopes.leave_the_view(&[NodeId(1), NodeId(2)].into());
+        assert_eq!(scopes.all(), Some(on(&[1, 2])));
+        scopes.add(None, Part::View);
+        assert_eq!(scopes.all(), Some(Part::View));
+    }
+}
