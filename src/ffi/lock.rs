@@ -469,7 +469,7 @@ pub unsafe extern "C" fn convoke_lock_watch(
 }
 
 /// Who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
-/// nodes to which this one belongs.
+/// nodes to which this one belongs. What happens on other nodes is seen a moment later.
 ///
 /// Each row has the resource (CONVOKE_FIELD_NAME), CONVOKE_FIELD_REQUESTER, CONVOKE_FIELD_PID, CONVOKE_FIELD_FENCE (0 for one
 /// who waits), CONVOKE_FIELD_IS_WAITER (1 or 0) and CONVOKE_FIELD_SINCE_MS, for how long this node has seen it so.
