@@ -74,6 +74,9 @@ impl Groups {
     pub(super) fn nobody_is_doomed(&mut self) {
         self.doomed.clear();
     }
+    pub(super) fn nobody_is_doomed_in(&mut self, group: &Name) {
+        self.doomed.remove(group);
+    }
     pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {
         self.rows.get(group)
     }

@@ -377,8 +377,9 @@ impl Engine {
         self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
         self.drop_holds_of(node);
-        self.drop_claims_of(node);
+        // Before claims go on without the node: what is acquired anew is not asked of it.
         self.holds_without(node, &link.name, reason);
+        self.drop_claims_of(node);
         self.drop_forwards_of(node);
         if reason == Reason::NODE_CLOSED {
             // This incarnation never comes back.
