@@ -301,7 +301,9 @@ fn the_address_sanitizer_finds_nothing() {
         println!("SKIPPED: the compiler has no address sanitizer here: {}", text(&built.stderr));
         return;
     }
-    for name in ["everything", "handles", "free_order", "callbacks", "operations", "resolver", "locks", "groups"] {
+    for name in
+        ["everything", "handles", "free_order", "callbacks", "operations", "resolver", "locks", "groups"]
+    {
         let program = build(name, C11, &flags);
         let said = succeed(&mut Command::new(&program));
         assert!(said.ends_with("ok\n"), "{name}: {said}");
