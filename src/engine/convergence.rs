@@ -23,7 +23,7 @@ impl Engine {
     }
 
     /// Something was learned of incarnations that have no link, perhaps; of those nobody will say that they have left.
-    fn remember_absent(&mut self) {
+    pub(super) fn remember_absent(&mut self) {
         let absent = |node: &NodeId| *node != self.config.node && !self.view.is_linked(*node);
         for node in self.groups.dots.incarnations().filter(absent).collect::<Vec<_>>() {
             let timer = Timer::GroupMemory(node);
@@ -156,6 +156,7 @@ impl Engine {
     /// The end of a link: members there are gone, and others may not have heard what that node said last.
     pub(super) fn drop_groups_of(&mut self, node: NodeId, why: Reason) {
         self.drop_memberships_of(node, why);
+        self.groups.nobody_is_doomed();
         self.groups.pictures.remove(&node);
         self.groups.asked.remove(&node);
         self.groups.unanswered.remove(&node);

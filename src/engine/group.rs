@@ -133,13 +133,22 @@ impl Engine {
             self.groups.dots.remove(group, *dot);
         }
         self.groups.touch(group, false);
-        let own = self.groups.rows_of(group).and_then(|homes| homes.get(&self.config.node));
         let over = |row: &member::Row| {
             !row.dots.is_disjoint(dots)
                 && !row.dots.iter().any(|dot| self.groups.dots.is_live_dot(group, dot))
         };
-        let ended = own.into_iter().flatten().filter(|(_, row)| over(row));
-        let ended: Vec<(Name, u64)> = ended.map(|(serial, _)| (group.clone(), *serial)).collect();
+        let (mut ended, mut doomed) = (Vec::new(), Vec::new());
+        for (node, rows) in self.groups.rows_of(group).into_iter().flatten() {
+            let over = rows.iter().filter(|(_, row)| over(row)).map(|(serial, _)| *serial);
+            if *node == self.config.node {
+                ended.extend(over.map(|serial| (group.clone(), serial)));
+            } else {
+                doomed.extend(over.map(|serial| Pid { node: *node, serial }));
+            }
+        }
+        for pid in doomed {
+            self.groups.doom(group, pid);
+        }
         // Whoever joins again from now on does not lose that when an older join is undone.
         self.forget_joins(group, &ended.iter().map(|(_, serial)| *serial).collect());
         self.withdraw(ended, Reason::GROUP_DELETED);
@@ -172,6 +181,7 @@ impl Engine {
             return Err("a dot that was never made");
         }
         self.carry_out_delete(&group, &dots);
+        self.remember_absent();
         self.check_remembered()?;
         match ack {
             Some(tx) => self.acknowledge_when_withdrawn(&group, from, tx),
@@ -186,7 +196,7 @@ impl Engine {
         if !self.may_call(process, op, &group) {
             return;
         }
-        if !self.groups.exists(&group) {
+        if !self.groups.can_be_joined(&group) {
             return self.answer_call(process, op, Outcome::of(Status::NotFound));
         }
         let dots = if pid.node == self.config.node { BTreeSet::new() } else { self.dots_to_name(&group) };
@@ -234,7 +244,7 @@ impl Engine {
         if !self.processes.exists(serial) {
             return Err(Status::NoProcess);
         }
-        if !self.groups.exists(group) {
+        if !self.groups.can_be_joined(group) {
             return Err(Status::NotFound);
         }
         let me = self.config.node;

@@ -34,6 +34,8 @@ pub(super) struct Groups {
     rows: BTreeMap<Name, Rows>,
     owned: BTreeMap<NodeId, Owned>,
     watchers: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
+    /// Members elsewhere that a delete has ended and whose homes have not withdrawn them yet.
+    doomed: BTreeMap<Name, BTreeSet<Pid>>,
     /// Groups that readers see.
     published: BTreeSet<Name>,
     /// To be looked at at the end of the input, and whether members have changed.
@@ -55,6 +57,22 @@ impl Groups {
     /// "A group exists while it has a live dot or a visible member."
     pub(super) fn exists(&self, group: &Name) -> bool {
         self.dots.is_live(group) || self.rows.contains_key(group)
+    }
+    /// Whether a process may join it. A group that only shows members who are about to go is deleted: a join would bring it
+    /// back.
+    pub(super) fn can_be_joined(&self, group: &Name) -> bool {
+        let all_doomed = |homes: &Rows| {
+            let members: usize = homes.values().map(BTreeMap::len).sum();
+            self.doomed.get(group).is_some_and(|doomed| doomed.len() == members)
+        };
+        self.dots.is_live(group) || self.rows.get(group).is_some_and(|homes| !all_doomed(homes))
+    }
+    pub(super) fn doom(&mut self, group: &Name, pid: Pid) {
+        self.doomed.entry(group.clone()).or_default().insert(pid);
+    }
+    /// Who deleted them may be lost, and their homes may never hear of it.
+    pub(super) fn nobody_is_doomed(&mut self) {
+        self.doomed.clear();
     }
     pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {
         self.rows.get(group)
@@ -106,7 +124,11 @@ impl Groups {
         self.withdrawals = Withdrawals::default();
     }
     pub(super) fn residue(&self) -> usize {
-        self.pictures.len() + self.asked.len() + self.making.len() + self.withdrawals.residue()
+        self.doomed.len()
+            + self.pictures.len()
+            + self.asked.len()
+            + self.making.len()
+            + self.withdrawals.residue()
     }
     pub(super) fn touch(&mut self, group: &Name, members: bool) {
         match self.dirty.get_mut(group) {
@@ -121,6 +143,12 @@ impl Groups {
     fn put(&mut self, group: &Name, pid: Pid, row: Option<Row>) -> u64 {
         let new = row.as_ref().map_or(0, |row| row.count);
         let old = self.row(group, pid).map_or(0, |row| row.count);
+        if let Some(doomed) = self.doomed.get_mut(group) {
+            doomed.remove(&pid);
+            if doomed.is_empty() {
+                self.doomed.remove(group);
+            }
+        }
         match row {
             Some(row) => {
                 let homes = self.rows.entry(group.clone()).or_default();

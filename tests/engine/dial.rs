@@ -106,6 +106,25 @@ fn a_peer_that_left_is_forgotten_unless_it_is_a_seed() {
     }
 }
 
+/// A node that is closed and opened again at once: who hears of the new incarnation while it still has its link with the
+/// old one dials it when the old one has left.
+#[test]
+fn a_peer_that_left_is_dialled_if_another_incarnation_is_known() {
+    for known in [false, true] {
+        let mut world = World::nodes(1);
+        let (old, witness) = (world.add_puppet(20), world.add_puppet(21));
+        world.link(0, old);
+        world.connect(0, witness);
+        let address = world.nodes[old].address.clone();
+        let new = PeerAddress { node: NodeId(22), name: "successor".into(), address: address.clone() };
+        let facts = if known { vec![Fact::Peer(new)] } else { vec![] };
+        world.say(witness, 0, Message::Hello { facts, last: true });
+        assert_eq!(world.dials(0), [""; 0], "not while the old one is linked");
+        world.say(old, 0, Message::Goodbye { why: Goodbye::Closing });
+        assert_eq!(world.pause_before_dial(0, &address).is_some(), known);
+    }
+}
+
 /// "A node given one seed finds all others": peer lists travel with the snapshot.
 #[test]
 fn one_seed_leads_to_all() {

@@ -20,6 +20,52 @@ impl World {
         let (group, patience) = (name(group), Patience::FOREVER);
         self.call(caller, |process, op| Command::LeaveGroup { process, op, group, pid, patience })
     }
+    pub(crate) fn join_within(&mut self, caller: Pid, group: &str, pid: Pid, timeout_ms: i64) -> Ref {
+        let (group, patience) = (name(group), self.within(timeout_ms));
+        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, patience })
+    }
+    pub(crate) fn create_within(&mut self, caller: Pid, group: &str, timeout_ms: i64) -> Ref {
+        let (group, patience) = (name(group), self.within(timeout_ms));
+        self.call(caller, |process, op| Command::CreateGroup { process, op, group, patience })
+    }
+    pub(crate) fn watch_group(&mut self, watcher: Pid, group: &str) -> Ref {
+        let group = name(group);
+        self.call(watcher, |process, reference| Command::MonitorGroup { process, reference, group })
+    }
+    /// A group with these members, each of which has joined by itself.
+    pub(crate) fn make_group(&mut self, group: &str, members: &[Pid]) {
+        let op = self.create(members[0], group);
+        assert_eq!(self.done(op), Status::Ok);
+        for pid in members {
+            let op = self.join(*pid, group, *pid);
+            assert_eq!(self.done(op), Status::Ok);
+        }
+    }
+    /// Every two of these nodes get a link.
+    pub(crate) fn join_up(&mut self, nodes: &[NodeIndex]) {
+        for (at, a) in nodes.iter().enumerate() {
+            for b in &nodes[at + 1..] {
+                if !self.is_linked(*a, *b) {
+                    self.link(*a, *b);
+                }
+            }
+        }
+        self.agree();
+    }
+    /// Time for digests to be told and answered.
+    pub(crate) fn agree(&mut self) {
+        self.advance(HEARTBEAT);
+        self.advance(HEARTBEAT);
+    }
+    /// Cuts all links between the two parts.
+    pub(crate) fn split(&mut self, one: &[NodeIndex], other: &[NodeIndex]) {
+        for a in one {
+            for b in other {
+                self.cut(*a, *b);
+            }
+        }
+        self.settle();
+    }
     /// `None`: there is no such group.
     pub(crate) fn members(&self, node: NodeIndex, group: &str) -> Option<Vec<Pid>> {
         let all = self.engine(node).groups();
@@ -152,4 +198,163 @@ fn members_end_with_their_process_and_their_node_and_the_group_stays() {
         world.events(watcher).into_iter().filter(|event| matches!(event, Event::GroupLeft { .. })).collect();
     let reason = Reason::OS_PROCESS_DIED;
     assert_eq!(left, [Event::GroupLeft { reference, group, pid: pids[2], count: 0, old: 1, reason }]);
+}
+
+/// The readers' list: those of this node first, copies adjacent.
+#[test]
+fn members_of_this_node_come_first() {
+    let mut world = World::mesh(3);
+    let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
+    world.make_group("g", &[pids[2], pids[0], pids[1], pids[2], pids[1]]);
+    let (a, b, c) = (pids[0], pids[1], pids[2]);
+    for (node, entries, local) in [(0, [a, b, b, c, c], 1), (1, [b, b, a, c, c], 2), (2, [c, c, a, b, b], 2)]
+    {
+        let members = world.nodes[node].groups[&name("g")].clone();
+        assert_eq!((members.entries.to_vec(), members.local), (entries.to_vec(), local), "node {node}");
+    }
+}
+
+/// What changes nothing that a reader sees is not published.
+#[test]
+fn only_changes_are_published() {
+    let mut world = World::mesh(2);
+    let (a, b) = (world.spawn(0), world.spawn(1));
+    world.make_group("g", &[a, b]);
+    let published = |world: &World| {
+        let all = world.nodes.iter().flat_map(|node| &node.seen);
+        all.filter(|output| matches!(output, Output::PublishGroup { .. })).count()
+    };
+    assert_eq!(published(&world), 2 * 3);
+    for op in [world.create(a, "g"), world.create(b, "g"), world.delete(a, "none")] {
+        assert_eq!(world.done(op), Status::Ok);
+    }
+    let other = world.spawn(1);
+    let op = world.leave(a, "g", other);
+    assert_eq!(world.done(op), Status::Ok);
+    world.agree();
+    assert_eq!(published(&world), 2 * 3);
+}
+
+/// A process may be in many groups: all of them see it go, with one publication each, and nothing is left of it.
+#[test]
+fn a_process_with_many_groups_leaves_them_all() {
+    let mut world = World::mesh(2);
+    let (a, b) = (world.spawn(0), world.spawn(1));
+    for i in 0..500 {
+        world.make_group(&format!("g{i}"), &[a, a, b]);
+    }
+    world.delivered.clear();
+    world.exit(a);
+    world.settle();
+    for i in 0..500 {
+        world.all_show_members(&format!("g{i}"), Some(&[b]));
+    }
+    let acks = world.delivered.iter().filter(|(_, _, f)| matches!(f.message(), Some(Message::Ack { .. })));
+    assert_eq!(acks.count(), 1, "they are acknowledged together");
+    world.assert_at_rest();
+}
+
+/// A node that closes takes its members along; its own readers see no members of others any more.
+#[test]
+fn a_node_that_closes() {
+    let mut world = World::mesh(3);
+    let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
+    world.make_group("g", &pids);
+    world.make_group("own", &pids[1..2]);
+    let op = world.join(pids[1], "g", pids[0]);
+    world.command(1, Command::Close);
+    assert_eq!(world.status(op), Some(Status::Closed));
+    world.settle();
+    for node in [0, 2] {
+        assert_eq!(world.members(node, "g").map(|m| m.contains(&pids[1])), Some(false));
+        assert_eq!(world.members(node, "own"), Some(vec![]), "\"empty groups exist\"");
+        world.assert_at_rest_at(node);
+    }
+    assert_eq!(world.members(1, "g"), Some(vec![]));
+    assert_eq!(world.engine(1).residue().iter().map(|(_, count)| count).sum::<usize>(), 0);
+}
+
+/// The home of the pid has not heard of the group yet: the caller says under which dots it knows it.
+#[test]
+fn a_join_reaches_the_home_before_the_group_does() {
+    let mut world = World::mesh(3);
+    let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
+    world.hang(2);
+    world.create(pids[0], "g");
+    world.step(0, 1);
+    // 1 knows the group by 0; 2 has not read that yet when 1 speaks.
+    let op = world.join(pids[1], "g", pids[2]);
+    world.wake(2);
+    world.until(1, 2, |message| matches!(message, Message::Forward { .. }));
+    assert_eq!(world.members(2, "g"), Some(vec![pids[2]]));
+    assert_eq!(world.done(op), Status::Ok);
+    world.all_show_members("g", Some(&[pids[2]]));
+    // It is no member that outlives the delete.
+    let op = world.delete(pids[0], "g");
+    assert_eq!(world.done(op), Status::Ok);
+    world.all_show_members("g", None);
+    world.assert_at_rest();
+}
+
+/// A leave where the home does not know the group any more.
+#[test]
+fn a_leave_reaches_the_home_after_the_delete() {
+    let mut world = World::mesh(2);
+    let (a, b) = (world.spawn(0), world.spawn(1));
+    world.make_group("g", &[a, b]);
+    world.hang(0);
+    let op = world.delete(b, "g");
+    let leave = world.leave(a, "g", b);
+    let join = world.join(a, "g", b);
+    world.wake(0);
+    assert_eq!(
+        (world.done(op), world.done(leave), world.done(join)),
+        (Status::Ok, Status::Ok, Status::NotFound)
+    );
+    world.all_show_members("g", None);
+    world.assert_at_rest();
+}
+
+/// Homes without a link, and links that are lost meanwhile.
+#[test]
+fn the_home_cannot_be_had() {
+    let mut world = World::mesh(2);
+    let (a, b) = (world.spawn(0), world.spawn(1));
+    world.make_group("g", &[a]);
+    world.hang(1);
+    let join = world.join(a, "g", b);
+    let leave = world.leave(a, "g", b);
+    world.cut(0, 1);
+    assert_eq!(
+        (world.status(join), world.status(leave)),
+        (Some(Status::Unreachable), Some(Status::Unreachable))
+    );
+    let join = world.join(a, "g", b);
+    assert_eq!(world.status(join), Some(Status::Unreachable));
+    world.wake(1);
+    world.join_up(&[0, 1]);
+    world.all_show_members("g", Some(&[a]));
+    world.assert_at_rest();
+}
+
+#[test]
+fn names_of_groups_are_checked() {
+    let mut world = World::mesh(1);
+    let a = world.spawn(0);
+    let long = "g".repeat(1025);
+    for (group, status) in [("", Status::Invalid), (&long, Status::TooBig)] {
+        for op in [
+            world.create(a, group),
+            world.delete(a, group),
+            world.join(a, group, a),
+            world.leave(a, group, a),
+        ] {
+            assert_eq!(world.status(op), Some(status));
+        }
+    }
+    world.exit(a);
+    for op in [world.create(a, "g"), world.delete(a, "g"), world.join(a, "g", a), world.leave(a, "g", a)] {
+        assert_eq!(world.status(op), Some(Status::NoProcess));
+    }
+    world.assert_at_rest();
 }

@@ -78,6 +78,8 @@ pub(crate) struct Node {
     pub(crate) shown: BTreeMap<Name, Vec<Option<Pid>>>,
     /// What `lock_check` was made to say of each lock: (process, resource, requester).
     pub(crate) held: BTreeMap<(u64, Name, Name), Vec<Option<u64>>>,
+    /// What readers are shown of groups.
+    pub(crate) groups: BTreeMap<Name, Members>,
     pub(crate) peers: BTreeMap<NodeId, ConnectionId>,
     pub(crate) closed: Option<Reason>,
     pub(crate) hung: bool,
@@ -169,6 +171,7 @@ impl World {
             dials: Vec::new(),
             shown: BTreeMap::new(),
             held: BTreeMap::new(),
+            groups: BTreeMap::new(),
             peers: BTreeMap::new(),
             closed: None,
             hung: false,

@@ -2,23 +2,29 @@
 
 use crate::harness::*;
 use convoke::engine::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl World {
     pub(crate) fn drain(&mut self, node: NodeIndex) {
         let Some(mut engine) = self.nodes[node].engine.take() else { return };
         let mut stage = 0;
+        let mut groups = BTreeSet::new();
         while let Some(output) = engine.poll_output() {
             let of = stage_of(&output);
             assert!(of >= stage, "tables, then messages, then events; but {output:?} came late");
             stage = of;
             assert_eq!(self.nodes[node].closed, None, "after Closed came {output:?}");
+            if let Output::PublishGroup { group, .. } = &output {
+                assert!(groups.insert(group.clone()), "published twice for one input: {group:?}");
+            }
             self.take(node, output);
         }
         let state = &self.nodes[node];
         let shown = state.shown.iter().filter_map(|(name, pids)| Some((name, (*pids.last()?)?)));
         let own: BTreeMap<&Name, Pid> = engine.names().collect();
         assert_eq!(shown.collect::<BTreeMap<_, _>>(), own, "readers see what the engine has");
+        let own: BTreeMap<Name, Members> = engine.groups().into_iter().collect();
+        assert_eq!(state.groups, own, "readers see what the engine has");
         self.nodes[node].engine = Some(engine);
     }
 
@@ -33,6 +39,14 @@ impl World {
                 let tokens = self.nodes[node].held.entry((process, resource, requester)).or_default();
                 assert_ne!(tokens.last().copied().flatten(), token, "published without a change");
                 tokens.push(token);
+            }
+            Output::PublishGroup { group, members } => {
+                let before = self.nodes[node].groups.remove(&group);
+                assert_ne!(before, members, "published without a change");
+                if let Some(members) = members {
+                    self.nodes[node].groups.insert(group, members);
+                }
+                self.nodes[node].seen.push(output);
             }
             Output::PublishPeer { node: peer, connection: Some(connection), .. } => {
                 let before = self.nodes[node].peers.insert(peer, connection);

@@ -1,0 +1,359 @@
+//! What a peer may say of groups, and what ends its link: never a panic, never more memory than the limits, and nothing
+//! that its own snapshot to others would make a violation.
+
+use crate::harness::*;
+use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, tx, world};
+use convoke::engine::*;
+use std::collections::BTreeSet;
+
+fn dot(node: NodeId, number: u64) -> Dot {
+    Dot { node, number }
+}
+
+fn membership(group: &str, serial: u64, count: u64, dots: &[Dot]) -> Message {
+    let (group, dots, why) = (name(group), dots.iter().copied().collect(), Reason::NORMAL);
+    Message::Membership { membership: Membership { group, serial, count, dots, why }, ack: None }
+}
+
+fn create(group: &str, dot: Dot, replaces: Option<Dot>) -> Message {
+    Message::Create { group: name(group), dot, replaces, ack: Some(tx(puppet())) }
+}
+
+fn delete(group: &str, dots: &[Dot]) -> Message {
+    Message::Delete { group: name(group), dots: dots.iter().copied().collect(), ack: Some(tx(puppet())) }
+}
+
+fn state(parts: Vec<Existence>) -> Message {
+    Message::GroupState { parts, last: true, answer: false }
+}
+
+fn live(group: &str, dot: Dot) -> Existence {
+    Existence::Live { group: name(group), dot }
+}
+
+fn join(number: u64, group: &str, serial: u64, dots: BTreeSet<Dot>) -> Message {
+    let id = Tx { lamport: number, node: puppet() };
+    Message::Forward { id, task: Task::Join { group: name(group), serial, dots }, remaining_ms: None }
+}
+
+/// The groups that the engine and its friend show.
+fn shown(world: &World) -> [Vec<(Name, Members)>; 2] {
+    [world.engine(ENGINE).groups(), world.engine(FRIEND).groups()]
+}
+
+/// An engine and its friend with a group, and a puppet.
+fn with_group() -> World {
+    let mut world = World::empty();
+    world.add(Config { node: me(), ..config(0) });
+    world.add_puppet(puppet().0);
+    world.add(Config { node: friend(), ..config(2) });
+    world.link(ENGINE, FRIEND);
+    let pids = [world.spawn(ENGINE), world.spawn(FRIEND)];
+    world.make_group("g", &pids);
+    world.link(ENGINE, PUPPET);
+    world.told(PUPPET);
+    world
+}
+
+#[test]
+fn what_no_honest_node_says_of_groups_ends_the_link() {
+    let own = dot(puppet(), 1);
+    let messages = [
+        ("a group made in the name of another", create("x", dot(friend(), 9), None)),
+        ("a group made in the name of the receiver", create("x", dot(me(), 9), None)),
+        ("in place of another's", create("x", own, Some(dot(friend(), 1)))),
+        ("in place of a later one", create("x", own, Some(dot(puppet(), 2)))),
+        ("in place of itself", create("x", own, Some(own))),
+        ("an empty name made", create("", own, None)),
+        ("an empty name deleted", delete("", &[own])),
+        ("a deleted dot that was never made", delete("g", &[dot(me(), 99)])),
+        ("a member of an empty name", membership("", 1, 1, &[own])),
+        ("a member that is no process", membership("g", 0, 1, &[own])),
+        ("a count above the limit", membership("g", 1, (1 << 16) + 1, &[own])),
+        ("a count beyond all", membership("g", 1, u64::MAX, &[own])),
+        ("a member under no dot", membership("g", 1, 1, &[])),
+        ("a live dot that was never made", state(vec![live("x", dot(me(), 99))])),
+        ("a known dot that was never made", state(vec![Existence::Beyond(dot(me(), 99))])),
+        ("numbers that were never made", state(vec![Existence::Seen { node: me(), up_to: 99 }])),
+        ("a live dot of an empty name", state(vec![live("", own)])),
+        ("a question that nobody asked for", Message::GroupState { parts: vec![], last: true, answer: true }),
+    ];
+    for (what, message) in messages {
+        let mut world = with_group();
+        let before = shown(&world);
+        world.say(PUPPET, ENGINE, message);
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{what}");
+        assert!(!world.is_linked(ENGINE, PUPPET), "{what}");
+        assert_eq!(shown(&world), before, "{what}");
+        world.agree();
+        assert_eq!(shown(&world), before, "{what}");
+        world.assert_at_rest();
+    }
+}
+
+/// The same facts in a snapshot.
+#[test]
+fn a_snapshot_is_held_to_the_same_rules() {
+    let facts = [
+        Fact::Existence(live("", dot(puppet(), 1))),
+        Fact::Existence(Existence::Seen { node: me(), up_to: 1 }),
+        Fact::Membership(Membership {
+            group: name("x"),
+            serial: 0,
+            count: 1,
+            dots: [dot(puppet(), 1)].into(),
+            why: Reason::NORMAL,
+        }),
+    ];
+    for fact in facts {
+        let mut world = world(State::Linked);
+        let before = shown(&world);
+        let good = Fact::Existence(live("good", dot(puppet(), 1)));
+        world.say(PUPPET, ENGINE, Message::Hello { facts: vec![good, fact.clone()], last: true });
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{fact:?}");
+        assert_eq!(shown(&world), before);
+        world.assert_at_rest();
+    }
+}
+
+/// Late, repeated, or about what is not there.
+#[test]
+fn what_comes_to_nothing() {
+    let own = dot(puppet(), 1);
+    let messages = [
+        delete("none", &[]),
+        delete("none", &[dot(NodeId(99), 7), dot(puppet(), 7)]),
+        delete("g", &[]),
+        membership("g", 77, 0, &[]),
+        membership("none", 77, 0, &[own]),
+        Message::GroupDigest { digest: 1 },
+        Message::GroupState { parts: vec![], last: false, answer: true },
+        state(vec![]),
+        state(vec![
+            Existence::Beyond(dot(NodeId(99), u64::MAX)),
+            Existence::Seen { node: NodeId(99), up_to: u64::MAX },
+        ]),
+        state(vec![Existence::Seen { node: NodeId(0), up_to: 0 }, Existence::Beyond(dot(NodeId(0), 0))]),
+        join(1, "", 1, [own].into()),
+        join(1, "none", 1, BTreeSet::new()),
+        join(1, "none", 1, [dot(me(), 99)].into()),
+        join(1, "g", 999, BTreeSet::new()),
+        join(1, "g", 0, BTreeSet::new()),
+        Message::Forward {
+            id: tx(puppet()),
+            task: Task::Leave { group: name(""), serial: 999 },
+            remaining_ms: Some(0),
+        },
+    ];
+    for message in messages {
+        let mut world = with_group();
+        let before = shown(&world);
+        world.say(PUPPET, ENGINE, message.clone());
+        world.settle();
+        assert!(world.is_linked(ENGINE, PUPPET), "{message:?}");
+        assert_eq!(shown(&world), before, "{message:?}");
+        // Whatever it has left in the tables, the friend takes it.
+        world.cut(ENGINE, PUPPET);
+        world.cut(ENGINE, FRIEND);
+        world.link(ENGINE, FRIEND);
+        world.agree();
+        assert!(world.is_linked(ENGINE, FRIEND), "{message:?}");
+        assert_eq!(shown(&world), before, "{message:?}");
+        world.assert_at_rest();
+    }
+}
+
+/// Numbers at the very end of their range.
+#[test]
+fn the_last_numbers() {
+    let mut world = with_group();
+    let last = dot(puppet(), u64::MAX);
+    world.say(PUPPET, ENGINE, create("x", dot(puppet(), u64::MAX - 1), None));
+    world.say(PUPPET, ENGINE, create("x", last, Some(dot(puppet(), u64::MAX - 1))));
+    world.say(
+        PUPPET,
+        ENGINE,
+        state(vec![Existence::Seen { node: puppet(), up_to: u64::MAX }, live("x", last)]),
+    );
+    assert_eq!(world.members(ENGINE, "x"), Some(vec![]));
+    world.say(PUPPET, ENGINE, delete("x", &[last]));
+    assert_eq!(world.members(ENGINE, "x"), None);
+    world.say(PUPPET, ENGINE, create("x", last, None));
+    assert_eq!(world.members(ENGINE, "x"), None, "a deleted dot stays deleted");
+    assert!(world.is_linked(ENGINE, PUPPET));
+    world.agree();
+    assert!(world.is_linked(ENGINE, FRIEND));
+}
+
+/// Every dot of the same name under another group: what is known is not believed anew.
+#[test]
+fn a_dot_of_two_groups() {
+    let mut world = with_group();
+    let of_g = dot(me(), 1);
+    world.say(PUPPET, ENGINE, state(vec![live("x", of_g), live("y", of_g)]));
+    assert_eq!((world.members(ENGINE, "x"), world.members(ENGINE, "y")), (None, None));
+    assert!(world.members(ENGINE, "g").is_some());
+    world.agree();
+    world.assert_at_rest();
+}
+
+/// Floods of digests that all differ: one answer, and one more when the first was answered.
+#[test]
+fn a_flood_of_digests_is_answered_twice_at_most() {
+    let mut world = with_group();
+    for digest in 0..10_000 {
+        world.say(PUPPET, ENGINE, Message::GroupDigest { digest });
+    }
+    assert_eq!(world.told(PUPPET).len(), 1);
+    world.say(PUPPET, ENGINE, state(vec![]));
+    assert_eq!(world.told(PUPPET).len(), 1);
+    world.say(PUPPET, ENGINE, state(vec![]));
+    assert_eq!(world.told(PUPPET).len(), 0);
+}
+
+/// It may ask for everything as often as it was told a digest.
+#[test]
+fn a_flood_of_questions_ends_the_link() {
+    let mut world = with_group();
+    let ask = || Message::GroupState { parts: vec![], last: true, answer: true };
+    let pid = world.spawn(ENGINE);
+    // News from a third node: a digest for all.
+    world.cut(ENGINE, FRIEND);
+    world.advance(HEARTBEAT);
+    let told = world.told(PUPPET);
+    let digests = told.iter().filter(|message| matches!(message, Message::GroupDigest { .. })).count();
+    assert_eq!(digests, 1, "{told:?}");
+    world.say(PUPPET, ENGINE, ask());
+    assert!(matches!(world.told(PUPPET)[..], [Message::GroupState { answer: false, .. }]));
+    world.say(PUPPET, ENGINE, ask());
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    let op = world.create(pid, "after");
+    assert_eq!(world.done(op), Status::Ok);
+}
+
+/// Parts without end, that are never finished.
+#[test]
+fn a_state_that_never_ends() {
+    type Part = fn(u64) -> Existence;
+    let parts: [Part; 3] = [
+        |i| live(&format!("x{i}"), dot(puppet(), i + 1)),
+        |i| Existence::Beyond(dot(NodeId(99), 2 * i + 2)),
+        |i| Existence::Seen { node: NodeId(1000 + i), up_to: 1 },
+    ];
+    for (part, last) in parts.into_iter().flat_map(|part| [(part, false), (part, true)]) {
+        let mut world = World::empty();
+        let limits = Limits { groups: 100, peers: 10, ..Limits::default() };
+        world.add(Config { node: me(), limits, ..config(0) });
+        world.add_puppet(puppet().0);
+        world.link(ENGINE, PUPPET);
+        let mut said = 0;
+        while world.is_linked(ENGINE, PUPPET) {
+            let message = Message::GroupState { parts: vec![part(said)], last, answer: false };
+            world.say(PUPPET, ENGINE, message);
+            said += 1;
+            assert!(said <= 401, "bounded by four times the limit");
+        }
+        assert!(said > 100);
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        world.assert_at_rest();
+    }
+}
+
+/// Dots by the thousand with gaps, in deletes, creates and forwarded joins.
+#[test]
+fn dots_with_gaps_are_bounded() {
+    type Say = fn(u64) -> Message;
+    let says: [Say; 3] = [
+        |i| delete("x", &(1..100).map(|j| dot(NodeId(500 + i), 2 * j)).collect::<Vec<_>>()),
+        |i| create(&format!("x{i}"), dot(puppet(), 2 * i + 2), None),
+        |i| delete("x", &[dot(NodeId(1000 + i), 1)]),
+    ];
+    let limited = || {
+        let mut world = World::empty();
+        let limits = Limits { groups: 100, peers: 10, ..Limits::default() };
+        world.add(Config { node: me(), limits, ..config(0) });
+        world.add_puppet(puppet().0);
+        world.link(ENGINE, PUPPET);
+        world
+    };
+    for say in says {
+        let mut world = limited();
+        let mut said = 0;
+        while world.is_linked(ENGINE, PUPPET) {
+            world.say(PUPPET, ENGINE, say(said));
+            said += 1;
+            assert!(said <= 401);
+        }
+        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        world.assert_at_rest();
+    }
+    // A forwarded join teaches no more than there is room for.
+    for gap in [1, 2] {
+        let mut world = limited();
+        for i in 0..100 {
+            let dots = (1..100).map(|j| dot(NodeId(500 + i), gap * j)).collect();
+            world.say(PUPPET, ENGINE, join(i, &format!("x{i}"), 1, dots));
+        }
+        assert!(world.is_linked(ENGINE, PUPPET));
+        assert!(world.engine(ENGINE).groups().len() <= 6);
+        world.agree();
+        world.cut(ENGINE, PUPPET);
+        let pid = world.spawn(ENGINE);
+        let op = world.delete(pid, "x0");
+        assert_eq!(world.done(op), Status::Ok);
+    }
+}
+
+/// Memberships of a peer are limited, counted with their copies.
+#[test]
+fn memberships_of_a_peer_are_limited() {
+    let mut world = World::empty();
+    world.add(Config { node: me(), limits: Limits { groups: 10, ..Limits::default() }, ..config(0) });
+    world.add_puppet(puppet().0);
+    world.link(ENGINE, PUPPET);
+    let own = dot(puppet(), 1);
+    world.say(PUPPET, ENGINE, create("g", own, None));
+    for _ in 0..3 {
+        world.say(PUPPET, ENGINE, membership("g", 1, 1 << 16, &[own]));
+        world.say(PUPPET, ENGINE, membership("g", 1, 0, &[]));
+    }
+    world.say(PUPPET, ENGINE, membership("g", 1, 10, &[own]));
+    world.say(PUPPET, ENGINE, membership("g", 2, 1 << 16, &[own]));
+    assert!(world.is_linked(ENGINE, PUPPET));
+    world.say(PUPPET, ENGINE, membership("g", 3, 1, &[own]));
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    assert_eq!(world.members(ENGINE, "g"), Some(vec![]), "they went with the link");
+    world.assert_at_rest();
+}
+
+/// Deletes that wait for a withdrawal which a hung node keeps from being over.
+#[test]
+fn deletes_that_wait_are_limited() {
+    let mut world = World::empty();
+    let limits = Limits { operations: 20, ..Limits::default() };
+    world.add(Config { node: me(), limits, ..config(0) });
+    world.add_puppet(puppet().0);
+    world.add(Config { node: friend(), ..config(2) });
+    world.link(ENGINE, FRIEND);
+    let pid = world.spawn(ENGINE);
+    world.make_group("g", &[pid]);
+    world.link(ENGINE, PUPPET);
+    world.hang(FRIEND);
+    let op = world.leave(pid, "g", pid);
+    for i in 0..30 {
+        let message = Message::Delete {
+            group: name("g"),
+            dots: [dot(me(), 1)].into(),
+            ack: Some(Tx { lamport: i, node: puppet() }),
+        };
+        world.say(PUPPET, ENGINE, message);
+        assert_eq!(world.is_linked(ENGINE, PUPPET), i < 20);
+        if i >= 20 {
+            break;
+        }
+    }
+    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+    world.wake(FRIEND);
+    assert_eq!(world.done(op), Status::Ok);
+    world.assert_at_rest();
+}
