@@ -102,6 +102,16 @@ fn own_resolver() {
 }
 
 #[test]
+fn blocking_resolver() {
+    row("resolvers", "blocking_resolver");
+}
+
+#[test]
+fn stuck_resolver() {
+    row("resolvers", "stuck_resolver");
+}
+
+#[test]
 fn set_lock() {
     row("locks", "set_lock");
 }

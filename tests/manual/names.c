@@ -34,7 +34,10 @@ static void register_name(void) {
     OK(convoke_node_close(node_three, SOON));
     wait_until_shown(node_one, "late", NULL);
     wait_until_shown(node_two, "late", NULL);
+    /* A process that is no more gets no name, and neither does one that cannot be reached. */
     STATUS(CONVOKE_E_NO_PROCESS, reg(one, "mortal", &pid_mortal));
+    STATUS(CONVOKE_E_NO_PROCESS, reg(two, "mortal", &pid_mortal));
+    STATUS(CONVOKE_E_UNREACHABLE, reg(one, "late", &pid_three));
     convoke_process_free(mortal);
     convoke_process_free(three);
     convoke_node_free(node_three);
@@ -77,6 +80,7 @@ static void unregister_name(void) {
 
 static void whereis_name(void) {
     static const char binary[] = {0, 1, 0, (char)0xff};
+    convoke_process *mortal = spawn(node_one, NULL);
     convoke_pid shown = {1, 1};
     STATUS(CONVOKE_E_NOT_FOUND, convoke_name_whereis(node_two, "name", 4, &shown));
     CHECK(is_none(&shown));
@@ -88,6 +92,12 @@ static void whereis_name(void) {
     OK(convoke_name_whereis(node_one, binary, sizeof binary, &shown));
     CHECK(same_pid(&shown, &pid_two));
     STATUS(CONVOKE_E_NOT_FOUND, convoke_name_whereis(node_one, binary, sizeof binary - 1, &shown));
+    /* A process that has ended is never found on its own node; elsewhere the news must come first. */
+    OK(reg(mortal, "mortal", NULL));
+    OK(convoke_process_exit(mortal, CONVOKE_REASON_EXPLICIT, NULL, 0));
+    CHECK(shows_none(node_one, "mortal"));
+    wait_until_shown(node_two, "mortal", NULL);
+    convoke_process_free(mortal);
 }
 
 static void registered_names(void) {

@@ -142,5 +142,81 @@ static void own_resolver(void) {
     CHECK(resolve_calls == 2);
 }
 
+static int let_go, blocked_calls;
+
+/* Returns when it may; then the first process keeps the name. */
+static int32_t block(const convoke_event *clash, void *user_data) {
+    (void)clash;
+    (void)user_data;
+    __atomic_fetch_add(&blocked_calls, 1, __ATOMIC_SEQ_CST);
+    await(&let_go, 1);
+    return CONVOKE_CLASH_A | CONVOKE_CLASH_NOTIFY_LOSER;
+}
+
+/* "This function blocks the global name server during its execution." Here it blocks registrations of that name. */
+static void blocking_resolver(void) {
+    convoke_pid shown;
+    convoke_ref op;
+    int one_won;
+    OK(convoke_resolver_add(node_one, "block", block, NULL, NULL));
+    OK(convoke_resolver_add(node_two, "block", block, NULL, NULL));
+    clash_of("block");
+    await(&blocked_calls, 1);
+    OK(convoke_name_reregister(one, "name", 4, NULL, NULL, SOON, &op));
+    /* Look-ups, registrations of other names, clashes of other names, locks, groups: all go on. */
+    CHECK(shows(node_one, "name", &pid_one) && shows(node_two, "name", &pid_two));
+    OK(reg(two, "another", NULL));
+    OK(convoke_name_reregister(one, "another", 7, NULL, NULL, SOON, NULL));
+    convoke_event_free(expect(two, CONVOKE_EVENT_NAME_CONFLICT));
+    OK(convoke_lock_acquire(one, "name", 4, NULL, 0, SOON, NULL, NULL));
+    OK(convoke_group_create(two, "name", 4, SOON, NULL));
+    __atomic_store_n(&let_go, 1, __ATOMIC_RELEASE);
+    CHECK(convoke_name_whereis(node_one, "name", 4, &shown) == CONVOKE_OK);
+    /* The clash is decided, and what waited for that is done: `one` has the name in any case. */
+    one_won = pid_one.node < pid_two.node;
+    if (!one_won) convoke_event_free(expect(one, CONVOKE_EVENT_NAME_CONFLICT));
+    CHECK(result_of(one, op) == CONVOKE_OK);
+    if (one_won) convoke_event_free(expect(two, CONVOKE_EVENT_NAME_CONFLICT));
+    CHECK(shows(node_one, "name", &pid_one) && shows(node_two, "name", &pid_one));
+    CHECK(blocked_calls == 1);
+}
+
+/* Functions that do not return in time: nobody keeps the name. Three times another thread takes over; after that further clashes
+ * that need a function wait until it returns. */
+static void stuck_resolver(void) {
+    enum { NAMES = 6, LATE = 4 };
+    static const char *const names[NAMES] = {"a", "b", "c", "d", "e", "f"};
+    convoke_node *nodes[2];
+    convoke_process *processes[2], *loser;
+    convoke_event *event;
+    int at, side;
+    for (side = 0; side < 2; side++) {
+        convoke_options *options;
+        OK(convoke_options_new(&options));
+        OK(convoke_options_set(options, "resolver.timeout_ms", "50"));
+        OK(convoke_node_open(options, &nodes[side]));
+        convoke_options_free(options);
+        OK(convoke_resolver_add(nodes[side], "block", block, NULL, NULL));
+        processes[side] = spawn(nodes[side], NULL);
+        for (at = 0; at < NAMES; at++)
+            OK(convoke_name_register(processes[side], names[at], 1, NULL, "block", SOON, NULL));
+    }
+    connect_to(processes[1], nodes[0]);
+    for (side = 0; side < 2; side++)
+        for (at = 0; at < LATE; at++) convoke_event_free(expect(processes[side], CONVOKE_EVENT_NAME_CONFLICT));
+    usleep(200000); /* four times the deadline: nobody tells that nothing happens */
+    CHECK(blocked_calls == LATE);
+    for (side = 0; side < 2; side++) STATUS(CONVOKE_E_TIMEOUT, convoke_process_recv(processes[side], 0, &event));
+    __atomic_store_n(&let_go, 1, __ATOMIC_RELEASE);
+    loser = pid_of(processes[0]).node < pid_of(processes[1]).node ? processes[1] : processes[0];
+    for (at = LATE; at < NAMES; at++) convoke_event_free(expect(loser, CONVOKE_EVENT_NAME_CONFLICT));
+    CHECK(blocked_calls == NAMES);
+    for (side = 0; side < 2; side++) {
+        convoke_process_free(processes[side]);
+        close_node(nodes[side]);
+    }
+}
+
 ROWS({"random_exit_name", random_exit_name, 0}, {"random_notify_name", random_notify_name, 0},
-     {"notify_all_name", notify_all_name, 0}, {"own_resolver", own_resolver, 0})
+     {"notify_all_name", notify_all_name, 0}, {"own_resolver", own_resolver, 0},
+     {"blocking_resolver", blocking_resolver, 0}, {"stuck_resolver", stuck_resolver, 0})
