@@ -153,13 +153,6 @@ impl Engine {
         }
         self.holds.last_token = self.holds.last_token.max(hold.token);
         let key = Key::Lock(hold.resource.clone());
-        if from == me
-            && !self.holds.own.contains_key(&(hold.serial, hold.resource.clone(), hold.requester.clone()))
-        {
-            // It ended before this node's own voter heard of it.
-            self.pump(&key);
-            return Ok(());
-        }
         let binds = hold.view || hold.nodes.contains(&me);
         let Hold { resource, requester, serial, token, watched, .. } = hold;
         let share = Share { resource, requester, pid: Pid { node: from, serial } };
@@ -260,15 +253,12 @@ impl Engine {
 
     // ---- who waits
 
-    /// The claim has begun to wait. The first one of another requester is told of to those who watch the lock.
-    pub(super) fn tell_first_waiter(&mut self, tx: Tx, resource: &Name) {
+    /// Somebody has begun to wait. The first of another requester is told of to those who watch the lock.
+    pub(super) fn tell_first_waiter(&mut self, resource: &Name) {
         let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(resource.clone())) else { return };
-        let waiting = arbiter.queue.get(tx).and_then(|request| request.requester());
         let watched = self.holds.watched.range(Share::first(resource.clone())..);
-        let told = watched.take_while(|share| share.resource == *resource).filter(|share| {
-            waiting.is_some_and(|waiting| *waiting != share.requester)
-                && arbiter.queue.others(&share.requester) == 1
-        });
+        let watched = watched.take_while(|share| share.resource == *resource);
+        let told = watched.filter(|share| arbiter.queue.others(&share.requester) == 1);
         for share in told.cloned().collect::<Vec<_>>() {
             self.tell_waiter(&share);
         }

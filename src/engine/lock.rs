@@ -363,8 +363,7 @@ impl Engine {
         }
     }
 
-    /// A peer and this node have each other's snapshots: the peer binds what is on the view, and again what was on it
-    /// before the link broke.
+    /// A peer has this node's snapshot: it binds what is on the view, and again what was on it before the link broke.
     pub(super) fn holds_with(&mut self, node: NodeId) {
         let Some(link) = self.view.links.get(&node) else { return };
         for own in self.holds.own.values_mut() {

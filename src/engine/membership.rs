@@ -297,13 +297,10 @@ impl Engine {
         self.merge_existence(from)?;
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
-        let (acked, have) = (link.acked, std::mem::take(&mut link.snapshot));
+        let have = std::mem::take(&mut link.snapshot);
         self.rivals_left(from, &have);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
-        if acked {
-            self.holds_with(from);
-        }
         self.clash_all();
         self.connected(from);
         Ok(())
@@ -337,13 +334,10 @@ impl Engine {
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.acked = true;
-        let (synced, in_snapshot) = (link.synced, std::mem::take(&mut link.in_snapshot));
-        for tx in in_snapshot {
+        for tx in std::mem::take(&mut link.in_snapshot) {
             self.acknowledged(from, tx)?;
         }
-        if synced {
-            self.holds_with(from);
-        }
+        self.holds_with(from);
         Ok(())
     }
 

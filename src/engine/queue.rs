@@ -42,9 +42,6 @@ impl Queue {
     pub(super) fn contains(&self, tx: Tx) -> bool {
         self.by_age.contains_key(&tx)
     }
-    pub(super) fn get(&self, tx: Tx) -> Option<&Request> {
-        self.by_age.get(&tx)
-    }
     /// Oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Tx, &Request)> {
         self.by_age.iter().map(|(tx, request)| (*tx, request))

@@ -138,7 +138,7 @@ impl Engine {
         let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
         arbiter.queue.insert(tx, request);
         if let Key::Lock(resource) = key {
-            self.tell_first_waiter(tx, resource);
+            self.tell_first_waiter(resource);
         }
     }
 

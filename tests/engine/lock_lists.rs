@@ -96,6 +96,20 @@ fn a_node_of_a_list_that_is_lost_ends_the_claim() {
     }
 }
 
+/// The loss of a node that is not in the list is nothing to the claim.
+#[test]
+fn a_claim_on_a_list_does_not_need_other_nodes() {
+    let mut world = World::mesh(3);
+    let pid = world.spawn(0);
+    world.hang(1);
+    let op = world.acquire(pid, by("me").on(&[0, 1]));
+    world.cut(0, 2);
+    assert_eq!(world.status(op), None);
+    world.wake(1);
+    world.settle();
+    world.token(op);
+}
+
 /// A claim on the view goes on without the node that is lost.
 #[test]
 fn a_claim_on_the_view_goes_on_without_a_lost_node() {

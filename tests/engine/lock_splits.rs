@@ -64,6 +64,7 @@ fn a_joiner_is_asked_about_claims_on_the_view() {
     world.link(0, 1);
     let (pid, rival) = (world.spawn(0), world.spawn(2));
     world.take_lock(rival, by("rival"));
+    world.take_lock(rival, by("rival").of("listed").on(&[2]));
     world.hang(1);
     let on_view = world.acquire(pid, by("me"));
     let on_list = world.acquire(pid, by("me").of("listed").on(&[0, 1]));
@@ -74,6 +75,7 @@ fn a_joiner_is_asked_about_claims_on_the_view() {
     assert_eq!(world.status(on_list), Some(Status::Ok));
     world.give_back(rival, by("rival"));
     assert_eq!(world.status(on_view), Some(Status::Ok));
+    world.exit(rival);
     world.exit(pid);
     world.settle();
     world.assert_at_rest();

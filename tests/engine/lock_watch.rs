@@ -15,9 +15,13 @@ fn a_holder_is_told_when_others_begin_to_wait() {
     let watch = world.watch(holder, by("holder"));
     world.settle();
     assert_eq!(world.wanted_by(holder, watch), []);
+    world.delivered.clear();
     let waits = [world.acquire(first, by("first")), world.acquire(second, by("second"))];
     world.settle();
     assert_eq!(world.wanted_by(holder, watch).len(), 1, "from none to some is one event");
+    let wanted = |frame: &Frame| matches!(frame.message(), Some(Message::Wanted { .. }));
+    let told = world.delivered.iter().filter(|(_, _, frame)| wanted(frame)).count();
+    assert_eq!(told, 2, "each of the other voters tells of the first one");
     for (pid, op) in [(first, waits[0]), (second, waits[1])] {
         world.cancel(pid, op);
         world.settle();
@@ -192,6 +196,9 @@ fn rows_of_the_list() {
     world.take_lock(sharer, by("else").of("q"));
     world.acquire(waiter, by("other").on(&[0, 2]));
     world.advance(ms(50));
+    // What changes of a hold does not make it a new one.
+    world.watch(holder, by("team"));
+    world.settle();
     let row = |resource: &str, requester: &str, pid, token, since_ms| LockRow {
         resource: name(resource),
         requester: name(requester),
