@@ -20,6 +20,8 @@ struct Target {
     parted: bool,
     /// This very node answers here.
     myself: bool,
+    /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
+    successor: bool,
     /// Who answers here was merged with at least once, or could not be had.
     met: bool,
 }
@@ -116,6 +118,7 @@ impl Engine {
         }
         let target = dials.targets.entry(peer.address.clone()).or_default();
         target.name = peer.name;
+        target.successor = target.linked.is_some();
         self.dial(&peer.address);
     }
 
@@ -190,6 +193,7 @@ impl Engine {
             target.linked = Some(node);
             target.dialling &= Some(at) != dialled;
             target.parted = false;
+            target.successor = false;
             self.timers.cancel(&Timer::Dial(at.to_owned()));
         }
     }
@@ -204,7 +208,8 @@ impl Engine {
         for (address, target) in lost {
             target.linked = None;
             target.parted = parted;
-            again.push((address.clone(), left && !target.seed));
+            let successor = std::mem::take(&mut target.successor);
+            again.push((address.clone(), left && !target.seed && !successor));
         }
         for (address, forget) in again {
             // Whoever still waits for the tables of the peer: a connect dials once.

@@ -1,7 +1,11 @@
 //! What the world knows to be true: every process, operation, monitor and message of a run, over all incarnations.
 //! The checks hold the engines to it.
 
-use convoke::engine::{ConnectionId, Name, NodeId, Payload, Pid, Reason, Ref, Reg, Status, Task, Tx};
+use crate::lock_book::LockBook;
+use crate::resolvers::ClashBook;
+use convoke::engine::{
+    ConnectionId, Name, NodeId, Payload, Pid, Reason, Ref, Reg, Resolver, Status, Task, Tx,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How a process ended.
@@ -35,11 +39,48 @@ impl Life {
 
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum What {
-    Register { name: Name, pid: Pid, replace: bool },
-    Unregister { name: Name },
-    IsAlive { pid: Pid, over_at_start: bool },
+    Register {
+        name: Name,
+        pid: Pid,
+        replace: bool,
+        resolver: Resolver,
+    },
+    Unregister {
+        name: Name,
+    },
+    IsAlive {
+        pid: Pid,
+        over_at_start: bool,
+    },
     Connect,
     Disconnect,
+    /// `floor`: the largest token of another requester that was bound at the home when it was asked.
+    Acquire {
+        resource: Name,
+        requester: Name,
+        nodes: Option<BTreeSet<NodeId>>,
+        retries: Option<u64>,
+        floor: u64,
+    },
+    /// `held`: the process had a share then.
+    Release {
+        resource: Name,
+        requester: Name,
+        all: bool,
+        held: bool,
+    },
+    Group {
+        group: Name,
+        act: GroupAct,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GroupAct {
+    Create,
+    Delete,
+    Join(Pid),
+    Leave(Pid),
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +92,9 @@ pub(crate) struct Operation {
     pub(crate) nowait: bool,
     pub(crate) cancelled: bool,
     pub(crate) answer: Option<Status>,
+    pub(crate) answered: Option<u64>,
+    /// The step in which it was given.
+    pub(crate) step: u64,
     /// Breaks of the links between caller and home before it was given.
     pub(crate) breaks: u64,
 }
@@ -67,8 +111,41 @@ pub(crate) struct Monitor {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Watch {
-    Name { process: u64, name: Name, shown: Option<Option<Pid>> },
-    Nodes { process: u64, up: BTreeSet<NodeId>, complete: bool },
+    Name {
+        process: u64,
+        name: Name,
+        shown: Option<Option<Pid>>,
+    },
+    Nodes {
+        process: u64,
+        up: BTreeSet<NodeId>,
+        complete: bool,
+    },
+    Group {
+        process: u64,
+        group: Name,
+        members: BTreeMap<Pid, u64>,
+        complete: bool,
+    },
+    /// `since`, `last`: when it began, and when it last said that somebody waits.
+    Lock {
+        process: u64,
+        resource: Name,
+        requester: Name,
+        since: u64,
+        last: Option<u64>,
+    },
+}
+
+impl Watch {
+    pub(crate) fn process(&self) -> u64 {
+        match self {
+            Watch::Name { process, .. }
+            | Watch::Nodes { process, .. }
+            | Watch::Group { process, .. }
+            | Watch::Lock { process, .. } => *process,
+        }
+    }
 }
 
 /// Messages from one process to another over one connection.
@@ -110,7 +187,8 @@ pub(crate) struct Book {
     pub(crate) breaks: BTreeMap<(NodeId, NodeId), Breaks>,
     /// Regs whose withdrawal a node has read.
     pub(crate) withdrawn: BTreeSet<(NodeId, Reg)>,
-    pub(crate) forwards: BTreeMap<Tx, Task>,
+    /// What was asked of homes, and the step in which they read it.
+    pub(crate) forwards: BTreeMap<Tx, (Task, u64)>,
     /// Incarnations that are gone for good.
     pub(crate) gone: BTreeSet<NodeId>,
     /// When the home first showed it as its own.
@@ -119,6 +197,10 @@ pub(crate) struct Book {
     pub(crate) together: BTreeMap<(NodeId, NodeId), u64>,
     /// Name and loser -> winner, where that is certain.
     pub(crate) lost_to: BTreeMap<(Name, Pid), Pid>,
+    pub(crate) locks: LockBook,
+    pub(crate) clashes: ClashBook,
+    /// What homes showed of memberships of theirs, one count after the other: (step, count).
+    pub(crate) counts: BTreeMap<(Name, Pid), Vec<(u64, u64)>>,
     pub(crate) stats: Stats,
 }
 
@@ -137,6 +219,15 @@ pub(crate) struct Stats {
     pub(crate) links: u64,
     pub(crate) breaks: u64,
     pub(crate) crashes: u64,
+    pub(crate) locked: u64,
+    pub(crate) shared: u64,
+    pub(crate) lost_minority: u64,
+    pub(crate) lost_second: u64,
+    pub(crate) wanted: u64,
+    pub(crate) joined: u64,
+    pub(crate) group_events: u64,
+    pub(crate) resolver_calls: u64,
+    pub(crate) third_node_calls: u64,
     pub(crate) virtual_ms: u64,
 }
 
@@ -156,6 +247,15 @@ impl Stats {
         self.links += other.links;
         self.breaks += other.breaks;
         self.crashes += other.crashes;
+        self.locked += other.locked;
+        self.shared += other.shared;
+        self.lost_minority += other.lost_minority;
+        self.lost_second += other.lost_second;
+        self.wanted += other.wanted;
+        self.joined += other.joined;
+        self.group_events += other.group_events;
+        self.resolver_calls += other.resolver_calls;
+        self.third_node_calls += other.third_node_calls;
         self.virtual_ms += other.virtual_ms;
     }
 }

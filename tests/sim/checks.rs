@@ -1,11 +1,11 @@
 //! What is checked while a run goes on: the promises that must hold after every single step.
 
-use crate::book::{Watch, What};
+use crate::book::Watch;
 use crate::host::rows;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Binding, Goodbye, Message, Name, NodeId, Outcome, Reason, Ref, Reg, Status, Task};
+use convoke::engine::{Binding, Goodbye, Message, Name, NodeId, Pid, Reason, Ref, Reg, Status, Task};
 use std::collections::BTreeSet;
 
 impl World {
@@ -13,6 +13,13 @@ impl World {
 
     pub(crate) fn after(&mut self, slot: usize) -> R {
         self.check_exits()?;
+        self.check_treatments(slot)?;
+        if std::mem::take(&mut self.locks_stirred) {
+            self.check_locks(slot)?;
+        }
+        if std::mem::take(&mut self.groups_stirred) {
+            self.check_groups(slot)?;
+        }
         if std::mem::take(&mut self.view_changed) {
             self.note_who_is_together();
         }
@@ -114,6 +121,7 @@ impl World {
                 let younger = Reg { seq: b.reg.seq + 1, ..b.reg }..=Reg { seq: u64::MAX, ..b.reg };
                 let at = self.book.born.range(younger).map(|(_, at)| *at).min().unwrap_or(self.now);
                 self.book.born.entry(b.reg).or_insert(at);
+                self.book.clashes.regs.entry(b.reg).or_insert_with(|| (b.pid(), b.resolver.clone()));
             }
         }
         host.rows = new;
@@ -144,12 +152,28 @@ impl World {
 
     pub(crate) fn snoop(&mut self, slot: usize, message: &Message) {
         let id = self.hosts[slot].id;
+        self.snoop_clash(slot, message);
         match message {
             Message::Unreg { reg, .. } => {
                 self.book.withdrawn.insert((id, *reg));
                 self.withdrawal = true;
             }
-            Message::Hello { .. } => self.view_changed = true,
+            Message::Hello { .. } => {
+                self.view_changed = true;
+                self.locks_stirred = true;
+                self.groups_stirred = true;
+            }
+            Message::Acquire { .. }
+            | Message::Yield { .. }
+            | Message::Release { .. }
+            | Message::Hurry { .. }
+            | Message::Held { .. }
+            | Message::Drop { .. }
+            | Message::Second { .. } => self.locks_stirred = true,
+            Message::Membership { .. }
+            | Message::Create { .. }
+            | Message::Delete { .. }
+            | Message::GroupState { .. } => self.groups_stirred = true,
             Message::Goodbye { why } => {
                 self.cause = Some(match why {
                     Goodbye::Closing => Reason::NODE_CLOSED,
@@ -157,7 +181,7 @@ impl World {
                 });
             }
             Message::Forward { id: tx, task, .. } => {
-                self.book.forwards.insert(*tx, task.clone());
+                self.book.forwards.insert(*tx, (task.clone(), self.book.stats.steps));
             }
             _ => {}
         }
@@ -165,15 +189,22 @@ impl World {
 
     pub(crate) fn snoop_sent(&mut self, slot: usize, message: &Message) -> R {
         if let Message::Answer { id, status: Status::Ok, .. } = message
-            && let Some(Task::Register { name, serial, .. }) = self.book.forwards.get(id).cloned()
+            && let Some((Task::Register { name, serial, .. }, _)) = self.book.forwards.get(id).cloned()
         {
             return self.shown_everywhere(slot, &name, serial);
+        }
+        if let Message::Answer { id, status: Status::Ok, .. } = message
+            && let Some((Task::Join { group, serial, .. } | Task::Leave { group, serial }, since)) =
+                self.book.forwards.get(id).cloned()
+        {
+            let pid = Pid { node: self.hosts[slot].id, serial };
+            return self.shown_in_group(slot, &group, pid, since);
         }
         Ok(())
     }
 
     /// Promise 1, at the moment in which the home says OK.
-    fn shown_everywhere(&self, home: usize, name: &Name, serial: u64) -> R {
+    pub(crate) fn shown_everywhere(&self, home: usize, name: &Name, serial: u64) -> R {
         let host = &self.hosts[home];
         let Some(engine) = host.engine.as_ref() else { return Ok(()) };
         let mine = engine.bindings().find(|(n, b)| *n == name && b.reg.node == host.id);
@@ -195,98 +226,6 @@ impl World {
             }
         }
         Ok(())
-    }
-
-    // ---- answers
-
-    pub(crate) fn answered(&mut self, slot: usize, process: u64, op: Ref, outcome: &Outcome) -> R {
-        let host = &self.hosts[slot];
-        let (id, local, resumed) = (host.id, host.local(self.now).0, host.resumed);
-        if !host.processes.contains_key(&process) {
-            return Err(format!("P7: h{slot} answers {op:?} to process {process}, which is gone"));
-        }
-        let Some(o) = self.book.operations.get_mut(&(id, op)) else {
-            return Err(format!("P7: h{slot} answers {op:?}, which nobody asked"));
-        };
-        if let Some(before) = o.answer {
-            return Err(format!("P7: h{slot} answers {op:?} twice: {before:?}, then {outcome:?}"));
-        }
-        let status = outcome.status;
-        o.answer = Some(status);
-        *self.book.stats.answers.entry(status).or_default() += 1;
-        // At the deadline of what another node runs, that node is asked to undo it; only its answer says that it has.
-        let elsewhere = match &o.what {
-            What::Register { pid, .. } | What::IsAlive { pid, .. } => pid.node != id,
-            What::Unregister { .. } => true,
-            What::Connect | What::Disconnect => false,
-        };
-        let patience = if elsewhere { self.plan.detection } else { 0 } + self.plan.timer_lag * 2;
-        if let Some(deadline) = o.deadline
-            && local > deadline + patience
-            && resumed < o.issued
-        {
-            return Err(format!("P7: h{slot} answers {op:?} {} us after its deadline", local - deadline));
-        }
-        let o = o.clone();
-        if o.process != process {
-            return Err(format!(
-                "P7: the answer to {op:?} goes to process {process} instead of {}",
-                o.process
-            ));
-        }
-        let sane = match &o.what {
-            What::Register { .. } => matches!(
-                status,
-                Status::Ok
-                    | Status::Exists
-                    | Status::Timeout
-                    | Status::Cancelled
-                    | Status::NoProcess
-                    | Status::Unreachable
-                    | Status::Closed
-            ),
-            What::Unregister { .. } | What::IsAlive { .. } => matches!(
-                status,
-                Status::Ok
-                    | Status::Timeout
-                    | Status::Cancelled
-                    | Status::NoProcess
-                    | Status::Unreachable
-                    | Status::Closed
-            ),
-            What::Connect | What::Disconnect => !matches!(status, Status::Internal | Status::Memory),
-        };
-        if !sane {
-            return Err(format!("P7: {:?} is answered {outcome:?}", o.what));
-        }
-        if status == Status::Timeout && o.deadline.is_none() && !o.nowait {
-            return Err(format!("P7: {:?} without a deadline is answered {outcome:?}", o.what));
-        }
-        let reachable =
-            matches!(o.what, What::Register { .. } | What::Unregister { .. } | What::IsAlive { .. });
-        if status == Status::Unreachable && self.plan.mode == Mode::Stable && reachable {
-            return Err(format!("P7: {:?} is answered {outcome:?} in a stable mesh", o.what));
-        }
-        if status == Status::Cancelled && !o.cancelled {
-            return Err(format!("P7: {:?} is answered {outcome:?}, and nobody cancelled it", o.what));
-        }
-        match o.what {
-            What::Register { name, pid, .. } if status == Status::Ok => {
-                self.book.stats.registered += 1;
-                if pid.node == id { self.shown_everywhere(slot, &name, pid.serial) } else { Ok(()) }
-            }
-            What::IsAlive { pid, over_at_start } if status == Status::Ok => {
-                let over = self.book.is_over(pid);
-                if outcome.value == 1 && over_at_start || outcome.value == 0 && !over {
-                    return Err(format!(
-                        "P5: is_alive({pid:?}) says {}; over: {over_at_start}, now {over}",
-                        outcome.value
-                    ));
-                }
-                Ok(())
-            }
-            _ => Ok(()),
-        }
     }
 }
 

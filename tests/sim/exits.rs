@@ -4,7 +4,7 @@ use crate::book::{End, Kill, Life, Monitor, Watch};
 use crate::network::{id_of, other_end};
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Event, Name, NodeId, Payload, Pid, Reason, Ref};
+use convoke::engine::{Event, Name, NodeId, Payload, Pid, Reason, Ref, Treatment};
 use std::collections::BTreeSet;
 
 /// A notice that a monitored process exited, to be held against the truth at the end of the step.
@@ -56,6 +56,9 @@ impl World {
             link.outbox.forget_sender(process);
         }
         self.book.refused.retain(|(_, from, _)| *from != pid);
+        self.book.locks.end_all_of(now, |holder| holder == pid);
+        self.hosts[slot].holds.retain(|share, _| share.pid != pid);
+        self.locks_stirred = true;
         Ok(())
     }
 
@@ -102,12 +105,18 @@ impl World {
             Event::Exit { reference, pid, reason, data, .. } => {
                 self.exit_seen(slot, process, reference, pid, reason, &data)
             }
-            Event::NameConflict { reason, .. } => {
-                if reason == Reason::REPLACED {
-                    self.book.stats.replaced += 1;
-                } else if self.plan.mode == Mode::Stable {
-                    return Err(format!("P6: a clash in a stable mesh: {me:?} {reason:?}"));
+            Event::NameConflict { reason: Reason::REPLACED, .. } => {
+                self.book.stats.replaced += 1;
+                Ok(())
+            }
+            Event::NameConflict { reason, winner, .. } => {
+                if reason != Reason::CONFLICT_LOST || self.plan.mode == Mode::Stable {
+                    return Err(format!(
+                        "P6: {me:?} has lost its name: {reason:?}, in {:?} mode",
+                        self.plan.mode
+                    ));
                 }
+                self.told_of_clash(me, Treatment::Notify { other: winner });
                 Ok(())
             }
             Event::NameChanged { reference, name: about, old, new } => {
@@ -124,10 +133,18 @@ impl World {
                     other => Err(format!("{me:?} gets NameChanged of {about:?} for {other:?}")),
                 }
             }
-            Event::GroupJoined { .. }
-            | Event::GroupLeft { .. }
-            | Event::LockLost { .. }
-            | Event::LockWanted { .. } => Err(format!("the workload has no groups and locks yet: {event:?}")),
+            Event::GroupJoined { reference, group, pid, old, count } => {
+                self.group_change(me, reference, &group, pid, (old, count), None)
+            }
+            Event::GroupLeft { reference, group, pid, old, count, reason } => {
+                self.group_change(me, reference, &group, pid, (old, count), Some(reason))
+            }
+            Event::LockLost { resource, requester, token, reason } => {
+                self.lock_lost(me, resource, requester, token, reason)
+            }
+            Event::LockWanted { reference, resource, requester, waiter } => {
+                self.lock_wanted(me, reference, &resource, &requester, waiter)
+            }
             Event::NodeUp { reference, node, .. } => {
                 self.node_change(me, reference, node, |up| up.insert(node))
             }
@@ -135,7 +152,7 @@ impl World {
                 self.node_change(me, reference, node, |up| up.remove(&node))
             }
             Event::SnapshotEnd { reference } => match self.book.watches.get_mut(&(id, reference)) {
-                Some(Watch::Nodes { complete, .. }) if !*complete => {
+                Some(Watch::Nodes { complete, .. } | Watch::Group { complete, .. }) if !*complete => {
                     *complete = true;
                     Ok(())
                 }
@@ -187,7 +204,10 @@ impl World {
             Reason::CONFLICT_LOST if stable => {
                 Err(format!("P6: a clash in a stable mesh: {me:?}\n{}", self.describe()))
             }
-            Reason::CONFLICT_LOST => self.lost_clash(slot, me, by),
+            Reason::CONFLICT_LOST => {
+                self.told_of_clash(me, Treatment::Kill { by });
+                self.lost_clash(slot, me, by)
+            }
             Reason::NODE_CLOSED | Reason::NAME_TAKEN if closing => Ok(()),
             reason if life.kills.contains(&reason) => Ok(()),
             reason => Err(format!("P5: {me:?} is killed with {reason:?}, which nobody asked")),
@@ -196,7 +216,6 @@ impl World {
 
     /// The process lost a clash: who won?
     fn lost_clash(&mut self, slot: usize, loser: Pid, winner: Option<Pid>) -> R {
-        self.book.stats.conflicts += 1;
         let Some(winner) = winner else { return Ok(()) };
         // As the table was before this input.
         let rows = &self.hosts[slot].rows;

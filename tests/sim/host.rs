@@ -1,9 +1,10 @@
 //! One machine: a real engine and, around it, what the room `node` does for one: processes with mailboxes, the outbox
 //! of each link, the tables that readers see.
 
+use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
-use convoke::engine::{Binding, Config, ConnectionId, Engine, Name, NodeId, Pid, Ref, Time};
+use convoke::engine::{Binding, Config, ConnectionId, Engine, Members, Name, NodeId, Pid, Ref, Time};
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub(crate) struct Process {
 pub(crate) struct Link {
     pub(crate) connection: ConnectionId,
     pub(crate) outbox: Outbox<DataEncoder>,
+    /// The peer's snapshot was read, and this host's by the peer.
+    pub(crate) synced: bool,
+    pub(crate) acked: bool,
     /// Blocks under way.
     pub(crate) flowing: usize,
     /// Payload bytes accepted and not yet on the connection.
@@ -49,6 +53,9 @@ pub(crate) struct Host {
     pub(crate) closing: bool,
     pub(crate) links: BTreeMap<NodeId, Link>,
     pub(crate) table: BTreeMap<Name, Pid>,
+    pub(crate) groups: BTreeMap<Name, Members>,
+    /// What lock_check says yes to.
+    pub(crate) holds: BTreeMap<Share, u64>,
     pub(crate) processes: BTreeMap<u64, Process>,
     /// Of processes that are gone.
     pub(crate) unread: Vec<Waiting>,
@@ -75,6 +82,8 @@ impl Host {
             closing: false,
             links: BTreeMap::new(),
             table: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            holds: BTreeMap::new(),
             processes: BTreeMap::new(),
             unread: Vec::new(),
             next_serial: 1,
@@ -102,6 +111,8 @@ impl Host {
         config.dial_max = Duration::from_micros(plan.dial_max);
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
+        // The counters start far apart, and in no order.
+        config.first_token = (seed % 50) << 20;
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;
         self.offset = offset;

@@ -4,15 +4,23 @@
 //! `CONVOKE_SIM_SEEDS=n` runs n seeds in each mode, `CONVOKE_SIM_FROM=n` starts at another seed,
 //! `CONVOKE_SIM_MODE=stable|join|faulty` runs one mode, `CONVOKE_SIM_SEED=n` replays one seed with a trace on stderr.
 
+mod answers;
 mod book;
 mod checks;
 mod exits;
+mod group_checks;
+mod groups;
 mod host;
+mod lock_book;
+mod lock_checks;
+mod lock_rest;
+mod locks;
 mod messages;
 mod misfortune;
 mod network;
 mod outputs;
 mod plan;
+mod resolvers;
 mod rest;
 mod rng;
 mod seeds;

@@ -5,9 +5,9 @@ use crate::plan::Mode;
 use crate::world::{Happening, R, World};
 
 impl World {
-    pub(crate) fn misfortune(&mut self, slot: usize, weights: [u64; 24]) -> R {
+    pub(crate) fn misfortune(&mut self, slot: usize, weights: &[u64]) -> R {
         let other = self.rng.index(self.hosts.len());
-        match 16 + self.rng.weighted(&weights[16..]) {
+        match 16 + self.rng.weighted(weights) {
             16 => {
                 let near = self.connections_of(slot);
                 if let Some(connection) = self.rng.pick(&near) {

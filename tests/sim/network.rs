@@ -419,7 +419,11 @@ impl World {
             Arrived::Control(message) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
                 self.snoop(slot, &message.message);
-                self.feed(slot, |engine, now| engine.handle_message(now, id, message))
+                let message_read = message.message.clone();
+                self.before_reading(slot, id, &message_read);
+                self.feed(slot, |engine, now| engine.handle_message(now, id, message))?;
+                self.after_reading(slot, id, &message_read);
+                Ok(())
             }
             Arrived::Data(header, body) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {header:?} {}", body.len()));

@@ -2,9 +2,10 @@
 //! in the product.
 
 use crate::host::Link;
+use crate::lock_book::Share;
 use crate::world::{R, World};
 use convoke::engine::message::Outbox;
-use convoke::engine::{ConnectionId, Engine, NodeId, Output, Reason, Time};
+use convoke::engine::{ConnectionId, Engine, NodeId, Output, Pid, Reason, Time};
 
 impl World {
     /// Gives an input to the engine of a host and carries out what it wants.
@@ -57,13 +58,34 @@ impl World {
                 };
                 Ok(())
             }
-            Output::PublishGroup { .. } | Output::PublishHold { .. } | Output::CallResolver { .. } => {
-                Err(format!("the workload has no groups and locks yet: {output:?}"))
+            Output::PublishGroup { group, members } => {
+                self.trace.say(self.now, || format!("h{slot} PUBLISH {group:?} {members:?}"));
+                self.groups_stirred = true;
+                self.publish_group(slot, group, members)
+            }
+            Output::PublishHold { process, resource, requester, token } => {
+                self.trace.say(self.now, || {
+                    format!("h{slot} p{process} PUBLISH {resource:?} {requester:?} {token:?}")
+                });
+                self.locks_stirred = true;
+                let host = &mut self.hosts[slot];
+                let share = Share { resource, requester, pid: Pid { node: host.id, serial: process } };
+                match token {
+                    Some(token) => host.holds.insert(share, token),
+                    None => host.holds.remove(&share),
+                };
+                Ok(())
+            }
+            Output::CallResolver { clash } => {
+                self.trace.say(self.now, || format!("h{slot} CALLS {clash:?}"));
+                self.call_resolver(slot, clash)
             }
             Output::PublishPeer { node, connection, .. } => self.publish_peer(slot, node, connection),
             Output::Send { to, message } => {
                 self.trace.say(self.now, || format!("h{slot} > {to:?} {message:?}"));
                 self.put_control(&to, &message);
+                self.snoop_lock_sent(slot, &to, &message.message);
+                self.snoop_clash_sent(slot, &message.message)?;
                 self.snoop_sent(slot, &message.message)
             }
             Output::Signal { to, header, data } => {
@@ -144,10 +166,19 @@ impl World {
         self.trace.say(self.now, || format!("h{slot} PEER {node:?} {connection:?}"));
         let id = self.hosts[slot].id;
         self.view_changed = true;
+        self.locks_stirred = true;
+        self.groups_stirred = true;
         match connection {
             Some(connection) => {
                 self.book.stats.links += 1;
-                let link = Link { connection, outbox: Outbox::new(&self.plan.limits), flowing: 0, queued: 0 };
+                let link = Link {
+                    connection,
+                    outbox: Outbox::new(&self.plan.limits),
+                    synced: false,
+                    acked: false,
+                    flowing: 0,
+                    queued: 0,
+                };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }
@@ -162,6 +193,7 @@ impl World {
                     return Err(format!("P8: the link is down and {left:?} was not told"));
                 }
                 self.book.note_break(id, node, self.cause);
+                self.left_sets(id, node);
             }
         }
         Ok(())

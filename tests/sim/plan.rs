@@ -48,6 +48,14 @@ pub(crate) struct Weights {
     pub(crate) connect: u64,
     pub(crate) disconnect: u64,
     pub(crate) close: u64,
+    pub(crate) acquire: u64,
+    pub(crate) release: u64,
+    pub(crate) watch_lock: u64,
+    pub(crate) create: u64,
+    pub(crate) delete: u64,
+    pub(crate) join: u64,
+    pub(crate) leave: u64,
+    pub(crate) watch_group: u64,
     // What the network and the machines do.
     pub(crate) cut: u64,
     pub(crate) isolate: u64,
@@ -59,6 +67,18 @@ pub(crate) struct Weights {
     pub(crate) clog: u64,
 }
 
+/// Which resolvers names are registered with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Resolvers {
+    /// The manual's default.
+    Default,
+    /// One of the built-in ones for all.
+    Same(usize),
+    /// Functions of the program only.
+    Functions,
+    Any,
+}
+
 /// All times in microseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -67,6 +87,11 @@ pub(crate) struct Plan {
     /// Hosts that bear the name of another one: they must not live together.
     pub(crate) twins: usize,
     pub(crate) names: usize,
+    pub(crate) resources: usize,
+    /// LockRequesterIds that processes share; they also use their own pids.
+    pub(crate) requesters: usize,
+    pub(crate) groups: usize,
+    pub(crate) resolvers: Resolvers,
     /// A process may hold one name only.
     pub(crate) one_name: bool,
     pub(crate) full_at_start: bool,
@@ -120,6 +145,15 @@ impl Plan {
             hosts: 2 + rng.weighted(&[60, 100, 80, 20, 2, 2, 1, 1]),
             twins: usize::from(mode == Mode::Faulty && rng.percent(8)),
             names: 1 + rng.weighted(&[4, 3, 2]),
+            resources: 1 + rng.weighted(&[3, 1]),
+            requesters: 1 + rng.weighted(&[1, 3, 2]),
+            groups: 1 + rng.weighted(&[3, 1]),
+            resolvers: match rng.below(10) {
+                0 | 1 => Resolvers::Default,
+                2 | 3 => Resolvers::Same(rng.index(4)),
+                4..=6 => Resolvers::Functions,
+                _ => Resolvers::Any,
+            },
             one_name: rng.percent(10),
             full_at_start: match mode {
                 Mode::Stable => true,
@@ -143,7 +177,7 @@ impl Plan {
             nowait: if rng.percent(50) { rng.below(40) } else { 0 },
             unnoticed: [0, 10, 50][rng.index(3)],
             weights: Weights::draw(mode, rng),
-            rest_in_parts: mode != Mode::Stable && rng.percent(40),
+            rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
         }
     }
@@ -176,8 +210,29 @@ impl Weights {
             clog: often(40, 4),
             ..Weights::default()
         };
+        if often(60, 1) > 0 {
+            weights.acquire = 6 + often(80, 14);
+            weights.release = 2 + often(80, 8);
+            weights.watch_lock = often(40, 3);
+        }
+        if often(50, 1) > 0 {
+            weights.create = 2 + often(60, 4);
+            weights.delete = often(70, 3);
+            weights.join = 3 + often(80, 8);
+            weights.leave = often(70, 5);
+            weights.watch_group = often(50, 3);
+        }
+        if weights.acquire + weights.create > 0 && often(30, 1) > 0 {
+            // Nearly a whole run for the newer subjects.
+            weights.register = 1;
+            weights.reregister = 0;
+            weights.unregister = 0;
+            weights.send = 0;
+        }
         match mode {
             Mode::Stable => {}
+            // A mesh that stays partial: homes without a link need a third node.
+            Mode::Join if often(35, 1) > 0 => weights.unblock = 0,
             Mode::Join => weights.unblock = 3 + often(80, 6),
             Mode::Faulty => {
                 weights.cut = often(80, 10);

@@ -5,7 +5,7 @@ use crate::checks::name;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Engine, Name, Patience, Payload, Pid, Reason, Ref, Reg, Status};
+use convoke::engine::{Engine, Name, Patience, Payload, Pid, Reason, Ref, Reg, Resolver, Status};
 use std::collections::BTreeSet;
 
 impl World {
@@ -23,6 +23,9 @@ impl World {
         }
         self.heal()?;
         self.come_to_rest(true)?;
+        self.check_locks_at_rest().map_err(|e| format!("{e} (healed)\n{}", self.describe()))?;
+        self.loosen()?;
+        self.come_to_rest(true)?;
         self.check_rest("healed")?;
         if self.rng.percent(20) {
             // Nothing may come later, either.
@@ -36,6 +39,9 @@ impl World {
         }
         if self.plan.afterlife {
             self.afterlife()?;
+            if self.plan.weights.acquire > 0 {
+                self.lock_afterlife()?;
+            }
         }
         self.book.stats.seeds = 1;
         self.book.stats.virtual_ms = self.now / 1000;
@@ -68,7 +74,8 @@ impl World {
         if self.plan.mode == Mode::Stable {
             let slot = self.rng.index(self.hosts.len());
             let pid = Pid { node: self.hosts[slot].id, serial: 1 };
-            let op = self.register_with(slot, 1, name(0), pid, false, Patience::FOREVER)?;
+            let resolver = Resolver::RandomExit;
+            let op = self.register_with(slot, 1, name(0), pid, resolver, false, Patience::FOREVER)?;
             self.come_to_rest(true)?;
             let id = self.hosts[slot].id;
             let answer = self.book.operations.get(&(id, op)).and_then(|o| o.answer);
@@ -138,9 +145,20 @@ impl World {
         if self.net.is_busy() {
             return Some("messages do not cease".into());
         }
-        let unanswered =
-            self.book.operations.iter().find(|((n, _), o)| o.answer.is_none() && !self.book.gone.contains(n));
-        if let Some((op, o)) = unanswered {
+        let unanswered = self
+            .book
+            .operations
+            .iter()
+            .filter(|((n, _), o)| o.answer.is_none() && !self.book.gone.contains(n));
+        let mut idle = None;
+        for (op, o) in unanswered {
+            // Whoever waits for a lock that somebody holds is at rest.
+            if matches!(o.what, What::Acquire { .. }) {
+                let idle = idle.get_or_insert_with(|| self.idle_waiters());
+                if !idle.iter().any(|w| w.key == *op) {
+                    continue;
+                }
+            }
             return Some(format!("P7: never answered: {op:?} {o:?}"));
         }
         for host in &self.hosts {
@@ -190,7 +208,8 @@ impl World {
                 return Some(format!("links: h{} has a link too many", a.slot));
             }
         }
-        None
+        // Nodes tell each other a little later what of it belongs to nobody.
+        self.torn_groups()
     }
 
     /// A clash that a node shows is decided even when the two homes have no link.
@@ -221,6 +240,7 @@ impl World {
     }
 
     fn check_rest(&mut self, when: &str) -> R {
+        self.check_groups_at_rest().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_names().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_leaks().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_monitors().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
@@ -276,8 +296,8 @@ impl World {
         for o in self.book.operations.values() {
             match &o.what {
                 What::Unregister { name: n } if n == name => return false,
-                What::Register { name: n, pid, .. } if n == name => {
-                    if self.book.is_over(*pid) {
+                What::Register { name: n, pid, resolver, .. } if n == name => {
+                    if self.book.is_over(*pid) || World::may_choose_neither(resolver) {
                         return false;
                     }
                     granted |= o.answer == Some(Status::Ok);
@@ -403,7 +423,8 @@ impl World {
                 }
             }
             let pid = self.spawn(heir, true)?;
-            let op = self.register_with(heir, pid.serial, name.clone(), pid, false, Patience::FOREVER)?;
+            let (resolver, patience) = (Resolver::RandomExit, Patience::FOREVER);
+            let op = self.register_with(heir, pid.serial, name.clone(), pid, resolver, false, patience)?;
             let node = self.hosts[heir].id;
             let until = self.now + self.plan.detection * 60;
             let answer = loop {

@@ -43,6 +43,14 @@ impl World {
             w.crash,
             w.pause,
             w.clog,
+            w.acquire,
+            w.release,
+            w.watch_lock,
+            w.create,
+            w.delete,
+            w.join,
+            w.leave,
+            w.watch_group,
         ];
         match self.rng.weighted(&weights) {
             0 => self.register_something(slot, false),
@@ -61,7 +69,15 @@ impl World {
             13 => self.connect_to(slot),
             14 => self.disconnect(slot),
             15 => self.close_node(slot),
-            16..=23 => self.misfortune(slot, weights),
+            16..=23 => self.misfortune(slot, &weights[16..24]),
+            24 => self.acquire_something(slot),
+            25 => self.release_something(slot),
+            26 => self.watch_lock(slot),
+            27 => self.create_group(slot),
+            28 => self.delete_group(slot),
+            29 => self.join_group(slot),
+            30 => self.leave_group(slot),
+            31 => self.watch_group(slot),
             _ => Ok(()),
         }
     }
@@ -75,33 +91,25 @@ impl World {
         let Some(caller) = self.some_process(slot) else { return Ok(()) };
         let pid = if self.rng.percent(70) { self.some_process_of(slot, stays) } else { self.some_pid(stays) };
         let Some(pid) = pid else { return Ok(()) };
-        self.register(slot, caller, name(index), pid, replace || stays).map(|_| ())
-    }
-
-    pub(crate) fn register(
-        &mut self,
-        slot: usize,
-        caller: u64,
-        name: Name,
-        pid: Pid,
-        replace: bool,
-    ) -> R<Ref> {
         let patience = self.patience(slot);
-        self.register_with(slot, caller, name, pid, replace, patience)
+        let resolver = self.some_resolver();
+        let replace = replace || stays;
+        self.register_with(slot, caller, name(index), pid, resolver, replace, patience).map(|_| ())
     }
 
+    #[allow(clippy::too_many_arguments)] // those of the command
     pub(crate) fn register_with(
         &mut self,
         slot: usize,
         caller: u64,
         name: Name,
         pid: Pid,
+        resolver: Resolver,
         replace: bool,
         patience: Patience,
     ) -> R<Ref> {
-        let what = What::Register { name: name.clone(), pid, replace };
+        let what = What::Register { name: name.clone(), pid, replace, resolver: resolver.clone() };
         let op = self.operation(slot, caller, what, patience, pid.node);
-        let resolver = Resolver::RandomExit;
         self.give(slot, Command::Register { process: caller, op, name, pid, resolver, replace, patience })?;
         Ok(op)
     }
@@ -138,7 +146,14 @@ impl World {
         self.give(slot, Command::Cancel { process, reference })
     }
 
-    fn operation(&mut self, slot: usize, process: u64, what: What, patience: Patience, home: NodeId) -> Ref {
+    pub(crate) fn operation(
+        &mut self,
+        slot: usize,
+        process: u64,
+        what: What,
+        patience: Patience,
+        home: NodeId,
+    ) -> Ref {
         let host = &mut self.hosts[slot];
         let op = host.next_reference();
         let breaks = self.book.breaks_between(host.id, home);
@@ -151,13 +166,15 @@ impl World {
             nowait: patience.nowait,
             cancelled: false,
             answer: None,
+            answered: None,
+            step: self.book.stats.steps,
             breaks,
         };
         self.book.operations.insert((host.id, op), operation);
         op
     }
 
-    fn patience(&mut self, slot: usize) -> Patience {
+    pub(crate) fn patience(&mut self, slot: usize) -> Patience {
         let now = self.hosts[slot].local(self.now);
         let nowait = self.rng.percent(self.plan.nowait);
         if self.rng.percent(self.plan.patient) {
@@ -246,9 +263,7 @@ impl World {
                 .book
                 .watches
                 .range(range)
-                .map(|((_, r), w)| match w {
-                    Watch::Name { process, .. } | Watch::Nodes { process, .. } => (*r, *process),
-                })
+                .map(|((_, r), w)| (*r, w.process()))
                 .filter(|(_, process)| alive(process))
                 .collect();
             let Some((reference, process)) = self.rng.pick(&watches) else { return Ok(()) };
@@ -333,8 +348,10 @@ impl World {
         self.give(slot, Command::Close)
     }
 
-    fn give(&mut self, slot: usize, command: Command) -> R {
+    pub(crate) fn give(&mut self, slot: usize, command: Command) -> R {
         self.trace.say(self.now, || format!("h{slot} COMMAND {command:?}"));
+        self.locks_stirred = true;
+        self.groups_stirred = true;
         self.feed(slot, |engine, now| engine.handle_command(now, command))
     }
 

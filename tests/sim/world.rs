@@ -8,7 +8,7 @@ use crate::network::Network;
 use crate::plan::{Mode, Plan};
 use crate::rng::Rng;
 use crate::trace::{Trace, Tracing};
-use convoke::engine::{ConnectionId, NodeId, Pid, Reason};
+use convoke::engine::{ClashAnswer, ConnectionId, NodeId, Pair, Pid, Reason};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
@@ -63,6 +63,14 @@ pub(crate) enum Happening {
         slot: usize,
         from: Pid,
         to: Pid,
+    },
+    /// A resolver function is done.
+    Resolved {
+        slot: usize,
+        node: NodeId,
+        id: u64,
+        pair: Pair,
+        answer: ClashAnswer,
     },
     /// The workload does the next thing.
     Tick,
@@ -127,6 +135,9 @@ pub(crate) struct World {
     pub(crate) view_changed: bool,
     /// A node has read a withdrawal: its rows are looked at even if they seem unchanged.
     pub(crate) withdrawal: bool,
+    /// The present input may have changed something about locks, or groups.
+    pub(crate) locks_stirred: bool,
+    pub(crate) groups_stirred: bool,
     /// Name 0 is bound on all nodes and only ever re-registered.
     pub(crate) name_stays: bool,
 }
@@ -168,6 +179,8 @@ impl World {
             exits: Vec::new(),
             view_changed: false,
             withdrawal: false,
+            locks_stirred: false,
+            groups_stirred: false,
             name_stays: false,
         }
     }
@@ -260,6 +273,7 @@ impl World {
             Happening::DialFailed { slot, .. }
             | Happening::Read { slot, .. }
             | Happening::Discard { slot, .. }
+            | Happening::Resolved { slot, .. }
             | Happening::Retry { slot, .. } => Some(*slot),
             Happening::Dialled { .. }
             | Happening::Resume { .. }
@@ -288,6 +302,9 @@ impl World {
                 self.send(slot, from, to, size);
                 Ok(())
             }
+            Happening::Resolved { slot, node, id, pair, answer } => {
+                self.resolve(slot, node, id, pair, answer)
+            }
             Happening::Tick => self.tick(),
         }
     }
@@ -311,8 +328,10 @@ impl World {
         }
         let now = self.now;
         self.hosts[slot].start(&self.plan, id, seeds, seed, now, offset);
+        self.book.locks.names.insert(id, self.hosts[slot].name.clone());
         self.trace.say(now, || format!("h{slot} STARTS as {id:?}"));
         self.drain(slot)?;
+        self.add_resolvers(slot)?;
         for spared in [true, false] {
             self.spawn(slot, spared)?;
         }
@@ -336,11 +355,15 @@ impl World {
             life.crashed = true;
         }
         self.book.refused.retain(|(_, from, _)| from.node != id);
+        let now = self.now;
+        self.book.locks.end_all_of(now, |pid| pid.node == id);
         let host = &mut self.hosts[slot];
         host.engine = None;
         host.wake = None;
         host.links.clear();
         host.table.clear();
+        host.groups.clear();
+        host.holds.clear();
         host.processes.clear();
         host.rows.clear();
         host.unread.clear();

@@ -1,0 +1,114 @@
+//! Answers to operations: each once, to the right process, in time, with a status that makes sense, and what an OK promises.
+
+use crate::book::{GroupAct, Operation, What};
+use crate::plan::Mode;
+use crate::world::{R, World};
+use convoke::engine::{NodeId, Outcome, Ref, Status};
+
+impl World {
+    pub(crate) fn answered(&mut self, slot: usize, process: u64, op: Ref, outcome: &Outcome) -> R {
+        let host = &self.hosts[slot];
+        let (id, local, resumed) = (host.id, host.local(self.now).0, host.resumed);
+        if !host.processes.contains_key(&process) {
+            return Err(format!("P7: h{slot} answers {op:?} to process {process}, which is gone"));
+        }
+        let Some(o) = self.book.operations.get_mut(&(id, op)) else {
+            return Err(format!("P7: h{slot} answers {op:?}, which nobody asked"));
+        };
+        if let Some(before) = o.answer {
+            return Err(format!("P7: h{slot} answers {op:?} twice: {before:?}, then {outcome:?}"));
+        }
+        let status = outcome.status;
+        o.answer = Some(status);
+        o.answered = Some(self.now);
+        *self.book.stats.answers.entry(status).or_default() += 1;
+        // At the deadline of what another node runs, that node is asked to undo it; only its answer says that it has.
+        let elsewhere = match &o.what {
+            What::Register { pid, .. }
+            | What::IsAlive { pid, .. }
+            | What::Group { act: GroupAct::Join(pid) | GroupAct::Leave(pid), .. } => pid.node != id,
+            What::Unregister { .. } => true,
+            _ => false,
+        };
+        let patience = if elsewhere { self.plan.detection } else { 0 } + self.plan.timer_lag * 2;
+        if let Some(deadline) = o.deadline
+            && local > deadline + patience
+            && resumed < o.issued
+        {
+            return Err(format!("P7: h{slot} answers {op:?} {} us after its deadline", local - deadline));
+        }
+        let o = o.clone();
+        if o.process != process {
+            return Err(format!(
+                "P7: the answer to {op:?} goes to process {process} instead of {}",
+                o.process
+            ));
+        }
+        if !self.is_sane(id, &o, status) {
+            return Err(format!("P7: {o:?} is answered {outcome:?} in {:?} mode", self.plan.mode));
+        }
+        match &o.what {
+            What::Register { name, pid, .. } if status == Status::Ok => {
+                self.book.stats.registered += 1;
+                if pid.node == id { self.shown_everywhere(slot, name, pid.serial) } else { Ok(()) }
+            }
+            What::IsAlive { pid, over_at_start } if status == Status::Ok => {
+                let over = self.book.is_over(*pid);
+                if outcome.value == 1 && *over_at_start || outcome.value == 0 && !over {
+                    return Err(format!(
+                        "P5: is_alive({pid:?}) says {}; over: {over_at_start}, now {over}",
+                        outcome.value
+                    ));
+                }
+                Ok(())
+            }
+            What::Acquire { .. } => {
+                self.locks_stirred = true;
+                self.check_retries(&o)?;
+                if status == Status::Ok { self.acquired(slot, process, &o, outcome.value) } else { Ok(()) }
+            }
+            What::Release { .. } => self.released(slot, &o, status),
+            What::Group { act, .. } if status == Status::Ok => {
+                self.book.stats.joined += u64::from(matches!(act, GroupAct::Join(_)));
+                self.group_done(slot, &o)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Can an operation end like this?
+    fn is_sane(&self, id: NodeId, o: &Operation, status: Status) -> bool {
+        use Status::{
+            Cancelled, Closed, Exists, Internal, Memory, NoProcess, NotFound, NotOwner, Ok, Timeout,
+            Unreachable,
+        };
+        // E_NO_PROCESS: the process that asked ends.
+        let always = matches!(status, Ok | Timeout | Cancelled | Closed | NoProcess);
+        let possible = match &o.what {
+            What::Register { pid, resolver, .. } => match status {
+                NotFound => !self.has_resolver(pid.node, resolver),
+                Ok => self.has_resolver(pid.node, resolver),
+                Exists | NoProcess | Unreachable => true,
+                _ => always,
+            },
+            What::Unregister { .. } | What::IsAlive { .. } => {
+                always || matches!(status, NoProcess | Unreachable)
+            }
+            What::Connect | What::Disconnect => !matches!(status, Internal | Memory),
+            What::Acquire { nodes, .. } => always || status == Unreachable && nodes.is_some(),
+            What::Release { .. } => always || status == NotOwner,
+            What::Group { act, .. } => match act {
+                GroupAct::Create | GroupAct::Delete => always,
+                GroupAct::Join(pid) | GroupAct::Leave(pid) => {
+                    always || status == NotFound || status == Unreachable && pid.node != id
+                }
+            },
+        };
+        let hurries = o.nowait || matches!(o.what, What::Acquire { retries: Some(_), .. });
+        let late = status != Timeout || o.deadline.is_some() || hurries;
+        let apart = status != Unreachable
+            || self.plan.mode != Mode::Stable
+            || matches!(o.what, What::Connect | What::Disconnect);
+        possible && late && apart && (status != Cancelled || o.cancelled)
+    }
+}

@@ -1,0 +1,200 @@
+//! What is true about locks, as far as it can be told from outside: which shares their homes were granted, where they
+//! bind, who voted for what over which link, and the tokens that were seen.
+
+use crate::book::{Operation, What};
+use convoke::engine::{ConnectionId, Hold, Name, NodeId, Pid, Reason, Ref, Tx};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// One process's share of a lock under one requester.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Share {
+    pub(crate) resource: Name,
+    pub(crate) requester: Name,
+    pub(crate) pid: Pid,
+}
+
+/// A vote, or the binding of a hold, at a node other than its home.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Bound {
+    /// The node's end of the link with the home.
+    pub(crate) over: ConnectionId,
+    pub(crate) step: u64,
+    /// It voted; otherwise it was told in a snapshot.
+    pub(crate) voted: bool,
+    /// The largest token of another requester that was bound there before.
+    pub(crate) floor: u64,
+}
+
+/// A share from its grant to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Held {
+    pub(crate) token: u64,
+    pub(crate) view: bool,
+    /// Its set, without the nodes that left in order.
+    pub(crate) nodes: BTreeSet<NodeId>,
+    /// Those of them that the link of the home broke to.
+    pub(crate) broken: BTreeSet<NodeId>,
+    /// Every node that was ever in it.
+    pub(crate) ever: BTreeSet<NodeId>,
+    pub(crate) bound: BTreeMap<NodeId, Bound>,
+    pub(crate) since: u64,
+    pub(crate) step: u64,
+    pub(crate) lost: Option<Reason>,
+}
+
+impl Held {
+    /// "Broken links leave at most half of the set."
+    pub(crate) fn is_minority(&self) -> bool {
+        let present = self.nodes.len() - self.broken.len();
+        present == 0 || !self.broken.is_empty() && 2 * present <= self.nodes.len()
+    }
+}
+
+/// A share that has ended.
+#[derive(Debug)]
+pub(crate) struct Past {
+    share: Share,
+    view: bool,
+    ever: BTreeSet<NodeId>,
+    end: u64,
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct LockBook {
+    pub(crate) live: BTreeMap<Share, Held>,
+    pub(crate) past: Vec<Past>,
+    /// Votes under way or counted, of nodes other than the home.
+    pub(crate) votes: BTreeMap<Tx, BTreeMap<NodeId, Bound>>,
+    /// The names that incarnations bear.
+    pub(crate) names: BTreeMap<NodeId, String>,
+    /// What claims are for.
+    pub(crate) wants: BTreeMap<Tx, (Name, Name)>,
+    /// What a home said of completions in the present input.
+    pub(crate) published: BTreeMap<Share, VecDeque<(Tx, Hold)>>,
+    /// The largest token of each requester that was ever bound at a node.
+    floors: BTreeMap<(NodeId, Name), BTreeMap<Name, u64>>,
+}
+
+impl LockBook {
+    /// The largest token of another requester that was bound at the node.
+    pub(crate) fn floor(&self, node: NodeId, resource: &Name, requester: &Name) -> u64 {
+        let seen = self.floors.get(&(node, resource.clone())).into_iter().flatten();
+        seen.filter(|(r, _)| *r != requester).map(|(_, token)| *token).max().unwrap_or(0)
+    }
+
+    pub(crate) fn raise_floor(&mut self, node: NodeId, share: &Share, token: u64) {
+        let seen = self.floors.entry((node, share.resource.clone())).or_default();
+        let floor = seen.entry(share.requester.clone()).or_default();
+        *floor = token.max(*floor);
+    }
+
+    /// The share is over at its home.
+    pub(crate) fn end(&mut self, share: &Share, now: u64) {
+        if let Some(Held { view, ever, .. }) = self.live.remove(share) {
+            self.past.push(Past { share: share.clone(), view, ever, end: now });
+        }
+    }
+
+    fn named(&self, held: &Held, names: &[String]) -> BTreeSet<NodeId> {
+        let is_named = |node: &NodeId| self.names.get(node).is_some_and(|name| names.contains(name));
+        held.nodes.iter().filter(|node| is_named(node)).copied().collect()
+    }
+
+    /// Is it held, on any of these nodes if some are named?
+    pub(crate) fn is_held_on(&self, share: &Share, names: Option<&[String]>) -> bool {
+        let held = self.live.get(share);
+        held.is_some_and(|held| names.is_none_or(|names| !self.named(held, names).is_empty()))
+    }
+
+    /// The share is given back on these nodes; what is left of it is a list.
+    pub(crate) fn shrink(&mut self, share: &Share, names: &[String], now: u64) {
+        let Some(gone) = self.live.get(share).map(|held| self.named(held, names)) else { return };
+        let Some(held) = self.live.get_mut(share).filter(|_| !gone.is_empty()) else { return };
+        held.view = false;
+        held.nodes.retain(|node| !gone.contains(node));
+        held.broken.retain(|node| !gone.contains(node));
+        held.bound.retain(|node, _| !gone.contains(node));
+        if held.nodes.is_empty() {
+            self.end(share, now);
+        }
+    }
+
+    pub(crate) fn end_all_of(&mut self, now: u64, is_over: impl Fn(Pid) -> bool) {
+        let over: Vec<Share> = self.live.keys().filter(|s| is_over(s.pid)).cloned().collect();
+        for share in over {
+            self.end(&share, now);
+        }
+    }
+
+    pub(crate) fn of_home(&self, home: NodeId) -> impl Iterator<Item = (&Share, &Held)> {
+        self.live.iter().filter(move |(share, _)| share.pid.node == home)
+    }
+
+    /// Was another requester's share there, on a node of both sets, at the same time or so shortly before that a node may
+    /// have heard of it too late?
+    pub(crate) fn had_rival(&self, share: &Share, held: &Held, late: u64) -> bool {
+        let rival = |s: &Share| s.resource == share.resource && s.requester != share.requester;
+        let meets =
+            |view: bool, nodes: &BTreeSet<NodeId>| view || held.view || !nodes.is_disjoint(&held.ever);
+        self.live.iter().any(|(s, h)| rival(s) && meets(h.view, &h.ever))
+            || self
+                .past
+                .iter()
+                .any(|p| rival(&p.share) && meets(p.view, &p.ever) && p.end + late >= held.since)
+    }
+}
+
+/// A claim that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiter {
+    pub(crate) key: (NodeId, Ref),
+    pub(crate) resource: Name,
+    pub(crate) requester: Name,
+    /// `None`: the view.
+    pub(crate) nodes: Option<BTreeSet<NodeId>>,
+    /// It may wait for ever.
+    pub(crate) patient: bool,
+}
+
+impl Waiter {
+    pub(crate) fn of(key: (NodeId, Ref), o: &Operation) -> Option<Waiter> {
+        match &o.what {
+            What::Acquire { resource, requester, nodes, retries, .. } if o.answer.is_none() => Some(Waiter {
+                key,
+                resource: resource.clone(),
+                requester: requester.clone(),
+                nodes: nodes.clone(),
+                patient: o.deadline.is_none() && !o.nowait && retries.is_none(),
+            }),
+            _ => None,
+        }
+    }
+
+    fn meets(&self, nodes: Option<&BTreeSet<NodeId>>) -> bool {
+        match (&self.nodes, nodes) {
+            (Some(mine), Some(nodes)) => !mine.is_disjoint(nodes),
+            _ => true,
+        }
+    }
+}
+
+/// Of those that wait, the ones that have nothing to wait for: neither a live share of another requester nor a claim
+/// of another requester that itself waits for something.
+pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>) -> Vec<Waiter> {
+    let (mut blocked, mut idle): (Vec<Waiter>, Vec<Waiter>) = waiters.into_iter().partition(|w| {
+        let in_the_way = |(share, held): (&Share, &Held)| {
+            share.resource == w.resource && share.requester != w.requester && w.meets(Some(&held.nodes))
+        };
+        w.patient && locks.live.iter().any(in_the_way)
+    });
+    loop {
+        let behind = idle.iter().position(|w| {
+            w.patient
+                && blocked.iter().any(|b| {
+                    b.resource == w.resource && b.requester != w.requester && b.meets(w.nodes.as_ref())
+                })
+        });
+        let Some(index) = behind else { return idle };
+        blocked.push(idle.remove(index));
+    }
+}

@@ -1,0 +1,410 @@
+//! What is checked of locks while a run goes on: promises 3 and 9, and that what a process may rely on is what it was told.
+
+use crate::book::{Operation, Watch, What};
+use crate::lock_book::{Bound, Held, LockBook, Share};
+use crate::network::other_end;
+use crate::plan::Mode;
+use crate::world::{R, World};
+use convoke::engine::{
+    ConnectionId, Fact, Hold, Key, LockRow, Message, Name, NodeId, Pid, Reason, Ref, Want,
+};
+use std::collections::BTreeSet;
+
+impl World {
+    // ---- messages that the world sees pass
+
+    pub(crate) fn snoop_lock_sent(&mut self, slot: usize, to: &[ConnectionId], message: &Message) {
+        let (id, step) = (self.hosts[slot].id, self.book.stats.steps);
+        match message {
+            Message::Acquire { tx, key: Key::Lock(resource), want: Want::Lock { requester, .. }, .. } => {
+                self.book.locks.wants.insert(*tx, (resource.clone(), requester.clone()));
+            }
+            Message::Grant { tx, key: Key::Lock(_), .. } => {
+                let Some((resource, requester)) = self.book.locks.wants.get(tx) else { return };
+                let floor = self.book.locks.floor(id, resource, requester);
+                if let Some(over) = to.first() {
+                    let vote = Bound { over: *over, step, voted: true, floor };
+                    self.book.locks.votes.entry(*tx).or_default().insert(id, vote);
+                }
+            }
+            Message::Yield { tx, key: Key::Lock(_) } => {
+                for over in to {
+                    let node = self.net.end(other_end(*over)).map(|e| e.node);
+                    if let (Some(node), Some(votes)) = (node, self.book.locks.votes.get_mut(tx)) {
+                        votes.remove(&node);
+                    }
+                }
+            }
+            Message::Held { tx, hold } => {
+                let share = share_of(id, hold);
+                self.book.locks.published.entry(share).or_default().push_back((*tx, hold.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    /// A host is about to read this message.
+    pub(crate) fn before_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        let id = self.hosts[slot].id;
+        let Some(home) = self.node_at(slot, over) else { return };
+        for hold in holds_in(message).filter(|hold| hold.view || hold.nodes.contains(&id)) {
+            if let Some(held) = self.book.locks.live.get_mut(&share_of(home, hold)) {
+                held.ever.insert(id);
+            }
+        }
+    }
+
+    /// A host has read this message, and what came of it was carried out.
+    pub(crate) fn after_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        self.merge_goes_on(slot, over, message);
+        for hold in holds_in(message) {
+            self.hold_arrived(slot, over, hold);
+        }
+    }
+
+    /// A node has read of a hold, and the link that told it is still there.
+    fn hold_arrived(&mut self, slot: usize, over: ConnectionId, hold: &Hold) {
+        let id = self.hosts[slot].id;
+        let Some(home) = self.node_at(slot, over) else { return };
+        if !hold.view && !hold.nodes.contains(&id) {
+            return;
+        }
+        let share = share_of(home, hold);
+        self.book.locks.raise_floor(id, &share, hold.token);
+        let step = self.book.stats.steps;
+        if let Some(held) = self.book.locks.live.get_mut(&share) {
+            let again = Bound { over, step, voted: false, floor: 0 };
+            let bound = held.bound.entry(id).or_insert(again);
+            if bound.over != over {
+                *bound = again;
+            }
+        }
+    }
+
+    // ---- a claim is complete
+
+    pub(crate) fn acquired(&mut self, slot: usize, process: u64, o: &Operation, token: u64) -> R {
+        let What::Acquire { resource, requester, nodes, floor, .. } = &o.what else { return Ok(()) };
+        let home = self.hosts[slot].id;
+        let pid = Pid { node: home, serial: process };
+        let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
+        let published = self.book.locks.published.get_mut(&share).and_then(|all| all.pop_front());
+        let mut bound = std::collections::BTreeMap::new();
+        let mut set = BTreeSet::from([home]);
+        let before = self.book.locks.live.get(&share).cloned();
+        // What was lost is held again only where all of it was granted anew.
+        let prior = before.filter(|h| h.lost.is_none()).map(|h| h.nodes).unwrap_or_default();
+        if let Some((tx, hold)) = &published {
+            set = hold.nodes.clone();
+            bound = self.book.locks.votes.remove(tx).unwrap_or_default();
+            // A node that went down has left the set, and its vote counts for nothing.
+            bound.retain(|node, _| set.contains(node));
+            if hold.token != token {
+                return Err(format!("P3: h{slot} answers token {token} and publishes {hold:?}"));
+            }
+        } else if self.hosts[slot].links.is_empty() {
+            set.extend(prior.iter().copied());
+        } else {
+            return Err(format!("P2: h{slot} completes {share:?} and tells nobody"));
+        }
+        let needed = nodes.clone().unwrap_or_else(|| {
+            let synced = self.hosts[slot].engine.iter().flat_map(|e| e.links());
+            synced.filter(|(_, synced)| *synced).map(|(node, _)| node).chain([home]).collect()
+        });
+        if !set.is_superset(&needed) || !set.is_superset(&prior) {
+            return Err(format!(
+                "P3: {share:?} is held on {set:?}; asked for were {needed:?}, held before {prior:?}"
+            ));
+        }
+        let asked_home = nodes.as_ref().is_none_or(|nodes| nodes.contains(&home));
+        for node in &set {
+            if *node != home && !prior.contains(node) && !bound.contains_key(node) {
+                return Err(format!(
+                    "P3: {share:?} is held on {node:?}, which has not voted\n{}",
+                    self.describe()
+                ));
+            }
+        }
+        let own_floor = if asked_home { *floor } else { 0 };
+        let highest = bound.values().map(|b| b.floor).chain([own_floor]).max().unwrap_or(0);
+        if token <= highest {
+            return Err(format!(
+                "P3: the token {token} of {share:?} is not above {highest}, bound before at a voter\n{}",
+                self.describe()
+            ));
+        }
+        self.no_rival(slot, &share, &set, &bound, o.step)?;
+        // Another claim of the process may have been completed in the same moment.
+        let published_token = self.hosts[slot].holds.get(&share);
+        if published_token.is_some_and(|t| *t < token) {
+            return Err(format!("P9: {share:?} has token {token}, readers see {published_token:?}"));
+        }
+        if asked_home {
+            self.book.locks.raise_floor(home, &share, token);
+        }
+        self.book.stats.locked += 1;
+        let shared =
+            self.book.locks.live.keys().any(|s| {
+                s.resource == share.resource && s.requester == share.requester && s.pid != share.pid
+            });
+        self.book.stats.shared += u64::from(shared);
+        let now = self.book.stats.steps;
+        let held = self.book.locks.live.entry(share).or_insert(Held {
+            token,
+            view: nodes.is_none(),
+            nodes: set.clone(),
+            ever: set.clone(),
+            bound: Default::default(),
+            broken: BTreeSet::new(),
+            since: self.now,
+            step: now,
+            lost: None,
+        });
+        if held.lost.take().is_some() {
+            held.broken.clear();
+            held.bound.clear();
+        }
+        held.broken.retain(|node| !bound.contains_key(node));
+        held.token = token;
+        held.view |= nodes.is_none();
+        held.ever.extend(set.iter().copied());
+        held.nodes = set;
+        held.bound.extend(bound);
+        Ok(())
+    }
+
+    /// Promise 3: no node of both sets has voted for both while it kept its links with both homes.
+    fn no_rival(
+        &self,
+        slot: usize,
+        share: &Share,
+        set: &BTreeSet<NodeId>,
+        bound: &std::collections::BTreeMap<NodeId, Bound>,
+        asked: u64,
+    ) -> R {
+        for (other, held) in &self.book.locks.live {
+            if other.resource != share.resource || other.requester == share.requester {
+                continue;
+            }
+            for node in set.intersection(&held.nodes) {
+                let mine = bound.get(node);
+                let theirs = held.bound.get(node);
+                let voted_later = mine.map_or(asked, |b| b.step);
+                let in_time = theirs.is_none_or(|b| b.voted || b.step < voted_later);
+                let stayed =
+                    self.stays(*node, share.pid.node, mine) && self.stays(*node, other.pid.node, theirs);
+                if self.plan.mode == Mode::Stable || in_time && stayed {
+                    return Err(format!(
+                        "P3: {share:?} of h{slot} is held together with {other:?} on {node:?}: {mine:?} {held:?}\n{}",
+                        self.describe()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the node kept the link with the home since it voted?
+    fn stays(&self, node: NodeId, home: NodeId, bound: Option<&Bound>) -> bool {
+        if node == home {
+            return true;
+        }
+        let Some(bound) = bound else { return false };
+        let at = |id: NodeId| self.hosts.iter().find(|h| h.id == id && h.is_up());
+        at(node).is_some_and(|h| h.link_to(home) == Some(bound.over))
+            && at(home).is_some_and(|h| h.link_to(node) == Some(other_end(bound.over)))
+    }
+
+    // ---- the sets of holds, as their homes must see them
+
+    /// Home and node have each other's snapshots: the node binds what is on the view, and again what was on it before the
+    /// link broke. On the view a node takes the place of one of its name that is surely gone.
+    fn joins_sets(&mut self, home: NodeId, node: NodeId) {
+        let LockBook { live, names, .. } = &mut self.book.locks;
+        for (_, held) in live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+            held.broken.remove(&node);
+            if held.view {
+                for gone in held.broken.extract_if(.., |old| names.get(old) == names.get(&node)) {
+                    held.nodes.remove(&gone);
+                }
+                held.nodes.insert(node);
+                held.ever.insert(node);
+            }
+        }
+    }
+
+    /// A link went down: if that was in order the node leaves the sets, else it is missed.
+    pub(crate) fn left_sets(&mut self, home: NodeId, node: NodeId) {
+        let in_order = matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED));
+        for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+            if in_order {
+                held.nodes.remove(&node);
+                held.broken.remove(&node);
+            } else if held.nodes.contains(&node) {
+                held.broken.insert(node);
+            }
+        }
+    }
+
+    /// A host has read something that may complete a merge.
+    fn merge_goes_on(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        let (synced, acked) = match message {
+            Message::Hello { last: true, .. } => (true, false),
+            Message::HelloAck => (false, true),
+            _ => return,
+        };
+        let Some(node) = self.node_at(slot, over) else { return };
+        let host = &mut self.hosts[slot];
+        let Some(link) = host.links.get_mut(&node) else { return };
+        link.synced |= synced;
+        link.acked |= acked;
+        if link.synced && link.acked {
+            let home = host.id;
+            self.joins_sets(home, node);
+        }
+    }
+
+    // ---- what processes are told
+
+    pub(crate) fn lock_lost(
+        &mut self,
+        me: Pid,
+        resource: Name,
+        requester: Name,
+        token: u64,
+        reason: Reason,
+    ) -> R {
+        let share = Share { resource, requester, pid: me };
+        if self.plan.mode == Mode::Stable {
+            return Err(format!("P9: {share:?} is lost in a stable mesh: {reason:?}\n{}", self.describe()));
+        }
+        let locks = &self.book.locks;
+        let Some(held) = locks.live.get(&share) else {
+            return Err(format!("P9: {share:?} is lost ({reason:?}), which nobody holds"));
+        };
+        if held.lost.is_some() || held.token != token {
+            return Err(format!("P9: {share:?} is lost with token {token} ({reason:?}): {held:?}"));
+        }
+        let sane = match reason {
+            Reason::MINORITY => held.is_minority(),
+            Reason::SECOND_HOLDER => locks.had_rival(&share, held, 4 * self.plan.detection),
+            _ => false,
+        };
+        if !sane {
+            return Err(format!(
+                "P9: {share:?} is lost for no reason: {reason:?} {held:?}\n{}",
+                self.describe()
+            ));
+        }
+        if let Some(held) = self.book.locks.live.get_mut(&share) {
+            held.lost = Some(reason);
+        }
+        match reason {
+            Reason::MINORITY => self.book.stats.lost_minority += 1,
+            _ => self.book.stats.lost_second += 1,
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lock_wanted(
+        &mut self,
+        me: Pid,
+        reference: Ref,
+        resource: &Name,
+        requester: &Name,
+        waiter: Pid,
+    ) -> R {
+        self.book.stats.wanted += 1;
+        let waits = self.book.operations.range((waiter.node, Ref(0))..=(waiter.node, Ref(u64::MAX)));
+        let asked = waits.map(|(_, o)| o).any(|o| match &o.what {
+            What::Acquire { resource: r, requester: q, .. } => {
+                o.process == waiter.serial && r == resource && q != requester
+            }
+            _ => false,
+        });
+        let share = Share { resource: resource.clone(), requester: requester.clone(), pid: me };
+        let held = self.book.locks.live.contains_key(&share);
+        let step = self.book.stats.steps;
+        match self.book.watches.get_mut(&(me.node, reference)) {
+            Some(Watch::Lock { process, resource: r, requester: q, last, .. })
+                if *process == me.serial && r == resource && q == requester && asked && held =>
+            {
+                *last = Some(step);
+                Ok(())
+            }
+            other => Err(format!(
+                "{share:?} (held {held}) is told that {waiter:?} waits (asked {asked}) for {other:?}"
+            )),
+        }
+    }
+
+    // ---- after every input of a host that concerns locks
+
+    pub(crate) fn check_locks(&mut self, slot: usize) -> R {
+        self.book.locks.published.clear();
+        let host = &self.hosts[slot];
+        let id = host.id;
+        let Some(engine) = host.engine.as_ref() else { return Ok(()) };
+        let rows = engine.locks(host.local(self.now), None);
+        let mut own = BTreeSet::new();
+        for row in &rows {
+            let home = row.pid.node;
+            if home != id && !host.links.contains_key(&home) {
+                return Err(format!("P5: h{slot} keeps {row:?} without a link to its home"));
+            }
+            if home == id && !host.processes.contains_key(&row.pid.serial) {
+                return Err(format!("P5: h{slot} keeps {row:?} of a dead process of its own"));
+            }
+            if home == id && !row.is_waiter {
+                let share = share_in(row);
+                if self.book.locks.live.get(&share).is_none_or(|h| h.token != row.token) {
+                    return Err(format!(
+                        "P3: h{slot} shows {row:?}; the truth is {:?}",
+                        self.book.locks.live.get(&share)
+                    ));
+                }
+                own.insert(share);
+            }
+        }
+        for (share, held) in self.book.locks.of_home(id) {
+            if !own.contains(share) {
+                return Err(format!("P3: h{slot} does not show {share:?} any more: {held:?}"));
+            }
+            let seen = host.holds.get(share);
+            if seen.copied() != held.lost.is_none().then_some(held.token) {
+                return Err(format!("P9: lock_check of {share:?} says {seen:?}; the truth is {held:?}"));
+            }
+            if held.lost.is_none() && held.is_minority() {
+                return Err(format!(
+                    "P9: {share:?} is in a minority and is not told: {held:?}, links {:?}\n{}",
+                    host.links.keys(),
+                    self.describe()
+                ));
+            }
+        }
+        match host.holds.keys().find(|share| !own.contains(share)) {
+            Some(share) => Err(format!("P9: lock_check says yes to {share:?}, which is not held")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a message says of locks that are held.
+fn holds_in(message: &Message) -> impl Iterator<Item = &Hold> {
+    let (one, facts) = match message {
+        Message::Held { hold, .. } => (Some(hold), &[][..]),
+        Message::Hello { facts, .. } => (None, &facts[..]),
+        _ => (None, &[][..]),
+    };
+    let of_fact = |fact| if let &Fact::Hold(ref hold) = fact { Some(hold) } else { None };
+    one.into_iter().chain(facts.iter().filter_map(of_fact))
+}
+
+fn share_of(home: NodeId, hold: &Hold) -> Share {
+    let pid = Pid { node: home, serial: hold.serial };
+    Share { resource: hold.resource.clone(), requester: hold.requester.clone(), pid }
+}
+
+pub(crate) fn share_in(row: &LockRow) -> Share {
+    Share { resource: row.resource.clone(), requester: row.requester.clone(), pid: row.pid }
+}
