@@ -307,12 +307,33 @@ static int32_t nest_elsewhere(uint64_t fence, void *user_data) {
     OK(try_on(pb, "w", on_b, 1));
     release(pb, "w");
     STATUS(CONVOKE_E_TIMEOUT, try_on(pb, "w", on_a, 1));
-    /* All nodes inside, one outside: joiners are no longer taken in after the inside. */
+    /* All nodes inside, one outside. */
     OK(convoke_lock_with(pa, "w", 1, MYSELF, ALL, 0, SOON, seven, user_data, NULL));
     OK(try_on(pb, "w", on_b, 1));
     release(pb, "w");
     STATUS(CONVOKE_E_TIMEOUT, try_on(pb, "w", on_a, 1));
     return 0;
+}
+
+static int32_t join_and_try(uint64_t fence, void *expected) {
+    const char *on_d[] = {"d"};
+    convoke_node *d = open_peer("d", a);
+    convoke_process *pd;
+    (void)fence;
+    sync_node(d);
+    pd = spawn(d, NULL);
+    STATUS(*(const convoke_status *)expected, try_on(pd, "w", on_d, 1));
+    convoke_process_free(pd);
+    close_node(d);
+    return 0;
+}
+
+/* A list of all nodes outside, all nodes inside: only while the inside runs, one that joins is taken in. */
+static int32_t nest_everywhere(uint64_t fence, void *user_data) {
+    convoke_status excluded = CONVOKE_E_TIMEOUT, not_bound = CONVOKE_OK;
+    (void)user_data;
+    OK(convoke_lock_with(pa, "w", 1, MYSELF, ALL, 0, SOON, join_and_try, &excluded, NULL));
+    return join_and_try(fence, &not_bound);
 }
 
 static int32_t let_go(uint64_t fence, void *user_data) {
@@ -336,7 +357,7 @@ static int32_t end_node(uint64_t fence, void *user_data) {
 }
 
 static void with(void) {
-    const char *on_a[] = {"a"}, *nobody[] = {"nobody"};
+    const char *on_a[] = {"a"}, *on_all[] = {"a", "b", "c"}, *nobody[] = {"nobody"};
     convoke_process *process;
     convoke_node *d;
     int calls = 0;
@@ -354,6 +375,8 @@ static void with(void) {
     CHECK(calls == 2 && result == -1 && !holds(pa, "w"));
     OK(convoke_lock_with(pa, "w", 1, MYSELF, on_a, 1, FOREVER, SOON, nest_elsewhere, &calls, NULL));
     CHECK(calls == 5 && !holds(pa, "w") && holders(c, "w") == 0);
+    OK(convoke_lock_with(pa, "w", 1, MYSELF, on_all, 3, FOREVER, SOON, nest_everywhere, NULL, NULL));
+    CHECK(!holds(pa, "w"));
     /* Held before: held after, and the share is one. */
     acquire(pa, "w");
     OK(convoke_lock_with(pa, "w", 1, MYSELF, on_a, 1, 0, SOON, seven, &calls, NULL));
