@@ -6,6 +6,15 @@
  * A program that links this library becomes a node of a cluster with no server to run. It registers names that are unique in
  * the whole cluster, takes locks, puts processes into groups, sends messages, and is told when processes and nodes go.
  *
+ * ## Where to begin
+ * - Make options (2), open a node (3), spawn a process on it (6). With that process register names (7), acquire locks (8), join
+ *   groups (9), send messages (10); read what it is told with convoke_process_recv, or through a queue (4, 5).
+ * - The sections: 1 the library, 2 options, 3 nodes, 4 queues, 5 events, 6 processes, 7 names and resolvers, 8 locks, 9 groups,
+ *   10 messages, 11 results. What an event tells stands at the constants CONVOKE_EVENT_.
+ * - The sources have small complete programs in `c-examples`: `embed.c`, the smallest; `singleton.c`, one of many instances works;
+ *   `directory.c`, ask whoever has a name; `lock.c`, a command under a lock; `workers.c`, jobs for a group; `split.c`, clashes and
+ *   resolvers; `watch.c`, an event loop.
+ *
  * ## Handles and ownership
  * - All objects are made by the library and opaque. Whatever arrives through an `_out` parameter as a pointer to an opaque type
  *   is owned by the caller and freed with the `_free` function of its type; whatever else is lent, and its comment says how long.
@@ -20,6 +29,20 @@
  * - Names and payloads are pointer and length, any bytes, copied before the call returns; the pointer may be NULL if the length
  *   is 0. Node names, addresses, option keys and paths are UTF-8 with a zero at the end.
  * - Times are in ms. A timeout of -1 is for ever, 0 does not wait, less than -1 is CONVOKE_E_INVALID.
+ *
+ * ## Rules of waiting
+ * They hold for every call with a parameter `op_out`, and as far as they apply for convoke_lock_with:
+ * - `process` is the process on whose behalf the call is made.
+ * - `op_out` NULL: the call waits. Otherwise it returns at once; CONVOKE_OK means that `*op_out` names the operation and exactly
+ *   one DONE event follows on the queue of the process, perhaps before the call has returned; any other status means that no
+ *   DONE follows. convoke_cancel ends an operation early. Cancelling a monitor makes no DONE.
+ * - `timeout_ms` -1: for ever. 0: never queue behind another; waits for the network at most the detection time. Not obtained in
+ *   time: CONVOKE_E_TIMEOUT. What gives something (a name, a lock, a group, a membership) is undone then; what takes
+ *   something away is done here, and on its way to the others.
+ * - A waiting call is ended early only by the exit of its process (CONVOKE_E_NO_PROCESS) or the closing of its node
+ *   (CONVOKE_E_CLOSED), never by a signal.
+ * - What is done for a process of another node is done by that node. If the link to it breaks before the answer, the status is
+ *   CONVOKE_E_UNREACHABLE, and the outcome is unknown.
  *
  * ## Threads
  * - Every function may be called from any thread at any time on any handle; only the `_free` of an event, a list or options must
@@ -159,37 +182,41 @@ typedef int32_t convoke_status;
 
 /** Kinds of events: values of convoke_event_kind. Each has exactly the fields that its comment names. */
 enum {
-    /** A message of another process. Fields: PID, PEER, PAYLOAD. */
+    /** A message of another process: see convoke_send. Fields: PID, PEER, PAYLOAD. */
     CONVOKE_EVENT_MESSAGE = 1,
-    /** A monitored process, or the process itself when it was killed, exited. Fields: PID, PEER, PAYLOAD, REASON,
-     *  REF, KILLED_BY. */
+    /** A monitored process, or the process itself when it was killed, exited: see convoke_process_monitor. Fields:
+     *  PID, PEER, PAYLOAD, REASON, REF, KILLED_BY. */
     CONVOKE_EVENT_EXIT = 2,
-    /** The answer to an operation. Fields: PID, REF, VALUE, STATUS, DETAIL. */
+    /** The answer to an operation, a call that was made with an `op_out`. Fields: PID, REF, VALUE, STATUS, DETAIL. */
     CONVOKE_EVENT_DONE = 3,
     /** The process lost a name and lives on. The peer is who has it now or lost it too; none if that is not told.
      *  Fields: PID, NAME, PEER, REASON. */
     CONVOKE_EVENT_NAME_CONFLICT = 4,
-    /** A monitored name is bound otherwise than before. Fields: PID, NAME, PEER, OLD_PID, REF. */
+    /** A monitored name is bound otherwise than before: see convoke_name_monitor. Fields: PID, NAME, PEER, OLD_PID,
+     *  REF. */
     CONVOKE_EVENT_NAME_CHANGED = 5,
-    /** A process joined a monitored group. Fields: PID, NAME, PEER, COUNT, REF. */
+    /** A process joined a monitored group: see convoke_group_monitor. Fields: PID, NAME, PEER, COUNT, REF. */
     CONVOKE_EVENT_GROUP_JOINED = 6,
-    /** A process left a monitored group, or ended. Fields: PID, NAME, PEER, COUNT, REASON, REF. */
+    /** A process left a monitored group, or ended: see convoke_group_monitor. Fields: PID, NAME, PEER, COUNT, REASON,
+     *  REF. */
     CONVOKE_EVENT_GROUP_LEFT = 7,
-    /** The process can rely on a lock no longer. Fields: PID, NAME, REQUESTER, FENCE, REASON. */
+    /** The process can rely on a lock no longer: see section 8. Fields: PID, NAME, REQUESTER, FENCE, REASON. */
     CONVOKE_EVENT_LOCK_LOST = 8,
-    /** Somebody waits for a lock that the process holds and watches. Fields: PID, NAME, REQUESTER, PEER, REF. */
+    /** Somebody waits for a lock that the process holds and watches: see convoke_lock_watch. Fields: PID, NAME,
+     *  REQUESTER, PEER, REF. */
     CONVOKE_EVENT_LOCK_WANTED = 9,
-    /** A link to a node came up. Fields: PID, NAME, NODE, ADDRESS, REF. */
+    /** A link to a node came up: see convoke_node_monitor. Fields: PID, NAME, NODE, ADDRESS, REF. */
     CONVOKE_EVENT_NODE_UP = 11,
-    /** The link to a node went down. Fields: PID, NAME, NODE, ADDRESS, REASON, REF. */
+    /** The link to a node went down: see convoke_node_monitor. Fields: PID, NAME, NODE, ADDRESS, REASON, REF. */
     CONVOKE_EVENT_NODE_DOWN = 12,
     /** The node is closed; the last event of a queue. Fields: REASON. */
     CONVOKE_EVENT_NODE_CLOSED = 13,
     /** A receiver that refused a message has room again. Fields: PID, PEER. */
     CONVOKE_EVENT_SENDABLE = 14,
-    /** The present state has been told; changes follow. Fields: PID, REF. */
+    /** The present state has been told to a monitor of nodes or of a group; changes follow. Fields: PID, REF. */
     CONVOKE_EVENT_SNAPSHOT_END = 15,
-    /** A clash for a resolver function to decide. Never in a queue. Fields: PID, NAME, PEER, AGE_MS, OTHER_AGE_MS. */
+    /** A clash for a resolver function to decide: see convoke_resolver_add. Never in a queue. Fields: PID, NAME,
+     *  PEER, AGE_MS, OTHER_AGE_MS. */
     CONVOKE_EVENT_CLASH = 16,
 };
 
@@ -550,7 +577,7 @@ CONVOKE_API size_t convoke_live_handles(void);
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_new(convoke_options **options_out);
 
 /**
- * Sets one option. The keys and their values stand in the manual; durations are whole numbers of ms.
+ * Sets one option. The keys and their values stand in `docs/options.md` of the sources; durations are whole numbers of ms.
  *
  * A key that is set again gets the new value.
  *
@@ -731,8 +758,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_address(const convoke_n
  *
  * @param process on whose behalf; its node dials.
  * @param address host and port, UTF-8, zero-terminated: "10.0.0.7:4370", "[::1]:4370", "host.example:4370".
- * @param timeout_ms how long it may take; see the rules above section 7.
- * @param op_out NULL to wait for the link, or receives the operation; see the rules above section 7. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait for the link, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK there is a link; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_UNREACHABLE nobody answers at the address. Try again later.
@@ -763,8 +790,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_connect(convoke_process
  *
  * @param process on whose behalf.
  * @param node_name the name of the node, UTF-8, zero-terminated.
- * @param timeout_ms how long it may take; see the rules above section 7.
- * @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK the link is over; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_NOT_FOUND there is no link to a node of that name.
@@ -810,8 +837,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_peers(const convoke_nod
  * still be undecided.
  *
  * @param process on whose behalf; its node is meant.
- * @param timeout_ms how long it may take; see the rules above section 7.
- * @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK all tables are merged; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_TIMEOUT not all are merged yet. Nothing is undone: the rest is under way.
@@ -1437,10 +1464,10 @@ CONVOKE_API convoke_status convoke_process_kill(convoke_process *from, const con
  *
  * @param process on whose behalf.
  * @param pid who is asked about; may be on any node.
- * @param timeout_ms how long it may take; see the rules above section 7.
+ * @param timeout_ms how long it may take; see the rules of waiting.
  * @param alive_out receives the answer; false on failure. May be NULL if `op_out` is not: the answer is then the value of
  *        the DONE event, 1 or 0.
- * @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK `*alive_out` holds the answer; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_UNREACHABLE there is no link to the home of `pid`, so nobody knows.
@@ -1548,26 +1575,18 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * lower incarnation (`node` in convoke_pid). With three and more parts the winner meets the next.
  *
  * - "random-exit", the default: one of the two, chosen at random, keeps the name; the other exits with
- * CONVOKE_REASON_CONFLICT_LOST.
+ *   CONVOKE_REASON_CONFLICT_LOST.
  * - "random-notify": one of the two, chosen at random, keeps the name; the other gets a NAME_CONFLICT event, in which the
- * peer is none.
+ *   peer is none.
  * - "notify-all": neither keeps the name; each gets a NAME_CONFLICT event, in which the peer is the other.
  * - "keep-oldest": the process that has had the name for longer keeps it, as its node counts since the registration; the
- * other gets a NAME_CONFLICT event, in which the peer is the winner.
+ *   other gets a NAME_CONFLICT event, in which the peer is the winner.
  * - any other: the function that was given to the node of the process by convoke_resolver_add.
  *
  * NAME_CONFLICT events of a clash have CONVOKE_REASON_CONFLICT_LOST.
  *
- * Rules for every call that may wait for the network, in this and other sections:
- * - `process` is the process on whose behalf the call is made.
- * - `op_out` NULL: the call waits. Otherwise it returns at once; CONVOKE_OK means that `*op_out` names the operation and exactly
- * one DONE event follows on the queue of the process, perhaps before the call has returned; any other status means that no
- * DONE follows. convoke_cancel ends an operation early. Cancelling a monitor makes no DONE.
+ * The rules of waiting stand at the head of this file. And in this section:
  * - `pid` NULL, where a process is given a name: the process itself.
- * - `timeout_ms` -1: for ever. 0: never queue behind another; waits for the network at most the detection time. Not obtained in
- * time: CONVOKE_E_TIMEOUT.
- * - A waiting call is ended early only by the exit of its process (CONVOKE_E_NO_PROCESS) or the closing of its node
- * (CONVOKE_E_CLOSED), never by a signal.
  * - Unregistering a name that nobody has is CONVOKE_OK. A resolver that does not exist is CONVOKE_E_NOT_FOUND.
  * ================================================================================================================== */
 
@@ -1585,8 +1604,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * @param resolver who decides a clash, UTF-8, zero-terminated: "random-exit", "random-notify", "notify-all",
  *        "keep-oldest", or the name of a function that the node of the process has (see convoke_resolver_add); NULL for
  *        "random-exit". What they do stands above.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK the name is registered; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_EXISTS the name is taken, also when this very process has it; or, with the option `names.per_pid` =
@@ -1623,8 +1642,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_register(convoke_proces
  * @param name_len its length in bytes.
  * @param pid who gets the name, on any node; NULL for `process`.
  * @param resolver as for convoke_name_register; replaces the former one.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK every linked node shows the new process; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_EXISTS with the option `names.per_pid` = `one`: the process has another name.
@@ -1653,8 +1672,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_reregister(convoke_proc
  * @param process on whose behalf; need not be the one that has the name.
  * @param name the name, copied.
  * @param name_len its length in bytes.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK no linked node shows the name any more; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
@@ -1798,19 +1817,19 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *n
  * What a lock cannot promise, and what to do about it: a process that is stopped for a while, or cut off by a broken
  * network, may go on in the belief that it holds a lock which others have got meanwhile. So:
  * - Let the resource check. Every acquisition yields a fencing token, and it is larger than the token of every hold by another
- * requester that was bound at a node of the set before that node agreed. Send the token with every write, and let the store
- * refuse one that is smaller than the largest it has seen. Across a network that is cut nothing is promised about tokens.
+ *   requester that was bound at a node of the set before that node agreed. Send the token with every write, and let the store
+ *   refuse one that is smaller than the largest it has seen. Across a network that is cut nothing is promised about tokens.
  * - Processes that share a lock may have different tokens, and a later one need not have a larger one: let sharers agree on
- * one token.
+ *   one token.
  * - A LOCK_LOST event tells the process, once for each hold, that it cannot rely on it any more: CONVOKE_REASON_MINORITY,
- * broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined and another
- * requester holds it too. From then on convoke_lock_check says so. The share still keeps others out until it is released.
+ *   broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined and another
+ *   requester holds it too. From then on convoke_lock_check says so. The share still keeps others out until it is released.
  *
- * The rules of section 7 hold here too: `process`, `op_out` and `timeout_ms`. And in this section:
+ * The rules of waiting stand at the head of this file. And in this section:
  * - `requester` NULL with a length of 0: the 16 bytes of the process's pid (node, serial, little endian), shared by nobody
- * who does not ask for exactly that.
+ *   who does not ask for exactly that.
  * - `nodes` NULL with a length of 0: all nodes, as above. Else an array of `nodes_len` names of nodes, UTF-8, zero-terminated;
- * this node's own may be among them, duplicates do no harm. An array of length 0 is CONVOKE_E_INVALID.
+ *   this node's own may be among them, duplicates do no harm. An array of length 0 is CONVOKE_E_INVALID.
  * ================================================================================================================== */
 
 /**
@@ -1821,10 +1840,10 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *n
  * @param resource_len its length in bytes: 1 to 1024 (option `limits.name`).
  * @param requester as whom, copied; NULL for the process alone.
  * @param requester_len its length in bytes; 0 with NULL.
- * @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules above.
+ * @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules of waiting.
  * @param fence_out receives the fencing token; 0 on failure, and with `op_out`, when convoke_event_value of the DONE event
  *        has it. May be NULL.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK every node of the set has agreed: the process holds the lock; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_TIMEOUT not in time: others have it, or a node did not answer. It is undone. Try again.
@@ -1865,10 +1884,10 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire(convoke_process
  * @param nodes_len how many names; 0 with NULL.
  * @param retries chances after the first try; 0: it is not waited for while others hold it; CONVOKE_RETRIES_FOREVER: as many
  *        as the timeout lets it.
- * @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules above.
+ * @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules of waiting.
  * @param fence_out receives the fencing token; 0 on failure, and with `op_out`, when convoke_event_value of the DONE event
  *        has it. May be NULL.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK the process holds the lock; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_TIMEOUT not in time or retries: others have it, or a node did not answer. It is undone. Try again.
@@ -1900,8 +1919,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire_on(convoke_proc
  * @param resource_len its length in bytes.
  * @param requester as whom it was acquired; NULL for the process alone.
  * @param requester_len its length in bytes; 0 with NULL.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK no linked node shows the share any more; also when the lock had been lost. With `op_out`: the operation
  *         has begun.
@@ -1934,8 +1953,8 @@ CONVOKE_API convoke_status convoke_lock_release(convoke_process *process, const 
  * @param nodes on which: names of nodes; those that are not of the set do not matter, as long as one is. NULL for all of the
  *        set.
  * @param nodes_len how many names; 0 with NULL.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK no linked node shows that part of the share any more; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester, or none on these nodes. Nothing changes.
@@ -2002,7 +2021,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_check(const convoke_pro
  * @param nodes where, copied: names of nodes; NULL for all.
  * @param nodes_len how many names; 0 with NULL.
  * @param retries as for convoke_lock_acquire_on.
- * @param timeout_ms how long it may take to get the lock, and once more to give it back; see the rules above.
+ * @param timeout_ms how long it may take to get the lock, and once more to give it back; see the rules of waiting.
  * @param fn what to run, on this thread, with no lock of the library held: it may call everything. It gets the fencing token.
  * @param user_data handed to `fn`.
  * @param result_out receives what `fn` returned; 0 on failure. May be NULL.
@@ -2093,7 +2112,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node
  * unless the other part created it anew or has members in it. The memory of a deletion is kept for 24 hours after the nodes
  * that made the group have gone; after a longer cut a deleted group may return.
  *
- * The rules of section 7 hold here too: `process`, `op_out`, `pid` and `timeout_ms`.
+ * The rules of waiting stand at the head of this file. And in this section:
+ * - `pid` NULL, where a process joins or leaves: the process itself.
  * ================================================================================================================== */
 
 /**
@@ -2103,8 +2123,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node
  * @param process on whose behalf.
  * @param name the name of the group, copied.
  * @param name_len its length in bytes.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK every linked node shows the group; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_TIMEOUT a node did not answer in time. It is undone. Try again.
@@ -2130,8 +2150,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_create(convoke_process
  * @param process on whose behalf; need not be a member.
  * @param name the name of the group, copied.
  * @param name_len its length in bytes.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK no linked node shows the group any more, unless it was created anew meanwhile; with `op_out`: the
  *         operation has begun.
@@ -2158,8 +2178,8 @@ CONVOKE_API convoke_status convoke_group_delete(convoke_process *process, const 
  * @param name the name of the group, copied. It must exist.
  * @param name_len its length in bytes.
  * @param pid who joins, on any node; NULL for `process`.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK every linked node shows the membership; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_NOT_FOUND there is no such group, as this node sees it.
@@ -2189,8 +2209,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_join(convoke_process *
  * @param name the name of the group, copied.
  * @param name_len its length in bytes.
  * @param pid who leaves, on any node; NULL for `process`.
- * @param timeout_ms how long it may take; see the rules above.
- * @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+ * @param timeout_ms how long it may take; see the rules of waiting.
+ * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK every linked node shows it; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_NOT_FOUND there is no such group, as this node sees it.

@@ -90,33 +90,101 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     }
 }
 
-/// Each row of the manual's functions has a C function and a test that exists, or says in which step it comes.
+/// Every function of Erlang's manual pages for `global` and `pg2`, with the numbers of arguments it may have.
+const MANUAL: [(&str, &str, &[usize]); 23] = [
+    ("global", "del_lock", &[1, 2]),
+    ("global", "notify_all_name", &[3]),
+    ("global", "random_exit_name", &[3]),
+    ("global", "random_notify_name", &[3]),
+    ("global", "register_name", &[2, 3]),
+    ("global", "registered_names", &[0]),
+    ("global", "re_register_name", &[2, 3]),
+    ("global", "send", &[2]),
+    ("global", "set_lock", &[1, 2, 3]),
+    ("global", "sync", &[0]),
+    ("global", "trans", &[2, 3, 4]),
+    ("global", "unregister_name", &[1]),
+    ("global", "whereis_name", &[1]),
+    ("pg2", "create", &[1]),
+    ("pg2", "delete", &[1]),
+    ("pg2", "get_closest_pid", &[1]),
+    ("pg2", "get_local_members", &[1]),
+    ("pg2", "get_members", &[1]),
+    ("pg2", "join", &[2]),
+    ("pg2", "leave", &[2]),
+    ("pg2", "start", &[0]),
+    ("pg2", "start_link", &[0]),
+    ("pg2", "which_groups", &[0]),
+];
+
+/// What stands between backquotes.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The rows of the table with this heading, in cells.
+fn table<'a>(document: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
+    let rows = document.split(heading).nth(1).unwrap_or_else(|| panic!("no table {heading}")).lines().skip(2);
+    let cells = |row: &'a str| row.trim_matches('|').split('|').map(str::trim).collect();
+    rows.take_while(|line| line.starts_with('|')).map(cells).collect()
+}
+
+/// `tests/...::name` is a test.
+fn is_test(word: &str) -> bool {
+    word.split_once("::").is_some_and(|(file, name)| {
+        file.starts_with("tests/") && read(file).contains(&format!("\n#[test]\nfn {name}() {{\n"))
+    })
+}
+
+/// Each function of the manual pages has a row, and each row has a C function and tests that exist.
 #[test]
-fn every_row_of_the_manual_has_a_test_or_comes_later() {
+fn every_function_of_the_manual_has_a_row_with_a_test() {
     let text = read("README.md");
-    let table = text.split("| Erlang | C | test |").nth(1).expect("the table");
-    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
-    let mut held = Vec::new();
-    for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let [erlang, c, test] = cells[..] else { panic!("not three cells: {row}") };
-        assert!(erlang.contains('`'), "{row}");
-        if test.starts_with("later (step ") {
-            assert!(c.is_empty(), "a row that comes later has no function yet: {row}");
-            continue;
+    let mut held = BTreeSet::new();
+    for row in table(&text, "| Erlang | C | test |") {
+        let [erlang, c, tests] = row[..] else { panic!("not three cells: {row:?}") };
+        assert!(words(c, "convoke_").next().is_some(), "no C function: {row:?}");
+        assert!(tests.starts_with('`') && quoted(tests).all(is_test), "no test: {row:?}");
+        for function in quoted(erlang).filter(|word| word.contains('/')) {
+            let (name, arities) = function.split_once('/').expect("a slash");
+            for arity in arities.split(',') {
+                held.insert(format!("{name}/{arity}"));
+            }
         }
-        assert!(words(c, "convoke_").next().is_some(), "no C function: {row}");
-        let (file, name) =
-            test.trim_matches('`').split_once("::").unwrap_or_else(|| panic!("no test: {row}"));
-        let found = read(file).contains(&format!("#[test]\nfn {name}()"));
-        assert!(found, "there is no test {name} in {file}");
-        held.push(erlang);
     }
-    for function in
-        ["register_name", "re_register_name", "unregister_name", "whereis_name", "registered_names", "send"]
-    {
-        let row = format!("`global:{function}/");
-        assert!(held.iter().any(|erlang| erlang.starts_with(&row)), "no row of {function} with a test");
+    let all = MANUAL.iter().flat_map(|(module, name, arities)| {
+        arities.iter().map(move |arity| format!("{module}:{name}/{arity}"))
+    });
+    let all: BTreeSet<String> = all.collect();
+    assert_eq!(held, all, "the functions with a row, and those of the manual pages");
+}
+
+/// Each decision that differs from Erlang has a row, and each row a test.
+#[test]
+fn every_difference_from_erlang_has_a_test() {
+    let text = read("README.md");
+    let mut numbers = BTreeSet::new();
+    for row in table(&text, "| | in question | Erlang | Convoke | test |") {
+        let [decisions, _, _, _, tests] = row[..] else { panic!("not five cells: {row:?}") };
+        assert!(tests.starts_with('`') && quoted(tests).all(is_test), "no test: {row:?}");
+        for decision in decisions.split(", ") {
+            let number = decision.strip_prefix('D').and_then(|number| number.parse().ok());
+            assert!(
+                numbers.insert(number.unwrap_or_else(|| panic!("not a number: {row:?}"))),
+                "twice: {row:?}"
+            );
+        }
+    }
+    // Comments in the code refer to them by number.
+    assert_eq!(numbers, (1..=22).collect::<BTreeSet<u32>>());
+}
+
+#[test]
+fn the_tests_that_the_documents_name_are_there() {
+    for document in ["README.md", "docs/design.md", "docs/options.md"] {
+        for word in quoted(&read(document)).filter(|word| word.starts_with("tests/") && word.contains("::")) {
+            assert!(is_test(word), "{document} names {word}, which is no test");
+        }
     }
 }
 

@@ -281,7 +281,8 @@ impl Engine {
 
     // ---- readers
 
-    /// Each group is published once, however often it changed during the input.
+    /// Called when the outputs are drained: a list of members is as long as the group, so it is made once, however many
+    /// inputs there were before that.
     pub(super) fn publish_groups(&mut self) {
         for (group, members_changed) in std::mem::take(&mut self.groups.dirty) {
             let members = if !self.groups.exists(&group) {

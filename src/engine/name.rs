@@ -11,11 +11,11 @@ use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeSet, HashMap};
 
-/// A binding, and when this node first saw it.
+/// A binding, and its place in the order in which this node first saw them.
 #[derive(Clone, Debug)]
 struct Row {
     binding: Binding,
-    seen: u64,
+    seen: i64,
 }
 
 /// What is known of one name. Hardly ever more than one row, so a vector; ordered by owner.
@@ -49,7 +49,7 @@ pub(super) struct Names {
     crowded: BTreeSet<Name>,
     /// Rows of each owner, for its limit.
     counts: HashMap<NodeId, usize, FixedState>,
-    seen: u64,
+    seen: i64,
 }
 
 impl Names {
@@ -104,10 +104,14 @@ impl Names {
         let entry = self.entries.entry(name.clone()).or_default();
         match entry.find(owner) {
             Ok(at) => {
+                let is_visible = entry.visible().is_some_and(|shown| shown.reg.node == owner);
+                // One that it covered may be withdrawn already, with the word of that still on its way: what readers
+                // see is replaced by the newer one of the same owner, and not by what it uncovers.
+                let first = entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen);
                 let row = &mut entry.rows[at];
                 // The same binding again (a snapshot after a flap that only one side noticed) keeps its age here.
                 if row.binding.reg != binding.reg {
-                    row.seen = self.seen;
+                    row.seen = if is_visible { first - 1 } else { self.seen };
                 }
                 row.binding = binding;
             }

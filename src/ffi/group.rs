@@ -13,7 +13,8 @@
 //! unless the other part created it anew or has members in it. The memory of a deletion is kept for 24 hours after the nodes
 //! that made the group have gone; after a longer cut a deleted group may return.
 //!
-//! The rules of section 7 hold here too: `process`, `op_out`, `pid` and `timeout_ms`.
+//! The rules of waiting stand at the head of this file. And in this section:
+//! - `pid` NULL, where a process joins or leaves: the process itself.
 
 use super::args::{Out, bytes, name, optional_pid, timeout};
 use super::entry::{Failure, Result, call_on};
@@ -30,8 +31,8 @@ use std::ffi::c_void;
 /// @param process on whose behalf.
 /// @param name the name of the group, copied.
 /// @param name_len its length in bytes.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK every linked node shows the group; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_TIMEOUT a node did not answer in time. It is undone. Try again.
@@ -69,8 +70,8 @@ pub unsafe extern "C" fn convoke_group_create(
 /// @param process on whose behalf; need not be a member.
 /// @param name the name of the group, copied.
 /// @param name_len its length in bytes.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK no linked node shows the group any more, unless it was created anew meanwhile; with `op_out`: the
 ///         operation has begun.
@@ -108,8 +109,8 @@ pub unsafe extern "C" fn convoke_group_delete(
 /// @param name the name of the group, copied. It must exist.
 /// @param name_len its length in bytes.
 /// @param pid who joins, on any node; NULL for `process`.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK every linked node shows the membership; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_NOT_FOUND there is no such group, as this node sees it.
@@ -152,8 +153,8 @@ pub unsafe extern "C" fn convoke_group_join(
 /// @param name the name of the group, copied.
 /// @param name_len its length in bytes.
 /// @param pid who leaves, on any node; NULL for `process`.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK every linked node shows it; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_NOT_FOUND there is no such group, as this node sees it.

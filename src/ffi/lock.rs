@@ -21,7 +21,7 @@
 //!   broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined and another
 //!   requester holds it too. From then on convoke_lock_check says so. The share still keeps others out until it is released.
 //!
-//! The rules of section 7 hold here too: `process`, `op_out` and `timeout_ms`. And in this section:
+//! The rules of waiting stand at the head of this file. And in this section:
 //! - `requester` NULL with a length of 0: the 16 bytes of the process's pid (node, serial, little endian), shared by nobody
 //!   who does not ask for exactly that.
 //! - `nodes` NULL with a length of 0: all nodes, as above. Else an array of `nodes_len` names of nodes, UTF-8, zero-terminated;
@@ -89,10 +89,10 @@ fn retries(retries: i64) -> Result<Option<u64>> {
 /// @param resource_len its length in bytes: 1 to 1024 (option `limits.name`).
 /// @param requester as whom, copied; NULL for the process alone.
 /// @param requester_len its length in bytes; 0 with NULL.
-/// @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules above.
+/// @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules of waiting.
 /// @param fence_out receives the fencing token; 0 on failure, and with `op_out`, when convoke_event_value of the DONE event
 ///        has it. May be NULL.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK every node of the set has agreed: the process holds the lock; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_TIMEOUT not in time: others have it, or a node did not answer. It is undone. Try again.
@@ -158,10 +158,10 @@ pub unsafe extern "C" fn convoke_lock_acquire(
 /// @param nodes_len how many names; 0 with NULL.
 /// @param retries chances after the first try; 0: it is not waited for while others hold it; CONVOKE_RETRIES_FOREVER: as many
 ///        as the timeout lets it.
-/// @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules above.
+/// @param timeout_ms how long it may take; 0: it is not waited for while others hold it. See the rules of waiting.
 /// @param fence_out receives the fencing token; 0 on failure, and with `op_out`, when convoke_event_value of the DONE event
 ///        has it. May be NULL.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK the process holds the lock; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_TIMEOUT not in time or retries: others have it, or a node did not answer. It is undone. Try again.
@@ -217,8 +217,8 @@ pub unsafe extern "C" fn convoke_lock_acquire_on(
 /// @param resource_len its length in bytes.
 /// @param requester as whom it was acquired; NULL for the process alone.
 /// @param requester_len its length in bytes; 0 with NULL.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK no linked node shows the share any more; also when the lock had been lost. With `op_out`: the operation
 ///         has begun.
@@ -273,8 +273,8 @@ pub unsafe extern "C" fn convoke_lock_release(
 /// @param nodes on which: names of nodes; those that are not of the set do not matter, as long as one is. NULL for all of the
 ///        set.
 /// @param nodes_len how many names; 0 with NULL.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK no linked node shows that part of the share any more; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester, or none on these nodes. Nothing changes.
@@ -374,7 +374,7 @@ pub unsafe extern "C" fn convoke_lock_check(
 /// @param nodes where, copied: names of nodes; NULL for all.
 /// @param nodes_len how many names; 0 with NULL.
 /// @param retries as for convoke_lock_acquire_on.
-/// @param timeout_ms how long it may take to get the lock, and once more to give it back; see the rules above.
+/// @param timeout_ms how long it may take to get the lock, and once more to give it back; see the rules of waiting.
 /// @param fn what to run, on this thread, with no lock of the library held: it may call everything. It gets the fencing token.
 /// @param user_data handed to `fn`.
 /// @param result_out receives what `fn` returned; 0 on failure. May be NULL.

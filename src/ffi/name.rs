@@ -18,16 +18,8 @@
 //!
 //! NAME_CONFLICT events of a clash have CONVOKE_REASON_CONFLICT_LOST.
 //!
-//! Rules for every call that may wait for the network, in this and other sections:
-//! - `process` is the process on whose behalf the call is made.
-//! - `op_out` NULL: the call waits. Otherwise it returns at once; CONVOKE_OK means that `*op_out` names the operation and exactly
-//!   one DONE event follows on the queue of the process, perhaps before the call has returned; any other status means that no
-//!   DONE follows. convoke_cancel ends an operation early. Cancelling a monitor makes no DONE.
+//! The rules of waiting stand at the head of this file. And in this section:
 //! - `pid` NULL, where a process is given a name: the process itself.
-//! - `timeout_ms` -1: for ever. 0: never queue behind another; waits for the network at most the detection time. Not obtained in
-//!   time: CONVOKE_E_TIMEOUT.
-//! - A waiting call is ended early only by the exit of its process (CONVOKE_E_NO_PROCESS) or the closing of its node
-//!   (CONVOKE_E_CLOSED), never by a signal.
 //! - Unregistering a name that nobody has is CONVOKE_OK. A resolver that does not exist is CONVOKE_E_NOT_FOUND.
 
 use super::args::{Out, bytes, name, optional_pid, optional_text, timeout};
@@ -52,8 +44,8 @@ use std::ffi::{c_char, c_void};
 /// @param resolver who decides a clash, UTF-8, zero-terminated: "random-exit", "random-notify", "notify-all",
 ///        "keep-oldest", or the name of a function that the node of the process has (see convoke_resolver_add); NULL for
 ///        "random-exit". What they do stands above.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK the name is registered; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_EXISTS the name is taken, also when this very process has it; or, with the option `names.per_pid` =
@@ -100,8 +92,8 @@ pub unsafe extern "C" fn convoke_name_register(
 /// @param name_len its length in bytes.
 /// @param pid who gets the name, on any node; NULL for `process`.
 /// @param resolver as for convoke_name_register; replaces the former one.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK every linked node shows the new process; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_EXISTS with the option `names.per_pid` = `one`: the process has another name.
@@ -167,8 +159,8 @@ unsafe fn register(
 /// @param process on whose behalf; need not be the one that has the name.
 /// @param name the name, copied.
 /// @param name_len its length in bytes.
-/// @param timeout_ms how long it may take; see the rules above.
-/// @param op_out NULL to wait, or receives the operation; see the rules above. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK no linked node shows the name any more; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.

@@ -183,8 +183,8 @@ pub unsafe extern "C" fn convoke_node_address(
 ///
 /// @param process on whose behalf; its node dials.
 /// @param address host and port, UTF-8, zero-terminated: "10.0.0.7:4370", "[::1]:4370", "host.example:4370".
-/// @param timeout_ms how long it may take; see the rules above section 7.
-/// @param op_out NULL to wait for the link, or receives the operation; see the rules above section 7. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait for the link, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK there is a link; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_UNREACHABLE nobody answers at the address. Try again later.
@@ -228,8 +228,8 @@ pub unsafe extern "C" fn convoke_node_connect(
 ///
 /// @param process on whose behalf.
 /// @param node_name the name of the node, UTF-8, zero-terminated.
-/// @param timeout_ms how long it may take; see the rules above section 7.
-/// @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK the link is over; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_NOT_FOUND there is no link to a node of that name.
@@ -299,8 +299,8 @@ pub unsafe extern "C" fn convoke_node_peers(
 /// still be undecided.
 ///
 /// @param process on whose behalf; its node is meant.
-/// @param timeout_ms how long it may take; see the rules above section 7.
-/// @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+/// @param timeout_ms how long it may take; see the rules of waiting.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK all tables are merged; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_TIMEOUT not all are merged yet. Nothing is undone: the rest is under way.

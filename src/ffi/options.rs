@@ -64,7 +64,7 @@ pub unsafe extern "C" fn convoke_options_new(options_out: *mut *mut convoke_opti
     })
 }
 
-/// Sets one option. The keys and their values stand in the manual; durations are whole numbers of ms.
+/// Sets one option. The keys and their values stand in `docs/options.md` of the sources; durations are whole numbers of ms.
 ///
 /// A key that is set again gets the new value.
 ///

@@ -318,10 +318,10 @@ pub unsafe extern "C" fn convoke_process_kill(
 ///
 /// @param process on whose behalf.
 /// @param pid who is asked about; may be on any node.
-/// @param timeout_ms how long it may take; see the rules above section 7.
+/// @param timeout_ms how long it may take; see the rules of waiting.
 /// @param alive_out receives the answer; false on failure. May be NULL if `op_out` is not: the answer is then the value of
 ///        the DONE event, 1 or 0.
-/// @param op_out NULL to wait, or receives the operation; see the rules above section 7. 0 on failure.
+/// @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK `*alive_out` holds the answer; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_UNREACHABLE there is no link to the home of `pid`, so nobody knows.

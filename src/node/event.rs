@@ -29,35 +29,35 @@ macro_rules! numbered {
 numbered! {
     /// What happened. The numbers are those of the C interface: append-only, never reused; 10 is spare.
     EventKind {
-        /// A message of another process.
+        /// A message of another process: see convoke_send.
         Message = 1, "CONVOKE_EVENT_MESSAGE";
-        /// A monitored process, or the process itself when it was killed, exited.
+        /// A monitored process, or the process itself when it was killed, exited: see convoke_process_monitor.
         Exit = 2, "CONVOKE_EVENT_EXIT";
-        /// The answer to an operation.
+        /// The answer to an operation, a call that was made with an `op_out`.
         Done = 3, "CONVOKE_EVENT_DONE";
         /// The process lost a name and lives on. The peer is who has it now or lost it too; none if that is not told.
         NameConflict = 4, "CONVOKE_EVENT_NAME_CONFLICT";
-        /// A monitored name is bound otherwise than before.
+        /// A monitored name is bound otherwise than before: see convoke_name_monitor.
         NameChanged = 5, "CONVOKE_EVENT_NAME_CHANGED";
-        /// A process joined a monitored group.
+        /// A process joined a monitored group: see convoke_group_monitor.
         GroupJoined = 6, "CONVOKE_EVENT_GROUP_JOINED";
-        /// A process left a monitored group, or ended.
+        /// A process left a monitored group, or ended: see convoke_group_monitor.
         GroupLeft = 7, "CONVOKE_EVENT_GROUP_LEFT";
-        /// The process can rely on a lock no longer.
+        /// The process can rely on a lock no longer: see section 8.
         LockLost = 8, "CONVOKE_EVENT_LOCK_LOST";
-        /// Somebody waits for a lock that the process holds and watches.
+        /// Somebody waits for a lock that the process holds and watches: see convoke_lock_watch.
         LockWanted = 9, "CONVOKE_EVENT_LOCK_WANTED";
-        /// A link to a node came up.
+        /// A link to a node came up: see convoke_node_monitor.
         NodeUp = 11, "CONVOKE_EVENT_NODE_UP";
-        /// The link to a node went down.
+        /// The link to a node went down: see convoke_node_monitor.
         NodeDown = 12, "CONVOKE_EVENT_NODE_DOWN";
         /// The node is closed; the last event of a queue.
         NodeClosed = 13, "CONVOKE_EVENT_NODE_CLOSED";
         /// A receiver that refused a message has room again.
         Sendable = 14, "CONVOKE_EVENT_SENDABLE";
-        /// The present state has been told; changes follow.
+        /// The present state has been told to a monitor of nodes or of a group; changes follow.
         SnapshotEnd = 15, "CONVOKE_EVENT_SNAPSHOT_END";
-        /// A clash for a resolver function to decide. Never in a queue.
+        /// A clash for a resolver function to decide: see convoke_resolver_add. Never in a queue.
         Clash = 16, "CONVOKE_EVENT_CLASH";
     }
 }

@@ -213,7 +213,15 @@ fn s70_re_register_is_atomic_for_readers() {
     owners[0].register("name");
     let pids: Vec<_> = owners.iter().map(|owner| owner.pid).collect();
     let over = AtomicBool::new(false);
+    /// The readers end also when an assertion fails.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     std::thread::scope(|scope| {
+        let end = Over(&over);
         let readers: Vec<_> = cluster
             .nodes
             .iter()
@@ -237,7 +245,7 @@ fn s70_re_register_is_atomic_for_readers() {
             owner.reregister("name", &owner.pid);
             assert_eq!(cluster[round % 3].whereis("name"), Some(owner.pid));
         }
-        over.store(true, Ordering::Relaxed);
+        drop(end);
         for reader in readers {
             let (reads, seen) = reader.join().unwrap();
             assert!(reads > 0 && seen > 0);

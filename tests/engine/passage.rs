@@ -106,6 +106,22 @@ impl World {
         }
     }
 
+    /// Like [`settle`](Self::settle), but in one direction nothing arrives from the first message of this kind on. (Such a
+    /// direction must not be needed for what the others do.)
+    pub(crate) fn settle_but(&mut self, from: NodeIndex, to: NodeIndex, held: impl Fn(&Message) -> bool) {
+        let is_held = |world: &World| {
+            let first = world.in_flight().into_iter().find(|(a, b, _)| (*a, *b) == (from, to));
+            first.is_some_and(|(_, _, frame)| frame.message().is_some_and(&held))
+        };
+        loop {
+            let held = is_held(self);
+            let Some((a, b)) = self.channels().into_iter().find(|pair| !held || *pair != (from, to)) else {
+                return;
+            };
+            self.step(a, b);
+        }
+    }
+
     /// The directions in which something is on the way.
     pub(crate) fn channels(&self) -> Vec<(NodeIndex, NodeIndex)> {
         let mut pairs: Vec<_> = self.in_flight().into_iter().map(|(from, to, _)| (from, to)).collect();

@@ -52,6 +52,32 @@ fn reregister_moves_a_name_without_a_gap() {
     }
 }
 
+/// The binding that was covered first is withdrawn by its home, and the word of that is late at a third node. When the
+/// covering one is replaced by another of its own home meanwhile, readers there must not see the very first again.
+#[test]
+fn a_second_reregister_does_not_bring_back_the_first_owner() {
+    for first in [0, 2] {
+        let mut world = World::mesh(3);
+        let (home, third) = (1, 2 - first);
+        let (old, new, newest) = (world.spawn(first), world.spawn(home), world.spawn(home));
+        world.register(old, "x");
+        world.settle();
+        world.reregister(new, "x");
+        // Everything arrives but what the first home tells the third node once it has given up the name.
+        world.settle_but(first, third, |message| matches!(message, Message::Unreg { .. }));
+        let op = world.reregister(newest, "x");
+        world.settle_but(first, third, |message| matches!(message, Message::Unreg { .. }));
+        assert_eq!(world.status(op), Some(Status::Ok));
+        world.all_show("x", Some(newest));
+        world.settle();
+        for node in 0..3 {
+            let shown = [Some(old), Some(new), Some(newest)];
+            assert_eq!(world.history(node, "x"), shown, "first {first}, at node {node}");
+        }
+        world.assert_at_rest();
+    }
+}
+
 /// The same process again: nobody has lost anything.
 #[test]
 fn reregister_for_the_same_process_tells_nobody() {

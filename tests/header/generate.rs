@@ -223,7 +223,10 @@ fn lay_out(bindings: &str) -> String {
 /// The head of a section: the module's documentation.
 fn banner(file: &str) -> String {
     let text = source(format!("ffi/{file}.rs"));
-    let mut lines = text.lines().map_while(|line| line.strip_prefix("//!")).map(|line| line.trim_start());
+    let mut lines = text
+        .lines()
+        .map_while(|line| line.strip_prefix("//!"))
+        .map(|line| line.strip_prefix(' ').unwrap_or(line));
     let title = lines.next().unwrap();
     if !title.starts_with(|c: char| c.is_ascii_digit()) {
         // The file goes on with the section before it.
