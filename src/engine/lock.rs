@@ -353,6 +353,7 @@ impl Engine {
             }
             if in_order {
                 own.nodes.remove(&node);
+                own.broken.remove(&node); // it had come back, and not been heard out
             } else {
                 own.broken.insert(node, name.to_owned());
             }

@@ -124,6 +124,24 @@ fn what_was_lost_is_acquired_anew_without_the_nodes_that_go() {
 
 // ---- flaps
 
+/// A node whose link broke comes back, and leaves in order before the two have each other's snapshots: it is gone from the
+/// set, and not missed.
+#[test]
+fn who_comes_back_only_to_leave_is_not_missed() {
+    let mut world = World::mesh(3);
+    let pid = world.spawn(0);
+    let token = world.take_lock(pid, by("me"));
+    world.cut(0, 1);
+    world.settle();
+    world.connect(0, 1);
+    assert!(world.engine(0).links().any(|(node, synced)| node == NodeId(2) && !synced));
+    let (node_name, patience) = ("node1".to_owned(), Patience::FOREVER);
+    world.call(pid, |process, op| Command::Disconnect { process, op, node_name, patience });
+    world.settle();
+    assert_eq!(world.lost_locks(pid), []);
+    assert_eq!(world.check(pid, "me"), Some(token));
+}
+
 /// "Hello re-binds after a flap": the share is the same one, others are kept out again, and a majority was there all along.
 #[test]
 fn a_flap_leaves_the_lock_as_it_was() {

@@ -103,13 +103,16 @@ impl LockBook {
     /// Is it held, on any of these nodes if some are named?
     pub(crate) fn is_held_on(&self, share: &Share, names: Option<&[String]>) -> bool {
         let held = self.live.get(share);
-        held.is_some_and(|held| names.is_none_or(|names| !self.named(held, names).is_empty()))
+        let on = |held: &Held, names| held.nodes.is_empty() || !self.named(held, names).is_empty();
+        held.is_some_and(|held| names.is_none_or(|names| on(held, names)))
     }
 
     /// The share is given back on these nodes; what is left of it is a list.
     pub(crate) fn shrink(&mut self, share: &Share, names: &[String], now: u64) {
         let Some(gone) = self.live.get(share).map(|held| self.named(held, names)) else { return };
-        let Some(held) = self.live.get_mut(share).filter(|_| !gone.is_empty()) else { return };
+        // A share whose nodes have all left ends wherever it is given back.
+        let touched = |held: &&mut Held| !gone.is_empty() || held.nodes.is_empty();
+        let Some(held) = self.live.get_mut(share).filter(touched) else { return };
         held.view = false;
         held.nodes.retain(|node| !gone.contains(node));
         held.broken.retain(|node| !gone.contains(node));

@@ -165,6 +165,9 @@ impl World {
             held.bound.clear();
         }
         held.broken.retain(|node| !bound.contains_key(node));
+        // Links that broke in the same input, after the claim was complete.
+        let gone = |node: &&NodeId| **node != home && !self.hosts[slot].links.contains_key(node);
+        held.broken.extend(set.iter().filter(gone));
         held.token = token;
         held.view |= nodes.is_none();
         held.ever.extend(set.iter().copied());

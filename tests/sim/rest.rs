@@ -209,7 +209,7 @@ impl World {
             }
         }
         // Nodes tell each other a little later what of it belongs to nobody.
-        self.torn_groups()
+        self.torn_groups().or_else(|| self.residue())
     }
 
     /// A clash that a node shows is decided even when the two homes have no link.
@@ -308,6 +308,17 @@ impl World {
         granted
     }
 
+    /// What nodes hold for others or for later. Of locks that are held there is something.
+    fn residue(&self) -> Option<String> {
+        if !self.book.locks.live.is_empty() {
+            return None;
+        }
+        let engines = self.hosts.iter().filter_map(|h| h.engine.as_ref().map(|e| (h.slot, e)));
+        let mut all = engines.flat_map(|(slot, engine)| engine.residue().into_iter().map(move |r| (slot, r)));
+        let (slot, (what, count)) = all.find(|(_, (_, count))| *count != 0)?;
+        Some(format!("leak: h{slot} has {count} {what} at rest"))
+    }
+
     fn check_leaks(&self) -> R {
         for host in &self.hosts {
             let Some(engine) = &host.engine else { continue };
@@ -318,11 +329,9 @@ impl World {
                     engine.pending_operations()
                 ));
             }
-            for (what, count) in engine.residue() {
-                if count != 0 {
-                    return Err(format!("leak: h{} has {count} {what} at rest", host.slot));
-                }
-            }
+        }
+        if let Some(leak) = self.residue() {
+            return Err(leak);
         }
         let up = self.hosts.iter().filter(|h| h.is_up()).count();
         let open = self.net.connections.len();
