@@ -208,6 +208,15 @@ impl Claims {
     pub(super) fn all_kept(&self) -> Vec<Reg> {
         self.operations.values().filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
     }
+    /// Rows of a process that ended are not kept for a restore any more. Claims keep them; publications do not, and of
+    /// those there may be as many as processes that end at once.
+    pub(super) fn forget_kept_of(&mut self, serial: u64) {
+        for (_, tx) in &self.by_serial {
+            if let Some(naming) = self.operations.get_mut(tx).and_then(Operation::naming_mut) {
+                naming.restore.take_if(|kept| kept.serial == serial);
+            }
+        }
+    }
     /// Takes a claim out of this voter; says what it wanted.
     pub(super) fn end_request(&mut self, tx: Tx, key: &Key) -> Option<Request> {
         let request = self.arbiters.get_mut(key)?.remove(tx)?;

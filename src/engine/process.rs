@@ -287,7 +287,7 @@ impl Engine {
         let me = self.config.node;
         let pid = Pid { node: me, serial };
         // First of all: what its own calls undo must not bring back a row of it.
-        self.forget_kept_of(serial);
+        self.claims.forget_kept_of(serial);
         for (op, work) in process.calls {
             self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::NoProcess) });
             self.abandon(work);
@@ -332,15 +332,6 @@ impl Engine {
             self.event(Output::Notify { process: serial, event });
         }
         self.event(Output::ProcessGone { process: serial });
-    }
-
-    /// Rows of a process that ended are not kept for a restore any more.
-    fn forget_kept_of(&mut self, serial: u64) {
-        for op in self.claims.operations.values_mut() {
-            if let Some(naming) = op.naming_mut() {
-                naming.restore.take_if(|kept| kept.serial == serial);
-            }
-        }
     }
 
     /// Claims for a process that ended.
