@@ -2,7 +2,7 @@
 
 use crate::capi::{EVENT_DONE, Node, Process, Queue};
 use crate::cluster::Pairs;
-use crate::measure::now_ns;
+use crate::measure::{now_ns, own_cpu_ns};
 use crate::rows;
 use std::collections::VecDeque;
 use std::io::{BufRead, Write};
@@ -188,4 +188,49 @@ impl<T> Pending<T> {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// One of the pairs that [`pairs_in_flight`] keeps under way.
+#[derive(Clone, Copy)]
+pub struct Pair {
+    /// Which of those that are under way at the same time it is.
+    pub slot: u64,
+    /// Which of all it is.
+    pub number: u64,
+}
+
+/// One thread keeps `count` pairs of operations under way for so many ns: `first` begins a pair, and when that is done
+/// `second` ends it. How many pairs a second, and the CPU time for each.
+pub fn pairs_in_flight(
+    queue: Queue,
+    count: u64,
+    time: u64,
+    first: impl Fn(Pair) -> Result<u64, String>,
+    second: impl Fn(Pair) -> Result<u64, String>,
+) -> Result<Pairs, String> {
+    let mut pending = Pending::new();
+    let (began, cpu, mut pairs, mut last) = (now_ns(), own_cpu_ns(), 0u64, 0);
+    for slot in 0..count {
+        let pair = Pair { slot, number: slot };
+        pending.push(first(pair)?, (pair, false));
+    }
+    let mut next = count;
+    while !pending.is_empty() {
+        let op = done(queue)?;
+        let (pair, half_done) = pending.take(op).ok_or("a DONE event of no operation")?;
+        if !half_done {
+            pending.push(second(pair)?, (pair, true));
+            continue;
+        }
+        pairs += 1;
+        last = now_ns();
+        if last - began < time {
+            let pair = Pair { number: next, ..pair };
+            next += 1;
+            pending.push(first(pair)?, (pair, false));
+        }
+    }
+    let cpu = own_cpu_ns() - cpu;
+    let rate = pairs as f64 * 1e9 / (last - began) as f64;
+    Ok(Pairs::new().with("rate", rate).with("cpu_ns", cpu as f64 / pairs as f64))
 }

@@ -144,9 +144,14 @@ pub struct Cluster {
 impl Cluster {
     /// `n` nodes n1, n2, ..., all linked.
     pub fn start(n: usize) -> Result<Cluster, String> {
+        Cluster::named("n", n)
+    }
+
+    /// The same with another beginning of their names.
+    pub fn named(prefix: &str, n: usize) -> Result<Cluster, String> {
         let mut cluster = Cluster { nodes: Vec::new() };
         for index in 1..=n {
-            let node = cluster.join(&format!("n{index}"))?.0;
+            let node = cluster.join(&format!("{prefix}{index}"))?.0;
             cluster.nodes.push(node);
         }
         cluster.settle(n - 1, 0)?;

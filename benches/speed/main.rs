@@ -96,7 +96,7 @@ fn measure_all(arguments: &Arguments) -> Result<(), String> {
     let rows: Vec<&Row> = rows::ALL.iter().filter(chosen).collect();
     if rows.is_empty() || arguments.list {
         println!("Rows:");
-        rows::ALL.iter().for_each(|row| println!("  {:11} {}", row.name, row.about));
+        rows::ALL.iter().for_each(|row| println!("  {:12} {}", row.name, row.about));
         return if rows.is_empty() { Err("no such row".to_owned()) } else { Ok(()) };
     }
     let mut report = Report::new(head(arguments));
@@ -128,7 +128,7 @@ fn measure_all(arguments: &Arguments) -> Result<(), String> {
         }
     }
     println!("What the rows measure:");
-    rows.iter().for_each(|row| println!("  {:11} {}", row.name, row.about));
+    rows.iter().for_each(|row| println!("  {:12} {}", row.name, row.about));
     println!();
     report.head().iter().for_each(|(key, value)| println!("{key}: {value}"));
     println!("\n{}", report.table());

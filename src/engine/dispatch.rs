@@ -200,6 +200,7 @@ impl Engine {
             Timer::Dial(address) => self.dial_due(address),
             Timer::GroupDigest => self.group_digest_due(),
             Timer::GroupMemory(node) => self.group_memory_over(node),
+            Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
             Timer::Hearsay(name) => self.hearsay_due(name),
         }
     }

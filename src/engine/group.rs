@@ -8,6 +8,7 @@ use super::claim::Undo;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::member::MAX_COUNT;
+use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
 
@@ -145,6 +146,10 @@ impl Engine {
             } else {
                 doomed.extend(over.map(|serial| Pid { node: *node, serial }));
             }
+        }
+        if !doomed.is_empty() {
+            // A home that has no link with the deleter does not hear of it, and nobody says so.
+            self.timers.set(Timer::Doomed(group.clone()), self.now + self.config.detection);
         }
         for pid in doomed {
             self.groups.doom(group, pid);

@@ -137,6 +137,7 @@ impl Engine {
             && asked == number
         {
             link.doubted = None;
+            link.knocked = false;
             link.vouched = Some((self.now, claimant));
             self.timers.cancel(&Timer::Doubt(from));
         }

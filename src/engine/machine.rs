@@ -26,8 +26,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// - `handle_*`: an input from the network, the caller's side or the clock, with the present time;
 /// - [`poll_timeout`](Self::poll_timeout): when [`handle_timeout`](Self::handle_timeout) wants to be called next;
 ///   spurious calls do nothing;
-/// - [`poll_output`](Self::poll_output): the effects. **After every `handle_*` drain it until it is empty**, in the
-///   order given: published tables, then messages to peers, then events and answers. So a caller who has an answer
+/// - [`poll_output`](Self::poll_output): the effects. **After every `handle_*`, or a few of them in a row, drain it until
+///   it is empty**, in the order given: published tables, then messages to peers, then events and answers. So a caller who has an answer
 ///   reads tables that are no older, and an EXIT never arrives before the state it tells of.
 pub struct Engine {
     pub(super) config: Config,
@@ -234,6 +234,7 @@ impl Engine {
 
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
+        self.publish_groups();
         let table = self.tables.pop_front().map(Output::from);
         table.or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front())
     }

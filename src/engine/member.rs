@@ -74,6 +74,9 @@ impl Groups {
     pub(super) fn nobody_is_doomed(&mut self) {
         self.doomed.clear();
     }
+    pub(super) fn nobody_is_doomed_in(&mut self, group: &Name) {
+        self.doomed.remove(group);
+    }
     pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {
         self.rows.get(group)
     }
@@ -278,7 +281,8 @@ impl Engine {
 
     // ---- readers
 
-    /// Each group is published once, however often it changed during the input.
+    /// Called when the outputs are drained: a list of members is as long as the group, so it is made once, however many
+    /// inputs there were before that.
     pub(super) fn publish_groups(&mut self) {
         for (group, members_changed) in std::mem::take(&mut self.groups.dirty) {
             let members = if !self.groups.exists(&group) {

@@ -31,6 +31,8 @@ pub(super) struct Link {
     /// Registrations that the peer's snapshot has named so far.
     snapshot: BTreeSet<Reg>,
     goodbye: Option<Goodbye>,
+    /// The peer has dialled although it is linked; once, that may be a dial that crossed what led to the link.
+    pub(super) knocked: bool,
     /// Pinged, because this node claims its name or its place; and the number of that ping.
     pub(super) doubted: Option<(u64, NodeId)>,
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
@@ -148,8 +150,12 @@ impl Engine {
         }
         if self.view.is_linked(peer.node) {
             if self.config.node < peer.node {
-                // The peer has no link any more, or its dial crossed mine. A dead link will not answer.
-                self.doubt(peer.node, peer.node);
+                // Its dial crossed what led to the link; or, if it dials again after this refusal, it has no link any
+                // more, and a dead one will not answer.
+                let link = self.view.links.get_mut(&peer.node);
+                if link.is_some_and(|link| std::mem::replace(&mut link.knocked, true)) {
+                    self.doubt(peer.node, peer.node);
+                }
                 return Some(Refusal::Linked);
             }
             return None; // the arbiter knows
@@ -232,6 +238,7 @@ impl Engine {
             in_snapshot,
             snapshot: BTreeSet::new(),
             goodbye: None,
+            knocked: false,
             doubted: None,
             vouched: None,
             suspected: None,
@@ -370,8 +377,9 @@ impl Engine {
         self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
         self.drop_holds_of(node);
-        self.drop_claims_of(node);
+        // Before claims go on without the node: what is acquired anew is not asked of it.
         self.holds_without(node, &link.name, reason);
+        self.drop_claims_of(node);
         self.drop_forwards_of(node);
         if reason == Reason::NODE_CLOSED {
             // This incarnation never comes back.

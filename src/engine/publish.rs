@@ -30,7 +30,6 @@ impl Engine {
     }
 
     pub(super) fn publish_dirty(&mut self) {
-        self.publish_groups();
         let mut dirty = std::mem::take(&mut self.dirty);
         dirty.sort_unstable();
         dirty.dedup();

@@ -28,6 +28,8 @@ pub(super) enum Timer {
     GroupDigest,
     /// What is remembered of the groups that a lost node has made.
     GroupMemory(NodeId),
+    /// Members of the group that a delete has ended are still there: their home has not heard of it, and they stay.
+    Doomed(Name),
     /// Two bindings of other nodes clash here for a while already.
     Hearsay(Name),
 }

@@ -110,6 +110,110 @@ static void many(void) {
     nothing_waits(here);
 }
 
+/* Everything that may wait, for locks and groups, with a DONE event each. */
+static void locks_and_groups(void) {
+    const char *both[] = {"node", "peer"};
+    convoke_process *holder = spawn(peer, NULL);
+    convoke_ref op, watch, waits;
+    uint64_t fence = 7, value;
+    convoke_event *event;
+    OK(convoke_lock_acquire(here, "l", 1, NULL, 0, SOON, &fence, &op));
+    CHECK(fence == 0); /* the event has it */
+    CHECK(result_of(op, &fence) == CONVOKE_OK && fence != 0);
+    OK(convoke_lock_check(here, "l", 1, NULL, 0, &value));
+    CHECK(value == fence);
+    OK(convoke_lock_acquire_on(here, "l", 1, NULL, 0, both, 2, 3, SOON, NULL, &op));
+    CHECK(result_of(op, &value) == CONVOKE_OK && value == fence);
+    OK(convoke_lock_release_on(here, "l", 1, NULL, 0, both, 1, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_lock_release(here, "l", 1, NULL, 0, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_lock_release(here, "l", 1, NULL, 0, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_E_NOT_OWNER);
+    /* Held by another: not at once, not in time, not in retries, not when cancelled, not when the waiting one exits. */
+    OK(convoke_lock_acquire(holder, "l", 1, NULL, 0, SOON, NULL, NULL));
+    OK(convoke_lock_acquire(here, "l", 1, NULL, 0, 0, NULL, &op));
+    CHECK(result_of(op, &value) == CONVOKE_E_TIMEOUT && value == 0);
+    OK(convoke_lock_acquire(here, "l", 1, NULL, 0, 5, NULL, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_E_TIMEOUT);
+    OK(convoke_lock_acquire_on(here, "l", 1, NULL, 0, both, 2, 1, -1, NULL, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_E_TIMEOUT);
+    OK(convoke_lock_watch(holder, "l", 1, NULL, 0, &watch));
+    OK(convoke_lock_acquire(here, "l", 1, NULL, 0, -1, NULL, &waits));
+    convoke_event_free(expect(holder, CONVOKE_EVENT_LOCK_WANTED));
+    OK(convoke_cancel(here, waits));
+    CHECK(result_of(waits, NULL) == CONVOKE_E_CANCELLED);
+    {
+        convoke_process *waiting = spawn(node, NULL);
+        OK(convoke_lock_acquire(waiting, "l", 1, NULL, 0, -1, NULL, &waits));
+        OK(convoke_process_exit(waiting, 0, NULL, 0));
+        event = expect(waiting, CONVOKE_EVENT_DONE);
+        CHECK(convoke_event_ref(event) == waits && convoke_event_result(event, NULL) == CONVOKE_E_NO_PROCESS);
+        convoke_event_free(event);
+        STATUS(CONVOKE_E_NO_PROCESS, convoke_process_recv(waiting, SOON, &event));
+        convoke_process_free(waiting);
+    }
+    convoke_process_free(holder);
+    OK(convoke_lock_acquire(here, "l", 1, NULL, 0, SOON, NULL, NULL));
+    OK(convoke_lock_release(here, "l", 1, NULL, 0, SOON, NULL));
+
+    OK(convoke_group_join(here, "g", 1, NULL, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_E_NOT_FOUND);
+    OK(convoke_group_leave(here, "g", 1, NULL, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_E_NOT_FOUND);
+    OK(convoke_group_delete(here, "g", 1, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_group_create(here, "g", 1, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_group_join(here, "g", 1, NULL, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_group_join(here, "g", 1, &pid_there, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_group_leave(here, "g", 1, &pid_there, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    OK(convoke_group_delete(here, "g", 1, SOON, &op));
+    CHECK(result_of(op, NULL) == CONVOKE_OK);
+    nothing_waits(here);
+}
+
+/* Many locks at once; each answered once, whatever is cancelled, and nothing is left of those that are given up. */
+static void many_locks(void) {
+    enum { COUNT = 200 };
+    convoke_ref ops[COUNT];
+    int answers[COUNT] = {0}, i, j, held = 0;
+    convoke_stats stats;
+    convoke_list *list;
+    convoke_process *taker = spawn(node, NULL);
+    for (i = 0; i < COUNT; i++) {
+        OK(convoke_lock_acquire(taker, &i, sizeof i, NULL, 0, SOON, NULL, &ops[i]));
+        if (i % 3 == 0) OK(convoke_cancel(taker, ops[i]));
+    }
+    for (i = 0; i < COUNT; i++) {
+        convoke_event *event = expect(taker, CONVOKE_EVENT_DONE);
+        convoke_status status = convoke_event_result(event, NULL);
+        for (j = 0; j < COUNT && ops[j] != convoke_event_ref(event); j++) {}
+        CHECK(j < COUNT);
+        answers[j]++;
+        CHECK(status == CONVOKE_OK || (status == CONVOKE_E_CANCELLED && j % 3 == 0));
+        held += status == CONVOKE_OK;
+        CHECK((convoke_lock_check(taker, &j, sizeof j, NULL, 0, NULL) == CONVOKE_OK) == (status == CONVOKE_OK));
+        convoke_event_free(event);
+    }
+    for (i = 0; i < COUNT; i++) CHECK(answers[i] == 1);
+    stats.struct_size = sizeof stats;
+    OK(convoke_node_stats(node, &stats));
+    CHECK(stats.locks_held == (uint64_t)held);
+    convoke_process_free(taker);
+    for (i = 0; i < COUNT; i++) {
+        OK(convoke_lock_acquire(there, &i, sizeof i, NULL, 0, SOON, NULL, NULL));
+        OK(convoke_lock_release(there, &i, sizeof i, NULL, 0, SOON, NULL));
+    }
+    OK(convoke_lock_list(node, NULL, 0, &list));
+    CHECK(convoke_list_len(list) == 0);
+    convoke_list_free(list);
+    nothing_waits(there);
+}
+
 static void alive(void) {
     convoke_process *gone = spawn(peer, NULL);
     convoke_pid pid = pid_of(gone), elsewhere = {12345, 1};
@@ -283,6 +387,8 @@ int main(void) {
     pid_there = pid_of(there);
     names();
     many();
+    locks_and_groups();
+    many_locks();
     alive();
     messages();
     exits();

@@ -1,9 +1,56 @@
 //! Bad input, garbage, and nodes that hang.
 
 use crate::harness::*;
+use convoke::ffi::convoke_pid;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+
+/// Arguments that are no names, pids, lists or numbers: the caller gets an error, and the node is as it was. (What C alone
+/// can get wrong, such as NULL, is the subject of tests/c/nulls.c.)
+#[test]
+fn s05_bad_input() {
+    let cluster = Cluster::mesh(2);
+    let (main, other) = (cluster[0].spawn(), cluster[1].spawn());
+    let peers = cluster[0].peers();
+    let long = "x".repeat(2000);
+    assert_eq!(main.try_register("", &main.pid, None, LONG), Status::Invalid);
+    assert_eq!(main.try_register(&long, &main.pid, None, LONG), Status::TooBig);
+    assert_eq!(main.try_register("name", &NOBODY, None, LONG), Status::Invalid);
+    assert_eq!(main.try_register("name", &main.pid, None, -2), Status::Invalid);
+    assert_eq!(main.try_register("name", &main.pid, Some("no such resolver"), LONG), Status::NotFound);
+    assert_eq!(main.try_register("name", &other.pid, Some("no such resolver"), LONG), Status::NotFound);
+    let unknown = convoke_pid { node: other.pid.node, serial: 1 << 60 };
+    assert_eq!(main.try_register("name", &unknown, None, LONG), Status::NoProcess);
+    let unreachable = convoke_pid { node: 1, serial: 1 };
+    assert_eq!(main.try_register("name", &unreachable, None, LONG), Status::Unreachable);
+    let good = Lock::on_all("r");
+    for (lock, expected) in [
+        (Lock::on_all(""), Status::Invalid),
+        (Lock::on_all(&long), Status::TooBig),
+        (Lock::on_all("r").by(""), Status::Invalid),
+        (Lock::on_all("r").by(&long), Status::TooBig),
+        (good.clone().retries(-2), Status::Invalid),
+        (good.clone().within(-2), Status::Invalid),
+        (Lock::on_named("r", &[]), Status::Invalid),
+        (Lock::on_named("r", &["nobody"]), Status::Unreachable),
+    ] {
+        assert_eq!(main.try_lock(&lock), Err(expected), "{lock:?}");
+        assert_eq!(main.with(&lock, |_| panic!("it was not obtained")), Err(expected), "{lock:?}");
+    }
+    assert_eq!(main.try_unlock(&Lock::on_all("")), Status::Invalid);
+    assert_eq!(main.try_unlock(&Lock::on_named("r", &[])), Status::Invalid);
+    assert_eq!(main.try_unlock(&good), Status::NotOwner);
+    assert_eq!(main.try_join("", &main.pid), Status::Invalid);
+    assert_eq!(main.try_join("g", &NOBODY), Status::Invalid);
+    // Nothing of all that has left a trace.
+    cluster.all_show("name", None);
+    assert!(cluster[0].locks("r").is_empty() && cluster[0].groups().is_empty());
+    assert_eq!(cluster[0].peers(), peers);
+    main.register("name");
+    main.lock(&good);
+    cluster.all_show("name", Some(main.pid));
+}
 
 /// Whatever strangers write to the sockets and peers write into mailboxes: nodes and links live on.
 #[test]

@@ -102,6 +102,92 @@ fn s11_advanced_partition() {
     }
 }
 
+/// Three parts that meet at several places at once, while nodes end, come back and are new.
+#[test]
+fn s12_stress_partition() {
+    let mut cluster = two_parts([4, 4]);
+    let alone = cluster.open("alone", &[]);
+    let highest = std::sync::Arc::new(std::sync::OnceLock::new());
+    let kept = highest.clone();
+    let resolver = Resolver::new(move |clash| {
+        let highest = kept.get().expect("it is registered by now");
+        // Of two others the second stays: it is not the last clash of the name.
+        if [clash.a, clash.b].contains(highest) { clash.keep(highest) | KILL_LOSER } else { B | KILL_LOSER }
+    });
+    resolver.add_to_all(&cluster.nodes, "highest");
+    let trio = |name, resolver| [1, 6, alone].map(|node| Owner::register(&cluster, node, name, resolver));
+    let test1 = trio("test1", None);
+    let test3 = trio("test3", Some("random-notify"));
+    let test4 = trio("test4", Some("highest"));
+    highest.set(test4[2].process.pid).unwrap();
+    let test2 = [1, 6].map(|node| Owner::register(&cluster, node, "test2", Some("notify-all")));
+    let doomed = Owner::register(&cluster, 2, "of the dead one", None);
+    let judge = cluster[0].spawn();
+
+    let dials: Vec<_> = [(0, 4), (3, 7), (alone, 1), (6, alone)]
+        .into_iter()
+        .map(|(from, to)| {
+            let dialler = cluster[from].spawn();
+            let op = dialler.begin_connect(&cluster[to].address);
+            (dialler, op)
+        })
+        .collect();
+    cluster.crash(5);
+    cluster.crash(2);
+    drop(doomed);
+    // The one that has crashed comes back under its name, and two more are new.
+    for name in ["n2", "n9", "n10"] {
+        let joined = cluster.join_as(name);
+        resolver.add_to(&cluster[joined], "highest");
+    }
+    for (dialler, op) in dials {
+        let ended = dialler.done(op);
+        assert!(ended == Status::Ok, "{ended:?}");
+    }
+    cluster.await_mesh();
+
+    // One of each three is left, or none of two.
+    let winner = |owners: &[Owner; 3]| {
+        let monitors = owners.each_ref().map(|owner| judge.monitor(&owner.process.pid));
+        let mut left = vec![0, 1, 2];
+        while left.len() > 1 {
+            let is_it =
+                |event: &Event| event.kind() == EventKind::Exit && monitors.contains(&event.reference());
+            let exit = judge.find("EXIT", is_it);
+            left.retain(|index| monitors[*index] != exit.reference());
+        }
+        left[0]
+    };
+    let first = &test1[winner(&test1)];
+    cluster.agree_on("test1", |pid| *pid == first.process.pid);
+    assert_eq!(winner(&test4), 2);
+    cluster.agree_on("test4", |pid| *pid == test4[2].process.pid);
+    let mut left = vec![0, 1, 2];
+    while left.len() > 1 {
+        let owners: Vec<&Process> = left.iter().map(|index| &test3[*index].process).collect();
+        let loser = left.remove(Process::first_of(&owners, EventKind::NameConflict));
+        assert_eq!(test3[loser].is_told(), None);
+        assert!(judge.is_alive(&test3[loser].process.pid));
+    }
+    cluster.agree_on("test3", |pid| *pid == test3[left[0]].process.pid);
+    for (owner, other) in [(&test2[0], &test2[1]), (&test2[1], &test2[0])] {
+        assert_eq!(owner.is_told(), Some(other.process.pid));
+    }
+    for name in ["test2", "of the dead one"] {
+        cluster.await_gone(name);
+    }
+    for owner in [first, &test3[left[0]], &test4[2]] {
+        owner.is_untouched();
+    }
+    let names = cluster[0].names();
+    assert_eq!(names.len(), 3);
+    for node in &cluster.nodes {
+        assert_eq!(node.names(), names, "{}", node.name);
+    }
+    let asked = resolver.asked();
+    assert!((1..=3).contains(&asked.len()), "once for each clash: {asked:?}");
+}
+
 /// Of two registrations the older stays; the other is told who has it.
 #[test]
 fn s11_keep_oldest() {

@@ -211,7 +211,39 @@ fn crossing_dials_end_in_one_link() {
                 world.assert_at_rest();
             },
         );
-        assert!(orders > 10, "{orders}");
+        assert!(orders > 5, "{orders}");
+    }
+}
+
+/// A dial that crossed what led to the link is no reason to doubt it, however slow the peer is at that moment: with many
+/// nodes that meet at once good links would be cut. A peer that dials again after the refusal has no link any more.
+#[test]
+fn a_dial_that_crossed_does_not_put_the_link_in_doubt() {
+    for again in [false, true] {
+        let mut world = World::mesh(2);
+        world.connect(1, 0);
+        if again {
+            world.connect(1, 0);
+        }
+        world.advance_still(ms(1500));
+        assert_eq!(world.is_linked(0, 1), !again);
+        world.settle();
+        assert_eq!(world.is_linked(1, 0), !again);
+    }
+    // An answer clears it up: the next one may have crossed again.
+    let mut world = World::mesh(2);
+    for _ in 0..3 {
+        world.connect(1, 0);
+        world.connect(1, 0);
+        world.advance(ms(1500));
+        world.connect(1, 0);
+        world.advance_still(ms(1500));
+        assert!(world.is_linked(0, 1));
+        world.advance(ms(10));
+        // Two more, the second of which asks for an answer.
+        world.connect(1, 0);
+        world.advance(ms(1500));
+        assert!(world.is_linked(0, 1));
     }
 }
 

@@ -358,3 +358,24 @@ fn names_of_groups_are_checked() {
     }
     world.assert_at_rest();
 }
+
+#[test]
+fn a_group_that_many_join_in_a_row_is_published_once() {
+    let mut world = World::mesh(1);
+    let maker = world.spawn(0);
+    let op = world.create(maker, "g");
+    assert_eq!(world.done(op), Status::Ok);
+    let pids: Vec<Pid> = (0..50).map(|_| world.spawn(0)).collect();
+    let now = world.now;
+    let engine = world.nodes[0].engine.as_mut().expect("it runs");
+    for (&pid, op) in pids.iter().zip(1000..) {
+        let (process, op, group, patience) = (pid.serial, Ref(op), name("g"), Patience::FOREVER);
+        engine.handle_command(now, Command::JoinGroup { process, op, group, pid, patience });
+    }
+    let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+    let shown = outputs.iter().filter_map(|output| match output {
+        Output::PublishGroup { members, .. } => members.as_ref().map(|members| members.entries.to_vec()),
+        _ => None,
+    });
+    assert_eq!(shown.collect::<Vec<_>>(), [pids], "all of them at once");
+}

@@ -140,7 +140,7 @@ fn joins_and_creates_cross_a_delete() {
         (world, (pids, ops))
     };
     every_order(
-        5,
+        4,
         start,
         |_, _| {},
         |mut world, (pids, ops)| {
@@ -173,7 +173,7 @@ fn a_forwarded_join_crosses_a_delete() {
             world.all_show_members("g", None);
         }
     };
-    every_order(6, start, look, |world, ops| {
+    every_order(5, start, look, |world, ops| {
         assert_eq!(world.status(ops[0]), Some(Status::Ok));
         assert!(matches!(world.status(ops[1]), Some(Status::Ok | Status::NotFound)));
         world.all_show_members("g", None);

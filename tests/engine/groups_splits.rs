@@ -47,6 +47,26 @@ fn a_deleted_group_stays_deleted() {
     }
 }
 
+/// A member's home that has no link with the deleter does not hear of the delete, so the group lives on by the member: a node
+/// between the two, which has waited for the member to go, lets others join again.
+#[test]
+fn what_the_home_does_not_hear_of_does_not_end_the_group() {
+    let (mut world, pids) = mesh(3, &[2]);
+    world.cut(0, 2);
+    world.settle();
+    let op = world.delete(pids[0], "g");
+    ok(&mut world, op);
+    assert_eq!(world.members(1, "g"), Some(vec![pids[2]]));
+    let early = world.join(pids[1], "g", pids[1]);
+    assert_eq!(world.done(early), Status::NotFound, "the member may be about to go");
+    world.advance(DETECTION);
+    let late = world.join(pids[1], "g", pids[1]);
+    ok(&mut world, late);
+    world.join_up(&[0, 1, 2]);
+    world.all_show_members("g", Some(&[pids[1], pids[2]]));
+    world.assert_at_rest();
+}
+
 /// "The other side made it anew": also when the group was there, and nothing happened that a reader saw.
 #[test]
 fn made_anew_on_the_other_side() {

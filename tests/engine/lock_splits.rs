@@ -101,6 +101,25 @@ fn a_hold_that_comes_with_a_snapshot_wounds_the_oldest_claim() {
     world.assert_at_rest();
 }
 
+/// A lock that was lost is acquired anew while the last other node of its set goes away: the claim goes on without it.
+#[test]
+fn what_was_lost_is_acquired_anew_without_the_nodes_that_go() {
+    let mut world = World::mesh(4);
+    let pid = world.spawn(0);
+    world.take_lock(pid, by("me"));
+    cut_all(&mut world, &[(0, 1), (0, 2)]);
+    assert_eq!(world.check(pid, "me"), None, "two of four are left");
+    world.hang(3);
+    let again = world.acquire(pid, by("me"));
+    world.settle();
+    assert_eq!(world.status(again), None);
+    world.cut(0, 3);
+    world.settle();
+    assert_eq!(world.status(again), Some(Status::Ok));
+    assert!(world.check(pid, "me").is_some());
+    world.give_back(pid, by("me"));
+}
+
 // ---- flaps
 
 /// "Hello re-binds after a flap": the share is the same one, others are kept out again, and a majority was there all along.

@@ -917,3 +917,27 @@ fn verdicts_on_a_binding_that_was_replaced_are_forgotten() {
     world.link(0, other);
     assert!(world.engine(0).describe().contains("clashes {}"), "{}", world.picture());
 }
+
+/// A peer that tells of clashes with ever new nodes makes this one remember a bounded number of them.
+#[test]
+fn what_a_third_node_tells_is_bounded() {
+    let mut world = World::empty();
+    let mut small = config(0);
+    small.limits.peers = 100;
+    world.add(small);
+    let pid = world.spawn(0);
+    world.register(pid, "x");
+    let low = world.engine(0).bindings().next().expect("it is registered").1.reg;
+    let puppet = world.add_puppet(9);
+    world.link(puppet, 0);
+    world.told(puppet);
+    for node in 1000..1300 {
+        let pair = Pair { low, high: Reg { node: NodeId(node), seq: 1 } };
+        let high = Pid { node: NodeId(node), serial: 1 };
+        world.say(puppet, 0, Message::Hearsay { name: name("x"), pair, high });
+    }
+    assert_eq!(world.engine(0).describe().matches("Asked").count(), 64);
+    let asked = world.told(puppet);
+    assert_eq!(asked.len(), 100, "no more nodes are spoken to through others than there may be peers");
+    assert!(asked.iter().all(|m| matches!(m, Message::Via { clash: ClashMessage::Engage { .. }, .. })));
+}

@@ -85,7 +85,10 @@ impl World {
             floor,
         };
         let op = self.operation(slot, process, what, patience, home);
-        self.give(slot, Command::Acquire { process, op, resource, requester, nodes, retries, patience })
+        self.give(
+            slot,
+            Command::Acquire { process, op, resource, requester, nodes, retries, scope: None, patience },
+        )
     }
 
     /// Mostly a share that is held; now and then one that is not.
@@ -124,7 +127,7 @@ impl World {
         }
         let Share { resource, requester, pid } = share;
         let process = pid.serial;
-        self.give(slot, Command::Release { process, op, resource, requester, nodes, patience })
+        self.give(slot, Command::Release { process, op, resource, requester, nodes, scope: None, patience })
     }
 
     pub(crate) fn watch_lock(&mut self, slot: usize) -> R {

@@ -1,9 +1,14 @@
 //! The rows of the table: each measures one subject, on the parent's side with `run`, on the nodes' side with `tasks`.
 
 mod death;
+mod fight;
+mod group;
 mod idle;
 mod join;
+mod lock;
 mod lookup;
+mod members;
+mod merge;
 mod register;
 mod send;
 
@@ -36,12 +41,20 @@ pub const ALL: &[Row] = &[
     register::FLIGHT,
     register::FLIGHT_ALL,
     register::WAITS,
+    lock::LOCK,
+    lock::FLIGHT,
+    fight::FIGHT,
+    group::GROUP,
+    group::FLIGHT,
+    group::GROW,
+    members::MEMBERS,
     send::SEND,
     send::ROUND_TRIP,
     death::DEATH,
     death::KILL,
     join::JOIN,
     join::MEMORY,
+    merge::MERGE,
     idle::IDLE,
     idle::LIBRARY,
 ];

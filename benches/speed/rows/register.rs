@@ -1,15 +1,14 @@
 //! Register and unregister: one at a time, 64 in flight, from one node and from all three.
 
 use super::{Bench, Rounds, Row};
-use crate::capi::Process;
-use crate::child::{Pending, Side, done, name_of};
+use crate::child::{Pair, Side, name_of, pairs_in_flight};
 use crate::cluster::{Cluster, Pairs, join};
-use crate::measure::{Samples, median, now_ns, own_cpu_ns, stalls};
+use crate::measure::{Samples, median, now_ns, stalls};
 use crate::report::{Figure, Mark};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: u64 = 64;
 
 pub const REGISTER: Row = Row {
     name: "register",
@@ -137,46 +136,16 @@ fn flight_all(_: &mut Bench) -> Result<Vec<Figure>, String> {
     ])
 }
 
-/// One thread keeps so many pairs under way.
 fn register_flight(side: &mut Side, args: &Pairs) -> Result<Pairs, String> {
-    struct Pair {
-        name: [u8; 16],
-        bound: bool,
-    }
     let queue = side.queue()?;
     let process = side.node()?.spawn(Some(queue))?;
     let (time, tag) = (args.integer("ms")? * 1_000_000, args.text("tag")?);
-    let mut pending = Pending::new();
-    let mut next = 0;
-    let mut start = |pending: &mut Pending<Pair>, process: Process| -> Result<(), String> {
-        let name = name_of(tag, next);
-        next += 1;
-        pending.push(process.register_begin(&name, 30_000)?, Pair { name, bound: false });
-        Ok(())
-    };
-    let (began, cpu, mut pairs, mut last) = (now_ns(), own_cpu_ns(), 0u64, 0);
-    for _ in 0..IN_FLIGHT {
-        start(&mut pending, process)?;
-    }
-    while !pending.is_empty() {
-        let op = done(queue)?;
-        let pair = pending.take(op).ok_or("a DONE event of no operation")?;
-        if pair.bound {
-            pairs += 1;
-            last = now_ns();
-            if last - began < time {
-                start(&mut pending, process)?;
-            }
-        } else {
-            let op = process.unregister_begin(&pair.name, 30_000)?;
-            pending.push(op, Pair { bound: true, ..pair });
-        }
-    }
-    let cpu = own_cpu_ns() - cpu;
+    let register = |pair: Pair| process.register_begin(&name_of(tag, pair.number), 30_000);
+    let unregister = |pair: Pair| process.unregister_begin(&name_of(tag, pair.number), 30_000);
+    let got = pairs_in_flight(queue, IN_FLIGHT, time, register, unregister)?;
     process.exit()?;
     process.free();
-    let rate = pairs as f64 * 1e9 / (last - began) as f64;
-    Ok(Pairs::new().with("rate", rate).with("cpu_ns", cpu as f64 / pairs as f64))
+    Ok(got)
 }
 
 fn waits(_: &mut Bench) -> Result<Vec<Figure>, String> {

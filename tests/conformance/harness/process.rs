@@ -1,6 +1,6 @@
 //! A process with a mailbox of its own.
 
-use super::{Event, EventKind, LONG, Node, Status, expect, ok, status};
+use super::{Event, EventKind, Field, LONG, Node, Status, expect, ok, status};
 use convoke::ffi::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -128,6 +128,14 @@ impl Process {
     pub(crate) fn done(&self, op: u64) -> Status {
         let is_it = |event: &Event| event.kind() == EventKind::Done && event.reference() == op;
         self.find("CONVOKE_EVENT_DONE", is_it).result()
+    }
+
+    /// The operation did what it says.
+    #[track_caller]
+    pub(crate) fn done_ok(&self, op: u64) {
+        let is_it = |event: &Event| event.kind() == EventKind::Done && event.reference() == op;
+        let event = self.find("CONVOKE_EVENT_DONE", is_it);
+        assert_eq!(event.result(), Status::Ok, "{}", event.text(Field::Detail));
     }
 
     /// One EXIT event with this reference follows.

@@ -3,6 +3,9 @@
 //! Nothing of the Rust crate is linked in, so that no call is inlined and thread-local storage costs what it costs a
 //! C program. `unsafe` is here for that reason only: this is the caller's side of the C interface.
 
+mod group;
+mod lock;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::PathBuf;
 use std::ptr::{null, null_mut};
@@ -88,10 +91,19 @@ api! {
     name_unregister(Ptr, *const u8, usize, i64, *mut u64) -> i32;
     name_whereis(Ptr, *const u8, usize, *mut Pid) -> i32;
     name_list(Ptr, *const u8, usize, *mut Ptr) -> i32;
+    node_connect(Ptr, *const c_char, i64, *mut u64) -> i32;
+    lock_acquire(Ptr, *const u8, usize, *const u8, usize, i64, *mut u64, *mut u64) -> i32;
+    lock_release(Ptr, *const u8, usize, *const u8, usize, i64, *mut u64) -> i32;
+    group_create(Ptr, *const u8, usize, i64, *mut u64) -> i32;
+    group_delete(Ptr, *const u8, usize, i64, *mut u64) -> i32;
+    group_join(Ptr, *const u8, usize, *const Pid, i64, *mut u64) -> i32;
+    group_leave(Ptr, *const u8, usize, *const Pid, i64, *mut u64) -> i32;
+    group_members(Ptr, *const u8, usize, *mut Ptr) -> i32;
     send(Ptr, *const Pid, *const u8, usize) -> i32;
     list_len(Ptr) -> usize;
     list_name(Ptr, usize, *mut *const u8, *mut usize) -> i32;
     list_pid(Ptr, usize, *mut Pid) -> i32;
+    list_pids(Ptr, *mut *const Pid, *mut usize) -> i32;
     list_free(Ptr);
 }
 
@@ -169,6 +181,13 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 unsafe impl Send for Queue {}
 unsafe impl Send for Process {}
+
+/// Where a call puts the operation that it begins; without a place it waits.
+type Op<'a> = Option<&'a mut u64>;
+
+fn place(op: Op) -> *mut u64 {
+    op.map_or(null_mut(), |op| op)
+}
 
 /// An owned `convoke_event`.
 pub struct Event(Ptr);
@@ -290,6 +309,24 @@ impl Process {
         // SAFETY: a checked handle and a name; NULL where the header allows it.
         check("name_register", unsafe {
             (api().name_register)(self.0, name.as_ptr(), name.len(), null(), null(), timeout_ms, null_mut())
+        })
+    }
+
+    /// With another resolver than the default.
+    pub fn register_with(self, name: &[u8], resolver: &CStr, timeout_ms: i64) -> Result<(), String> {
+        let (data, len, resolver) = (name.as_ptr(), name.len(), resolver.as_ptr());
+        // SAFETY: a checked handle, a name and a zero-terminated text; NULL where the header allows it.
+        check("name_register", unsafe {
+            (api().name_register)(self.0, data, len, null(), resolver, timeout_ms, null_mut())
+        })
+    }
+
+    /// Returns when there is a link.
+    pub fn connect(self, address: &str, timeout_ms: i64) -> Result<(), String> {
+        let address = CString::new(address).map_err(|e| e.to_string())?;
+        // SAFETY: a checked handle and a zero-terminated text.
+        check("node_connect", unsafe {
+            (api().node_connect)(self.0, address.as_ptr(), timeout_ms, null_mut())
         })
     }
 
