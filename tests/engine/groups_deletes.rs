@@ -148,6 +148,42 @@ fn the_deleting_node_is_lost() {
     world.assert_at_rest();
 }
 
+/// Members that a delete has ended, but whose home never hears of it: they stay, and the group can be joined again.
+#[test]
+fn a_delete_that_a_home_never_hears_of() {
+    let (mut world, pids) = full_group();
+    world.delete(pids[0], "g");
+    world.until(0, 1, |message| matches!(message, Message::Delete { .. }));
+    let join = world.join(pids[1], "g", pids[1]);
+    assert_eq!(world.status(join), Some(Status::NotFound), "its last members are about to go");
+    world.black_hole(0, 2);
+    world.crash(0);
+    world.settle();
+    world.cut_at(2, 0);
+    world.agree();
+    world.all_show_members("g", Some(&pids[2..]));
+    let join = world.join(pids[1], "g", pids[1]);
+    assert_eq!(world.done(join), Status::Ok);
+    world.all_show_members("g", Some(&pids[1..]));
+    world.assert_at_rest();
+}
+
+/// A delete is heard before the making that it is about.
+#[test]
+fn a_delete_overtakes_the_create() {
+    let mut world = World::mesh(3);
+    let pids = [world.spawn(0), world.spawn(1)];
+    let create = world.create(pids[0], "g");
+    world.until(0, 1, |message| matches!(message, Message::Create { .. }));
+    let delete = world.delete(pids[1], "g");
+    world.until(1, 2, |message| matches!(message, Message::Delete { .. }));
+    world.until(0, 2, |message| matches!(message, Message::Create { .. }));
+    assert_eq!(world.members(2, "g"), None);
+    assert_eq!((world.done(create), world.done(delete)), (Status::Ok, Status::Ok));
+    world.all_show_members("g", None);
+    world.assert_at_rest();
+}
+
 /// Joins and creates that cross a delete: whoever wins, all agree, and what all say is one of the orders.
 #[test]
 fn joins_and_creates_cross_a_delete() {
