@@ -109,12 +109,31 @@ impl Engine {
                 }
             }
         }
+        self.tell_pending_verdicts(name);
         if self.clashes.get(name).is_some_and(Clash::is_empty) {
             self.clashes.remove(name);
         }
         let key = Key::Name(name.clone());
         self.recheck(&key);
         self.pump(&key);
+    }
+
+    /// A verdict that neither wins is over when the higher home has withdrawn, and is in the way of my other pairs until
+    /// then. The link may have broken before it arrived, and my pair with a still lower home may be the first one by now.
+    fn tell_pending_verdicts(&mut self, name: &Name) {
+        let Some(clash) = self.clashes.get(name) else { return };
+        let mine = self.mine(name);
+        let pending = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
+            Verdict::Decided(decision @ Decision { low: Some(_), high: Some(_) })
+                if mine == Some(pair.low) && self.shows_reg(name, pair.high) =>
+            {
+                Some((*pair, decision))
+            }
+            _ => None,
+        });
+        for (pair, decision) in pending.collect::<Vec<_>>() {
+            self.carry_out(name, pair, decision);
+        }
     }
 
     /// After a change of the view: every name that may be concerned.

@@ -286,8 +286,9 @@ impl Engine {
         let Some(process) = self.processes.alive.remove(&serial) else { return };
         let me = self.config.node;
         let pid = Pid { node: me, serial };
-        // First of all: what its own calls undo must not bring back a row of it.
+        // First of all: what its own calls undo must not bring back a row of it, nor tell of one that it has no more.
         self.claims.forget_kept_of(serial);
+        self.leave_all(process.groups, serial, reason);
         for (op, work) in process.calls {
             self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::NoProcess) });
             self.abandon(work);
@@ -299,7 +300,6 @@ impl Engine {
                 self.retire(&name, binding.reg, None);
             }
         }
-        self.leave_all(process.groups, serial, reason);
         for (reference, watch) in process.monitors {
             self.unwatch(serial, reference, watch);
         }

@@ -965,3 +965,25 @@ fn what_a_third_node_tells_is_bounded() {
     assert_eq!(asked.len(), 100, "no more nodes are spoken to through others than there may be peers");
     assert!(asked.iter().all(|m| matches!(m, Message::Via { clash: ClashMessage::Engage { .. }, .. })));
 }
+
+/// A verdict that neither wins, lost with its link, is told when the two meet again, although the lower home has got a pair
+/// with a still lower home by then, which would wait for it for ever.
+#[test]
+fn a_lost_verdict_is_told_although_another_pair_comes_first() {
+    let (mut world, pids) = apart(3, "f");
+    world.link(1, 2);
+    world.settle();
+    world.cut(1, 2);
+    world.answer(0, decided(ClashWinner::Neither, ClashLoser::Notify));
+    for from in [0, 2] {
+        world.connect(from, 1);
+        world.step(1, from); // Go, where node 1 is the arbiter
+        world.until(from, 1, |m| matches!(m, Message::Hello { last: true, .. }));
+    }
+    world.settle();
+    world.link(0, 2);
+    world.settle();
+    assert_eq!(world.events(pids[2]), told(Some(pids[1])));
+    assert_eq!(world.kept_by("x", &pids), [pids[0]], "{}", world.picture());
+    world.assert_at_rest();
+}
