@@ -56,11 +56,20 @@ fn two_deletes_at_once() {
 #[test]
 fn withdrawals_that_were_on_their_way_before() {
     type Before = fn(&mut World, [Pid; 3]);
-    let befores: [Before; 4] = [
+    let befores: [Before; 5] = [
         |world, pids| {
             world.leave(pids[2], "g", pids[2]);
         },
         |world, pids| world.exit(pids[2]),
+        |world, pids| {
+            // It leaves twice, and 1 has heard of the first time only.
+            world.leave(pids[2], "g", pids[2]);
+            world.join(pids[2], "g", pids[2]);
+            world.leave(pids[2], "g", pids[2]);
+            let joins =
+                |m: &Message| matches!(m, Message::Membership { membership, .. } if membership.count > 0);
+            world.until(2, 1, joins);
+        },
         |world, pids| {
             // It leaves, but does not wait for that.
             let op = world.leave(pids[2], "g", pids[2]);
@@ -76,7 +85,10 @@ fn withdrawals_that_were_on_their_way_before() {
         },
     ];
     for before in befores {
-        let (mut world, pids) = full_group();
+        // 1 has no member: what it waits for itself does not keep the delete.
+        let mut world = World::mesh(3);
+        let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
+        world.make_group("g", &[pids[0], pids[2]]);
         before(&mut world, pids);
         let op = world.delete(pids[0], "g");
         // All but what 2 says to 1: which so shows members of 2 that 2 itself does not show any more.
