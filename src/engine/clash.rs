@@ -96,6 +96,7 @@ impl Engine {
     pub(super) fn clash(&mut self, name: &Name) {
         self.engage_next(name);
         self.forget_cases_of_replaced(name);
+        self.carry_out_again(name);
         if self.names.crowded().contains(name) {
             let open: Vec<(Reg, Pid)> = self.names.open(name).iter().map(|b| (b.reg, b.pid())).collect();
             if let [(low, _), (high, high_pid), ..] = open[..] {
@@ -169,6 +170,8 @@ impl Engine {
     /// broken before the verdict arrived; repeats are harmless).
     pub(super) fn pair(&mut self, name: &Name, pair: Pair, high: Pid) {
         match self.verdict(name, pair) {
+            // What is shown of both is carried out by `clash`.
+            Some(Verdict::Decided(_)) if self.shows_reg(name, pair.high) => {}
             Some(Verdict::Decided(decision)) => self.carry_out(name, pair, decision),
             Some(Verdict::Running { .. }) => {}
             _ if self.takes_part(name, pair.low, pair) => {}
@@ -348,6 +351,21 @@ impl Engine {
             }
             Decision { low: Some(treatment), high: None } => self.lose(name, pair.low, treatment),
             Decision { low: None, high: None } => {}
+        }
+    }
+
+    /// Every decided pair of my binding whose other side is shown, not only the pair whose turn it is: a link may have broken
+    /// before the verdict arrived, and a lower home may have come in between. Repeats are harmless.
+    fn carry_out_again(&mut self, name: &Name) {
+        let Some(clash) = self.clashes.get(name) else { return };
+        let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
+            Verdict::Decided(decision) => Some((*pair, decision)),
+            _ => None,
+        });
+        for (pair, decision) in decided.collect::<Vec<_>>() {
+            if self.mine(name) == Some(pair.low) && self.shows_reg(name, pair.high) {
+                self.carry_out(name, pair, decision);
+            }
         }
     }
 

@@ -715,6 +715,34 @@ fn a_rival_that_was_replaced_in_place_holds_up_nobody() {
     world.assert_at_rest();
 }
 
+/// A verdict that was lost with a link is told again when the other home comes back, also where a still lower home has come
+/// in between and its pair would be the next.
+#[test]
+fn a_verdict_is_told_again_though_another_pair_is_next() {
+    let (mut world, pids) = apart(3, "f");
+    world.link(1, 2);
+    world.cut(1, 2);
+    world.settle();
+    world.answer(0, decided(ClashWinner::Neither, ClashLoser::Kill));
+    world.settle();
+    // Node 1 reads the snapshot of 0, then that of 2, and only then what 0 wants of it.
+    world.connect(0, 1);
+    let shows = |world: &World, of: Pid| world.engine(1).bindings().any(|(_, b)| b.pid() == of);
+    while !shows(&world, pids[0]) {
+        world.step(0, 1);
+    }
+    world.connect(1, 2);
+    while !shows(&world, pids[2]) {
+        world.step(1, 2);
+        world.step(2, 1);
+    }
+    world.settle();
+    assert!(world.is_gone(pids[1]) && world.is_gone(pids[2]), "{}", world.picture());
+    assert_eq!(world.whereis(0, "x"), Some(pids[0]));
+    assert_eq!(world.calls().len(), 1);
+    world.assert_at_rest();
+}
+
 // ---- homes without a link
 
 /// Nodes 0 and 2 have the name and no link; 1 sees both and tells.

@@ -155,6 +155,8 @@ pub(crate) struct Waiter {
     pub(crate) requester: Name,
     /// `None`: the view.
     pub(crate) nodes: Option<BTreeSet<NodeId>>,
+    pub(crate) pid: Pid,
+    pub(crate) issued: u64,
     /// It may wait for ever.
     pub(crate) patient: bool,
 }
@@ -167,6 +169,8 @@ impl Waiter {
                 resource: resource.clone(),
                 requester: requester.clone(),
                 nodes: nodes.clone(),
+                pid: Pid { node: key.0, serial: o.process },
+                issued: o.issued,
                 patient: o.deadline.is_none() && !o.nowait && retries.is_none(),
             }),
             _ => None,
@@ -191,7 +195,16 @@ impl Waiter {
 /// Of those that wait, the ones that have nothing to wait for: neither a live share of another requester nor a claim
 /// of another requester that itself waits for something.
 pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>, up: &BTreeSet<NodeId>) -> Vec<Waiter> {
-    let (mut blocked, mut idle): (Vec<Waiter>, Vec<Waiter>) = waiters.into_iter().partition(|w| {
+    // A lock that was lost is acquired anew on all of its set.
+    let widened = waiters.into_iter().map(|mut w| {
+        let own = |s: &Share| s.pid == w.pid && s.resource == w.resource && s.requester == w.requester;
+        let lost = locks.live.iter().any(|(s, held)| own(s) && held.lost.is_some());
+        if lost || locks.past.iter().any(|p| own(&p.share) && p.end >= w.issued) {
+            w.nodes = None;
+        }
+        w
+    });
+    let (mut blocked, mut idle): (Vec<Waiter>, Vec<Waiter>) = widened.partition(|w| {
         let in_the_way = |(share, held): (&Share, &Held)| {
             share.resource == w.resource && share.requester != w.requester && w.waits_at(held, up)
         };

@@ -292,7 +292,7 @@ impl World {
 
     /// A registration was answered OK, all processes that it could be bound to live, and it was never unregistered.
     fn must_be_bound(&self, name: &Name) -> bool {
-        let mut granted = false;
+        let (mut granted, mut withdrawn, mut spares_losers) = (false, false, false);
         for o in self.book.operations.values() {
             match &o.what {
                 What::Unregister { name: n } if n == name => return false,
@@ -301,11 +301,15 @@ impl World {
                         return false;
                     }
                     granted |= o.answer == Some(Status::Ok);
+                    withdrawn |= !matches!(o.answer, Some(Status::Ok | Status::Exists | Status::NotFound));
+                    spares_losers |= *resolver != Resolver::RandomExit;
                 }
                 _ => {}
             }
         }
-        granted
+        // Somebody may have lost it, and lived on, to a registration that was withdrawn at its deadline at that moment.
+        let lost = withdrawn && spares_losers && self.plan.mode != Mode::Stable;
+        granted && !lost
     }
 
     /// What nodes hold for others or for later. Of locks that are held there is something.
