@@ -142,6 +142,22 @@ fn only_who_waits_for_this_lock_is_told_of() {
     world.assert_at_rest();
 }
 
+/// One who gives the lock back and takes it again, with those who share it, is told anew of who waits all the while.
+#[test]
+fn a_new_hold_is_told_of_who_waits_already() {
+    let mut world = World::mesh(2);
+    let (holder, sharer, waiter) = (world.spawn(0), world.spawn(1), world.spawn(1));
+    world.take_lock(holder, by("team"));
+    world.take_lock(sharer, by("team"));
+    let watch = world.watch(holder, by("team"));
+    world.acquire(waiter, by("waiter"));
+    world.settle();
+    assert_eq!(world.wanted_by(holder, watch), [waiter]);
+    world.give_back(holder, by("team"));
+    world.take_lock(holder, by("team"));
+    assert_eq!(world.wanted_by(holder, watch), [waiter; 2]);
+}
+
 /// A hold that is watched is watched on a new link too.
 #[test]
 fn a_watch_outlives_a_flap() {
