@@ -333,6 +333,26 @@ fn joiners_and_returners_count() {
     assert_eq!(world.lost_locks(holder), [Reason::MINORITY], "two of four");
 }
 
+/// A list takes in nobody, but who comes back binds what it bound.
+#[test]
+fn returners_count_in_a_list() {
+    let mut world = World::mesh(4);
+    let (holder, other) = (world.spawn(0), world.spawn(3));
+    world.take_lock(holder, by("holder").on(&[0, 1, 2]));
+    for lost in [1, 2, 1] {
+        world.cut(0, lost);
+        world.settle();
+        world.link(0, lost);
+        let op = world.acquire(other, by("other").on(&[lost]).retries(0));
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Timeout), "node {lost}");
+    }
+    assert_eq!(world.lost_locks(holder), []);
+    world.cut(0, 3);
+    assert_eq!(world.lost_locks(holder), []);
+    world.give_back(holder, by("holder"));
+}
+
 /// A node that crashes and is started again under its name takes its own place: crashes one after the other lose nothing.
 #[test]
 fn restarts_one_after_the_other_lose_no_lock() {
