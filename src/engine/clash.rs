@@ -33,13 +33,6 @@ enum Verdict {
     Decided(Decision),
 }
 
-impl Verdict {
-    /// Whether something of it is still to come, as far as it hangs on the higher home: that ends with the link.
-    fn waits_for_high(self) -> bool {
-        matches!(self, Verdict::Asked | Verdict::Decided(Decision { low: Some(_), high: Some(_) }))
-    }
-}
-
 /// A pair at its lower home.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Case {
@@ -49,9 +42,17 @@ struct Case {
 }
 
 impl Case {
-    fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool) -> bool {
-        matches!(self.verdict, Verdict::Running { .. })
-            || self.verdict.waits_for_high() && linked(pair.high.node)
+    /// `shown`: of the higher home this binding is shown. One that its home has replaced in place withdraws only if it is
+    /// restored, and the verdict is told again then: it does not hold up the pair with the new one.
+    fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool, shown: impl Fn(Reg) -> bool) -> bool {
+        match self.verdict {
+            Verdict::Running { .. } => true,
+            Verdict::Asked => linked(pair.high.node),
+            Verdict::Decided(Decision { low: Some(_), high: Some(_) }) => {
+                linked(pair.high.node) && shown(pair.high)
+            }
+            Verdict::Decided(_) => false,
+        }
     }
 }
 
@@ -71,10 +72,10 @@ impl Clash {
     }
     /// Only decisions are left, kept against repetition, and what was said through a third node and lost its other side:
     /// that blocks nothing, and goes with my binding.
-    pub(super) fn is_at_rest(&self, linked: impl Fn(NodeId) -> bool) -> bool {
+    fn is_at_rest(&self, linked: impl Fn(NodeId) -> bool, shown: impl Fn(Reg) -> bool) -> bool {
         self.engaged.is_none_or(|pair| !linked(pair.low.node))
             && self.waiting.is_empty()
-            && self.cases.iter().all(|(pair, case)| !case.is_running(pair, &linked))
+            && self.cases.iter().all(|(pair, case)| !case.is_running(pair, &linked, &shown))
     }
     /// The case that is missed least, when there are too many: one of a home without a link, best one that is not decided.
     fn make_room(&mut self, linked: impl Fn(NodeId) -> bool) {
@@ -168,12 +169,25 @@ impl Engine {
     fn takes_part(&self, name: &Name, mine: Reg, except: Pair) -> bool {
         let Some(clash) = self.clashes.get(name) else { return false };
         let as_lower = clash.cases.iter().any(|(pair, case)| {
-            pair.low == mine && *pair != except && case.is_running(pair, |node| self.view.is_linked(node))
+            let linked = |node| self.view.is_linked(node);
+            let running = case.is_running(pair, linked, |reg| self.shows_reg(name, reg));
+            pair.low == mine && *pair != except && running
         });
         let engaged = clash
             .engaged
             .is_some_and(|pair| pair != except && pair.high == mine && self.view.is_linked(pair.low.node));
         as_lower || engaged
+    }
+
+    fn shows_reg(&self, name: &Name, reg: Reg) -> bool {
+        self.names.of(name, reg.node).is_some_and(|b| b.reg == reg)
+    }
+
+    /// Names with a clash that is under way.
+    pub(super) fn undecided_clashes(&self) -> usize {
+        let linked = |node| self.view.is_linked(node);
+        let all = self.clashes.iter();
+        all.filter(|(name, clash)| !clash.is_at_rest(linked, |reg| self.shows_reg(name, reg))).count()
     }
 
     /// The higher home: takes the next pair that waits for my binding.

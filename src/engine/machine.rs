@@ -282,8 +282,6 @@ impl Engine {
 
     /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
-        let clashes = self.clashes.values();
-        let linked = |node| self.view.is_linked(node);
         // A lock that is held stays with its voters, and is counted as such.
         let claimed = |arbiter: &&Arbiter| arbiter.bound.is_empty() || !arbiter.has_no_claims();
         vec![
@@ -294,7 +292,7 @@ impl Engine {
             ("calls of sync", self.syncs.len()),
             ("unanswered calls of resolvers", self.resolvers.residue()),
             ("unfinished work on groups", self.groups.residue()),
-            ("undecided clashes", clashes.filter(|c| !c.is_at_rest(linked)).count()),
+            ("undecided clashes", self.undecided_clashes()),
         ]
     }
 

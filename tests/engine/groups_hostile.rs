@@ -326,6 +326,19 @@ fn memberships_of_a_peer_are_limited() {
     world.assert_at_rest();
 }
 
+/// A row that is told again is no news: neither to readers (each publication is checked) nor to monitors.
+#[test]
+fn a_membership_that_is_told_again() {
+    let mut world = with_group();
+    let watcher = world.spawn(ENGINE);
+    world.watch_group(watcher, "g");
+    let before = world.events(watcher).len();
+    for dots in [&[dot(puppet(), 1)][..], &[dot(puppet(), 1)], &[dot(puppet(), 2)]] {
+        world.say(PUPPET, ENGINE, membership("g", 1, 2, dots));
+        assert_eq!(world.events(watcher).len(), before + 1);
+    }
+}
+
 /// Deletes that wait for a withdrawal which a hung node keeps from being over.
 #[test]
 fn deletes_that_wait_are_limited() {

@@ -124,13 +124,30 @@ fn hearsay_is_forgotten() {
 /// The link to who told stays up all the time.
 #[test]
 fn hearsay_in_a_cluster_that_is_whole() {
-    let (mut world, _) = past();
     let dots = [Dot { node: NodeId(100), number: 1 }].into();
-    let frame = Message::Delete { group: name("g"), dots, ack: None };
-    world.frame(1, 0, Frame::Control(Stamped { clock: 0, message: frame }));
-    world.settle();
-    world.advance(HOUR * 25);
-    assert!(world.is_linked(0, 1));
+    let state = Message::GroupState { parts: vec![seen(97, 5)], last: true, answer: false };
+    for message in [state, Message::Delete { group: name("g"), dots, ack: None }] {
+        let (mut world, _) = past();
+        world.frame(1, 0, Frame::Control(Stamped { clock: 0, message }));
+        world.settle();
+        world.advance(HOUR * 23);
+        assert_eq!(told(&mut world).len(), 3);
+        world.advance(HOUR * 2);
+        assert!(world.is_linked(0, 1));
+        assert_eq!(told(&mut world), [seen(0, 1), seen(1, 2)]);
+    }
+}
+
+/// The first day is not over when it is lost again.
+#[test]
+fn a_node_that_is_lost_twice_in_a_day() {
+    let (mut world, _) = past();
+    world.cut(0, 1);
+    world.advance(HOUR * 12);
+    world.link(0, 1);
+    world.advance(HOUR * 2);
+    world.cut(0, 1);
+    world.advance(HOUR * 20);
     assert_eq!(told(&mut world), [seen(0, 1), seen(1, 2)]);
 }
 

@@ -691,6 +691,30 @@ fn a_new_rival_is_a_new_pair() {
     assert_eq!(world.events(rival), killed(rival, Some(pids[0])));
 }
 
+/// While the function runs the rival's home re-registers the name for another process of its own, so the rival is replaced
+/// without a word of withdrawal. That neither was to keep the name holds up nothing: the new rival is a new pair.
+#[test]
+fn a_rival_that_was_replaced_in_place_holds_up_nobody() {
+    let (mut world, pids) = two("f");
+    world.link(0, 1);
+    world.cut(0, 1);
+    world.settle();
+    let rival = world.spawn(1);
+    let op = world.reregister(rival, "x");
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+    world.link(0, 1);
+    assert_eq!(world.calls().len(), 1, "the first call has not been answered");
+    world.answer(0, ClashAnswer::Failed);
+    world.settle();
+    assert_eq!(world.calls().len(), 2, "{}", world.picture());
+    world.answer(1, decided(ClashWinner::A, ClashLoser::Kill));
+    world.settle();
+    world.all_show("x", Some(pids[0]));
+    assert!(world.is_gone(rival) && !world.is_gone(pids[1]));
+    world.assert_at_rest();
+}
+
 // ---- homes without a link
 
 /// Nodes 0 and 2 have the name and no link; 1 sees both and tells.

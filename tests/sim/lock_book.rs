@@ -173,8 +173,15 @@ impl Waiter {
         }
     }
 
-    fn meets(&self, nodes: Option<&BTreeSet<NodeId>>) -> bool {
-        match (&self.nodes, nodes) {
+    /// Is there a node where both are?
+    pub(crate) fn waits_at(&self, held: &Held, up: &BTreeSet<NodeId>) -> bool {
+        let claimed = |node: &NodeId| self.nodes.as_ref().is_none_or(|nodes| nodes.contains(node));
+        let bound = |node: &NodeId| held.view || held.nodes.contains(node);
+        up.iter().any(|node| claimed(node) && bound(node))
+    }
+
+    fn meets(&self, other: &Waiter) -> bool {
+        match (&self.nodes, &other.nodes) {
             (Some(mine), Some(nodes)) => !mine.is_disjoint(nodes),
             _ => true,
         }
@@ -183,19 +190,19 @@ impl Waiter {
 
 /// Of those that wait, the ones that have nothing to wait for: neither a live share of another requester nor a claim
 /// of another requester that itself waits for something.
-pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>) -> Vec<Waiter> {
+pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>, up: &BTreeSet<NodeId>) -> Vec<Waiter> {
     let (mut blocked, mut idle): (Vec<Waiter>, Vec<Waiter>) = waiters.into_iter().partition(|w| {
         let in_the_way = |(share, held): (&Share, &Held)| {
-            share.resource == w.resource && share.requester != w.requester && w.meets(Some(&held.nodes))
+            share.resource == w.resource && share.requester != w.requester && w.waits_at(held, up)
         };
         w.patient && locks.live.iter().any(in_the_way)
     });
     loop {
         let behind = idle.iter().position(|w| {
             w.patient
-                && blocked.iter().any(|b| {
-                    b.resource == w.resource && b.requester != w.requester && b.meets(w.nodes.as_ref())
-                })
+                && blocked
+                    .iter()
+                    .any(|b| b.resource == w.resource && b.requester != w.requester && b.meets(w))
         });
         let Some(index) = behind else { return idle };
         blocked.push(idle.remove(index));

@@ -227,9 +227,10 @@ impl World {
         for (_, held) in live.iter_mut().filter(|(share, _)| share.pid.node == home) {
             held.broken.remove(&node);
             if held.view {
-                for gone in held.broken.extract_if(.., |old| names.get(old) == names.get(&node)) {
-                    held.nodes.remove(&gone);
-                }
+                let (gone, broken) = held.broken.iter().partition(|old| names.get(old) == names.get(&node));
+                held.broken = broken;
+                let gone: BTreeSet<NodeId> = gone;
+                held.nodes.retain(|node| !gone.contains(node));
                 held.nodes.insert(node);
                 held.ever.insert(node);
             }
@@ -392,6 +393,10 @@ impl World {
     }
 }
 
+fn hold_of(fact: &Fact) -> Option<&Hold> {
+    if let Fact::Hold(hold) = fact { Some(hold) } else { None }
+}
+
 /// What a message says of locks that are held.
 fn holds_in(message: &Message) -> impl Iterator<Item = &Hold> {
     let (one, facts) = match message {
@@ -399,8 +404,7 @@ fn holds_in(message: &Message) -> impl Iterator<Item = &Hold> {
         Message::Hello { facts, .. } => (None, &facts[..]),
         _ => (None, &[][..]),
     };
-    let of_fact = |fact| if let &Fact::Hold(ref hold) = fact { Some(hold) } else { None };
-    one.into_iter().chain(facts.iter().filter_map(of_fact))
+    one.into_iter().chain(facts.iter().filter_map(hold_of))
 }
 
 fn share_of(home: NodeId, hold: &Hold) -> Share {

@@ -7,7 +7,7 @@ use crate::locks::resource;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Patience, Pid, Ref, Status};
+use convoke::engine::{NodeId, Patience, Pid, Ref, Status};
 use std::collections::BTreeSet;
 
 /// The longest time in the queue that so many retries mean, in microseconds (D2 of the design).
@@ -22,10 +22,14 @@ impl World {
         unanswered.filter_map(|(key, o)| Waiter::of(*key, o)).collect()
     }
 
+    fn nodes_up(&self) -> BTreeSet<NodeId> {
+        self.hosts.iter().filter(|h| h.is_up()).map(|h| h.id).collect()
+    }
+
     /// Those that wait although nothing is in their way.
     pub(crate) fn idle_waiters(&self) -> Vec<Waiter> {
         let waiters = self.waiters();
-        if waiters.is_empty() { waiters } else { idle_waiters(&self.book.locks, waiters) }
+        if waiters.is_empty() { waiters } else { idle_waiters(&self.book.locks, waiters, &self.nodes_up()) }
     }
 
     /// Retries bound the time in the queue.
@@ -129,16 +133,15 @@ impl World {
 
     /// Who watches a lock has heard that somebody waits for it.
     fn check_wanted(&self) -> R {
-        let waiters = self.waiters();
+        let (waiters, up) = (self.waiters(), self.nodes_up());
         for ((node, reference), watch) in &self.book.watches {
             let Watch::Lock { process, resource, requester, since, last } = watch else { continue };
             let pid = Pid { node: *node, serial: *process };
             let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
             let Some(held) = self.book.locks.live.get(&share) else { continue };
-            let behind = waiters.iter().any(|w| {
-                let waits_here = w.nodes.as_ref().is_none_or(|nodes| !nodes.is_disjoint(&held.nodes));
-                w.resource == *resource && w.requester != *requester && waits_here
-            });
+            let behind = waiters
+                .iter()
+                .any(|w| w.resource == *resource && w.requester != *requester && w.waits_at(held, &up));
             if behind && last.is_none_or(|at| at < held.step.max(*since)) {
                 return Err(format!(
                     "{share:?} is watched ({reference:?}), somebody waits, and nobody was told: {watch:?} {held:?}"
