@@ -35,10 +35,10 @@ impl Own {
     fn is_bound_on(&self, node: NodeId) -> bool {
         self.view || self.nodes.contains(&node)
     }
-    /// "Broken links leave at most half of the set."
+    /// "Broken links leave at most half of the set", or there is nothing left of it.
     fn is_minority(&self) -> bool {
         let present = self.nodes.len() - self.broken.len();
-        present == 0 || !self.broken.is_empty() && 2 * present <= self.nodes.len()
+        2 * present <= self.nodes.len()
     }
 }
 

@@ -195,6 +195,45 @@ fn what_is_left_of_a_hold_on_the_view_is_a_list() {
     world.assert_at_rest();
 }
 
+/// A part acquired again on a list leaves a hold on the view what it is: who joins is bound.
+#[test]
+fn a_hold_on_the_view_stays_one_when_a_part_is_acquired_again() {
+    let mut world = World::nodes(3);
+    world.link(0, 1);
+    let (pid, other) = (world.spawn(0), world.spawn(2));
+    world.take_lock(pid, by("me"));
+    world.take_lock(pid, by("me").on(&[0]));
+    world.link(0, 2);
+    let op = world.acquire(other, by("other").on(&[2]).retries(0));
+    assert_eq!(world.status(op), Some(Status::Timeout));
+    world.give_back(pid, by("me"));
+    world.assert_at_rest();
+}
+
+/// What is left counts: nodes that the link broke to and that are given back count no more; if broken links are to half of
+/// the rest it is lost.
+#[test]
+fn a_majority_is_counted_of_what_is_left() {
+    let start = || {
+        let mut world = World::mesh(4);
+        let pid = world.spawn(0);
+        world.take_lock(pid, by("me"));
+        world.cut(0, 1);
+        world.settle();
+        (world, pid)
+    };
+    let (mut world, pid) = start();
+    world.give_back(pid, by("me").on(&[1]));
+    world.cut(0, 2);
+    assert_eq!(world.lost_locks(pid), [], "two of three are there");
+
+    let (mut world, pid) = start();
+    world.give_back(pid, by("me").on(&[2, 3]));
+    assert_eq!(world.lost_locks(pid), [Reason::MINORITY], "one of two");
+    world.give_back(pid, by("me"));
+    world.assert_at_rest_at(0);
+}
+
 /// A part that lies behind a broken link is given back too: when the node is back it does not bind there again.
 #[test]
 fn a_part_on_a_lost_node_is_given_back() {

@@ -117,6 +117,7 @@ fn retries_bound_the_time_in_the_queue() {
         world.advance(ms(time - 1));
         world.give_back(holder, by("holder"));
         assert_eq!(world.status(op), Some(Status::Ok));
+        assert!(!world.engine(2).describe().contains("Hurry"), "nothing is timed any more");
         world.advance(ms(1));
         assert!(world.check(second, "other").is_some(), "what is held is held");
         world.give_back(second, by("other"));

@@ -1,6 +1,7 @@
 //! Locks while the view changes: nodes that join, links that break and come back, two halves that meet, and what tokens
 //! promise over all of it.
 
+use crate::asks::*;
 use crate::harness::*;
 use crate::holds::*;
 use convoke::engine::*;
@@ -332,6 +333,26 @@ fn joiners_and_returners_count() {
     assert_eq!(world.lost_locks(holder), [Reason::MINORITY], "two of four");
 }
 
+/// A list takes in nobody, but who comes back binds what it bound.
+#[test]
+fn returners_count_in_a_list() {
+    let mut world = World::mesh(4);
+    let (holder, other) = (world.spawn(0), world.spawn(3));
+    world.take_lock(holder, by("holder").on(&[0, 1, 2]));
+    for lost in [1, 2, 1] {
+        world.cut(0, lost);
+        world.settle();
+        world.link(0, lost);
+        let op = world.acquire(other, by("other").on(&[lost]).retries(0));
+        world.settle();
+        assert_eq!(world.status(op), Some(Status::Timeout), "node {lost}");
+    }
+    assert_eq!(world.lost_locks(holder), []);
+    world.cut(0, 3);
+    assert_eq!(world.lost_locks(holder), []);
+    world.give_back(holder, by("holder"));
+}
+
 /// A node that crashes and is started again under its name takes its own place: crashes one after the other lose nothing.
 #[test]
 fn restarts_one_after_the_other_lose_no_lock() {
@@ -484,6 +505,25 @@ fn a_lost_lock_can_be_taken_again() {
     world.assert_at_rest();
 }
 
+/// What is acquired anew in a part of the cluster is held there: nodes that were lost before count no more.
+#[test]
+fn a_majority_of_what_was_acquired_anew_is_enough() {
+    let mut world = World::nodes(5);
+    for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+        world.link(a, b);
+    }
+    let pid = world.spawn(0);
+    world.take_lock(pid, by("me"));
+    cut_all(&mut world, &[(0, 1), (0, 2)]);
+    assert_eq!(world.lost_locks(pid), [Reason::MINORITY]);
+    world.take_lock(pid, by("me"));
+    world.link(0, 4);
+    world.cut(0, 4);
+    assert_eq!(world.lost_locks(pid), [Reason::MINORITY], "two of three are there");
+    world.cut(0, 3);
+    assert_eq!(world.lost_locks(pid), [Reason::MINORITY; 2]);
+}
+
 /// "What was lost is held again only where all of it is granted anew": asking for a node where nobody else is does not
 /// make good what is in doubt elsewhere.
 #[test]
@@ -551,6 +591,24 @@ fn tokens_rise_on_a_node_that_only_heard_of_them() {
         world.settle();
         assert!(world.take_lock(other, by("other")) > token, "{}", world.picture());
     }
+}
+
+/// A hold that grows keeps the largest token that it ever had, whichever vote comes last.
+#[test]
+fn the_token_of_a_hold_does_not_fall() {
+    let mut world = mesh_of(&[0, 1 << 40, 5]);
+    let pid = world.spawn(0);
+    let ops = [1, 2].map(|node| world.acquire(pid, by("me").on(&[node])));
+    world.until(0, 1, acquire);
+    world.until(0, 2, acquire);
+    world.until(1, 0, grant);
+    let token = world.token(ops[0]);
+    world.until(2, 0, grant);
+    assert_eq!(world.token(ops[1]), token, "what the second vote was is nothing to the holder");
+    world.settle();
+    assert_eq!(world.checks(pid, "me"), [Some(token)]);
+    world.give_back(pid, by("me"));
+    world.assert_at_rest();
 }
 
 /// A sharer's token is above the tokens of those who held before, also if the lock came to this voter by a snapshot.

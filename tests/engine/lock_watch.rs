@@ -122,6 +122,23 @@ fn a_home_without_a_vote_hears_of_waiters() {
     }
 }
 
+/// Who waits at home for somebody else's hold there does not hide who waits for this one elsewhere.
+#[test]
+fn waiters_at_home_for_another_hold_are_not_its_own() {
+    let mut world = World::mesh(2);
+    let (holder, here) = (world.spawn(0), world.spawn(0));
+    let waiters = [world.spawn(0), world.spawn(1)];
+    world.take_lock(holder, by("holder").on(&[1]));
+    world.take_lock(here, by("here").on(&[0]));
+    let watch = world.watch(holder, by("holder"));
+    world.acquire(waiters[0], by("waiter").on(&[0]));
+    world.settle();
+    assert_eq!(world.wanted_by(holder, watch), []);
+    world.acquire(waiters[1], by("waiter").on(&[1]));
+    world.settle();
+    assert_eq!(world.wanted_by(holder, watch), [waiters[1]]);
+}
+
 /// Sharers do not wait, and a try does not either; what waits for another lock is nothing to this one.
 #[test]
 fn only_who_waits_for_this_lock_is_told_of() {
@@ -140,6 +157,22 @@ fn only_who_waits_for_this_lock_is_told_of() {
     world.exit(holder);
     world.settle();
     world.assert_at_rest();
+}
+
+/// One who gives the lock back and takes it again, with those who share it, is told anew of who waits all the while.
+#[test]
+fn a_new_hold_is_told_of_who_waits_already() {
+    let mut world = World::mesh(2);
+    let (holder, sharer, waiter) = (world.spawn(0), world.spawn(1), world.spawn(1));
+    world.take_lock(holder, by("team"));
+    world.take_lock(sharer, by("team"));
+    let watch = world.watch(holder, by("team"));
+    world.acquire(waiter, by("waiter"));
+    world.settle();
+    assert_eq!(world.wanted_by(holder, watch), [waiter]);
+    world.give_back(holder, by("team"));
+    world.take_lock(holder, by("team"));
+    assert_eq!(world.wanted_by(holder, watch), [waiter; 2]);
 }
 
 /// A hold that is watched is watched on a new link too.
