@@ -4,10 +4,10 @@
 //! all linked nodes have acknowledged. What makes a group exist stands in `existence`, the tables in `member`, and how
 //! nodes come to agree about what belongs to nobody in `convergence`.
 
-use super::claim::Undo;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::member::MAX_COUNT;
+use super::operation::Undo;
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;

@@ -1,8 +1,8 @@
 //! Locks at their homes: what processes of this node acquire, give back and lose, and who waits for it.
 
-use super::claim::{Aim, Claim, Locking, Undo};
 use super::forward::Origin;
 use super::machine::Engine;
+use super::operation::{Aim, Claim, Locking, Undo};
 use super::process::Watch;
 use super::publish::Table;
 use super::scope::{Part, Scopes};

@@ -1,6 +1,5 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
-use super::claim::Claims;
 use super::clash::Clash;
 use super::forward::Forwards;
 use super::hold::Holds;
@@ -8,6 +7,7 @@ use super::member::Groups;
 use super::membership::View;
 use super::message::{DataHeader, Inbound, Window};
 use super::name::Names;
+use super::operation::Claims;
 use super::process::Processes;
 use super::publish::Table;
 use super::resolver::Resolvers;

@@ -24,6 +24,7 @@ mod member;
 mod membership;
 pub mod message;
 mod name;
+mod operation;
 mod output;
 mod process;
 mod protocol;

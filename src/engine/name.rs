@@ -3,9 +3,9 @@
 //! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
 //! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
 
-use super::claim::{Aim, Claim, Naming, Operation, Phase, Undo};
 use super::forward::Origin;
 use super::machine::Engine;
+use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
 use super::*;
 use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;

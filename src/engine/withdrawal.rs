@@ -4,9 +4,9 @@
 //! a delete only when its own withdrawals from that group are heard everywhere, also those that were on their way before
 //! the delete came: a leave, an exit, another node's delete. Links are FIFO, so the last withdrawal stands for all.
 
-use super::claim::Undo;
 use super::forward::Origin;
 use super::machine::Engine;
+use super::operation::Undo;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,226 @@
+//! What a coordinator keeps of its claims and publications, and a node of what it votes on.
+
+use super::forward::Origin;
+use super::queue::Request;
+use super::vote::Arbiter;
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a coordinator wants a key for.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    /// The process that it is for; 0: none.
+    pub(super) serial: u64,
+    pub(super) aim: Aim,
+    /// It does not wait behind others.
+    pub(super) nowait: bool,
+}
+
+/// What a claim is for: what completes it, and what is gathered on the way.
+#[derive(Clone, Debug)]
+pub(super) enum Aim {
+    /// Nothing is claimed: something is published or withdrawn.
+    Nothing,
+    Name(Naming),
+    Lock(Locking),
+}
+
+/// A registration under way.
+#[derive(Clone, Debug)]
+pub(super) struct Naming {
+    /// A re-register.
+    pub(super) replace: bool,
+    pub(super) resolver: Resolver,
+    /// Registrations that grants have named: a re-register covers them.
+    pub(super) named: BTreeSet<Reg>,
+    /// Voters that show a binding and so cannot vote yet.
+    pub(super) busy: BTreeMap<NodeId, Reg>,
+    /// What was published when all had granted, and what it covers.
+    pub(super) reg: Option<Reg>,
+    pub(super) over: BTreeSet<Reg>,
+    /// My older binding of the name, should this one be withdrawn.
+    pub(super) restore: Option<Binding>,
+}
+
+impl Naming {
+    pub(super) fn new(replace: bool, resolver: Resolver) -> Naming {
+        let (named, busy, over) = Default::default();
+        Naming { replace, resolver, named, busy, reg: None, over, restore: None }
+    }
+}
+
+/// A lock being acquired.
+#[derive(Clone, Debug)]
+pub(super) struct Locking {
+    pub(super) requester: Name,
+    /// On all of the view, those that join meanwhile too; else on a list of nodes.
+    pub(super) view: bool,
+    /// Acquired until the end of this scope; else until it is released.
+    pub(super) scope: Option<Ref>,
+    /// The highest vote so far: the fencing token.
+    pub(super) token: u64,
+}
+
+/// What a publication leaves to be undone when its deadline comes before its acknowledgements. What is not named here
+/// is not undone: unregister, release, leave and delete.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Undo {
+    Nothing,
+    Create { group: Name },
+    Join { group: Name, serial: u64 },
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    Acquiring,
+    /// Published (or withdrawn); these nodes have not acknowledged it yet.
+    Committing(BTreeSet<NodeId>),
+}
+
+/// A claim, or a withdrawal that waits for acknowledgements, at its coordinator.
+#[derive(Debug)]
+pub(super) struct Operation {
+    /// `None`: a publication that claims nothing.
+    pub(super) key: Option<Key>,
+    pub(super) claim: Claim,
+    pub(super) undo: Undo,
+    pub(super) origin: Origin,
+    /// Who must grant. Loses nodes that go down; a claim on the view gains nodes that come up.
+    pub(super) nodes: BTreeSet<NodeId>,
+    /// Those of them that have.
+    pub(super) granted: BTreeSet<NodeId>,
+    pub(super) phase: Phase,
+}
+
+impl Operation {
+    pub(super) fn naming(&self) -> Option<&Naming> {
+        match &self.claim.aim {
+            Aim::Name(naming) => Some(naming),
+            _ => None,
+        }
+    }
+    pub(super) fn naming_mut(&mut self) -> Option<&mut Naming> {
+        match &mut self.claim.aim {
+            Aim::Name(naming) => Some(naming),
+            _ => None,
+        }
+    }
+    pub(super) fn is_acquiring(&self) -> bool {
+        self.phase == Phase::Acquiring
+    }
+    pub(super) fn is_on_the_view(&self) -> bool {
+        !matches!(self.claim.aim, Aim::Lock(Locking { view: false, .. }))
+    }
+    /// A plain registration that waits for its votes.
+    pub(super) fn is_registering(&self) -> bool {
+        self.is_acquiring() && self.naming().is_some_and(|naming| !naming.replace)
+    }
+    /// What a voter is asked.
+    pub(super) fn question(&self, tx: Tx) -> Option<Message> {
+        let want = match &self.claim.aim {
+            Aim::Nothing => return None,
+            Aim::Name(naming) => Want::Name { replace: naming.replace },
+            Aim::Lock(locking) => {
+                Want::Lock { requester: locking.requester.clone(), serial: self.claim.serial }
+            }
+        };
+        Some(Message::Acquire { tx, key: self.key.clone()?, want, nowait: self.claim.nowait })
+    }
+}
+
+#[derive(Default, Debug)]
+pub(super) struct Claims {
+    /// What this node coordinates.
+    pub(super) operations: BTreeMap<Tx, Operation>,
+    by_key: BTreeMap<Key, BTreeSet<Tx>>,
+    /// Claims by the process that they are for.
+    by_serial: BTreeSet<(u64, Tx)>,
+    /// How many of them are for names, and for locks.
+    pub(super) naming: usize,
+    pub(super) locking: usize,
+    /// What this node votes on.
+    pub(super) arbiters: BTreeMap<Key, Arbiter>,
+    /// Claims of each peer at this voter, for its limit.
+    pub(super) requests: BTreeMap<NodeId, usize>,
+    /// The number of the last binding that this node made.
+    pub(super) last_seq: u64,
+}
+
+impl Claims {
+    pub(super) fn of(&self, key: &Key) -> Vec<Tx> {
+        self.by_key.get(key).map(|txs| txs.iter().copied().collect()).unwrap_or_default()
+    }
+    /// The keys that a change of the view may matter to.
+    pub(super) fn keys(&self) -> BTreeSet<Key> {
+        self.by_key.keys().chain(self.arbiters.keys()).cloned().collect()
+    }
+    pub(super) fn insert(&mut self, tx: Tx, op: Operation) {
+        if let Some(key) = &op.key {
+            self.by_key.entry(key.clone()).or_default().insert(tx);
+        }
+        match op.claim.aim {
+            Aim::Nothing => {}
+            Aim::Name(_) => self.naming += 1,
+            Aim::Lock(_) => self.locking += 1,
+        }
+        if op.claim.serial != 0 {
+            self.by_serial.insert((op.claim.serial, tx));
+        }
+        self.operations.insert(tx, op);
+    }
+    pub(super) fn remove(&mut self, tx: Tx) -> Option<Operation> {
+        let op = self.operations.remove(&tx)?;
+        match op.claim.aim {
+            Aim::Nothing => {}
+            Aim::Name(_) => self.naming -= 1,
+            Aim::Lock(_) => self.locking -= 1,
+        }
+        self.by_serial.remove(&(op.claim.serial, tx));
+        if let Some(key) = &op.key
+            && let Some(txs) = self.by_key.get_mut(key)
+        {
+            txs.remove(&tx);
+            if txs.is_empty() {
+                self.by_key.remove(key);
+            }
+        }
+        Some(op)
+    }
+    /// The claims that are for this process.
+    pub(super) fn for_process(&self, serial: u64) -> Vec<Tx> {
+        let (first, last) =
+            (Tx { lamport: 0, node: NodeId(0) }, Tx { lamport: u64::MAX, node: NodeId(u64::MAX) });
+        self.by_serial.range((serial, first)..=(serial, last)).map(|(_, tx)| *tx).collect()
+    }
+    /// Rows of a name that are kept for a restore.
+    pub(super) fn kept(&self, key: &Key) -> Vec<Reg> {
+        let ops = self.by_key.get(key).into_iter().flatten().filter_map(|tx| self.operations.get(tx));
+        ops.filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
+    }
+    pub(super) fn all_kept(&self) -> Vec<Reg> {
+        self.operations.values().filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
+    }
+    /// Rows of a process that ended are not kept for a restore any more. Claims keep them; publications do not, and of
+    /// those there may be as many as processes that end at once.
+    pub(super) fn forget_kept_of(&mut self, serial: u64) {
+        for (_, tx) in &self.by_serial {
+            if let Some(naming) = self.operations.get_mut(tx).and_then(Operation::naming_mut) {
+                naming.restore.take_if(|kept| kept.serial == serial);
+            }
+        }
+    }
+    /// Takes a claim out of this voter; says what it wanted.
+    pub(super) fn end_request(&mut self, tx: Tx, key: &Key) -> Option<Request> {
+        let request = self.arbiters.get_mut(key)?.remove(tx)?;
+        self.forget_request(tx.node);
+        Some(request)
+    }
+    pub(super) fn forget_request(&mut self, node: NodeId) {
+        if let Some(count) = self.requests.get_mut(&node) {
+            *count -= 1;
+            if *count == 0 {
+                self.requests.remove(&node);
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Fencing tokens: what they promise over holders, sharers, links that come and go, and restarts.
+
+use crate::asks::*;
+use crate::harness::*;
+use crate::holds::*;
+use crate::lock_splits::*;
+use convoke::engine::*;
+
+/// Nodes with these first tokens, all linked.
+fn mesh_of(first_tokens: &[u64]) -> World {
+    let mut world = World::empty();
+    for (index, first_token) in first_tokens.iter().enumerate() {
+        world.add(Config { first_token: *first_token, ..config(index) });
+    }
+    for a in 0..first_tokens.len() {
+        for b in a + 1..first_tokens.len() {
+            world.link(a, b);
+        }
+    }
+    world
+}
+
+/// "Larger than the token of every earlier foreign hold": each holder's is above those before it, whoever's clock is ahead.
+#[test]
+fn tokens_rise_from_holder_to_holder() {
+    for first_tokens in [[0, 0, 0], [5000, 7, 1 << 60], [0, 1 << 40, 3]] {
+        let mut world = mesh_of(&first_tokens);
+        let mut last = 0;
+        for turn in 0..9 {
+            let pid = world.spawn(turn % 3);
+            let requester = format!("turn{turn}");
+            let token = world.take_lock(pid, by(&requester));
+            assert!(token > last, "{token} after {last}");
+            assert!(token > first_tokens.into_iter().max().unwrap_or(0), "the largest vote");
+            last = token;
+            world.give_back(pid, by(&requester));
+        }
+        world.assert_at_rest();
+    }
+}
+
+/// "Held and Hello carry it and raise counters": a node that has only heard of a token gives higher ones, also by itself
+/// and over a split.
+#[test]
+fn tokens_rise_on_a_node_that_only_heard_of_them() {
+    for by_snapshot in [false, true] {
+        let mut world = if by_snapshot { World::empty() } else { mesh_of(&[1 << 50, 0]) };
+        if by_snapshot {
+            for (index, first_token) in [1 << 50, 0].into_iter().enumerate() {
+                world.add(Config { first_token, ..config(index) });
+            }
+        }
+        let (holder, other) = (world.spawn(0), world.spawn(1));
+        let token = world.take_lock(holder, by("holder").on(&[0]));
+        if by_snapshot {
+            world.link(0, 1);
+        }
+        world.cut(0, 1);
+        world.settle();
+        assert!(world.take_lock(other, by("other")) > token, "{}", world.picture());
+    }
+}
+
+/// A hold that grows keeps the largest token that it ever had, whichever vote comes last.
+#[test]
+fn the_token_of_a_hold_does_not_fall() {
+    let mut world = mesh_of(&[0, 1 << 40, 5]);
+    let pid = world.spawn(0);
+    let ops = [1, 2].map(|node| world.acquire(pid, by("me").on(&[node])));
+    world.until(0, 1, acquire);
+    world.until(0, 2, acquire);
+    world.until(1, 0, grant);
+    let token = world.token(ops[0]);
+    world.until(2, 0, grant);
+    assert_eq!(world.token(ops[1]), token, "what the second vote was is nothing to the holder");
+    world.settle();
+    assert_eq!(world.checks(pid, "me"), [Some(token)]);
+    world.give_back(pid, by("me"));
+    world.assert_at_rest();
+}
+
+/// A sharer's token is above the tokens of those who held before, also if the lock came to this voter by a snapshot.
+#[test]
+fn a_tenure_ends_with_a_hold_that_was_not_granted_here() {
+    let mut world = mesh_of(&[0, 0]);
+    let late = world.add(Config { first_token: 1 << 30, ..config(2) });
+    let (holder, sharer, rival) = (world.spawn(0), world.spawn(0), world.spawn(late));
+    let first = world.take_lock(holder, by("team"));
+    let foreign = world.take_lock(rival, by("rival"));
+    // The rival's hold comes by snapshots, and goes; the voters of the team's lock have heard of its token.
+    link_all(&mut world, &[(0, late), (1, late)]);
+    assert!(foreign > first);
+    assert_eq!(world.lost_locks(holder), [Reason::SECOND_HOLDER]);
+    world.give_back(rival, by("rival"));
+    let token = world.take_lock(sharer, by("team"));
+    assert!(token > foreign, "{token} is above {foreign}, which bound here meanwhile");
+    world.exit(holder);
+    world.exit(sharer);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// "They rise over restarts": an incarnation that starts with a lower clock learns of what its peers know.
+#[test]
+fn a_restart_with_a_lower_clock_does_not_lower_tokens() {
+    let mut world = mesh_of(&[1 << 50, 1 << 50]);
+    let pid = world.spawn(0);
+    let token = world.take_lock(pid, by("first"));
+    world.crash(0);
+    world.settle();
+    let restarted = world.add(Config { node: NodeId(66), first_token: 0, ..config(0) });
+    world.link(1, restarted);
+    let pid = world.spawn(restarted);
+    assert!(world.take_lock(pid, by("second")) > token);
+    world.exit(pid);
+    world.settle();
+    world.assert_at_rest();
+}
+
+/// In one tenure sharers get what the voters gave the first of them; a new tenure begins when the lock was free.
+#[test]
+fn sharers_of_one_tenure_have_its_token() {
+    let mut world = World::mesh(3);
+    let sharers = [world.spawn(0), world.spawn(1), world.spawn(2)];
+    let tokens = sharers.map(|pid| world.take_lock(pid, by("team")));
+    assert_eq!(tokens, [tokens[0]; 3]);
+    for pid in sharers {
+        world.give_back(pid, by("team"));
+    }
+    assert!(world.take_lock(sharers[0], by("team")) > tokens[0]);
+    world.exit(sharers[0]);
+    world.settle();
+    world.assert_at_rest();
+}
