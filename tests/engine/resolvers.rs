@@ -691,19 +691,20 @@ fn a_new_rival_is_a_new_pair() {
     assert_eq!(world.events(rival), killed(rival, Some(pids[0])));
 }
 
-/// While the function runs the rival's home re-registers the name for another process of its own, so the rival is replaced
-/// without a word of withdrawal. That neither was to keep the name holds up nothing: the new rival is a new pair.
+/// While the function runs the rival's home re-registers the name for another process of its own, in the moment in which a
+/// new link replaces the old one: its snapshot has the rival, which is then replaced in place, without a word of
+/// withdrawal. That neither was to keep the name holds up nothing: the new rival is a new pair.
 #[test]
 fn a_rival_that_was_replaced_in_place_holds_up_nobody() {
     let (mut world, pids) = two("f");
     world.link(0, 1);
-    world.cut(0, 1);
-    world.settle();
+    world.cut_at(0, 1);
     let rival = world.spawn(1);
     let op = world.reregister(rival, "x");
+    assert_eq!(world.status(op), None, "node 1 takes the link for alive");
+    world.connect(0, 1);
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok));
-    world.link(0, 1);
     assert_eq!(world.calls().len(), 1, "the first call has not been answered");
     world.answer(0, ClashAnswer::Failed);
     world.settle();

@@ -30,6 +30,8 @@ pub(crate) struct Bound {
 pub(crate) struct Held {
     pub(crate) token: u64,
     pub(crate) view: bool,
+    /// It was on the view once: nodes that join may yet hear of that.
+    pub(crate) was_view: bool,
     /// Its set, without the nodes that left in order.
     pub(crate) nodes: BTreeSet<NodeId>,
     /// Those of them that the link of the home broke to.
@@ -90,8 +92,8 @@ impl LockBook {
 
     /// The share is over at its home.
     pub(crate) fn end(&mut self, share: &Share, now: u64) {
-        if let Some(Held { view, ever, .. }) = self.live.remove(share) {
-            self.past.push(Past { share: share.clone(), view, ever, end: now });
+        if let Some(Held { was_view, ever, .. }) = self.live.remove(share) {
+            self.past.push(Past { share: share.clone(), view: was_view, ever, end: now });
         }
     }
 
@@ -138,8 +140,8 @@ impl LockBook {
     pub(crate) fn had_rival(&self, share: &Share, held: &Held, late: u64) -> bool {
         let rival = |s: &Share| s.resource == share.resource && s.requester != share.requester;
         let meets =
-            |view: bool, nodes: &BTreeSet<NodeId>| view || held.view || !nodes.is_disjoint(&held.ever);
-        self.live.iter().any(|(s, h)| rival(s) && meets(h.view, &h.ever))
+            |view: bool, nodes: &BTreeSet<NodeId>| view || held.was_view || !nodes.is_disjoint(&held.ever);
+        self.live.iter().any(|(s, h)| rival(s) && meets(h.was_view, &h.ever))
             || self
                 .past
                 .iter()

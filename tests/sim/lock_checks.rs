@@ -152,6 +152,7 @@ impl World {
         let held = self.book.locks.live.entry(share).or_insert(Held {
             token,
             view: nodes.is_none(),
+            was_view: false,
             nodes: set.clone(),
             ever: set.clone(),
             bound: Default::default(),
@@ -170,6 +171,7 @@ impl World {
         held.broken.extend(set.iter().filter(gone));
         held.token = token;
         held.view |= nodes.is_none();
+        held.was_view |= held.view;
         held.ever.extend(set.iter().copied());
         held.nodes = set;
         held.bound.extend(bound);

@@ -419,10 +419,19 @@ impl World {
             Arrived::Control(message) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
                 self.snoop(slot, &message.message);
-                let message_read = message.message.clone();
-                self.before_reading(slot, id, &message_read);
+                // Of the others nothing is asked afterwards.
+                let told = matches!(
+                    message.message,
+                    Message::Held { .. } | Message::Hello { .. } | Message::HelloAck
+                );
+                let told = told.then(|| message.message.clone());
+                if let Some(told) = &told {
+                    self.before_reading(slot, id, told);
+                }
                 self.feed(slot, |engine, now| engine.handle_message(now, id, message))?;
-                self.after_reading(slot, id, &message_read);
+                if let Some(told) = &told {
+                    self.after_reading(slot, id, told);
+                }
                 Ok(())
             }
             Arrived::Data(header, body) => {

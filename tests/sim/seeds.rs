@@ -21,4 +21,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     (Mode::Faulty, 17783, "a promise was broken once; the engine had changed before it was looked into"),
     (Mode::Faulty, 65073, "a peer that vouched for itself was held against its own successor"),
     (Mode::Faulty, 214018, "the end of a process uncovered a row of it that its own call kept"),
+    (Mode::Faulty, 567, "a decided clash was not told again where another pair was next"),
+    (Mode::Faulty, 2304, "a lost lock was acquired anew on a node whose link had just ended"),
+    (Mode::Faulty, 5512, "a node that came back only to leave in order was missed by a lock"),
+    (Mode::Faulty, 11292, "a decided clash waited for a binding that its home had replaced in place"),
+    (Mode::Join, 157, "a member whose home did not hear of a delete was about to go for ever"),
 ];
