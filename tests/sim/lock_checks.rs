@@ -45,6 +45,7 @@ impl World {
 
     /// A host is about to read this message.
     pub(crate) fn before_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
+        self.merge_goes_on(slot, over, message);
         let id = self.hosts[slot].id;
         let Some(home) = self.node_at(slot, over) else { return };
         for hold in holds_in(message).filter(|hold| hold.view || hold.nodes.contains(&id)) {
@@ -56,7 +57,6 @@ impl World {
 
     /// A host has read this message, and what came of it was carried out.
     pub(crate) fn after_reading(&mut self, slot: usize, over: ConnectionId, message: &Message) {
-        self.merge_goes_on(slot, over, message);
         for hold in holds_in(message) {
             self.hold_arrived(slot, over, hold);
         }
@@ -252,7 +252,7 @@ impl World {
         }
     }
 
-    /// A host has read something that may complete a merge.
+    /// A host reads something that may complete a merge.
     fn merge_goes_on(&mut self, slot: usize, over: ConnectionId, message: &Message) {
         let (synced, acked) = match message {
             Message::Hello { last: true, .. } => (true, false),
