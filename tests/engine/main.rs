@@ -35,6 +35,8 @@ mod outputs;
 mod passage;
 mod processes;
 mod reregister;
+mod resolver_functions;
+mod resolver_homes;
 mod resolvers;
 mod rules;
 mod sync;
