@@ -240,7 +240,12 @@ impl World {
     }
 
     /// A link went down: if that was in order the node leaves the sets, else it is missed.
-    pub(crate) fn left_sets(&mut self, home: NodeId, node: NodeId) {
+    pub(crate) fn left_sets(&mut self, home: NodeId, node: NodeId, over: ConnectionId) {
+        // The votes that came over it are void.
+        let votes = self.book.locks.votes.iter_mut().filter(|(tx, _)| tx.node == home);
+        for (_, votes) in votes {
+            votes.retain(|_, vote| vote.over != other_end(over));
+        }
         let in_order = matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED));
         for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
             if in_order {

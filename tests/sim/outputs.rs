@@ -193,7 +193,7 @@ impl World {
                     return Err(format!("P8: the link is down and {left:?} was not told"));
                 }
                 self.book.note_break(id, node, self.cause);
-                self.left_sets(id, node);
+                self.left_sets(id, node, link.connection);
             }
         }
         Ok(())
