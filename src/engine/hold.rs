@@ -183,10 +183,8 @@ impl Engine {
             if !bound_before {
                 *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
             }
-            // A share that was told already may have been acquired anew before its home heard of it.
-            if !bound_before || here {
-                self.tell_second_holders(&share);
-            }
+            // A share that was told already may have been acquired anew since, here or on other nodes of its set.
+            self.tell_second_holders(&share);
         }
         self.pump(&key);
         if binds && watched {

@@ -107,6 +107,35 @@ fn what_was_lost_is_acquired_anew_without_the_nodes_that_go() {
     world.give_back(pid, by("me"));
 }
 
+/// A hold that was lost to a second holder is acquired anew on the other nodes of its set, just before the node with the
+/// second holder is merged and is in its set again: it is told once more.
+#[test]
+fn what_is_acquired_anew_meets_the_second_holder_again() {
+    let mut world = World::mesh(3);
+    let (pid, other) = (world.spawn(0), world.spawn(1));
+    world.take_lock(pid, by("me"));
+    world.cut_at(0, 1);
+    let rival = world.acquire(other, by("rival").on(&[1]));
+    world.hang(2);
+    let again = world.acquire(pid, by("me").on(&[0, 2]));
+    world.connect(0, 1);
+    while world.lost_locks(pid).is_empty() {
+        let moved = [world.step(0, 1), world.step(1, 0)];
+        assert_ne!(moved, [None, None], "{}", world.picture());
+    }
+    assert_eq!(world.status(rival), Some(Status::Ok));
+    world.wake(2);
+    while world.status(again).is_none() {
+        let moved = [world.step(0, 2), world.step(2, 0)];
+        assert_ne!(moved, [None, None], "{}", world.picture());
+    }
+    assert!(world.check(pid, "me").is_some(), "all that it was on, as far as node 0 knows");
+    world.settle();
+    assert_eq!(world.check(pid, "me"), None);
+    assert_eq!(world.lost_locks(pid), [Reason::SECOND_HOLDER; 2]);
+    assert_eq!(world.lost_locks(other), [Reason::SECOND_HOLDER]);
+}
+
 // ---- flaps
 
 /// A node whose link broke comes back, and leaves in order before the two have each other's snapshots: it is gone from the

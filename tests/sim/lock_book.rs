@@ -23,6 +23,8 @@ pub(crate) struct Bound {
     pub(crate) voted: bool,
     /// The largest token of another requester that was bound there before.
     pub(crate) floor: u64,
+    /// The step in which the home lost the link that it came over.
+    pub(crate) void: Option<u64>,
 }
 
 /// A share from its grant to its end.

@@ -23,7 +23,7 @@ impl World {
                 let Some((resource, requester)) = self.book.locks.wants.get(tx) else { return };
                 let floor = self.book.locks.floor(id, resource, requester);
                 if let Some(over) = to.first() {
-                    let vote = Bound { over: *over, step, voted: true, floor };
+                    let vote = Bound { over: *over, step, voted: true, floor, void: None };
                     self.book.locks.votes.entry(*tx).or_default().insert(id, vote);
                 }
             }
@@ -73,7 +73,7 @@ impl World {
         self.book.locks.raise_floor(id, &share, hold.token);
         let step = self.book.stats.steps;
         if let Some(held) = self.book.locks.live.get_mut(&share) {
-            let again = Bound { over, step, voted: false, floor: 0 };
+            let again = Bound { over, step, voted: false, floor: 0, void: None };
             let bound = held.bound.entry(id).or_insert(again);
             if bound.over != over {
                 *bound = again;
@@ -98,7 +98,9 @@ impl World {
             set = hold.nodes.clone();
             bound = self.book.locks.votes.remove(tx).unwrap_or_default();
             // A node that went down has left the set, and its vote counts for nothing.
-            bound.retain(|node, _| set.contains(node));
+            // What went down in this very input may have done so after the claim was complete.
+            let step = self.book.stats.steps;
+            bound.retain(|node, vote| set.contains(node) && vote.void.is_none_or(|at| at == step));
             if hold.token != token {
                 return Err(format!("P3: h{slot} answers token {token} and publishes {hold:?}"));
             }
@@ -165,6 +167,7 @@ impl World {
             held.broken.clear();
             held.bound.clear();
         }
+        bound.retain(|_, vote| vote.void.is_none());
         held.broken.retain(|node| !bound.contains_key(node));
         // Links that broke in the same input, after the claim was complete.
         let gone = |node: &&NodeId| **node != home && !self.hosts[slot].links.contains_key(node);
@@ -244,7 +247,9 @@ impl World {
         // The votes that came over it are void.
         let votes = self.book.locks.votes.iter_mut().filter(|(tx, _)| tx.node == home);
         for (_, votes) in votes {
-            votes.retain(|_, vote| vote.over != other_end(over));
+            for vote in votes.values_mut().filter(|vote| vote.over == other_end(over)) {
+                vote.void.get_or_insert(self.book.stats.steps);
+            }
         }
         let in_order = matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED));
         for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
