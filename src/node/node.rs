@@ -57,7 +57,7 @@ impl Node {
             }
         };
         let mut config = options.config(node)?;
-        let listener = bind(options.text("listen"))?;
+        let listener = bind(options)?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
         config.first_token = first_token(SystemTime::now());
@@ -253,12 +253,14 @@ fn first_token(now: SystemTime) -> u64 {
     u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
 }
 
-/// Listens. Links are plain, so they do not leave this machine.
-fn bind(listen: &str) -> Result<TcpListener> {
+/// Listens. Links are plain, so they do not leave this machine unless that was asked for.
+fn bind(options: &Options) -> Result<TcpListener> {
+    let listen = options.text("listen");
     let failed = |e: std::io::Error| Error::new(Status::Io, format!("listen {listen}: {e}"));
     let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(failed)?.collect();
-    if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        return Err(Error::new(Status::Option, super::options::not_loopback("listen", listen)));
+    let elsewhere = addresses.iter().any(|address| !address.ip().is_loopback());
+    if elsewhere && !options.may_leave_the_machine() {
+        return Err(super::options::not_loopback("listen", listen));
     }
     let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;

@@ -52,9 +52,10 @@ const HOUR_MS: u64 = 3_600_000;
 options! {
     "name": Text, "", "", "The node's name, unique in the cluster. Default: host name, process id and a random number.";
     "cluster": Text, "default", "", "Nodes link only with nodes of the same cluster name.";
-    "listen": Address, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free. Loopback only, because links are not encrypted.";
+    "listen": Address, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free. Loopback only, because links are not encrypted, unless `insecure.plaintext` says otherwise.";
     "advertise": Address, "", "", "The address that other nodes are told to dial. Default: the one that was bound; port 0 is replaced by its port.";
     "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. An own address among them does no harm.";
+    "insecure.plaintext": Choice(&["refuse", "allow"]), "refuse", "", "`allow`: links that are not encrypted may leave this machine. Whoever can reach the network can then read, change and join.";
     "heartbeat_ms": Number(10, HOUR_MS), "", "ms", "A link that was idle this long carries a heartbeat. Default: 500, or a tenth of detection_ms if that is less.";
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
@@ -138,6 +139,11 @@ impl Options {
         i64::try_from(self.number("join.wait")).unwrap_or(i64::MAX)
     }
 
+    /// Whether links may leave this machine.
+    pub(super) fn may_leave_the_machine(&self) -> bool {
+        self.text("insecure.plaintext") == "allow"
+    }
+
     pub(super) fn resolver_timeout(&self) -> Duration {
         Duration::from_millis(self.number("resolver.timeout_ms"))
     }
@@ -172,6 +178,15 @@ impl Options {
         limits.operations = size("limits.operations");
         limits.peers = size("limits.peers");
         fits_together(&config)?;
+        if !self.may_leave_the_machine() {
+            // An address that is a number is judged here; a name when it is looked up.
+            let elsewhere = |seed: &&String| {
+                seed.parse::<SocketAddr>().is_ok_and(|address| !IpAddr::is_loopback(&address.ip()))
+            };
+            if let Some(seed) = config.seeds.iter().find(elsewhere) {
+                return Err(not_loopback("seeds", seed));
+            }
+        }
         Ok(config)
     }
 }
@@ -212,14 +227,8 @@ fn check(info: &OptionInfo, value: &str) -> Result<(), String> {
             1..=255 if !value.chars().any(char::is_control) => Ok(()),
             _ => Err("takes 1 to 255 bytes of text without control characters".to_owned()),
         },
-        Address => {
-            check_address(value)?;
-            if info.key == "listen" { check_loopback(info.key, value) } else { Ok(()) }
-        }
-        Addresses => split(value).try_for_each(|address| {
-            check_address(address)?;
-            check_loopback(info.key, address)
-        }),
+        Address => check_address(value),
+        Addresses => split(value).try_for_each(check_address),
         Number(low, high) => match value.parse::<u64>() {
             Ok(number) if (low..=high).contains(&number) => Ok(()),
             _ => Err(format!("takes a whole number from {low} to {high} {}", info.unit)),
@@ -243,16 +252,11 @@ pub(super) fn check_address(value: &str) -> Result<(), String> {
     }
 }
 
-/// An address that is a number and not this machine's own is refused at once; a name when it is looked up.
-fn check_loopback(key: &str, value: &str) -> Result<(), String> {
-    let is_elsewhere = value.parse::<SocketAddr>().is_ok_and(|address| !IpAddr::is_loopback(&address.ip()));
-    if is_elsewhere { Err(not_loopback(key, value)) } else { Ok(()) }
-}
-
-pub(super) fn not_loopback(key: &str, value: &str) -> String {
-    format!(
-        "{key}: {value} is not a loopback address; links are not encrypted yet, so they stay on this machine"
-    )
+pub(super) fn not_loopback(key: &str, value: &str) -> Error {
+    refused(format!(
+        "{key}: {value} is not a loopback address; links are not encrypted yet, so they stay on this machine \
+         unless the option insecure.plaintext is set to allow"
+    ))
 }
 
 /// The key that takes the fewest edits to get to.
@@ -331,8 +335,6 @@ mod tests {
         assert!(refusal("name", "a\nb").contains("control"));
         assert!(refusal("listen", "4370").contains("host:port"));
         assert!(refusal("listen", "::1:4370:").contains("[::1]:4370"));
-        assert!(refusal("listen", "0.0.0.0:4370").contains("not encrypted"));
-        assert!(refusal("seeds", "127.0.0.1:1,10.0.0.1:2").contains("10.0.0.1:2"));
         assert!(refusal("seeds", "127.0.0.1:1,nonsense").contains("host:port"));
         let mut options = Options::new();
         for (key, value) in [
@@ -357,6 +359,7 @@ mod tests {
             (&[("heartbeat_ms", "2000")][..], "heartbeat_ms"),
             (&[("dial.min_ms", "6000")], "dial.max_ms"),
             (&[("limits.memory", "20000000")], "limits.message"),
+            (&[("seeds", "127.0.0.1:1,10.0.0.1:2")], "10.0.0.1:2 is not a loopback"),
         ] {
             let mut options = Options::new();
             set.iter().for_each(|(key, value)| options.set(key, value).unwrap());
@@ -364,6 +367,10 @@ mod tests {
             assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains(word), "{error}");
         }
+        let mut options = Options::new();
+        options.set("seeds", "10.0.0.1:2").unwrap();
+        options.set("insecure.plaintext", "allow").unwrap();
+        assert_eq!(options.config(NodeId(1)).unwrap().seeds, ["10.0.0.1:2"]);
         let mut options = Options::new();
         options.set("detection_ms", "100").unwrap();
         assert_eq!(options.config(NodeId(1)).unwrap().heartbeat, Duration::from_millis(10));
