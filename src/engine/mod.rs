@@ -19,6 +19,7 @@ mod id;
 mod limits;
 mod liveness;
 mod lock;
+mod lookup;
 mod machine;
 mod member;
 mod membership;

@@ -2,79 +2,47 @@
 
 use super::{Core, Mesh};
 use crate::engine::Status;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::mesh::lookup::is_link_local;
+use std::net::SocketAddr;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
-/// A name may stand for many addresses; so many of them are tried.
-const MAX_CANDIDATES: usize = 8;
-/// Look-ups that run or wait for a thread. One that hangs cannot be ended, only not be joined by ever more of them.
-const MAX_LOOKUPS: usize = 64;
-
+/// Dials an address. What is a name, or a range of ports, is looked up instead, and the core told what it stands for.
 pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
-    let deadline = Instant::now() + mesh.settings().handshake;
-    let connected = match timeout_at(deadline, connect(&address, deadline, mesh.lookups())).await {
-        Ok(connected) => connected,
-        Err(_) => Err("no answer in time".to_owned()),
-    };
-    match connected {
-        Ok(stream) => mesh.adopt(stream, Some(address)),
-        Err(text) => {
-            mesh.with_core(|core| {
-                core.begin();
-                core.handle_dial_failed(&address, Status::Unreachable, &format!("{address}: {text}"));
-            });
-            mesh.turn();
-        }
-    }
-}
-
-async fn connect(address: &str, deadline: Instant, lookups: &Arc<AtomicUsize>) -> Result<TcpStream, String> {
-    let candidates: Vec<SocketAddr> = match address.parse() {
-        Ok(literal) => vec![literal],
-        Err(_) => resolve(address, lookups).await?,
-    };
-    let mut failure = "the name has no address".to_owned();
-    for (tried, candidate) in candidates.iter().enumerate() {
-        // An address that never answers leaves time for those behind it.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / (candidates.len() - tried) as u32;
-        failure = match timeout(share, TcpStream::connect(candidate)).await {
+    let limit = mesh.settings().handshake;
+    let failed = match address.parse() {
+        Ok(literal) => match timeout(limit, connect(literal)).await {
+            Ok(Ok(stream)) => return mesh.adopt(stream, Some(address)),
+            Ok(Err(text)) => text,
             Err(_) => "no answer in time".to_owned(),
-            Ok(Err(e)) => e.to_string(),
-            // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
-            Ok(Ok(stream)) if stream.local_addr().ok() == stream.peer_addr().ok() => {
-                "nobody listens there".to_owned()
+        },
+        Err(_) => match timeout(limit, mesh.lookups().look_up(&mesh.settings().hosts, &address)).await {
+            Ok(Ok(found)) => {
+                mesh.with_core(|core| {
+                    core.begin();
+                    core.handle_looked_up(&address, found);
+                });
+                return mesh.turn();
             }
-            Ok(Ok(stream)) => return Ok(stream),
-        };
-    }
-    Err(failure)
+            Ok(Err(text)) => text,
+            Err(_) => "the look-up of the name takes too long".to_owned(),
+        },
+    };
+    mesh.with_core(|core| {
+        core.begin();
+        core.handle_dial_failed(&address, Status::Unreachable, &format!("{address}: {failed}"));
+    });
+    mesh.turn();
 }
 
-/// The addresses of a host name. The resolver of the C library blocks, so it runs on a thread of tokio's, which ends
-/// soon after.
-async fn resolve(address: &str, lookups: &Arc<AtomicUsize>) -> Result<Vec<SocketAddr>, String> {
-    struct Running(Arc<AtomicUsize>);
-    impl Drop for Running {
-        fn drop(&mut self) {
-            self.0.fetch_sub(1, Ordering::Relaxed);
-        }
+async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+    if is_link_local(address.ip()) {
+        return Err("a link-local address means another node on every interface".to_owned());
     }
-    let running = Running(lookups.clone());
-    if lookups.fetch_add(1, Ordering::Relaxed) >= MAX_LOOKUPS {
-        return Err("too many names are being resolved".to_owned());
+    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
+    // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
+    if stream.local_addr().ok() == stream.peer_addr().ok() {
+        return Err("nobody listens there".to_owned());
     }
-    let address = address.to_owned();
-    let found = tokio::task::spawn_blocking(move || {
-        let _running = running;
-        address.to_socket_addrs().map(|found| found.take(MAX_CANDIDATES).collect())
-    });
-    match found.await {
-        Ok(Ok(candidates)) => Ok(candidates),
-        Ok(Err(e)) => Err(format!("the name cannot be resolved: {e}")),
-        Err(_) => Err("the name cannot be resolved".to_owned()),
-    }
+    Ok(stream)
 }

@@ -2,6 +2,7 @@
 
 use super::connection::{self, Connection};
 use super::listener::HalfOpen;
+use super::lookup::{Hosts, LookUps};
 use super::outgoing::Pumped;
 use super::{Core, Order, dialler, listener};
 use crate::engine::message::EncodeData;
@@ -12,8 +13,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -33,6 +32,8 @@ pub struct Settings {
     pub farewell: Duration,
     /// Handshakes of strangers under way at one time.
     pub half_open: usize,
+    /// Where the addresses of host names are found.
+    pub hosts: Hosts,
 }
 
 impl Settings {
@@ -44,6 +45,7 @@ impl Settings {
             handshake: Duration::from_secs(5),
             farewell: Duration::from_secs(1),
             half_open: 128,
+            hosts: Hosts::of_system(),
         }
     }
 }
@@ -75,7 +77,7 @@ struct Inner<C: Core> {
     /// Counts what was read from sockets, so that the driver sees whether there was anything.
     reads: Cell<u64>,
     /// Look-ups of host names under way, on threads of their own.
-    lookups: Arc<AtomicUsize>,
+    lookups: LookUps,
     closed: Cell<bool>,
     panic: RefCell<Option<String>>,
     /// Woken when a connection is gone and when a task has panicked.
@@ -94,7 +96,7 @@ impl<C: Core> Mesh<C> {
             scratch: RefCell::default(),
             half_open,
             reads: Cell::new(0),
-            lookups: Arc::default(),
+            lookups: LookUps::default(),
             closed: Cell::new(false),
             panic: RefCell::default(),
             watcher: RefCell::default(),
@@ -177,7 +179,7 @@ impl<C: Core> Mesh<C> {
         &self.0.settings
     }
 
-    pub(super) fn lookups(&self) -> &Arc<AtomicUsize> {
+    pub(super) fn lookups(&self) -> &LookUps {
         &self.0.lookups
     }
 

@@ -16,6 +16,7 @@ mod connection;
 mod core;
 mod dialler;
 mod listener;
+mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
 mod outgoing;
@@ -23,4 +24,6 @@ mod outgoing;
 mod tests;
 
 pub use self::core::{Core, Order};
+pub use self::lookup::Hosts;
+pub(crate) use self::lookup::{MAX_PORTS, is_link_local, split_address};
 pub use self::mesh::{Mesh, Settings};

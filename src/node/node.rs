@@ -1,5 +1,6 @@
 //! Opening and closing a node, and what it can be asked.
 
+use super::address::{advertised, bind};
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Completion, Error, List, Options, Process, Resolve, Result, chance, driver};
@@ -7,7 +8,6 @@ use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
 use rand::TryRng;
 use rand::rngs::SysRng;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -251,28 +251,4 @@ fn io(what: &str, error: &std::io::Error) -> Error {
 fn first_token(now: SystemTime) -> u64 {
     let ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
-}
-
-/// Listens. Links are plain, so they do not leave this machine unless that was asked for.
-fn bind(options: &Options) -> Result<TcpListener> {
-    let listen = options.text("listen");
-    let failed = |e: std::io::Error| Error::new(Status::Io, format!("listen {listen}: {e}"));
-    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(failed)?.collect();
-    let elsewhere = addresses.iter().any(|address| !address.ip().is_loopback());
-    if elsewhere && !options.may_leave_the_machine() {
-        return Err(super::options::not_loopback("listen", listen));
-    }
-    let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
-}
-
-/// What other nodes are told to dial: option `advertise`, with the port that was bound where it says 0, or the bound
-/// address.
-fn advertised(advertise: &str, bound: SocketAddr) -> String {
-    match advertise.rsplit_once(':') {
-        Some((host, "0")) => format!("{host}:{}", bound.port()),
-        Some(_) => advertise.to_owned(),
-        None => bound.to_string(),
-    }
 }
