@@ -159,11 +159,10 @@ impl Engine {
         {
             return;
         }
-        let dials = &mut self.view.dials;
-        if dials.targets.len() >= self.config.limits.peers.saturating_mul(2) {
+        if self.room_for_targets() == 0 {
             return;
         }
-        let target = dials.targets.entry(peer.address.clone()).or_default();
+        let target = self.view.dials.targets.entry(peer.address.clone()).or_default();
         target.name = peer.name;
         target.vanished = false;
         target.successor = target.linked.is_some();
@@ -253,7 +252,7 @@ impl Engine {
             target.dialling &= Some(at) != dialled;
             target.parted = false;
             target.successor = false;
-            if !target.is_name() {
+            if !(target.seed && target.is_name()) {
                 self.timers.cancel(&Timer::Dial(at.to_owned()));
             }
         }

@@ -18,11 +18,9 @@ const MAX_FOUND: usize = 256;
 impl Engine {
     /// What was dialled is a name, and stands for these addresses now.
     pub(super) fn looked_up(&mut self, name: &str, addresses: Vec<String>) {
-        let most = self.config.limits.peers.saturating_mul(2);
         let targets = &self.view.dials.targets;
         let Some(target) = targets.get(name) else { return };
-        // What others told this node to dial must not fill its memory by way of a name.
-        let room = if target.seed { MAX_FOUND } else { most.saturating_sub(targets.len()) };
+        let room = if target.seed { MAX_FOUND } else { self.room_for_targets() };
         let fits = |address: &String| !address.is_empty() && address.len() <= 255 && address != name;
         let addresses: BTreeSet<String> = addresses.into_iter().filter(fits).collect();
         // The first ones in a fixed order: which they are must not change with the order of an answer.
@@ -53,6 +51,13 @@ impl Engine {
             self.end_connects_to(name, &Outcome::of(Status::Ok));
         }
         self.name_failed(name, &Outcome::failed(Status::Unreachable, "no address of the name is dialled"));
+    }
+
+    /// What others tell this node to dial must not fill its memory, by way of a name neither. Seeds have room of their own.
+    pub(super) fn room_for_targets(&self) -> usize {
+        let of_seeds = self.config.seeds.len().saturating_mul(MAX_FOUND + 1);
+        let most = self.config.limits.peers.saturating_mul(2).saturating_add(of_seeds);
+        most.saturating_sub(self.view.dials.targets.len())
     }
 
     /// When the next round is.

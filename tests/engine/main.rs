@@ -28,6 +28,7 @@ mod lock_tokens;
 mod lock_voter;
 mod lock_watch;
 mod locks;
+mod lookup;
 mod membership;
 mod names;
 mod namesakes;

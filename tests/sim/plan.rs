@@ -121,6 +121,8 @@ pub(crate) struct Plan {
     pub(crate) weights: Weights,
     pub(crate) rest_in_parts: bool,
     pub(crate) afterlife: bool,
+    /// Hosts are told a name that stands for all of them, more or less, instead of an address.
+    pub(crate) service: bool,
 }
 
 impl Plan {
@@ -179,6 +181,7 @@ impl Plan {
             weights: Weights::draw(mode, rng),
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
+            service: rng.clone().percent(25),
         }
     }
 

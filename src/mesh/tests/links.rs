@@ -37,16 +37,6 @@ fn the_lower_node_may_be_the_one_that_dials() {
 }
 
 #[test]
-fn a_host_name_is_resolved() {
-    run(async {
-        let (low, address) = start(settings(1)).await;
-        let (high, _) = start(settings(2)).await;
-        high.order(Order::Dial { address: address.replace("127.0.0.1", "localhost") });
-        low.connection().await;
-    });
-}
-
-#[test]
 fn a_refused_connection_ends_on_both_sides() {
     run(async {
         let (low, address) = start(settings(1)).await;

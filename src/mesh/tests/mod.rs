@@ -2,6 +2,7 @@
 
 mod hostile;
 mod links;
+mod lookups;
 
 use super::{Core, Mesh, Order, Settings};
 use crate::engine::message::{DataHeader, EncodeData};
