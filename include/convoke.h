@@ -754,10 +754,12 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_address(const convoke_n
 
 /**
  * Makes a link to the node at an address, once. Nodes that are linked find all others by themselves; addresses that are
- * to be dialled for ever belong into the option `seeds`.
+ * to be dialled for ever belong into the option `seeds`. A name may stand for several addresses, and a range of ports does:
+ * each is dialled, and one that leads to a link is enough.
  *
  * @param process on whose behalf; its node dials.
- * @param address host and port, UTF-8, zero-terminated: "10.0.0.7:4370", "[::1]:4370", "host.example:4370".
+ * @param address host and port, UTF-8, zero-terminated: "10.0.0.7:4370", "[::1]:4370", "host.example:4370",
+ *        "127.0.0.1:4370-4380".
  * @param timeout_ms how long it may take; see the rules of waiting.
  * @param op_out NULL to wait for the link, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
