@@ -16,9 +16,11 @@ const MAX_ADDRESSES: usize = 1024;
 /// Ports in a range.
 pub(crate) const MAX_PORTS: u16 = 64;
 
+type Find = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
 /// What finds the addresses of a host.
 #[derive(Clone)]
-pub struct Hosts(Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>);
+pub struct Hosts(Arc<Find>);
 
 impl Hosts {
     /// It may block; it is called on threads of its own.
