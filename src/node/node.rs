@@ -6,7 +6,7 @@ use super::shared::{Shared, lock};
 use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
-use crate::wire::Protection;
+use crate::wire::{Mode, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -21,6 +21,8 @@ pub struct Node(Arc<NodeCore>);
 
 struct NodeCore {
     shared: Arc<Shared>,
+    /// What it was opened with, but for secrets.
+    opened: Options,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -78,7 +80,8 @@ impl Node {
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
-        let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
+        let opened = options.without_secrets();
+        let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         match options.join_wait_ms() {
             0 => {}
             wait => node.join(wait)?,
@@ -114,7 +117,8 @@ impl Node {
         let config = options.config(NodeId(random()?))?;
         let shared = Shared::new(config, String::new(), Security::default(), options.resolver_timeout());
         let shared = shared.map_err(|e| io("open", &e))?;
-        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(None) })))
+        let opened = options.without_secrets();
+        Ok(Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(None) })))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -143,6 +147,30 @@ impl Node {
     /// As `shut`, and gives resolver functions back, each after its last call. Other clones may live on.
     pub fn free(&self) {
         self.0.free();
+    }
+
+    /// Takes over what may change while the node is open: the secrets. `options`: all that it was opened with, and the
+    /// new values. Connections that begin from now on follow them; links go on with the keys of their sessions.
+    /// `Option`: something else differs, or the node has no secret and is to get one, or the reverse. `Io`, `Auth`: a
+    /// file cannot be read, or others can read it.
+    pub fn reload(&self, options: &Options) -> Result<()> {
+        let security = &self.0.shared.security;
+        self.0.shared.check_open()?;
+        self.0.opened.check_reload(options)?;
+        let protection = super::security::protection(options)?;
+        match (protection.mode(), security.present().mode()) {
+            (new, old) if new == old => security.replace(protection),
+            (Mode::Plain, _) => {
+                let text = "secret: a node that was opened with one cannot go on without";
+                return Err(Error::new(Status::Option, text));
+            }
+            _ => {
+                let text = "secret: a node that was opened without one cannot be given one, for its links would stay as \
+                            they are; open it anew";
+                return Err(Error::new(Status::Option, text));
+            }
+        }
+        Ok(())
     }
 
     /// Whether calls are still accepted.

@@ -92,6 +92,9 @@ options! {
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
 
+/// What may change while a node runs.
+const RELOADABLE: &[&str] = &["secret", "secret.previous", "secret.file"];
+
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -194,6 +197,24 @@ impl Options {
     pub(super) fn text(&self, key: &str) -> &str {
         let default = || OPTIONS.iter().find(|info| info.key == key).map_or("", |info| info.default);
         self.set.get(key).map_or_else(default, String::as_str)
+    }
+
+    /// `Option`: something differs that a node which was opened with these options cannot change.
+    pub(super) fn check_reload(&self, other: &Options) -> Result<()> {
+        let is_fixed = |info: &&OptionInfo| !RELOADABLE.contains(&info.key);
+        let differs = |info: &&OptionInfo| self.text(info.key) != other.text(info.key);
+        match OPTIONS.iter().filter(is_fixed).find(differs) {
+            Some(info) => {
+                let may = RELOADABLE.join(", ");
+                Err(refused(format!("{}: cannot change while the node is open; only {may} can", info.key)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A copy that keeps no secrets.
+    pub(super) fn without_secrets(&self) -> Options {
+        Options { set: self.set.clone(), secrets: BTreeMap::new() }
     }
 
     fn number(&self, key: &str) -> u64 {

@@ -259,17 +259,14 @@ fn links_outlive_a_change_of_secrets_and_new_ones_follow_it() {
             ..super::settings(node)
         };
         let (old, new) = (one(1), one(2));
-        let (low, address) = start(settings(1, &[old.clone()])).await;
-        let (high, _) = start(settings(2, &[old.clone()])).await;
+        let (low, address) = start(settings(1, std::slice::from_ref(&old))).await;
+        let (high, _) = start(settings(2, std::slice::from_ref(&old))).await;
         high.order(Order::Dial { address: address.clone() });
         let there = high.wait_seen(|seen| if let Seen::Go(id) = seen { Some(*id) } else { None }).await;
         // One node after the other takes the new secret, then drops the old one; a third links at every step.
-        let steps: [(&[Secret], &[Secret]); 4] = [
-            (&[new.clone(), old.clone()], &[old.clone()]),
-            (&[new.clone(), old.clone()], &[new.clone(), old.clone()]),
-            (&[new.clone()], &[new.clone(), old.clone()]),
-            (&[new.clone()], &[new.clone()]),
-        ];
+        let both = [new.clone(), old.clone()];
+        let (olds, news) = (&both[1..], &both[..1]);
+        let steps = [(&both[..], olds), (&both, &both), (news, &both), (news, news)];
         for (step, (lows, highs)) in steps.into_iter().enumerate() {
             *low.settings().protection.write().unwrap() = secret("test", lows);
             *high.settings().protection.write().unwrap() = secret("test", highs);
@@ -279,7 +276,7 @@ fn links_outlive_a_change_of_secrets_and_new_ones_follow_it() {
             third.wait_seen(|seen| if let Seen::Go(id) = seen { Some(*id) } else { None }).await;
         }
         assert_eq!(low.numbers(4).await, up_to(4));
-        let (late, _) = start(settings(9, &[old])).await;
+        let (late, _) = start(settings(9, olds)).await;
         late.order(Order::Dial { address });
         late.wait_seen(|seen| matches!(seen, Seen::DialFailed { status: Status::Auth, .. }).then_some(()))
             .await;

@@ -17,8 +17,8 @@ fn open(name: &str, options: &[(&str, &str)]) -> Node {
 }
 
 /// A node that is talked to by hand.
-fn open_plain(name: &str) -> Node {
-    open_with(Options::without_secret(), name, &[])
+fn open_plain(name: &str, options: &[(&str, &str)]) -> Node {
+    open_with(Options::without_secret(), name, options)
 }
 
 fn open_with(mut all: Options, name: &str, options: &[(&str, &str)]) -> Node {
@@ -149,7 +149,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
 
 #[test]
 fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
-    let node = open_plain("driver-e");
+    let node = open_plain("driver-e", &[]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let peer = raw_link(&node, "deaf");
@@ -164,7 +164,7 @@ fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
 
 #[test]
 fn a_peer_that_breaks_the_protocol_is_down_and_nobody_else() {
-    let node = open_plain("driver-f");
+    let node = open_plain("driver-f", &[]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let mut peer = raw_link(&node, "rude");
@@ -177,7 +177,7 @@ fn a_peer_that_breaks_the_protocol_is_down_and_nobody_else() {
 
 #[test]
 fn the_end_of_a_peer_is_noticed_at_once() {
-    let node = open_plain("driver-g");
+    let node = open_plain("driver-g", &[]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let peer = raw_link(&node, "mortal");
@@ -224,7 +224,7 @@ fn the_thread_bears_the_nodes_name_and_no_signals() {
 /// A node that was paused itself hears what its peers have said meanwhile before it judges them.
 #[test]
 fn a_pause_of_its_own_is_not_held_against_the_peers() {
-    let node = open("driver-pause", &[("detection_ms", "300")]);
+    let node = open_plain("driver-pause", &[("detection_ms", "300")]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let mut peer = raw_link(&node, "talker");
