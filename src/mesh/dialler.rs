@@ -1,8 +1,9 @@
 //! Making connections.
 
+use super::lookup::is_link_local;
+use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::Status;
-use crate::mesh::lookup::is_link_local;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -11,10 +12,13 @@ use tokio::time::timeout;
 pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
     let limit = mesh.settings().handshake;
     let failed = match address.parse() {
-        Ok(literal) => match timeout(limit, connect(literal)).await {
-            Ok(Ok(stream)) => return mesh.adopt(stream, Some(address)),
-            Ok(Err(text)) => text,
-            Err(_) => "no answer in time".to_owned(),
+        Ok(literal) => match timeout(limit, connect(&mesh, literal)).await {
+            Ok(Ok(stream)) => {
+                mesh.adopt(stream, Some(address));
+                return mesh.turn();
+            }
+            Ok(Err(failure)) => failure,
+            Err(_) => "no answer in time".to_owned().into(),
         },
         Err(_) => match timeout(limit, mesh.lookups().look_up(&mesh.settings().hosts, &address)).await {
             Ok(Ok(found)) => {
@@ -24,25 +28,48 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
                 });
                 return mesh.turn();
             }
-            Ok(Err(text)) => text,
-            Err(_) => "the look-up of the name takes too long".to_owned(),
+            Ok(Err(text)) => text.into(),
+            Err(_) => "the look-up of the name takes too long".to_owned().into(),
         },
     };
+    let Failure { status, text } = failed;
     mesh.with_core(|core| {
         core.begin();
-        core.handle_dial_failed(&address, Status::Unreachable, &format!("{address}: {failed}"));
+        core.handle_dial_failed(&address, status, &format!("{address}: {text}"));
     });
     mesh.turn();
 }
 
-async fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+struct Failure {
+    status: Status,
+    text: String,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure { status: Status::Unreachable, text }
+    }
+}
+
+/// What to do about an address on another machine when links are not protected.
+pub const UNPROTECTED: &str = "without a secret links stay on this machine: set the option secret or secret.file, alike on \
+    all nodes of the cluster; or insecure.plaintext to allow, if everybody who can reach the network may read, change and \
+    join";
+
+async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStream, Failure> {
+    // Wherever the address came from: a caller, a peer, the name service.
+    if !mesh.settings().may_reach(address.ip()) {
+        mesh.refuse(Refused::Unprotected, Some(address.ip()), UNPROTECTED);
+        let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
+        return Err(Failure { status: Status::Option, text });
+    }
     if is_link_local(address.ip()) {
-        return Err("a link-local address means another node on every interface".to_owned());
+        return Err("a link-local address means another node on every interface".to_owned().into());
     }
     let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
     // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
     if stream.local_addr().ok() == stream.peer_addr().ok() {
-        return Err("nobody listens there".to_owned());
+        return Err("nobody listens there".to_owned().into());
     }
     Ok(stream)
 }

@@ -1,7 +1,7 @@
 //! Addresses that an operator gives: what each may be, and how a node listens at one.
 
-use super::options::not_loopback;
-use super::{Error, Options, Result};
+use super::options::{is_here, not_loopback};
+use super::{Error, Result};
 use crate::engine::Status;
 use crate::mesh::{Hosts, MAX_PORTS, is_link_local, split_address};
 use std::io::{self, ErrorKind};
@@ -76,20 +76,18 @@ pub(super) fn canonical(address: &str) -> String {
     }
 }
 
-/// Listens where option `listen` says, at the first port of a range that is free. Links are plain, so they do not leave
-/// this machine unless that was asked for.
-pub(super) fn bind(options: &Options) -> Result<TcpListener> {
-    let listen = options.text("listen");
+/// Listens, at the first port of a range that is free. `may_leave`: also where others can reach it.
+pub(super) fn bind(listen: &str, advertise: &str, may_leave: bool) -> Result<TcpListener> {
     let failed = |text: String| Error::new(Status::Io, format!("listen {listen}: {text}"));
     let Some((host, low, high)) = split_address(listen) else {
         return Err(failed("it is no address".to_owned()));
     };
     let ips =
         Hosts::of_system().find(host).map_err(|e| failed(format!("the name cannot be looked up: {e}")))?;
-    if ips.iter().any(|ip| !ip.is_loopback()) && !options.may_leave_the_machine() {
+    if !may_leave && !ips.iter().all(|ip| is_here(*ip)) {
         return Err(not_loopback("listen", listen));
     }
-    if ips.iter().any(IpAddr::is_unspecified) && options.text("advertise").is_empty() {
+    if ips.iter().any(IpAddr::is_unspecified) && advertise.is_empty() {
         let text = format!(
             "listen: {listen} stands for every address of this machine; set advertise to the one that other nodes \
              are to dial (host:0 takes the port that is bound)"
@@ -124,6 +122,15 @@ pub(super) fn bind(options: &Options) -> Result<TcpListener> {
     Err(failed(format!("{failure}; {advice}")))
 }
 
+/// What nobody may dial is not told to others. A name without an address cannot be dialled.
+pub(super) fn check_advertised(advertise: &str) -> Result<()> {
+    let found = split_address(advertise).and_then(|(host, ..)| Hosts::of_system().find(host).ok());
+    match found.into_iter().flatten().all(is_here) {
+        true => Ok(()),
+        false => Err(not_loopback("advertise", advertise)),
+    }
+}
+
 /// What other nodes are told to dial: option `advertise`, with the port that was bound where it says 0, or the bound
 /// address.
 pub(super) fn advertised(advertise: &str, bound: SocketAddr) -> String {
@@ -138,10 +145,8 @@ pub(super) fn advertised(advertise: &str, bound: SocketAddr) -> String {
 mod tests {
     use super::*;
 
-    fn open(set: &[(&str, &str)]) -> Result<TcpListener> {
-        let mut options = Options::new();
-        set.iter().for_each(|(key, value)| options.set(key, value).unwrap());
-        bind(&options)
+    fn open(listen: &str) -> Result<TcpListener> {
+        bind(listen, "", true)
     }
 
     #[test]
@@ -197,15 +202,14 @@ mod tests {
     #[test]
     fn a_wildcard_needs_an_address_to_tell() {
         for listen in ["0.0.0.0:0", "[::]:0"] {
-            let allow = ("insecure.plaintext", "allow");
-            let error = open(&[("listen", listen)]).unwrap_err();
+            let error = bind(listen, "", false).unwrap_err();
             assert!(error.detail.contains("not a loopback address"), "{error}");
-            let error = open(&[("listen", listen), allow]).unwrap_err();
+            let error = open(listen).unwrap_err();
             assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains("set advertise"), "{error}");
         }
-        let fine = [("listen", "0.0.0.0:0"), ("advertise", "127.0.0.1:0"), ("insecure.plaintext", "allow")];
-        assert!(open(&fine).unwrap().local_addr().unwrap().ip().is_unspecified());
+        let bound = bind("0.0.0.0:0", "127.0.0.1:0", true).unwrap();
+        assert!(bound.local_addr().unwrap().ip().is_unspecified());
     }
 
     /// The first free port of the range; and what to do when there is none.
@@ -221,12 +225,12 @@ mod tests {
             }
         };
         let range = |high| format!("127.0.0.1:{low}-{high}");
-        let error = open(&[("listen", &range(low + 1))]).unwrap_err();
+        let error = open(&range(low + 1)).unwrap_err();
         assert_eq!(error.status, Status::Io);
         assert!(error.detail.contains("every port of the range is taken"), "{error}");
-        let error = open(&[("listen", &format!("127.0.0.1:{low}"))]).unwrap_err();
+        let error = open(&format!("127.0.0.1:{low}")).unwrap_err();
         assert!(error.detail.contains("give another port, a range"), "{error}");
-        let bound = open(&[("listen", &range(low + 5))]).unwrap().local_addr().unwrap().port();
+        let bound = open(&range(low + 5)).unwrap().local_addr().unwrap().port();
         assert!((low + 2..=low + 5).contains(&bound), "{bound}");
         drop(taken);
     }
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn what_cannot_be_bound_says_what_to_do() {
         // An address of documentation (RFC 5737): no machine has it.
-        let error = open(&[("listen", "192.0.2.1:0"), ("insecure.plaintext", "allow")]).unwrap_err();
+        let error = open("192.0.2.1:0").unwrap_err();
         assert!(error.detail.contains("belongs into advertise"), "{error}");
     }
 }

@@ -1,11 +1,12 @@
 //! Opening and closing a node, and what it can be asked.
 
-use super::address::{advertised, bind};
+use super::address::{advertised, bind, check_advertised};
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Completion, Error, List, Options, Process, Resolve, Result, chance, driver};
+use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
+use crate::wire::{Mode, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::sync::atomic::Ordering;
@@ -19,6 +20,8 @@ pub struct Node(Arc<NodeCore>);
 
 struct NodeCore {
     shared: Arc<Shared>,
+    /// What it was opened with, but for secrets.
+    opened: Options,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,19 +60,27 @@ impl Node {
             }
         };
         let mut config = options.config(node)?;
-        let listener = bind(options)?;
+        let security = Security::new(options)?;
+        let may_leave = security.plaintext_may_leave || !matches!(security.present(), Protection::Plain);
+        if !may_leave {
+            super::options::check_seeds(&config.seeds)?;
+            check_advertised(options.text("advertise"))?;
+        }
+        let listener = bind(options.text("listen"), options.text("advertise"), may_leave)?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
         config.first_token = first_token(SystemTime::now());
         let seed = random()?;
         chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
-        let shared = Shared::new(config, cluster, options.resolver_timeout()).map_err(|e| io("open", &e))?;
+        let shared = Shared::new(config, cluster, security, options.resolver_timeout());
+        let shared = shared.map_err(|e| io("open", &e))?;
         #[cfg(feature = "test-hooks")]
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
-        let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
+        let opened = options.without_secrets();
+        let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         match options.join_wait_ms() {
             0 => {}
             wait => node.join(wait)?,
@@ -103,9 +114,10 @@ impl Node {
     #[cfg(test)]
     pub(super) fn without_thread(options: &Options) -> Result<Node> {
         let config = options.config(NodeId(random()?))?;
-        let shared = Shared::new(config, String::new(), options.resolver_timeout());
+        let shared = Shared::new(config, String::new(), Security::default(), options.resolver_timeout());
         let shared = shared.map_err(|e| io("open", &e))?;
-        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(None) })))
+        let opened = options.without_secrets();
+        Ok(Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(None) })))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -134,6 +146,30 @@ impl Node {
     /// As `shut`, and gives resolver functions back, each after its last call. Other clones may live on.
     pub fn free(&self) {
         self.0.free();
+    }
+
+    /// Takes over what may change while the node is open: the secrets. `options`: all that it was opened with, and the
+    /// new values. Connections that begin from now on follow them; links go on with the keys of their sessions.
+    /// `Option`: something else differs, or the node has no secret and is to get one, or the reverse. `Io`, `Auth`: a
+    /// file cannot be read, or others can read it.
+    pub fn reload(&self, options: &Options) -> Result<()> {
+        let security = &self.0.shared.security;
+        self.0.shared.check_open()?;
+        self.0.opened.check_reload(options)?;
+        let protection = super::security::protection(options)?;
+        match (protection.mode(), security.present().mode()) {
+            (new, old) if new == old => security.replace(protection),
+            (Mode::Plain, _) => {
+                let text = "secret: a node that was opened with one cannot go on without";
+                return Err(Error::new(Status::Option, text));
+            }
+            _ => {
+                let text = "secret: a node that was opened without one cannot be given one, for its links would stay as \
+                            they are; open it anew";
+                return Err(Error::new(Status::Option, text));
+            }
+        }
+        Ok(())
     }
 
     /// Whether calls are still accepted.
