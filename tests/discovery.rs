@@ -232,6 +232,27 @@ fn nodes_of_one_machine_share_a_range_of_ports() {
     connect(&nodes[0], &range).unwrap();
 }
 
+/// Seeds can be replaced while a node is open; links stay.
+#[test]
+fn seeds_are_replaced_by_a_reload() {
+    let (one, two) = (open(&[]), open(&[]));
+    let set = [("name", "reloaded"), ("seeds", one.address())];
+    let node = open(&set);
+    wait_for_peers(&node, 1);
+    let options = |seeds: &str| {
+        let mut options = Options::new();
+        options.set("name", "reloaded").unwrap();
+        options.set("seeds", seeds).unwrap();
+        options
+    };
+    node.reload(&options(two.address())).unwrap();
+    [&one, &two, &node].into_iter().for_each(|node| wait_for_peers(node, 2));
+    let mut other = options("");
+    other.set("detection_ms", "777").unwrap();
+    let error = node.reload(&other).unwrap_err();
+    assert!(error.status == Status::Option && error.detail.contains("seeds"), "{error}");
+}
+
 #[test]
 fn what_is_no_address_says_what_would_be() {
     let node = open(&[]);

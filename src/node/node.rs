@@ -148,8 +148,9 @@ impl Node {
         self.0.free();
     }
 
-    /// Takes over what may change while the node is open: the secrets. `options`: all that it was opened with, and the
-    /// new values. Connections that begin from now on follow them; links go on with the keys of their sessions.
+    /// Takes over what may change while the node is open: the secrets and the seeds. `options`: all that it was opened
+    /// with, and the new values. Connections that begin from now on follow them; links go on with the keys of their
+    /// sessions, and stay when their seed goes.
     /// `Option`: something else differs, or the node has no secret and is to get one, or the reverse. `Io`, `Auth`: a
     /// file cannot be read, or others can read it.
     pub fn reload(&self, options: &Options) -> Result<()> {
@@ -157,6 +158,10 @@ impl Node {
         self.0.shared.check_open()?;
         self.0.opened.check_reload(options)?;
         let protection = super::security::protection(options)?;
+        let seeds = options.seeds();
+        if !security.plaintext_may_leave && matches!(protection, Protection::Plain) {
+            super::options::check_seeds(&seeds)?;
+        }
         match (protection.mode(), security.present().mode()) {
             (new, old) if new == old => security.replace(protection),
             (Mode::Plain, _) => {
@@ -169,7 +174,7 @@ impl Node {
                 return Err(Error::new(Status::Option, text));
             }
         }
-        Ok(())
+        self.0.shared.command(Command::SetSeeds { seeds }, None)
     }
 
     /// Whether calls are still accepted.

@@ -97,7 +97,7 @@ options! {
 }
 
 /// What may change while a node runs.
-const RELOADABLE: &[&str] = &["secret", "secret.previous", "secret.file"];
+const RELOADABLE: &[&str] = &["seeds", "secret", "secret.previous", "secret.file"];
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug)]
