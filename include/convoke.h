@@ -737,8 +737,10 @@ CONVOKE_API convoke_status convoke_node_close(convoke_node *node, int64_t timeou
 CONVOKE_API void convoke_node_free(convoke_node *node);
 
 /**
- * Changes what can be changed of a node that is open: the options `secret`, `secret.previous` and `secret.file`; files
- * are read anew.
+ * Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous` and
+ * `secret.file`; files are read anew.
+ *
+ * New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
  *
  * Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
  * secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
