@@ -38,7 +38,7 @@ pub(super) struct Link {
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
     pub(super) vouched: Option<(Time, NodeId)>,
-    /// Silent for a while: the neighbours that were asked and have not answered.
+    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
 }
 

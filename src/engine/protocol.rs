@@ -239,13 +239,15 @@ pub enum Message {
     },
     /// The sender knows a node of the receiver's name that has been open for longer: the receiver closes.
     NameTaken,
-    /// The sender has not heard `about` for a while: does the receiver?
+    /// The sender has not heard these nodes for a while: does the receiver?
     Probe {
-        about: NodeId,
+        #[serde(deserialize_with = "bounded")]
+        about: BTreeSet<NodeId>,
     },
+    /// Of the nodes that the receiver has asked about, the sender does not hear these either.
     ProbeAnswer {
-        about: NodeId,
-        heard: bool,
+        #[serde(deserialize_with = "bounded")]
+        silent: BTreeSet<NodeId>,
     },
     // ---- claims
     Acquire {

@@ -101,8 +101,8 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Disconnected },
         M::Goodbye { why: Goodbye::Violation },
         M::NameTaken,
-        M::Probe { about: NodeId(1) },
-        M::ProbeAnswer { about: NodeId(1), heard: true },
+        M::Probe { about: [NodeId(1), NodeId(300)].into() },
+        M::ProbeAnswer { silent: [NodeId(1)].into() },
         M::Acquire { tx: tx(), key: key(), want: Want::Name { replace: true }, nowait: false },
         M::Acquire {
             tx: tx(),
