@@ -183,6 +183,8 @@ impl Engine {
                 self.no_receiver(from, to);
                 Ok(())
             }
+            Message::Where { nodes } => self.asked_where(from, nodes),
+            Message::Peers { peers, last } => self.told_where(from, peers, last),
         }
     }
 

@@ -143,8 +143,9 @@ pub enum Fact {
     Binding(Name, Binding),
     /// A row that the sender keeps for a restore.
     Kept(Reg),
-    /// A node that the sender knows how to dial.
-    Peer(PeerAddress),
+    /// The nodes that the sender has links to; who does not know one of them asks where it is. (Were it told at once, a
+    /// cluster of n nodes that starts would tell n^3 addresses.)
+    Peers(#[serde(deserialize_with = "bounded")] BTreeSet<NodeId>),
     Hold(Hold),
     Membership(Membership),
     Existence(Existence),
@@ -444,6 +445,18 @@ pub enum Message {
     /// There is no process `to`, or no longer.
     NoReceiver {
         to: u64,
+    },
+    // ---- finding each other
+    /// The snapshot named these nodes, and the sender does not know them: where can they be dialled?
+    Where {
+        #[serde(deserialize_with = "bounded")]
+        nodes: BTreeSet<NodeId>,
+    },
+    /// Those of them that the sender still has a link to, up to `last`.
+    Peers {
+        #[serde(deserialize_with = "bounded")]
+        peers: Vec<PeerAddress>,
+        last: bool,
     },
 }
 

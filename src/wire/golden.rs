@@ -83,7 +83,7 @@ pub(super) fn messages() -> Vec<Message> {
             facts: vec![
                 Fact::Binding(name(), binding()),
                 Fact::Kept(reg(1, 1)),
-                Fact::Peer(PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }),
+                Fact::Peers([NodeId(2), NodeId(300)].into()),
                 Fact::Hold(hold()),
                 Fact::Membership(membership()),
                 Fact::Existence(Existence::Live { group: name(), dot: dot(1, 2) }),
@@ -187,6 +187,11 @@ pub(super) fn messages() -> Vec<Message> {
         M::Demonitor { watcher: 1, reference: 2, target: 3 },
         M::Credit { to: 4, credit: Credit { messages: 64, bytes: 98304, taken: 5 } },
         M::NoReceiver { to: 4 },
+        M::Where { nodes: [NodeId(2), NodeId(300)].into() },
+        M::Peers {
+            peers: vec![PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }],
+            last: true,
+        },
     ]
 }
 
@@ -267,6 +272,8 @@ fn number(message: &Message) -> u8 {
         M::Demonitor { .. } => 40,
         M::Credit { .. } => 41,
         M::NoReceiver { .. } => 42,
+        M::Where { .. } => 43,
+        M::Peers { .. } => 44,
     }
 }
 
@@ -337,7 +344,7 @@ fn control_messages() {
         assert_eq!(reader.next_frame(), Ok(None));
         frames.push((variant(message), bytes));
     }
-    assert!(seen.iter().copied().eq(0..43), "a message has no golden bytes: {seen:?}");
+    assert!(seen.iter().copied().eq(0..45), "a message has no golden bytes: {seen:?}");
     compare(frames, include_str!("golden_control.txt"));
 }
 

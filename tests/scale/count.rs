@@ -4,7 +4,7 @@ use convoke::engine::Message;
 use std::fmt::Write;
 
 /// Messages are told apart by what they are about.
-pub(crate) const KINDS: [&str; 12] = [
+pub(crate) const KINDS: [&str; 13] = [
     "Hello",
     "HelloAck",
     "life signs",
@@ -16,6 +16,7 @@ pub(crate) const KINDS: [&str; 12] = [
     "Ack",
     "groups",
     "clashes",
+    "addresses",
     "others",
 ];
 
@@ -41,7 +42,8 @@ pub(crate) fn kind(message: &Message) -> usize {
         | Message::Verdict { .. }
         | Message::Hearsay { .. }
         | Message::Via { .. } => 10,
-        _ => 11,
+        Message::Where { .. } | Message::Peers { .. } => 11,
+        _ => 12,
     }
 }
 

@@ -45,6 +45,7 @@ pub(crate) struct Connection {
     introduced: [bool; 2],
     linked: [bool; 2],
     last_arrival: [u64; 2],
+    refused: bool,
     cut: bool,
 }
 
@@ -100,6 +101,7 @@ impl World {
             introduced: [false; 2],
             linked: [false; 2],
             last_arrival: [0; 2],
+            refused: false,
             cut: false,
         });
         for (end, host) in [from, to].into_iter().enumerate() {
@@ -167,7 +169,8 @@ impl World {
     }
 
     pub(crate) fn refuse(&mut self, leaves: u64, id: ConnectionId, why: Refusal) {
-        self.count.refused += 1;
+        let was_refused = std::mem::replace(&mut self.connections[split(id).0].refused, true);
+        self.count.refused += u64::from(!was_refused);
         self.put(leaves, id, Parcel::Refuse(why));
         self.hang_up(leaves, id);
     }
