@@ -15,6 +15,8 @@ mod error;
 mod frame;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_parts;
 mod handshake;
 #[cfg(test)]
 mod hostile;
