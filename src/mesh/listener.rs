@@ -145,7 +145,7 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, listener: TcpListener) {
                     let denial = wire::deny(&settings.protection(), settings.versions, Denial::Busy);
                     let _ = stream.try_write(&denial); // a few bytes into an empty buffer; or the peer has gone
                     let text = "too many handshakes of this address are under way";
-                    mesh.refuse(Refused::Busy, Some(from.ip()), text);
+                    mesh.refuse(Refused::Busy, Some(from), false, text);
                     mesh.turn();
                 }
             }
