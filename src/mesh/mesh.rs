@@ -251,7 +251,7 @@ impl<C: Core> Mesh<C> {
         let (connection, task) = connection::begin(self.clone(), id, stream, remote, dialled, nonce);
         self.0.connections.borrow_mut().insert(id, connection.clone());
         if incoming {
-            self.0.half_open.enter(&connection, remote.map(|remote| remote.ip()));
+            self.0.half_open.enter(&connection, remote);
         }
         self.spawn(task);
     }
