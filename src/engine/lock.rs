@@ -1,5 +1,6 @@
 //! Locks at their homes: what processes of this node acquire, give back and lose, and who waits for it.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::operation::{Aim, Claim, Locking, Undo};
@@ -145,7 +146,8 @@ impl Engine {
         let Aim::Lock(locking) = &op.claim.aim else { return };
         let id = (op.claim.serial, resource, locking.requester.clone());
         // What was lost is held again only where all of it is granted anew.
-        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost) {
+        let in_part = self.is_broken(Fault::LostIsHeldAgainInPart);
+        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost && !in_part) {
             let missing: BTreeSet<NodeId> = lost.present().difference(&op.nodes).copied().collect();
             if !missing.is_empty() {
                 return self.ask_more(tx, &missing);
@@ -289,7 +291,7 @@ impl Engine {
         })
     }
 
-    fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
+    pub(super) fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
         let Some(own) = self.holds.own.remove(id) else { return };
         if !own.lost {
             self.publish_own(id, None);
@@ -337,6 +339,9 @@ impl Engine {
     }
 
     fn judge(&mut self, id: &Id) {
+        if self.is_broken(Fault::MinorityIsNotNoticed) {
+            return;
+        }
         if self.holds.own.get(id).is_some_and(Own::is_minority) {
             self.lose_hold(id, Reason::MINORITY);
         }

@@ -4,6 +4,7 @@
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
 use super::dial::Dials;
+use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
@@ -136,7 +137,7 @@ impl Engine {
         if peer.node == self.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
-        if peer.name == self.config.name {
+        if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
             if peer.node < self.config.node {
                 return None; // the arbiter decides, so that near a tie not both go
             }
@@ -268,16 +269,28 @@ impl Engine {
     fn send_snapshot(&mut self, to: NodeId) {
         let me = self.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
-        let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
+        let own = |name: &Name| {
+            let mut binding = self.names.of(name, me)?.clone();
+            binding.settled &= !self.is_broken(Fault::SettledIsNotInSnapshots);
+            Some(Fact::Binding(name.clone(), binding))
+        };
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
-        facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
-        facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        if !self.is_broken(Fault::SnapshotWithoutKept) {
+            facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        }
+        if !self.is_broken(Fault::SnapshotWithoutHolds) {
+            facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        }
         let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
         facts.extend(others.map(|(node, link)| {
             Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
         }));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
+        let mut existence = self.groups.dots.parts();
+        if self.is_broken(Fault::SnapshotWithoutContext) {
+            existence.retain(|part| matches!(part, Existence::Live { .. }));
+        }
+        facts.extend(existence.into_iter().map(Fact::Existence));
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });

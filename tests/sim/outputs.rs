@@ -171,9 +171,12 @@ impl World {
         match connection {
             Some(connection) => {
                 self.book.stats.links += 1;
+                let outbox = Outbox::new(&self.plan.limits);
+                #[cfg(feature = "faults")]
+                let outbox = crate::mutants::outbox(self.plan.fault, outbox);
                 let link = Link {
                     connection,
-                    outbox: Outbox::new(&self.plan.limits),
+                    outbox,
                     synced: false,
                     acked: false,
                     flowing: 0,
