@@ -105,11 +105,8 @@ impl Engine {
             return Err("a token beyond all reason");
         }
         let smallest = self.is_broken(Fault::TokenIsSmallestVote);
-        let keeps_late = self.is_broken(Fault::LateVoteIsKept);
         let Some(op) = self.claims.operations.get_mut(&tx) else {
-            if !keeps_late {
-                self.send(from, Message::Release { tx, key });
-            }
+            self.send(from, Message::Release { tx, key });
             return Ok(());
         };
         if op.key.as_ref() != Some(&key) {
@@ -144,6 +141,7 @@ impl Engine {
 
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
     pub(super) fn busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
+        let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
         if self.is_broken(Fault::VotersDenyNames)
             && self.claims.operations.get(&tx).is_some_and(Operation::is_registering)
         {
@@ -155,7 +153,10 @@ impl Engine {
             && let Some(naming) = op.naming_mut()
         {
             naming.busy.insert(from, reg);
-            if let Some(key) = op.key.clone() {
+            let is_first = naming.busy.len() == 1;
+            if let Some(key) = op.key.clone()
+                && (is_first || !judged_once)
+            {
                 self.recheck(&key);
             }
             self.update_grace(tx);

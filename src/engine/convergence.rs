@@ -68,8 +68,15 @@ impl Engine {
         Ok(())
     }
 
+    /// All that this node knows of the existence of groups.
+    pub(super) fn existence_to_tell(&self) -> Vec<Fact> {
+        let live_only = self.is_broken(Fault::ContextDoesNotTravel);
+        let parts = self.groups.dots.parts().into_iter();
+        parts.filter(|p| !live_only || matches!(p, Existence::Live { .. })).map(Fact::Existence).collect()
+    }
+
     fn tell_existence(&mut self, to: NodeId, answer: bool) {
-        let facts = self.groups.dots.parts().into_iter().map(Fact::Existence).collect();
+        let facts = self.existence_to_tell();
         let mut parts = membership::in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             let existence = |fact| if let Fact::Existence(part) = fact { Some(part) } else { None };
@@ -101,7 +108,8 @@ impl Engine {
         for group in &changed {
             self.groups.touch(group, false);
             if self.is_broken(Fault::MergeEndsMemberships) {
-                let rows = self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values());
+                let rows =
+                    self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values());
                 let dots = rows.flat_map(|row| row.dots.iter().copied());
                 let gone = dots.filter(|dot| !self.groups.dots.is_live_dot(group, dot)).collect();
                 self.carry_out_delete(group, &gone);

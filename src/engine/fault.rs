@@ -24,8 +24,6 @@ pub enum Fault {
     WoundedKeepsTheVote,
     /// An attempt that fails is released only where it was granted: elsewhere it waits for ever (P7).
     FailureReleasesGrantsOnly,
-    /// A vote for an operation that is over is not given back: others wait for ever (P7).
-    LateVoteIsKept,
     /// Messages to oneself are handled at once, in the middle of what sends them.
     SelfMessagesAreReentrant,
     /// A snapshot older than what was heard on an earlier link counts: what was withdrawn comes back (P1).
@@ -34,14 +32,12 @@ pub enum Fault {
     // ---- names
     /// A coordinator takes a voter's word that a name is taken: `E_EXISTS` for a name that nobody has (P7).
     VotersDenyNames,
-    /// A coordinator looks at its own table when a voter says Busy, and never again: it waits for a name that is taken (P7).
+    /// A coordinator looks at its own table at the first Busy, and never again: it waits for a name that is taken (P7).
     BusyIsJudgedOnce,
     /// A voter tells a waiter of one binding only, and not of the next one in its way: it waits for ever (P7).
     BusyIsToldOnce,
     /// A binding of an owner without a link is waited for without an end (P7).
     UnseenOwnerIsWaitedFor,
-    /// The oldest waiter alone is looked at, admitted or not: those behind it wait for ever (P7).
-    AdmittedWaitsBehindUnadmitted,
     /// A re-register that is withdrawn restores nothing: readers see none (P4).
     NothingIsRestored,
     /// A re-register is settled as it is published: the covered binding goes before all nodes show the new one (P4).
@@ -112,8 +108,8 @@ pub enum Fault {
     // ---- groups
     /// A delete does not remember dots that were not seen yet: the group comes back (P1).
     DeleteForgetsUnseenDots,
-    /// A snapshot names live dots only: what was deleted elsewhere comes back or stays (P2).
-    SnapshotWithoutContext,
+    /// Nodes tell each other of live dots only: what was deleted on one side of a split comes back (P2).
+    ContextDoesNotTravel,
     /// A merged snapshot ends memberships as a delete does (P1).
     MergeEndsMemberships,
     /// A delete ends no memberships: the group stays (P1).
@@ -144,7 +140,8 @@ pub enum Fault {
     ExitIsToldTwice,
     /// The end of a link tells no monitors (P5).
     NoExitAtLinkDown,
-    /// An exit notice overtakes messages on the data lane (P8).
+    /// An exit notice overtakes messages on the data lane (P8). It is the outbox of the link that does so.
+    #[cfg(feature = "faults")]
     ExitOvertakesMessages,
     /// The end of a process leaves its shares of locks (P5).
     HoldOutlivesProcess,
@@ -152,8 +149,8 @@ pub enum Fault {
     NameOutlivesProcess,
 
     // ---- messages and links
-    /// Room is granted twice for what is taken (P8).
-    CreditIsReturnedTwice,
+    /// Room is granted again when a message arrives, and not when it is taken: memory without a bound (P8).
+    CreditBeforeTaken,
     /// Room is never granted again (P8).
     CreditIsNeverReturned,
     /// Senders are not told that a receiver is no more (P8).

@@ -222,7 +222,8 @@ impl Engine {
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Forward(id), deadline);
         }
-        let left = patience.deadline.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
+        let told = patience.deadline.filter(|_| !self.is_broken(Fault::HomeIsNotAskedToStop));
+        let left = told.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
         self.send(home, Message::Forward { id, task, remaining_ms: left });
     }
 

@@ -349,7 +349,9 @@ impl Engine {
                 }
             }
             Undo::Join { group, serial } => match self.one_less(&group, serial) {
-                Some(membership) if membership.count > 0 && !takes_all => self.publish_membership(membership, None),
+                Some(membership) if membership.count > 0 && !takes_all => {
+                    self.publish_membership(membership, None)
+                }
                 Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
                 None => {}
             },

@@ -162,6 +162,7 @@ impl Engine {
             return None; // the arbiter knows
         }
         let namesake = self.view.links.iter().find(|(_, link)| link.name == peer.name);
+        let namesake = namesake.filter(|_| !self.is_broken(Fault::NamesakesGoOn));
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
             if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
@@ -286,11 +287,7 @@ impl Engine {
             Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
         }));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        let mut existence = self.groups.dots.parts();
-        if self.is_broken(Fault::SnapshotWithoutContext) {
-            existence.retain(|part| matches!(part, Existence::Live { .. }));
-        }
-        facts.extend(existence.into_iter().map(Fact::Existence));
+        facts.extend(self.existence_to_tell());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });

@@ -406,10 +406,11 @@ impl Engine {
         op.phase = Phase::Committing(acks.clone());
         self.processes.remember_name(serial, name);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
-        let over = binding.over.clone();
         self.install(name, binding);
-        if self.is_broken(Fault::SettledAtCommit) {
-            self.settle_binding(name, reg, over);
+        if self.is_broken(Fault::SettledAtCommit)
+            && let Some(naming) = self.claims.operations.get(&tx).and_then(Operation::naming)
+        {
+            self.settle_binding(name, reg, naming.over.clone());
         }
         self.free_claim(tx, &Key::Name(name.clone()));
         self.check(tx);

@@ -394,6 +394,9 @@ impl Engine {
         match received {
             Received::Nothing => {}
             Received::Message { from: sender, payload, window } => {
+                if self.is_broken(Fault::CreditBeforeTaken) {
+                    self.taken(window, 1, message::cost(payload.as_bytes().len()));
+                }
                 let from = Pid { node: from, serial: sender };
                 self.event(Output::Deliver { to: window.to, from, payload, window });
             }
@@ -422,10 +425,6 @@ impl Engine {
     }
 
     pub(super) fn taken(&mut self, window: message::Window, messages: u64, bytes: u64) {
-        let (messages, bytes) = match self.is_broken(Fault::CreditIsReturnedTwice) {
-            true => (2 * messages, 2 * bytes),
-            false => (messages, bytes),
-        };
         for (node, to, credit) in self.inbound.taken(window, messages, bytes) {
             if self.is_broken(Fault::CreditIsNeverReturned) {
                 continue;

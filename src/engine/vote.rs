@@ -109,10 +109,8 @@ impl Engine {
         }
         let request = Request { want, nowait, told: None, since: self.now };
         let admitted = self.is_admitted(&key, &request);
-        let passes = self.is_broken(Fault::SharerPassesOlder);
-        let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
-        let passes = passes && request.requester().is_some() && arbiter.sharer() == request.requester();
-        if admitted && (arbiter.is_idle() || arbiter.may_share(tx, request.requester()) || passes) {
+        let idle = self.claims.arbiters.entry(key.clone()).or_default().is_idle();
+        if admitted && (idle || self.may_share(&key, tx, request.requester())) {
             self.grant(tx, &key, request);
         } else if nowait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
             self.claims.forget_request(from);
@@ -188,13 +186,20 @@ impl Engine {
     fn next_to_serve(&self, key: &Key) -> Option<Tx> {
         let arbiter = self.claims.arbiters.get(key)?;
         if arbiter.is_free() {
-            let only_first = self.is_broken(Fault::AdmittedWaitsBehindUnadmitted);
-            let mut waiters = arbiter.queue.iter().take(if only_first { 1 } else { usize::MAX });
+            let mut waiters = arbiter.queue.iter();
             waiters.find(|(_, request)| self.is_admitted(key, request)).map(|(tx, _)| tx)
         } else {
             let requester = arbiter.sharer()?;
-            arbiter.queue.oldest_of(requester).filter(|tx| arbiter.may_share(*tx, Some(requester)))
+            arbiter.queue.oldest_of(requester).filter(|tx| self.may_share(key, *tx, Some(requester)))
         }
+    }
+
+    fn may_share(&self, key: &Key, tx: Tx, requester: Option<&Name>) -> bool {
+        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
+        arbiter.may_share(tx, requester)
+            || self.is_broken(Fault::SharerPassesOlder)
+                && requester.is_some()
+                && arbiter.sharer() == requester
     }
 
     /// Asks holders to yield, each once: those that are younger than the oldest admitted waiter of another requester,

@@ -5,6 +5,7 @@
 //! `CONVOKE_SIM_MODE=stable|join|faulty` runs one mode, `CONVOKE_SIM_SEED=n` replays one seed with a trace on stderr.
 
 mod answers;
+mod blame;
 mod book;
 mod checks;
 mod exits;

@@ -157,7 +157,7 @@ impl World {
             }
             Output::Log { status, text } => {
                 self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
-                Ok(())
+                self.nobody_is_blamed(slot, status, &text)
             }
         }
     }
@@ -174,14 +174,7 @@ impl World {
                 let outbox = Outbox::new(&self.plan.limits);
                 #[cfg(feature = "faults")]
                 let outbox = crate::mutants::outbox(self.plan.fault, outbox);
-                let link = Link {
-                    connection,
-                    outbox,
-                    synced: false,
-                    acked: false,
-                    flowing: 0,
-                    queued: 0,
-                };
+                let link = Link { connection, outbox, synced: false, acked: false, flowing: 0, queued: 0 };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }
