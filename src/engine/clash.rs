@@ -468,9 +468,6 @@ impl Engine {
     /// A link came up or went down: what this node asked of the peer, or promised it, ended with the old link.
     pub(super) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
         let forgets = self.is_broken(Fault::VerdictIsForgotten);
-        if self.is_broken(Fault::EngagementOutlivesLink) {
-            return;
-        }
         for clash in self.clashes.values_mut() {
             let ends = |case: &Case| case.verdict == Verdict::Asked || forgets;
             clash.cases.retain(|pair, case| !(ends(case) && pair.high.node == peer));

@@ -60,8 +60,6 @@ pub enum Fault {
     VerdictIsForgotten,
     /// A verdict that was lost with a link is not told again (P6).
     VerdictIsToldOnce,
-    /// Engagements outlive their link, so that a home waits for one that has forgotten (P6, P7).
-    EngagementOutlivesLink,
     /// Who takes part in a pair that was given up is not told, and waits for ever (P7).
     EngagedWithoutGone,
     /// Where neither wins the lower home goes first: a lost verdict leaves the name to the higher one (P6).

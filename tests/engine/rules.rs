@@ -62,7 +62,7 @@ fn a_vote_names_the_kept_rows() {
 
 /// "Hello{my bindings, the regs that I keep for a restore}."
 #[test]
-fn a_snapshot_names_the_kept_rows() {
+pub(crate) fn a_snapshot_names_the_kept_rows() {
     let Kept { mut world, kept, reg, .. } = kept();
     let newcomer = world.add_puppet(40);
     world.connect(ENGINE, newcomer);
@@ -162,7 +162,7 @@ fn a_settlement_is_passed_on_once() {
 
 /// "Busy{reg} to every waiter that is not admitted and was not yet told of this reg": the name moves while it waits.
 #[test]
-fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
+pub(crate) fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
     let mut world = world(State::Synced);
     let claim = Message::Acquire {
         tx: tx(puppet()),
@@ -204,6 +204,27 @@ fn the_grace_ends_when_nothing_is_in_the_way() {
     world.settle();
     world.say(puppet, 0, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+// ---- links
+
+/// The arbiter made two connections the link, one after the other, and the bytes of the older one are read last. What its
+/// snapshot says was withdrawn since.
+#[test]
+pub(crate) fn a_snapshot_of_an_older_connection_is_void() {
+    let mut world = world(State::NotLinked);
+    let older = world.wire(PUPPET, ENGINE).expect("a connection");
+    let newer = world.connect(ENGINE, PUPPET);
+    let binding = binding(world.nodes[PUPPET].id);
+    let hello =
+        |clock, facts| Frame::Control(Stamped { clock, message: Message::Hello { facts, last: true } });
+    world.arrive(newer, ENGINE, Frame::Go);
+    world.arrive(newer, ENGINE, hello(9, vec![]));
+    assert!(world.engine(ENGINE).links().any(|(node, synced)| node == binding.reg.node && synced));
+    world.arrive(older, ENGINE, Frame::Go);
+    world.arrive(older, ENGINE, hello(5, vec![Fact::Binding(name("x"), binding.clone())]));
+    assert_eq!(world.whereis(ENGINE, "x"), None);
+    assert!(world.engine(ENGINE).links().all(|(node, _)| node != binding.reg.node));
 }
 
 // ---- clashes
