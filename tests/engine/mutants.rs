@@ -1,7 +1,7 @@
 //! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
 //! others stand in `tests/sim/mutants.rs`.
 
-use crate::rules;
+use crate::{lock_splits, rules};
 use convoke::engine::Fault;
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -18,6 +18,7 @@ pub(crate) fn fault() -> Option<Fault> {
 const FAULTS: &[(Fault, fn())] = &[
     (Fault::BusyIsToldOnce, rules::a_waiter_hears_of_every_binding_that_is_in_its_way),
     (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
+    (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),
     (Fault::StaleSnapshotCounts, rules::a_snapshot_of_an_older_connection_is_void),
 ];
 

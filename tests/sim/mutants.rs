@@ -33,7 +33,6 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::HomeIsNotAskedToStop, Mode::Stable, Registrations),
     (Fault::NewerTakesOverNothing, Mode::Join, Registrations),
     (Fault::EngagedWithoutGone, Mode::Join, Registrations),
-    (Fault::SecondHolderIsToldOnce, Mode::Faulty, Locks),
     (Fault::NoDigest, Mode::Faulty, Groups),
     (Fault::ExitOvertakesMessages, Mode::Stable, Messages),
     (Fault::DeleteForgetsUnseenDots, Mode::Stable, Groups),
