@@ -22,6 +22,8 @@ pub enum Fault {
     NobodyIsWounded,
     /// A wounded coordinator gives the vote back and counts it all the same: two owners, two holders (P3, P6).
     WoundedKeepsTheVote,
+    /// What is published or withdrawn without a claim is answered before it is heard everywhere (P1).
+    PublicationIsNotAwaited,
     /// An attempt that fails is released only where it was granted: elsewhere it waits for ever (P7).
     FailureReleasesGrantsOnly,
     /// Messages to oneself are handled at once, in the middle of what sends them.
@@ -38,6 +40,8 @@ pub enum Fault {
     BusyIsToldOnce,
     /// A binding of an owner without a link is waited for without an end (P7).
     UnseenOwnerIsWaitedFor,
+    /// An owner without a link is waited for only a moment: `E_EXISTS` for a name whose owner is dead (P7).
+    GraceIsShort,
     /// A re-register that is withdrawn restores nothing: readers see none (P4).
     NothingIsRestored,
     /// A re-register is settled as it is published: the covered binding goes before all nodes show the new one (P4).
@@ -86,6 +90,10 @@ pub enum Fault {
     HastyWaits,
     /// The end of the retries is not told to the voters (P7).
     RetriesAreEndless,
+    /// A node that leaves in order is missed like one that the link broke to: a lock is lost for no reason (P9).
+    LeaverIsMissed,
+    /// A node that comes back, or joins, is not counted among those that a lock is on (P9).
+    NewcomerIsNotCounted,
     /// A holder is not told that broken links have left it in a minority (P9).
     MinorityIsNotNoticed,
     /// Nobody is told of a second holder (P9).
@@ -120,6 +128,8 @@ pub enum Fault {
     DoomedForEver,
     /// The end of a process leaves its memberships (P5).
     MembershipOutlivesProcess,
+    /// A creation that is undone takes one that has returned with it (P1).
+    UndoneCreateTakesAll,
     /// A join that is undone takes earlier joins of the process with it (P1).
     UndoneJoinTakesAll,
 
@@ -143,6 +153,8 @@ pub enum Fault {
     ExitOvertakesMessages,
     /// The end of a process leaves its shares of locks (P5).
     HoldOutlivesProcess,
+    /// The end of a process leaves those of its rows that its operations keep for a restore (P5).
+    KeptOutlivesProcess,
     /// The end of a process leaves its names (P5).
     NameOutlivesProcess,
 

@@ -337,10 +337,11 @@ impl Engine {
     /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
     pub(super) fn undo_publication(&mut self, tx: Tx, undo: Undo) {
         let takes_all = self.is_broken(Fault::UndoneJoinTakesAll);
+        let takes_all_dots = self.is_broken(Fault::UndoneCreateTakesAll);
         match undo {
             Undo::Nothing => {}
             Undo::Create { group } => {
-                if self.groups.gave_up_making(&group, tx)
+                if (self.groups.gave_up_making(&group, tx) || takes_all_dots)
                     && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
                 {
                     let dots = BTreeSet::from([dot]);

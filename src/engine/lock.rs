@@ -350,7 +350,8 @@ impl Engine {
     /// A link is over. A node that left in order is gone from the sets; one that the link broke to may keep others out
     /// no longer, and let them have the lock.
     pub(super) fn holds_without(&mut self, node: NodeId, name: &str, reason: Reason) {
-        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
+        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED)
+            && !self.is_broken(Fault::LeaverIsMissed);
         let mut touched = Vec::new();
         for (id, own) in &mut self.holds.own {
             if !own.nodes.contains(&node) {
@@ -371,6 +372,9 @@ impl Engine {
 
     /// A peer has this node's snapshot: it binds what is on the view, and again what was on it before the link broke.
     pub(super) fn holds_with(&mut self, node: NodeId) {
+        if self.is_broken(Fault::NewcomerIsNotCounted) {
+            return;
+        }
         let Some(link) = self.view.links.get(&node) else { return };
         for own in self.holds.own.values_mut() {
             own.broken.remove(&node);

@@ -288,7 +288,9 @@ impl Engine {
         let me = self.config.node;
         let pid = Pid { node: me, serial };
         // First of all: what its own calls undo must not bring back a row of it, nor tell of one that it has no more.
-        self.claims.forget_kept_of(serial);
+        if !self.is_broken(Fault::KeptOutlivesProcess) {
+            self.claims.forget_kept_of(serial);
+        }
         if !self.is_broken(Fault::MembershipOutlivesProcess) {
             self.leave_all(process.groups, serial, reason);
         }

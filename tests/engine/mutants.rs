@@ -18,6 +18,7 @@ pub(crate) fn fault() -> Option<Fault> {
 const FAULTS: &[(Fault, fn())] = &[
     (Fault::BusyIsToldOnce, rules::a_waiter_hears_of_every_binding_that_is_in_its_way),
     (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
+    (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),
     (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),
     (Fault::StaleSnapshotCounts, rules::a_snapshot_of_an_older_connection_is_void),
 ];

@@ -76,6 +76,28 @@ pub(crate) fn a_snapshot_names_the_kept_rows() {
     );
 }
 
+/// "Nothing of it ever comes back": a process moves its name to another one and ends before all have acknowledged that. Its
+/// call is undone, and what the call has kept of its own is not restored.
+#[test]
+pub(crate) fn the_end_of_a_process_takes_what_its_call_keeps() {
+    let mut world = world(State::Synced);
+    let (old, new) = (world.spawn(ENGINE), world.spawn(ENGINE));
+    let (_, first, _) = granted(&mut world, old);
+    world.say(PUPPET, ENGINE, Message::Ack { tx: first });
+    world.told(PUPPET);
+    world.register_as(old, "x", new, true, Patience::FOREVER);
+    let told = world.told(PUPPET);
+    let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
+    let told = world.told(PUPPET);
+    let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
+    world.exit(old);
+    let undone = Message::Unreg { name: name("x"), reg: binding.reg, restore: None, ack: None };
+    let told = world.told(PUPPET);
+    assert!(told.contains(&undone), "{told:?}");
+    assert_eq!(world.whereis(ENGINE, "x"), None);
+}
+
 /// "Settled(b): every row of mine in over goes, also one that is only kept for a restore (its op then restores
 /// nothing): event REPLACED to its process."
 #[test]
