@@ -59,7 +59,7 @@ pub const UNPROTECTED: &str = "without a secret links stay on this machine: set 
 async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStream, Failure> {
     // Wherever the address came from: a caller, a peer, the name service.
     if !mesh.settings().may_reach(address.ip()) {
-        mesh.refuse(Refused::Unprotected, Some(address.ip()), UNPROTECTED);
+        mesh.refuse(Refused::Unprotected, Some(address), true, UNPROTECTED);
         let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
         return Err(Failure { status: Status::Option, text });
     }
