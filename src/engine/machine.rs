@@ -1,6 +1,7 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
 use super::clash::Clash;
+use super::counters::Counters;
 use super::forward::Forwards;
 use super::hold::Holds;
 use super::member::Groups;
@@ -35,6 +36,9 @@ pub struct Engine {
     /// The time of the present input.
     pub(super) now: Time,
     pub(super) opened: Time,
+    /// Records up to this level are made; 0: none.
+    pub(super) log_level: u8,
+    pub(super) counters: Counters,
     /// The Lamport clock; every message carries it.
     pub(super) clock: u64,
     pub(super) closed: bool,
@@ -70,6 +74,8 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             now,
             opened: now,
+            log_level: 0,
+            counters: Counters::default(),
             clock: 0,
             closed: false,
             view: View::default(),

@@ -8,11 +8,11 @@
 mod cables;
 
 use super::resolver::Late;
-use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
+use super::{Delivery, LinkOutbox, Request, Shared, log, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ClashAnswer, ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status,
-    Time,
+    ClashAnswer, ConnectionId, Engine, Identity, Level, Name, NodeId, Output, Payload, Refusal, Stamped,
+    Status, Target, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -50,6 +50,8 @@ pub(super) struct Bridge {
     /// Events and answers, until the mesh has written.
     later: Vec<Output>,
     closed: bool,
+    /// What the engine was told to log.
+    logged: Option<Level>,
     requests: Requests,
     /// A resolver function that runs, and its deadline.
     resolving: Option<(u64, Time)>,
@@ -90,6 +92,7 @@ impl Bridge {
             connections: HashMap::default(),
             later: Vec::new(),
             closed: false,
+            logged: None,
             requests: Requests::default(),
             resolving: None,
             looks_at: None,
@@ -114,6 +117,7 @@ impl Bridge {
     /// Hands the engine at most so many requests of callers. `true`: there are more.
     pub(super) fn take_requests(&mut self, limit: usize) -> bool {
         self.requests.refill(&self.shared);
+        self.hear_who_listens();
         if self.requests.waiting.is_empty() {
             return false;
         }
@@ -124,6 +128,15 @@ impl Bridge {
             self.handle_request(request);
         }
         !self.requests.waiting.is_empty()
+    }
+
+    /// Who listens to the log may have changed.
+    fn hear_who_listens(&mut self) {
+        let loudest = log::loudest();
+        if self.logged != loudest {
+            self.logged = loudest;
+            self.engine.set_log_level(loudest);
+        }
     }
 
     /// The driver is at work, or will look again at this time.
@@ -183,12 +196,15 @@ impl Bridge {
                 "a resolver function was late, as others were before: clashes wait undecided until it returns"
             }
         };
-        self.later.push(Output::Log { status: Status::Timeout, text: text.to_owned() });
+        let (level, target, text) = (Level::Warn, Target::Resolver, text.to_owned());
+        self.later.push(Output::Log { level, target, text });
         self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.
-    pub(super) fn fail(&mut self) {
+    pub(super) fn fail(&mut self, why: &str) {
+        let text = format!("the node is closed by a defect: {why}");
+        log::emit(&self.shared.config.name, Level::Error, Target::Node, &text);
         for request in self.requests.rest() {
             if let Request::Command { command, reply: Some(reply) } = request
                 && let Some(op) = operation_of(&command)
@@ -378,6 +394,12 @@ impl Core for Bridge {
     }
 
     fn log(&mut self, status: Status, text: String) {
-        self.later.push(Output::Log { status, text });
+        // What is not the machine's or a defect is said of a connection that was refused before the engine heard of it.
+        let (level, target) = match status {
+            Status::Internal => (Level::Error, Target::Node),
+            Status::Io => (Level::Error, Target::Listener),
+            _ => (Level::Warn, Target::Handshake),
+        };
+        self.later.push(Output::Log { level, target, text });
     }
 }

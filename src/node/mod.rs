@@ -19,6 +19,7 @@ mod inbox;
 mod links;
 mod list;
 mod lock;
+mod log;
 mod map;
 #[allow(clippy::module_inception)] // the node itself, in the room of the running node
 mod node;
@@ -41,6 +42,7 @@ pub use inbox::{Inbox, Request};
 pub use links::{LinkOutbox, Links};
 pub use list::List;
 pub use lock::{Attempt, LockId};
+pub use log::{LOG_OFF, Logger, Record, set_logger};
 pub use node::{Node, Stats};
 pub use options::{OPTIONS, OptionInfo, OptionType, Options};
 pub use process::{Completion, Done, Process};

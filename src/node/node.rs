@@ -3,7 +3,7 @@
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Completion, Error, List, Options, Process, Resolve, Result, chance, driver};
-use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
+use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -69,6 +69,10 @@ impl Node {
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
+        shared.log(Level::Info, Target::Node, || {
+            let (id, address) = (shared.config.node, &shared.config.address);
+            format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)
+        });
         let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
         match options.join_wait_ms() {
             0 => {}
