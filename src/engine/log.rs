@@ -169,7 +169,6 @@ pub(super) fn of_key(key: Option<&Key>) -> String {
     }
 }
 
-
 /// A name, for a log.
 pub(super) fn of_name(name: &Name) -> String {
     Short(name.as_bytes()).to_string()

@@ -66,14 +66,25 @@ pub(super) struct Locking {
 pub(super) enum Deed {
     /// None: the operation is a claim, and its aim says what it is for.
     Claim,
-    Create { group: Name },
-    Join { group: Name, serial: u64 },
+    Create {
+        group: Name,
+    },
+    Join {
+        group: Name,
+        serial: u64,
+    },
     // ---- what takes something away is not undone
-    Delete { group: Name },
-    Leave { group: Name },
+    Delete {
+        group: Name,
+    },
+    Leave {
+        group: Name,
+    },
     /// Members of this node are gone, and nobody waits for it but deletes of others; also what a delete made of a join.
     Withdraw,
-    Release { resource: Name },
+    Release {
+        resource: Name,
+    },
     Unregister,
 }
 

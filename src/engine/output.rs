@@ -1,8 +1,8 @@
 //! Every effect that the engine has on the world: one variant of one type.
 
 use super::command::Outcome;
-use super::log::{Level, Target};
 use super::id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
+use super::log::{Level, Target};
 use super::message::{Credit, DataHeader, Window};
 use super::protocol::{Goodbye, Refusal, Stamped};
 use super::status::Reason;

@@ -286,23 +286,29 @@ impl Engine {
                 suspected: link.suspected.as_ref().map(BTreeSet::len),
                 doubted: link.doubted.is_some(),
             })),
-            targets: Rows::new(self.view.dials.rows().map(|(address, name, seed, state, failures)| TargetRow {
-                next_dial_ms: self.left(now, &Timer::Dial(address.to_owned())),
-                address: Text::new(address.as_bytes()),
-                name: Text::new(name.as_bytes()),
-                seed,
-                state,
-                failures,
+            targets: Rows::new(self.view.dials.rows().map(|(address, name, seed, state, failures)| {
+                TargetRow {
+                    next_dial_ms: self.left(now, &Timer::Dial(address.to_owned())),
+                    address: Text::new(address.as_bytes()),
+                    name: Text::new(name.as_bytes()),
+                    seed,
+                    state,
+                    failures,
+                }
             })),
             // Numbers of transactions rise, so the oldest come first.
-            operations: Rows::new(self.claims.operations.iter().map(|(tx, op)| self.operation_row(now, *tx, op))),
-            forwarded: Rows::new(self.forwards.asked().map(|(id, origin, home, since, cancelled)| ForwardRow {
-                home: row(home),
-                caller: self.caller_row(origin),
-                since_ms: ms(now.since(since)),
-                silent_ms: self.silent_ms(now, home),
-                cancelled,
-                deadline_in_ms: self.left(now, &Timer::Forward(id)),
+            operations: Rows::new(
+                self.claims.operations.iter().map(|(tx, op)| self.operation_row(now, *tx, op)),
+            ),
+            forwarded: Rows::new(self.forwards.asked().map(|(id, origin, home, since, cancelled)| {
+                ForwardRow {
+                    home: row(home),
+                    caller: self.caller_row(origin),
+                    since_ms: ms(now.since(since)),
+                    silent_ms: self.silent_ms(now, home),
+                    cancelled,
+                    deadline_in_ms: self.left(now, &Timer::Forward(id)),
+                }
             })),
             served: self.forwards.served(),
             meetings: Rows::new(connects.chain(syncs)),
@@ -310,8 +316,12 @@ impl Engine {
                 kind: if matches!(key, Key::Name(_)) { "name" } else { "lock" },
                 key: text_of(key),
                 holders: Rows::inner(self.holders(now, key)),
-                granted: Rows::inner(arbiter.holders.iter().map(|(tx, request)| self.claim_row(now, *tx, request))),
-                queue: Rows::inner(arbiter.queue.iter().map(|(tx, request)| self.claim_row(now, tx, request))),
+                granted: Rows::inner(
+                    arbiter.holders.iter().map(|(tx, request)| self.claim_row(now, *tx, request)),
+                ),
+                queue: Rows::inner(
+                    arbiter.queue.iter().map(|(tx, request)| self.claim_row(now, tx, request)),
+                ),
             })),
             clashes: Rows::new(self.clash_rows().map(|(name, role, other, state, since)| ClashRow {
                 name: name.into(),
@@ -345,10 +355,7 @@ impl Engine {
         } else {
             self.view.links.get(&node).map(|link| &link.name)
         };
-        NodeRow {
-            incarnation: format!("{:016x}", node.0),
-            name: name.map(|name| Text::new(name.as_bytes())),
-        }
+        NodeRow { incarnation: format!("{:016x}", node.0), name: name.map(|name| Text::new(name.as_bytes())) }
     }
 
     fn pid_row(&self, pid: Pid) -> PidRow {
@@ -365,9 +372,7 @@ impl Engine {
 
     fn caller_row(&self, origin: &forward::Origin) -> CallerRow {
         match origin {
-            forward::Origin::Call { process, op } => {
-                CallerRow::Process { serial: *process, reference: op.0 }
-            }
+            forward::Origin::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
             forward::Origin::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
             forward::Origin::Part { joint } => CallerRow::PartOfCall(*joint),
             forward::Origin::Nobody => CallerRow::Nobody,
@@ -454,9 +459,7 @@ impl Engine {
         let older = arbiter.into_iter().flat_map(|arbiter| arbiter.queue.iter());
         let older = older.map(|(tx, request)| (tx, request, "waits here, and is older"));
         let older = older.take_while(move |(other, ..)| *other < tx);
-        let shares = move |request: &queue::Request| {
-            requester.is_some() && request.requester() == requester
-        };
+        let shares = move |request: &queue::Request| requester.is_some() && request.requester() == requester;
         let claims = granted.chain(older).filter(move |(other, request, _)| *other != tx && !shares(request));
         others.chain(claims.map(move |(other, request, how)| BlockerRow {
             pid: PidRow { node: self.node_row(other.node), serial: serial_of(request) },

@@ -219,7 +219,10 @@ impl<C: Core> Task<C> {
             }
             self.mesh.count_read();
             self.frames.filled(n);
-            self.mesh.with_core(|core| core.begin());
+            self.mesh.with_core(|core| {
+                core.moved(n, 0);
+                core.begin();
+            });
             self.handle_frames()?;
             left = left.saturating_sub(n);
             if left == 0 {

@@ -166,6 +166,7 @@ impl<O: Clone> Outgoing<O> {
             }
             match self.write() {
                 Ok(n) => {
+                    core.moved(0, n);
                     self.advance(core, n);
                     budget = budget.saturating_sub(n);
                 }

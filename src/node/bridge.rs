@@ -7,6 +7,7 @@
 #[cfg(feature = "test-hooks")]
 mod cables;
 
+use super::observe::{Observed, Traffic};
 use super::resolver::Late;
 use super::{Delivery, LinkOutbox, Request, Shared, log, operation_of};
 use crate::engine::message::DataHeader;
@@ -52,6 +53,7 @@ pub(super) struct Bridge {
     closed: bool,
     /// What the engine was told to log.
     logged: Option<Level>,
+    traffic: Traffic,
     requests: Requests,
     /// A resolver function that runs, and its deadline.
     resolving: Option<(u64, Time)>,
@@ -93,6 +95,7 @@ impl Bridge {
             later: Vec::new(),
             closed: false,
             logged: None,
+            traffic: Traffic::default(),
             requests: Requests::default(),
             resolving: None,
             looks_at: None,
@@ -181,14 +184,27 @@ impl Bridge {
                 let rows = self.engine.locks(self.now, resource.as_ref().map(Name::as_bytes));
                 let _ = answer.try_send(rows);
             }
+            Request::Observe { picture, answer } => {
+                let _ = answer.try_send(Box::new(self.observed(picture)));
+            }
             #[cfg(feature = "test-hooks")]
             Request::Hook(hook) => self.handle_hook(hook),
+        }
+    }
+
+    fn observed(&self, picture: bool) -> Observed {
+        Observed {
+            counters: self.engine.counters().clone(),
+            gauges: self.engine.gauges(self.now),
+            picture: picture.then(|| self.engine.picture(self.now)),
+            traffic: self.traffic.clone(),
         }
     }
 
     /// The manual's rule for a function that crashes.
     fn resolver_is_late(&mut self, call: u64) {
         let late = self.shared.resolvers.is_late(&self.shared, call);
+        self.traffic.resolvers_late += u64::from(late != Late::Answered);
         let text = match late {
             Late::Answered => return,
             Late::Replaced => "a resolver function was late and was left behind with its thread",
@@ -314,6 +330,7 @@ impl Core for Bridge {
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
         #[cfg(feature = "test-hooks")]
         let Some(message) = self.cables.hear_message(connection, message) else { return };
+        self.traffic.messages_read += 1;
         self.engine.handle_message(self.now, connection, message);
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
@@ -321,6 +338,7 @@ impl Core for Bridge {
         if !self.cables.hear_data(connection, &header, body) {
             return;
         }
+        self.traffic.data_read += 1;
         self.engine.handle_data(self.now, connection, header, body);
     }
 
@@ -336,7 +354,10 @@ impl Core for Bridge {
                     None
                 }
                 Output::PublishPeer { node, connection, .. } => self.publish_peer(node, connection, output),
-                Output::Send { to, message } => Some(Order::Send { to, message }),
+                Output::Send { to, message } => {
+                    self.traffic.messages_written += to.len() as u64;
+                    Some(Order::Send { to, message })
+                }
                 Output::Signal { to, header, data } => Some(self.signal(to, header, data)),
                 // A message that waited for this room may go now.
                 Output::Credit { connection, .. } | Output::NoReceiver { connection, .. } => {
@@ -376,6 +397,7 @@ impl Core for Bridge {
     }
 
     fn settle(&mut self) {
+        self.traffic.turns += 1;
         self.delivery.apply_all(&mut self.later);
         #[cfg(feature = "test-hooks")]
         self.cables.settle();
@@ -391,6 +413,15 @@ impl Core for Bridge {
         if !waiting.is_empty() {
             self.delivery.sendable(lane.node, waiting);
         }
+    }
+
+    fn moved(&mut self, read: usize, written: usize) {
+        self.traffic.bytes_read += read as u64;
+        self.traffic.bytes_written += written as u64;
+    }
+
+    fn accepted(&mut self) {
+        self.traffic.accepted += 1;
     }
 
     fn log(&mut self, status: Status, text: String) {

@@ -92,7 +92,7 @@ numbered! {
         Value = 10, "CONVOKE_FIELD_VALUE";
         /// u64: an operation's status, as a two's complement number.
         Status = 11, "CONVOKE_FIELD_STATUS";
-        /// Bytes: more than the status says, or the text of a record of the log; English.
+        /// Bytes: more than the status says, in English.
         Detail = 12, "CONVOKE_FIELD_DETAIL";
         /// Pid: who killed the process; all zero for nobody.
         KilledBy = 13, "CONVOKE_FIELD_KILLED_BY";
@@ -114,6 +114,8 @@ numbered! {
         Level = 21, "CONVOKE_FIELD_LEVEL";
         /// Bytes: what a record of the log is about, such as "convoke.link".
         Target = 22, "CONVOKE_FIELD_TARGET";
+        /// Bytes: a text, with a zero behind it: of a record of the log, of metrics, of a dump.
+        Text = 23, "CONVOKE_FIELD_TEXT";
     }
 }
 
@@ -136,7 +138,8 @@ impl Field {
             | Field::Payload
             | Field::Detail
             | Field::Requester
-            | Field::Target => FieldType::Bytes,
+            | Field::Target
+            | Field::Text => FieldType::Bytes,
             Field::Pid | Field::Peer | Field::OldPid | Field::KilledBy => FieldType::Pid,
             Field::Node
             | Field::Reason
@@ -171,7 +174,7 @@ pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
     (EventKind::Sendable, &[Field::Pid, Field::Peer]),
     (EventKind::SnapshotEnd, &[Field::Pid, Field::Ref]),
     (EventKind::Clash, &[Field::Pid, Field::Name, Field::Peer, Field::AgeMs, Field::OtherAgeMs]),
-    (EventKind::Log, &[Field::Value, Field::Detail, Field::Level, Field::Target]),
+    (EventKind::Log, &[Field::Value, Field::Level, Field::Target, Field::Text]),
 ];
 
 /// What an event says beside the process that it is for.
@@ -372,7 +375,7 @@ impl Event {
                 Some(payload.as_bytes())
             }
             (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
-            (Field::Detail, Body::Log { record, .. }) => Some(record.text().to_bytes()),
+            (Field::Text, Body::Log { record, .. }) => Some(record.text().to_bytes()),
             (Field::Target, Body::Log { record, .. }) => Some(record.target.name().as_bytes()),
             _ => None,
         }

@@ -8,11 +8,11 @@ use super::queue_core::QueueCore;
 use super::shared::lock;
 use super::{Error, Result};
 use crate::engine::{Level, Short, Status, Target};
-use crate::os::{PerEpoch, watch_forks, with_signals_blocked};
+use crate::os::{PerEpoch, fork_epoch, watch_forks, with_signals_blocked};
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 
 /// Nothing is recorded.
@@ -52,8 +52,8 @@ impl Record {
     }
 }
 
-/// The highest level that anybody listens to; 0: nobody does.
-static LOUDEST: AtomicU8 = AtomicU8::new(0);
+/// The highest level that anybody listens to, 0 for nobody, and above it the fork epoch in which that was so.
+static LOUDEST: AtomicU64 = AtomicU64::new(0);
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 static HUB: PerEpoch<Mutex<Arc<Listeners>>> = PerEpoch::new();
 
@@ -65,20 +65,19 @@ struct Listeners {
 }
 
 fn hub() -> &'static Mutex<Arc<Listeners>> {
-    HUB.get(|| {
-        // In a forked child nobody listens any more.
-        LOUDEST.store(0, Ordering::Relaxed);
-        Mutex::default()
-    })
+    HUB.get(Mutex::default)
 }
 
 /// The highest level that anybody listens to, if anybody does.
 pub(super) fn loudest() -> Option<Level> {
-    level(i32::from(LOUDEST.load(Ordering::Relaxed)))
+    let loudest = LOUDEST.load(Ordering::Relaxed);
+    // In a forked child nobody listens any more.
+    let is_here = (loudest >> 8) as u32 == fork_epoch();
+    level((loudest & 0xff) as i32).filter(|_| is_here)
 }
 
 pub(super) fn is_wanted(level: Level) -> bool {
-    level.number() <= LOUDEST.load(Ordering::Relaxed)
+    u64::from(level.number()) <= LOUDEST.load(Ordering::Relaxed) & 0xff
 }
 
 /// Records that were dropped, in the life of this process.
@@ -130,7 +129,8 @@ fn change(f: impl FnOnce(&mut Listeners)) -> Arc<Listeners> {
     listeners.queues.retain(|(_, queue)| queue.strong_count() > 0);
     let levels = listeners.queues.iter().map(|(level, ..)| *level);
     let loudest = levels.chain(listeners.function.as_ref().map(|(level, _)| *level)).max();
-    LOUDEST.store(loudest.map_or(0, Level::number), Ordering::Relaxed);
+    let loudest = loudest.map_or(0, Level::number);
+    LOUDEST.store(u64::from(fork_epoch()) << 8 | u64::from(loudest), Ordering::Relaxed);
     std::mem::replace(&mut current, Arc::new(listeners))
 }
 

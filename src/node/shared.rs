@@ -228,6 +228,11 @@ impl Shared {
         }
     }
 
+    /// Those places that are taken.
+    pub(super) fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
+    }
+
     pub(super) fn release_operations(&self, count: u64) {
         self.operations.fetch_sub(count, Ordering::Relaxed);
     }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// The files with the functions, in the order of the header.
 const SECTIONS: &[&str] = &[
-    "library", "log", "options", "node", "observe", "queue", "event", "process", "pid", "name", "resolver", "lock", "group",
-    "message", "list",
+    "library", "log", "options", "node", "observe", "queue", "event", "process", "pid", "name", "resolver",
+    "lock", "group", "message", "list",
 ];
 
 pub(crate) fn root() -> PathBuf {
