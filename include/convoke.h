@@ -977,7 +977,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_stats(const convoke_nod
  * in flight, clashes, queues, round trips and more, each with a label `node`. docs/operations.md lists them.
  *
  * Asks the node's thread, and waits for two seconds at most. If that does not answer, what only it knows is left out, and
- * "convoke_node_thread_answers" is 0.
+ * the metric that says so is 0.
  *
  * @param node the node.
  * @param text_out receives a list with one row, whose CONVOKE_FIELD_TEXT is the text (UTF-8, with a zero behind it); owned by

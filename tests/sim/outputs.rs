@@ -155,8 +155,8 @@ impl World {
                 self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
                 self.closed(slot, reason)
             }
-            Output::Log { status, text } => {
-                self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
+            Output::Log { level, text, .. } => {
+                self.trace.say(self.now, || format!("h{slot} LOG {level:?} {text}"));
                 Ok(())
             }
         }
