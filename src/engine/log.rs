@@ -107,7 +107,8 @@ impl Engine {
     }
 
     pub(super) fn log(&mut self, level: Level, target: Target, text: impl FnOnce(&Engine) -> String) {
-        if self.is_logged(level) {
+        // `Closed` is the last word.
+        if self.is_logged(level) && !self.closed {
             let text = text(self);
             self.event(Output::Log { level, target, text });
         }
@@ -148,8 +149,12 @@ impl Engine {
         let detection = self.config.detection;
         let is_due = |since: Time| self.now.since(since) >= detection;
         let late = self.claims.operations.iter().filter(|(_, op)| !op.told && is_due(op.since));
-        for tx in late.map(|(tx, _)| *tx).collect::<Vec<_>>() {
-            self.log(Level::Warn, Target::Claim, |engine| engine.tell_of_wait(tx));
+        for (number, tx) in late.map(|(tx, _)| *tx).collect::<Vec<_>>().into_iter().enumerate() {
+            match number {
+                0..AT_ONCE => self.log(Level::Warn, Target::Claim, |engine| engine.tell_of_wait(tx)),
+                AT_ONCE => self.log(Level::Warn, Target::Claim, |_| "and others: see the dump".to_owned()),
+                _ => {}
+            }
             if let Some(op) = self.claims.operations.get_mut(&tx) {
                 op.told = true;
             }
@@ -159,6 +164,9 @@ impl Engine {
         }
     }
 }
+
+/// Operations that are told of by themselves, of those that come to wait for long at one moment.
+const AT_ONCE: usize = 16;
 
 /// What a key is, for a log.
 pub(super) fn of_key(key: Option<&Key>) -> String {

@@ -15,6 +15,8 @@ use std::time::Duration;
 pub const ROWS: usize = 200;
 /// Rows of a list within a row.
 const INNER_ROWS: usize = 20;
+/// Rows beyond those that are counted.
+const COUNTED: usize = 1000;
 /// Bytes of one name.
 pub const TEXT: usize = 256;
 
@@ -57,14 +59,15 @@ pub struct Rows<T> {
 }
 
 impl<T> Rows<T> {
-    pub fn new(rows: impl Iterator<Item = T>) -> Rows<T> {
-        Rows::cut(rows, ROWS)
+    /// Only the rows that are told are made.
+    pub fn new<I>(items: impl IntoIterator<Item = I>, row: impl FnMut(I) -> T) -> Rows<T> {
+        let mut items = items.into_iter();
+        Rows { rows: items.by_ref().take(ROWS).map(row).collect(), more: items.count() }
     }
-    fn inner(rows: impl Iterator<Item = T>) -> Rows<T> {
-        Rows::cut(rows, INNER_ROWS)
-    }
-    fn cut(mut rows: impl Iterator<Item = T>, after: usize) -> Rows<T> {
-        Rows { rows: rows.by_ref().take(after).collect(), more: rows.count() }
+    /// For a list within a row: not all are counted either.
+    fn inner<I>(items: impl IntoIterator<Item = I>, row: impl FnMut(I) -> T) -> Rows<T> {
+        let mut items = items.into_iter();
+        Rows { rows: items.by_ref().take(INNER_ROWS).map(row).collect(), more: items.take(COUNTED).count() }
     }
 }
 
@@ -251,6 +254,14 @@ pub struct Picture {
     pub clock: u64,
 }
 
+/// Who is in the way of a claim.
+struct Blocker<'a> {
+    pid: Pid,
+    requester: Option<&'a Name>,
+    how: &'static str,
+    since: Time,
+}
+
 fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -258,25 +269,12 @@ fn ms(time: Duration) -> u64 {
 impl Engine {
     pub fn picture(&self, now: Time) -> Picture {
         let row = |node| self.node_row(node);
-        let not_merged = || self.view.links.iter().filter(|(_, link)| !link.is_merged());
-        let connects = self.view.dials.connects().map(|(op, process, address)| MeetingRow {
-            kind: "connect",
-            process,
-            reference: op.0,
-            address: Some(Text::new(address.as_bytes())),
-            waits_for: Rows::inner(std::iter::empty()),
-        });
-        let syncs = self.syncs.iter().map(|(op, process)| MeetingRow {
-            kind: "sync",
-            process: *process,
-            reference: op.0,
-            address: None,
-            waits_for: Rows::inner(not_merged().map(|(node, _)| row(*node))),
-        });
+        let claim = |(tx, request): (Tx, &queue::Request)| self.claim_row(now, tx, request);
+        let connects = self.view.dials.connects().map(|(op, process, address)| (op, process, Some(address)));
+        let syncs = self.syncs.iter().map(|(op, process)| (*op, *process, None));
         let contended = self.claims.arbiters.iter().filter(|(_, arbiter)| !arbiter.queue.is_empty());
-        let withdrawals = self.groups.withdrawals.under_way();
         Picture {
-            links: Rows::new(self.view.links.iter().map(|(node, link)| LinkRow {
+            links: Rows::new(&self.view.links, |(node, link)| LinkRow {
                 node: row(*node),
                 address: Text::new(link.address.as_bytes()),
                 synced: link.synced,
@@ -285,62 +283,63 @@ impl Engine {
                 round_trip_us: link.round_trip.map(|took| took.as_micros().try_into().unwrap_or(u64::MAX)),
                 suspected: link.suspected.as_ref().map(BTreeSet::len),
                 doubted: link.doubted.is_some(),
-            })),
-            targets: Rows::new(self.view.dials.rows().map(|(address, name, seed, state, failures)| {
-                TargetRow {
-                    next_dial_ms: self.left(now, &Timer::Dial(address.to_owned())),
-                    address: Text::new(address.as_bytes()),
-                    name: Text::new(name.as_bytes()),
-                    seed,
-                    state,
-                    failures,
-                }
-            })),
+            }),
+            targets: Rows::new(self.view.dials.rows(), |(address, name, seed, state, failures)| TargetRow {
+                next_dial_ms: self.left(now, &Timer::Dial(address.to_owned())),
+                address: Text::new(address.as_bytes()),
+                name: Text::new(name.as_bytes()),
+                seed,
+                state,
+                failures,
+            }),
             // Numbers of transactions rise, so the oldest come first.
-            operations: Rows::new(
-                self.claims.operations.iter().map(|(tx, op)| self.operation_row(now, *tx, op)),
-            ),
-            forwarded: Rows::new(self.forwards.asked().map(|(id, origin, home, since, cancelled)| {
-                ForwardRow {
-                    home: row(home),
-                    caller: self.caller_row(origin),
-                    since_ms: ms(now.since(since)),
-                    silent_ms: self.silent_ms(now, home),
-                    cancelled,
-                    deadline_in_ms: self.left(now, &Timer::Forward(id)),
-                }
-            })),
+            operations: Rows::new(&self.claims.operations, |(tx, op)| self.operation_row(now, *tx, op)),
+            forwarded: Rows::new(self.forwards.asked(), |(id, origin, home, since, cancelled)| ForwardRow {
+                home: row(home),
+                caller: self.caller_row(origin),
+                since_ms: ms(now.since(since)),
+                silent_ms: self.silent_ms(now, home),
+                cancelled,
+                deadline_in_ms: self.left(now, &Timer::Forward(id)),
+            }),
             served: self.forwards.served(),
-            meetings: Rows::new(connects.chain(syncs)),
-            contended: Rows::new(contended.map(|(key, arbiter)| VoteRow {
+            meetings: Rows::new(connects.chain(syncs), |(op, process, address)| {
+                let unmerged = self.view.links.iter().filter(|(_, link)| !link.is_merged());
+                MeetingRow {
+                    kind: if address.is_some() { "connect" } else { "sync" },
+                    process,
+                    reference: op.0,
+                    address: address.map(|address| Text::new(address.as_bytes())),
+                    waits_for: Rows::inner(unmerged.filter(|_| address.is_none()), |(node, _)| row(*node)),
+                }
+            }),
+            contended: Rows::new(contended, |(key, arbiter)| VoteRow {
                 kind: if matches!(key, Key::Name(_)) { "name" } else { "lock" },
                 key: text_of(key),
-                holders: Rows::inner(self.holders(now, key)),
-                granted: Rows::inner(
-                    arbiter.holders.iter().map(|(tx, request)| self.claim_row(now, *tx, request)),
-                ),
-                queue: Rows::inner(
-                    arbiter.queue.iter().map(|(tx, request)| self.claim_row(now, tx, request)),
-                ),
-            })),
-            clashes: Rows::new(self.clash_rows().map(|(name, role, other, state, since)| ClashRow {
+                holders: Rows::inner(self.holders(key), |blocker| self.blocker_row(now, blocker)),
+                granted: Rows::inner(arbiter.holders.iter().map(|(tx, request)| (*tx, request)), claim),
+                queue: Rows::inner(arbiter.queue.iter(), claim),
+            }),
+            clashes: Rows::new(self.clash_rows(), |(name, role, other, state, since)| ClashRow {
                 name: name.into(),
                 role,
                 other: row(other),
                 state,
                 since_ms: since.map(|since| ms(now.since(since))),
-            })),
-            resolver_calls: Rows::new(self.resolvers.calls().map(|(name, a, b, since)| CallRow {
+            }),
+            resolver_calls: Rows::new(self.resolvers.calls(), |(name, a, b, since)| CallRow {
                 name: name.into(),
                 a: self.pid_row(a),
                 b: self.pid_row(b),
                 since_ms: ms(now.since(since)),
-            })),
-            withdrawals: Rows::new(withdrawals.map(|(tx, groups, deletes)| WithdrawalRow {
-                groups: Rows::inner(groups.iter().map(Text::from)),
-                deletes_of: Rows::inner(deletes.iter().map(|(node, _)| row(*node))),
-                waits_for: Rows::inner(self.not_acknowledged(*tx).map(row)),
-            })),
+            }),
+            withdrawals: Rows::new(self.groups.withdrawals.under_way(), |(tx, groups, deletes)| {
+                WithdrawalRow {
+                    groups: Rows::inner(groups, Text::from),
+                    deletes_of: Rows::inner(deletes, |(node, _)| row(*node)),
+                    waits_for: Rows::inner(self.not_acknowledged(*tx), row),
+                }
+            }),
             names_own: self.names.count(self.config.node),
             locks: self.holds.len(),
             locks_own: self.holds.own.len(),
@@ -400,73 +399,72 @@ impl Engine {
             deadline_in_ms: self.left(now, &Timer::Operation(tx)),
             phase: if op.is_acquiring() { "claiming" } else { "publishing" },
             granted: op.granted.len(),
-            waits_for: Rows::inner(self.waits_for(now, op)),
-            behind: Rows::inner(behind.into_iter().flat_map(|key| self.in_the_way(now, tx, key, requester))),
+            waits_for: Rows::inner(waits_for(op), |node| self.wait_row(now, op, node)),
+            behind: Rows::inner(
+                behind.into_iter().flat_map(|key| self.in_the_way(tx, key, requester)),
+                |it| self.blocker_row(now, it),
+            ),
         }
     }
 
-    fn waits_for(&self, now: Time, op: &Operation) -> impl Iterator<Item = WaitRow> {
-        let nodes: Vec<NodeId> = match &op.phase {
-            Phase::Acquiring => op.nodes.difference(&op.granted).copied().collect(),
-            Phase::Committing(acks) => acks.iter().copied().collect(),
-        };
-        nodes.into_iter().map(move |node| {
-            let busy = op.naming().filter(|_| op.is_acquiring()).and_then(|naming| naming.busy.get(&node));
-            let shown = busy.map(|reg| match &op.key {
-                Some(Key::Name(name)) => self.names.of(name, reg.node).filter(|b| b.reg == *reg),
-                _ => None,
-            });
-            WaitRow {
-                node: self.node_row(node),
-                what: match (op.is_acquiring(), busy) {
-                    (true, None) => "grant",
-                    (true, Some(_)) => "grant, it shows a binding",
-                    (false, _) => "acknowledgement",
-                },
-                silent_ms: self.silent_ms(now, node),
-                suspected: self.view.links.get(&node).is_some_and(|link| link.suspected.is_some()),
-                behind: shown.flatten().map(|binding| self.pid_row(binding.pid())),
-            }
-        })
+    fn wait_row(&self, now: Time, op: &Operation, node: NodeId) -> WaitRow {
+        let busy = op.naming().filter(|_| op.is_acquiring()).and_then(|naming| naming.busy.get(&node));
+        let shown = busy.and_then(|reg| match &op.key {
+            Some(Key::Name(name)) => self.names.of(name, reg.node).filter(|b| b.reg == *reg),
+            _ => None,
+        });
+        WaitRow {
+            node: self.node_row(node),
+            what: match (op.is_acquiring(), busy) {
+                (true, None) => "grant",
+                (true, Some(_)) => "grant, it shows a binding",
+                (false, _) => "acknowledgement",
+            },
+            silent_ms: self.silent_ms(now, node),
+            suspected: self.view.links.get(&node).is_some_and(|link| link.suspected.is_some()),
+            behind: shown.map(|binding| self.pid_row(binding.pid())),
+        }
     }
 
     /// Who holds the lock, as all nodes know.
-    fn holders(&self, now: Time, key: &Key) -> impl Iterator<Item = BlockerRow> {
+    fn holders(&self, key: &Key) -> impl Iterator<Item = Blocker<'_>> {
         let resource = if let Key::Lock(resource) = key { Some(resource) } else { None };
         let shares = resource.into_iter().flat_map(|resource| self.holds.shares(resource));
-        shares.map(move |(requester, pid, since)| BlockerRow {
-            pid: self.pid_row(pid),
-            requester: Some(requester.into()),
-            how: "holds",
-            since_ms: ms(now.since(since)),
-        })
+        shares.map(|(requester, pid, since)| Blocker { pid, requester: Some(requester), how: "holds", since })
     }
 
     /// What keeps a claim of this node from being granted: holds of other requesters, claims that this voter has
     /// granted, and older ones that wait here.
-    fn in_the_way(
-        &self,
-        now: Time,
+    fn in_the_way<'a>(
+        &'a self,
         tx: Tx,
         key: &Key,
-        requester: Option<&Name>,
-    ) -> impl Iterator<Item = BlockerRow> {
-        let own = requester.map(Text::from);
-        let others = self.holders(now, key).filter(move |row| row.requester != own);
+        requester: Option<&'a Name>,
+    ) -> impl Iterator<Item = Blocker<'a>> {
+        let is_other = move |blocker: &Blocker| requester.is_none() || blocker.requester != requester;
         let arbiter = self.claims.arbiters.get(key);
         let granted = arbiter.into_iter().flat_map(|arbiter| &arbiter.holders);
         let granted = granted.map(|(tx, request)| (*tx, request, "is granted here"));
         let older = arbiter.into_iter().flat_map(|arbiter| arbiter.queue.iter());
+        let older = older.take_while(move |(other, _)| *other < tx);
         let older = older.map(|(tx, request)| (tx, request, "waits here, and is older"));
-        let older = older.take_while(move |(other, ..)| *other < tx);
-        let shares = move |request: &queue::Request| requester.is_some() && request.requester() == requester;
-        let claims = granted.chain(older).filter(move |(other, request, _)| *other != tx && !shares(request));
-        others.chain(claims.map(move |(other, request, how)| BlockerRow {
-            pid: PidRow { node: self.node_row(other.node), serial: serial_of(request) },
-            requester: request.requester().map(Text::from),
+        let claims = granted.chain(older).filter(move |(other, ..)| *other != tx);
+        let claims = claims.map(|(tx, request, how)| Blocker {
+            pid: Pid { node: tx.node, serial: serial_of(request) },
+            requester: request.requester(),
             how,
-            since_ms: ms(now.since(request.since)),
-        }))
+            since: request.since,
+        });
+        self.holders(key).chain(claims).filter(is_other)
+    }
+
+    fn blocker_row(&self, now: Time, blocker: Blocker) -> BlockerRow {
+        BlockerRow {
+            pid: self.pid_row(blocker.pid),
+            requester: blocker.requester.map(Text::from),
+            how: blocker.how,
+            since_ms: ms(now.since(blocker.since)),
+        }
     }
 
     fn claim_row(&self, now: Time, tx: Tx, request: &queue::Request) -> ClaimRow {
@@ -483,26 +481,30 @@ impl Engine {
     /// For the log: what an operation is, and whom it waits for.
     pub(super) fn tell_of_wait(&self, tx: Tx) -> String {
         let Some(op) = self.claims.operations.get(&tx) else { return String::new() };
-        let (kind, ..) = what(op);
-        let nodes: BTreeSet<NodeId> = match &op.phase {
-            Phase::Acquiring => op.nodes.difference(&op.granted).copied().collect(),
-            Phase::Committing(acks) => acks.clone(),
-        };
+        let (kind, _, requester) = what(op);
+        let nodes: Vec<NodeId> = waits_for(op).collect();
         let mut text = format!(
             "{kind} of {} has waited for {} ms for {}",
             log::of_key(op.key.as_ref()),
             ms(self.now.since(op.since)),
             self.names_of(nodes.iter())
         );
-        let requester = what(op).2;
         let key = op.key.as_ref().filter(|_| op.is_acquiring());
-        if let Some(blocker) = key.and_then(|key| self.in_the_way(self.now, tx, key, requester).next()) {
-            let node = blocker.pid.node;
-            let name = node.name.map_or(node.incarnation, |name| Short(&name.0).to_string());
-            text += &format!("; process {} of node {name} {}", blocker.pid.serial, blocker.how);
+        if let Some(blocker) = key.and_then(|key| self.in_the_way(tx, key, requester).next()) {
+            let (node, serial) = (self.name_of(blocker.pid.node), blocker.pid.serial);
+            text += &format!("; process {serial} of node {node} {}", blocker.how);
         }
         text
     }
+}
+
+/// Who has not granted, or not acknowledged.
+fn waits_for(op: &Operation) -> impl Iterator<Item = NodeId> {
+    let (asked, acks) = match &op.phase {
+        Phase::Acquiring => (Some(op.nodes.difference(&op.granted)), None),
+        Phase::Committing(acks) => (None, Some(acks)),
+    };
+    asked.into_iter().flatten().chain(acks.into_iter().flatten()).copied()
 }
 
 fn serial_of(request: &queue::Request) -> u64 {

@@ -134,12 +134,12 @@ impl Node {
             engine: observed.and_then(|observed| observed.picture),
             node_thread: if answers { "answers" } else { "stuck" },
             inbox_requests: shared.inbox.figures().0,
-            outboxes: Rows::new(outboxes.into_iter()),
-            mailboxes: Rows::new(mailboxes.into_iter().map(|depth| MailboxRow {
+            outboxes: Rows::new(outboxes, |row| row),
+            mailboxes: Rows::new(mailboxes, |depth| MailboxRow {
                 process: depth.process.unwrap_or_default(),
                 events: depth.events,
-            })),
-            queues: Rows::new(queues.into_iter().map(|depth| depth.events)),
+            }),
+            queues: Rows::new(queues, |depth| depth.events),
             resolver: ResolverRow { state, waiting, replaced },
             memory: Memory { local_messages, local_messages_limit },
             limits: Limits {

@@ -97,7 +97,12 @@ fn who_waits_for_a_lock_names_its_holder() {
     let [(one, holder), (two, waiter)] = pair(["holder", "waiter"], &[]);
     holder.acquire(lock(b"r"), attempt(LONG), Completion::Wait).unwrap();
     waiter.acquire(lock(b"r"), attempt(LONG), Completion::Event).unwrap();
-    let seen = dump(&two);
+    // The holder has its answer, and the others may hear of it a little later.
+    let is_known = |seen: &Value| rows(seen, "operations")[0]["behind"]["rows"][0]["how"] == "holds";
+    let mut seen = dump(&two);
+    while !is_known(&seen) {
+        seen = dump(&two);
+    }
     let [waiting] = &rows(&seen, "operations")[..] else { panic!("not one operation: {seen:#}") };
     assert_eq!((&waiting["kind"], &waiting["key"]), (&"acquire".into(), &"r".into()));
     let behind = &waiting["behind"]["rows"][0];
@@ -119,7 +124,7 @@ fn who_waits_for_a_lock_names_its_holder() {
 /// Any bytes make valid JSON: texts as they are, others with a marker; and long names are cut.
 #[test]
 fn names_of_any_bytes_are_told() {
-    let [(_one, holder), (two, waiter)] = pair(["plain", "we\"ird\n\\ ü"], &[]);
+    let [(_one, holder), (two, waiter)] = pair(["plain", "we\"ird \\ ü"], &[]);
     let long = [b'l'; 1000];
     let names: [&[u8]; 4] = [b"a\xff\0b", "gr\u{fc}n \"q\"\n\u{1}".as_bytes(), &long, b"\0"];
     for name in names {
@@ -127,7 +132,7 @@ fn names_of_any_bytes_are_told() {
         waiter.acquire(lock(name), attempt(LONG), Completion::Event).unwrap();
     }
     let seen = dump(&two);
-    assert_eq!(seen["node"]["name"], "we\"ird\n\\ ü");
+    assert_eq!(seen["node"]["name"], "we\"ird \\ ü");
     let keys: Vec<&Value> = rows(&seen, "operations").iter().map(|row| &row["key"]).collect();
     assert_eq!(*keys[0], serde_json::json!({ "hex": "61ff0062", "bytes": 4 }));
     assert_eq!(*keys[1], "gr\u{fc}n \"q\"\n\u{1}");
@@ -155,7 +160,7 @@ fn the_dump_is_bounded() {
     let seen: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(rows(&seen, "operations").len(), 200);
     assert_eq!(seen["engine"]["operations"]["more"], count - 200);
-    assert_eq!(seen["engine"]["contended"]["rows"][0]["queue"]["more"], count - 20);
+    assert_eq!(seen["engine"]["contended"]["rows"][0]["queue"]["more"], 1000, "and no more are counted");
     assert_eq!(seen["mailboxes"]["more"], 2 * count - 200);
 }
 
@@ -175,7 +180,7 @@ fn calls_that_wait_for_links_are_told() {
 
 #[test]
 fn metrics_are_openmetrics() {
-    let [(one, process), (two, far)] = pair(["one \"quoted\" \\ \n", "two"], &[("heartbeat_ms", "20")]);
+    let [(one, process), (two, far)] = pair(["one \"quoted\" \\ two", "two"], &[("heartbeat_ms", "20")]);
     process.register(b"n", None, None, false, LONG, Completion::Wait).unwrap();
     process.acquire(lock(b"r"), attempt(LONG), Completion::Wait).unwrap();
     process.group_create(b"g", LONG, Completion::Wait).unwrap();
@@ -209,7 +214,7 @@ fn metrics_are_openmetrics() {
     for sample in ["convoke_read_bytes_total", "convoke_written_bytes_total", "convoke_heartbeats_total"] {
         assert!(read.value(sample, "") > 0.0, "{sample}");
     }
-    assert_eq!(read.node, "one \"quoted\" \\ \n");
+    assert_eq!(read.node, "one \"quoted\" \\ two");
     // The families are those of the table, in its order; those by a label only once there is something to tell.
     let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
     assert_eq!(read.families, names);
