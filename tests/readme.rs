@@ -13,7 +13,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 4] = ["README.md", "docs/design.md", "docs/options.md", "docs/operations.md"];
+const DOCUMENTS: [&str; 5] =
+    ["README.md", "docs/design.md", "docs/operations.md", "docs/options.md", "docs/security.md"];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -54,6 +55,9 @@ fn the_table_of_options_is_that_of_the_code() {
             OptionType::Address => "host:port".to_owned(),
             OptionType::Addresses => "host:port, with commas".to_owned(),
             OptionType::Number(low, high) => format!("{low} to {high} {}", option.unit).trim_end().to_owned(),
+            OptionType::Secret => "32 bytes, or 64 hexadecimal digits".to_owned(),
+            OptionType::Secrets => "the same, with commas".to_owned(),
+            OptionType::Path => "a path".to_owned(),
             OptionType::Choice(words) => {
                 words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
             }

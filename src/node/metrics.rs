@@ -7,6 +7,7 @@ use super::observe::{Depth, Observed, observe};
 use super::shared::lock;
 use super::{List, Node, Result, Shared, log};
 use crate::engine::{Histogram, Time};
+use crate::mesh::Refused;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -114,6 +115,11 @@ fn each<K: std::fmt::Debug>(rows: &[(K, u64)]) -> Option<Value> {
     Some(Value::Each(rows.iter().map(|(kind, count)| (format!("{kind:?}"), *count)).collect()))
 }
 
+fn refusals(shared: &Shared) -> Option<Value> {
+    let counts = &shared.security.refusals;
+    Some(Value::Each(Refused::ALL.iter().map(|why| (why.word().to_owned(), counts.get(*why))).collect()))
+}
+
 metrics! {
     Info "convoke_build" ["version: of the library"] |_f| Some(Value::Each(vec![(env!("CARGO_PKG_VERSION").to_owned(), 1)])),
         "The library.";
@@ -141,8 +147,10 @@ metrics! {
         "Those that failed.";
     Counter "convoke_connections_accepted" |f| traffic!(f.accepted),
         "Connections that others made to this node.";
-    Counter "convoke_handshakes_refused" ["reason: why"] |f| each(&f.observed.as_ref()?.counters.refused),
-        "Connections that this node refused after the peer had said who it is.";
+    Counter "convoke_handshakes_refused" ["reason: why"] |f| refusals(f.shared),
+        "Connections that were refused or cut before it was known who the peer is: strangers, other clusters, wrong secrets.";
+    Counter "convoke_links_refused" ["reason: why"] |f| each(&f.observed.as_ref()?.counters.refused),
+        "Connections that this node refused after the peer had said who it is; some are the rule when dials cross (Linked).";
     Counter "convoke_protocol_violations" |f| counted!(f.violations),
         "Links that were ended because the peer broke the protocol.";
     Counter "convoke_read_bytes" |f| traffic!(f.bytes_read),
