@@ -44,8 +44,8 @@ pub struct MetricInfo {
 impl MetricInfo {
     /// `seconds`, `bytes` or none.
     pub fn unit(&self) -> &'static str {
-        let units = ["seconds", "bytes"].into_iter();
-        units.filter(|unit| self.name.ends_with(&format!("_{unit}"))).last().unwrap_or_default()
+        let last = self.name.rsplit('_').next().unwrap_or_default();
+        if ["seconds", "bytes"].contains(&last) { last } else { "" }
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 pub struct PerEpoch<T>(AtomicPtr<(u32, T)>);
 
 impl<T: Send + Sync + 'static> PerEpoch<T> {
+    #[allow(clippy::new_without_default)] // only for statics, where a default cannot be called
     pub const fn new() -> PerEpoch<T> {
         PerEpoch(AtomicPtr::new(std::ptr::null_mut()))
     }
