@@ -120,7 +120,7 @@ impl Host {
         self.resumed = now;
         let mut engine = Engine::new(config, seed, self.local(now));
         // Always, so that a replay with a trace does the same.
-        engine.set_log_level(Some(Level::Trace));
+        engine.set_log_level(Some(Level::Debug));
         self.engine = Some(engine);
     }
 
