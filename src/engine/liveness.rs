@@ -1,5 +1,6 @@
 //! Life signs: heartbeats, silence and doubt, and how patient a node is that is slow itself.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -158,6 +159,9 @@ impl Engine {
     }
 
     fn give_up(&mut self, node: NodeId) {
+        if self.is_broken(Fault::SilenceIsEndless) {
+            return;
+        }
         self.log(Level::Warn, Target::Liveness, |engine| {
             let silent = engine.silence_of(node).as_millis();
             format!("node {} is given up: silent for {silent} ms", engine.name_of(node))

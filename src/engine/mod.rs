@@ -12,6 +12,7 @@ mod counters;
 mod dial;
 mod dispatch;
 mod existence;
+mod fault;
 mod forward;
 mod group;
 mod hearsay;
@@ -44,6 +45,8 @@ mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
 pub use counters::{BUCKETS, Counters, Gauges, Histogram};
+#[cfg(feature = "faults")]
+pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
     Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MAX_RESOLVER, MESSAGE_OVERHEAD,
