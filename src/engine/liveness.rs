@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(super) const DOUBT: Duration = Duration::from_secs(1);
 
 impl Engine {
-    /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
+    /// A frame came from this connection, or a part of one. `None`: it is not a link (any more); what it says is void.
     pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
         let node = *self.view.by_connection.get(&connection)?;
         let link = self.view.links.get_mut(&node)?;

@@ -244,7 +244,13 @@ impl<C: Core> Task<C> {
             }
             let frame = match self.frames.next_frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return ControlFlow::Continue(()),
+                Ok(None) => {
+                    // On a slow line a frame may be on its way for longer than a peer may be silent.
+                    if frames == 0 && self.connection.is_linked() {
+                        self.mesh.with_core(|core| core.handle_part(id));
+                    }
+                    return ControlFlow::Continue(());
+                }
                 Err(WireError::Version(min, max)) => {
                     let error = WireError::Version(min, max);
                     self.reject(Refusal::Version, Status::Version, &error.to_string());

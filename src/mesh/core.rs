@@ -30,6 +30,8 @@ pub trait Core: 'static {
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str);
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped);
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]);
+    /// Something came on a link, and it is not a whole frame yet.
+    fn handle_part(&mut self, connection: ConnectionId);
 
     /// What is to be done next; `None` when that is all.
     fn poll_order(&mut self) -> Option<Order<Self::Outbox>>;

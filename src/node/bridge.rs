@@ -307,6 +307,13 @@ impl Core for Bridge {
         }
         self.engine.handle_data(self.now, connection, header, body);
     }
+    fn handle_part(&mut self, connection: ConnectionId) {
+        #[cfg(feature = "test-hooks")]
+        if !self.cables.is_live(connection) {
+            return;
+        }
+        self.engine.handle_part(self.now, connection);
+    }
 
     fn poll_order(&mut self) -> Option<Order<Lane>> {
         #[cfg(feature = "test-hooks")]

@@ -36,6 +36,33 @@ fn the_lower_node_may_be_the_one_that_dials() {
     });
 }
 
+/// On a slow line a frame takes its time; the core learns that the peer lives.
+#[test]
+fn a_frame_that_comes_bit_by_bit_is_heard_before_it_is_whole() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut peer = Peer::connect(&address).await;
+        peer.write(&data_block(10)[..3]).await; // a stranger is heard when it has said who it is, and not before
+        drop(peer);
+        let mut peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        let block = data_block(100);
+        for (i, part) in block.chunks(40).enumerate() {
+            peer.write(part).await;
+            let parts = |core: &Script| core.seen.iter().filter(|s| **s == Seen::Part(connection)).count();
+            let whole = |seen: &Seen| matches!(seen, Seen::Data(id, _, 100) if *id == connection);
+            low.wait(|core| {
+                let come = if i < 2 { parts(core) == i + 1 } else { core.seen.iter().any(whole) };
+                come.then_some(())
+            })
+            .await;
+        }
+        assert!(low.with_core(|core| {
+            !core.seen.iter().any(|seen| matches!(seen, Seen::Part(id) if *id != connection))
+        }));
+    });
+}
+
 #[test]
 fn a_host_name_is_resolved() {
     run(async {

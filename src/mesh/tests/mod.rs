@@ -27,6 +27,7 @@ enum Seen {
     DialFailed { address: String, status: Status, detail: String },
     Message(ConnectionId, Message),
     Data(ConnectionId, DataHeader, usize),
+    Part(ConnectionId),
     Log(Status, String),
 }
 
@@ -113,6 +114,11 @@ impl Core for Script {
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
         if !self.quiet {
             self.see(Seen::Data(connection, header, body.len()));
+        }
+    }
+    fn handle_part(&mut self, connection: ConnectionId) {
+        if !self.quiet {
+            self.see(Seen::Part(connection));
         }
     }
     fn poll_order(&mut self) -> Option<Order<Blocks>> {
