@@ -153,9 +153,7 @@ impl Cluster {
 
     /// No peer was declared down at any node since its events were last forgotten.
     pub fn nobody_was_down(&mut self) {
-        for agent in self.running() {
-            let downs = agent.all("down ");
-            assert!(downs.is_empty(), "{}: {downs:?}", agent.name);
-        }
+        let downs: Vec<_> = self.running().map(|agent| (agent.name.clone(), agent.all("down "))).collect();
+        assert!(downs.iter().all(|(_, downs)| downs.is_empty()), "{downs:?}");
     }
 }

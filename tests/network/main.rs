@@ -7,6 +7,7 @@ mod agent;
 mod checker;
 mod cluster;
 mod namespace;
+mod random;
 mod scenarios;
 #[path = "../support/mod.rs"]
 mod support;

@@ -189,29 +189,28 @@ static bool someone(worker *w, convoke_pid *pid) {
     return convoke_name_whereis(w->node, name, (size_t)len, pid) == CONVOKE_OK;
 }
 
-static void pend(worker *w, convoke_status status, convoke_ref ref) {
-    if (counted(w, status) == CONVOKE_OK) {
-        w->pending[w->pending_count++] = ref;
-    }
-}
-
 /* Operations that nobody waits for: their DONE events are counted instead. */
 static void begin_some(worker *w, int64_t timeout) {
     char name[32];
-    convoke_ref ref = 0;
-    int len = snprintf(name, sizeof name, "a%" PRIu32, below(w, NAMES));
-    if (w->pending_count >= MAX_PENDING - 2) {
+    convoke_ref op = 0;
+    convoke_status status;
+    size_t len = (size_t)snprintf(name, sizeof name, "a%" PRIu32, below(w, NAMES));
+    if (w->pending_count == MAX_PENDING) {
         return;
     }
     switch (below(w, 5)) {
-    case 0: pend(w, convoke_name_register(w->watcher, name, (size_t)len, NULL, "keep-oldest", timeout, &ref), ref); break;
-    case 1: pend(w, convoke_name_reregister(w->watcher, name, (size_t)len, NULL, "keep-oldest", timeout, &ref), ref); break;
-    case 2: pend(w, convoke_name_unregister(w->watcher, name, (size_t)len, timeout, &ref), ref); break;
-    case 3: pend(w, convoke_lock_acquire(w->watcher, name, (size_t)len, NULL, 0, timeout, NULL, &ref), ref); break;
-    default: pend(w, convoke_lock_release(w->watcher, name, (size_t)len, NULL, 0, timeout, &ref), ref); break;
+    case 0: status = convoke_name_register(w->watcher, name, len, NULL, "keep-oldest", timeout, &op); break;
+    case 1: status = convoke_name_reregister(w->watcher, name, len, NULL, "keep-oldest", timeout, &op); break;
+    case 2: status = convoke_name_unregister(w->watcher, name, len, timeout, &op); break;
+    case 3: status = convoke_lock_acquire(w->watcher, name, len, NULL, 0, timeout, NULL, &op); break;
+    default: status = convoke_lock_release(w->watcher, name, len, NULL, 0, timeout, &op); break;
     }
-    if (ref != 0 && below(w, 8) == 0) {
-        (void)counted(w, convoke_cancel(w->watcher, ref));
+    if (counted(w, status) != CONVOKE_OK) {
+        return;
+    }
+    w->pending[w->pending_count++] = op;
+    if (below(w, 8) == 0) {
+        (void)counted(w, convoke_cancel(w->watcher, op));
     }
 }
 
