@@ -178,10 +178,10 @@ impl Engine {
         self.finish();
     }
 
-    /// Part of a frame came: its sender lives.
+    /// Part of a frame came, of which the rest is still on its way.
     pub fn handle_part(&mut self, now: Time, connection: ConnectionId) {
         self.begin(now);
-        self.heard(connection);
+        self.heard_part(connection);
         self.finish();
     }
 

@@ -3,6 +3,7 @@
 use crate::agent::Agent;
 use crate::namespace::{DEVICE, Namespace};
 use crate::switch::{Path, Switch};
+use std::net::TcpListener;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,18 +19,21 @@ static TURN: Mutex<()> = Mutex::new(());
 pub struct Cluster {
     /// `None`: killed.
     pub nodes: Vec<Option<Agent>>,
-    pub switch: Switch,
-    namespaces: Vec<Namespace>,
+    /// Where each listens, whenever it is started.
+    addresses: Vec<String>,
     options: String,
+    /// `None`: they are on loopback.
+    network: Option<Network>,
     _turn: MutexGuard<'static, ()>,
+}
+
+struct Network {
+    switch: Switch,
+    namespaces: Vec<Namespace>,
 }
 
 pub fn name(node: usize) -> String {
     format!("n{node}")
-}
-
-fn address(node: usize) -> String {
-    format!("10.77.0.{}", node + 1)
 }
 
 impl Cluster {
@@ -38,47 +42,72 @@ impl Cluster {
         Cluster::with_seed(options, 1)
     }
 
+    /// The seed decides what becomes of packets.
     pub fn with_seed(options: &str, seed: u64) -> Option<Cluster> {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut namespaces = Vec::new();
-        let mut devices = Vec::new();
-        for node in 0..NODES {
-            match Namespace::new(&format!("{}/24", address(node))) {
-                Ok((namespace, device)) => {
-                    namespaces.push(namespace);
-                    devices.push(device);
-                }
-                Err(e) => {
-                    println!("SKIPPED: no network namespaces with devices here ({e}); see docs/faults.md");
-                    return None;
-                }
+        let hosts: Vec<String> = (1..=NODES).map(|host| format!("10.77.0.{host}")).collect();
+        let made: std::io::Result<Vec<_>> =
+            hosts.iter().map(|host| Namespace::new(&format!("{host}/24"))).collect();
+        let (namespaces, devices): (Vec<_>, Vec<_>) = match made {
+            Ok(made) => made.into_iter().unzip(),
+            Err(e) => {
+                println!("SKIPPED: no network namespaces with devices here ({e}); see docs/faults.md");
+                return None;
             }
-        }
-        let mut cluster = Cluster {
-            nodes: (0..NODES).map(|_| None).collect(),
-            switch: Switch::new(devices, seed),
-            namespaces,
-            options: options.to_owned(),
-            _turn: turn,
         };
+        let network = Network { switch: Switch::new(devices, seed), namespaces };
+        let addresses = hosts.iter().map(|host| format!("{host}:4370")).collect();
+        Some(Cluster::start_all(addresses, options, Some(network), turn))
+    }
+
+    pub fn on_loopback(options: &str) -> Cluster {
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ports that are free now, and that a node has again when it is started anew.
+        let listeners: Vec<_> =
+            (0..NODES).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let address = |listener: &TcpListener| listener.local_addr().expect("its address").to_string();
+        let addresses = listeners.iter().map(address).collect();
+        drop(listeners);
+        Cluster::start_all(addresses, options, None, turn)
+    }
+
+    fn start_all(
+        addresses: Vec<String>,
+        options: &str,
+        network: Option<Network>,
+        turn: MutexGuard<'static, ()>,
+    ) -> Cluster {
+        let nodes = (0..NODES).map(|_| None).collect();
+        let mut cluster = Cluster { nodes, addresses, options: options.to_owned(), network, _turn: turn };
         (0..NODES).for_each(|node| cluster.start(node));
         cluster.wait_for_full_mesh();
-        Some(cluster)
+        cluster
     }
 
     /// Starts a node that is not there, on the thread of the test: it ends with it.
     pub fn start(&mut self, node: usize) {
-        let mut agent = Agent::start(|command| self.namespaces[node].prepare(command));
-        let seeds: Vec<String> = (0..NODES).map(|n| format!("{}:4370", address(n))).collect();
+        let mut agent = Agent::start(|command| {
+            if let Some(network) = &self.network {
+                network.namespaces[node].prepare(command);
+            }
+        });
         agent.open_node(&format!(
-            "name={} listen={}:4370 seeds={} insecure.plaintext=allow detection_ms={} dial.max_ms=500 {}",
+            "name={} listen={} seeds={} insecure.plaintext=allow detection_ms={} dial.max_ms=500 {}",
             name(node),
-            address(node),
-            seeds.join(","),
+            self.addresses[node],
+            self.addresses.join(","),
             DETECTION.as_millis(),
             self.options
         ));
         self.nodes[node] = Some(agent);
+    }
+
+    fn network(&self) -> &Network {
+        self.network.as_ref().expect("a cluster with a network of its own")
+    }
+
+    pub fn switch(&self) -> &Switch {
+        &self.network().switch
     }
 
     pub fn node(&mut self, node: usize) -> &mut Agent {
@@ -100,7 +129,7 @@ impl Cluster {
         for a in 0..NODES {
             for b in 0..NODES {
                 if side.contains(&a) != side.contains(&b) {
-                    self.switch.set(a, b, |path| path.cut = true);
+                    self.switch().set(a, b, |path| path.cut = true);
                 }
             }
         }
@@ -108,18 +137,18 @@ impl Cluster {
 
     /// All paths are as at first.
     pub fn heal(&self) {
-        self.switch.set_all(|path| *path = Path::default());
+        self.switch().set_all(|path| *path = Path::default());
     }
 
     /// The cable of one node is pulled or put back.
     pub fn cable(&self, node: usize, plugged: bool) {
         let state = if plugged { "up" } else { "down" };
-        self.namespaces[node].run("ip", &["link", "set", DEVICE, state]).expect("ip link set");
+        self.network().namespaces[node].run("ip", &["link", "set", DEVICE, state]).expect("ip link set");
     }
 
     /// What a node may send: a rate of tc's, as in "1mbit", or none. `Err`: the kernel cannot do that.
     pub fn limit_rate(&self, node: usize, rate: Option<&str>) -> std::io::Result<()> {
-        let tc = |args: &[&str]| self.namespaces[node].run("tc", args);
+        let tc = |args: &[&str]| self.network().namespaces[node].run("tc", args);
         match rate {
             Some(rate) => tc(&[
                 "qdisc", "replace", "dev", DEVICE, "root", "tbf", "rate", rate, "burst", "10kb", "latency",

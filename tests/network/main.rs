@@ -7,8 +7,17 @@ mod agent;
 mod checker;
 mod cluster;
 mod namespace;
+mod outside;
 mod random;
 mod scenarios;
+mod soak;
 #[path = "../support/mod.rs"]
 mod support;
 mod switch;
+mod work;
+
+/// What an environment variable says.
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} takes a number, not {text}")))
+}

@@ -5,11 +5,9 @@
 
 use crate::cluster::{Cluster, DETECTION, NODES};
 use crate::switch::Path;
+use crate::work;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-
-/// Threads at each node that call Convoke all the time.
-const WORKERS: usize = 2;
 
 /// What can be wrong at one time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -143,7 +141,7 @@ impl Misery {
     fn work(&mut self, node: usize) {
         self.started += 1;
         let seed = self.seed.wrapping_add(self.started);
-        self.cluster.node(node).ok(&format!("churn {seed} {WORKERS}"));
+        work::begin(self.cluster.node(node), seed);
     }
 
     fn begin(&mut self, fault: Fault, until: Instant) {
@@ -186,7 +184,7 @@ impl Misery {
             for b in 0..NODES {
                 let mut bent = Path::default();
                 self.present.iter().for_each(|(_, fault)| fault.bend(a, b, &mut bent));
-                self.cluster.switch.set(a, b, |path| *path = bent);
+                self.cluster.switch().set(a, b, |path| *path = bent);
             }
         }
     }
@@ -212,15 +210,10 @@ impl Misery {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} takes a number, not {text}")))
-}
-
 #[test]
 fn random_faults_break_no_promise() {
-    let faults = number("CONVOKE_FAULTS").unwrap_or(15);
-    let seed = number("CONVOKE_FAULT_SEED").unwrap_or_else(|| {
+    let faults = crate::number("CONVOKE_FAULTS").unwrap_or(15);
+    let seed = crate::number("CONVOKE_FAULT_SEED").unwrap_or_else(|| {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         now.map_or(1, |now| now.as_millis() as u64 % 1_000_000)
     });
@@ -250,37 +243,7 @@ fn random_faults_break_no_promise() {
     while let Some(last) = misery.present.iter().map(|(until, _)| *until).max() {
         misery.pass(last);
     }
-    let (carried, lost) = misery.cluster.switch.counts();
+    let (carried, lost) = misery.cluster.switch().counts();
     println!("{carried} packets carried, {lost} lost");
     misery.cluster.end_of_work(true);
-}
-
-impl Cluster {
-    /// The work at all nodes ends, and what has become of it is judged. `print`: what they have done.
-    pub fn end_of_work(&mut self, print: bool) {
-        self.all("churn_stop", print);
-        let tables = self.rest();
-        self.all_live(&tables);
-        if print {
-            let (names, groups, locks) = (tables.names.len(), tables.groups.len(), tables.locks.len());
-            println!("at rest: {names} names, {groups} groups, {locks} locks");
-        }
-        self.all("churn_exit", false);
-        self.all("churn_end", false);
-        let tables = self.rest();
-        assert!(tables.is_empty(), "{tables:?}");
-        self.no_violations();
-    }
-
-    /// A command for all of them at once.
-    fn all(&mut self, command: &str, print: bool) {
-        self.running().for_each(|agent| agent.post(command));
-        for agent in self.running() {
-            let answer = agent.answer();
-            assert!(answer.starts_with("ok"), "{}: {command}: {answer}", agent.name);
-            if print {
-                println!("{}: {answer}", agent.name);
-            }
-        }
-    }
 }

@@ -78,7 +78,7 @@ fn halves_go_on_by_themselves_and_become_one_again() {
 fn a_pair_that_hears_each_other_in_one_direction_only_loses_its_link_and_nothing_else() {
     let Some(mut cluster) = Cluster::new("") else { return };
     cluster.watch_links();
-    cluster.switch.set(0, 1, |path| path.cut = true);
+    cluster.switch().set(0, 1, |path| path.cut = true);
     let began = Instant::now();
     cluster.node(0).event("down n1");
     cluster.node(1).event("down n0");
@@ -103,7 +103,7 @@ fn delay_disorder_and_loss_are_no_deaths() {
     // What TCP needs to mend two losses in a row is longer than the second that the other tests give.
     let Some(mut cluster) = Cluster::new("detection_ms=4000") else { return };
     cluster.watch_links();
-    cluster.switch.set_all(|path| {
+    cluster.switch().set_all(|path| {
         path.delay = Duration::from_millis(80);
         path.jitter = Duration::from_millis(40);
         path.loss = 20;
@@ -120,7 +120,7 @@ fn delay_disorder_and_loss_are_no_deaths() {
             cluster.node(node).ok(&format!("unregister {process} far-{node}"));
         }
     }
-    let (carried, lost) = cluster.switch.counts();
+    let (carried, lost) = cluster.switch().counts();
     println!("{carried} packets, {lost} lost");
     assert!(lost > 0);
     cluster.nobody_was_down();
