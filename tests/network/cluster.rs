@@ -51,7 +51,7 @@ impl Cluster {
         let (namespaces, devices): (Vec<_>, Vec<_>) = match made {
             Ok(made) => made.into_iter().unzip(),
             Err(e) => {
-                println!("SKIPPED: no network namespaces with devices here ({e}); see docs/faults.md");
+                crate::skipped(&format!("no network namespaces with devices here: {e}"));
                 return None;
             }
         };

@@ -151,7 +151,7 @@ impl Misery {
             Fault::Cable(node) => self.cluster.cable(node, false),
             Fault::Slow(node) if self.can_slow => {
                 if let Err(e) = self.cluster.limit_rate(node, Some("1mbit")) {
-                    println!("SKIPPED: slow lines, which this kernel cannot make (sch_tbf): {e}");
+                    crate::skipped(&format!("slow lines, which this kernel cannot make (sch_tbf): {e}"));
                     self.can_slow = false;
                 }
             }

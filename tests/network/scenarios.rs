@@ -132,8 +132,7 @@ fn delay_disorder_and_loss_are_no_deaths() {
 fn a_slow_line_full_of_data_lets_control_pass() {
     let Some(mut cluster) = Cluster::new("") else { return };
     if let Err(e) = cluster.limit_rate(0, Some("1mbit")) {
-        println!("SKIPPED: this kernel cannot limit a rate (sch_tbf): {e}");
-        return;
+        return crate::skipped(&format!("this kernel cannot limit a rate (sch_tbf): {e}"));
     }
     cluster.watch_links();
     let (p, _) = cluster.process(0);
