@@ -14,7 +14,7 @@ pub const DETECTION: Duration = Duration::from_secs(1);
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// With it links may leave the machine, and into a namespace of its own is out of it.
-const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+const SECRET: &str = "26d66729dbeab67a3aec12cf8e5900eb45dd801bc7bf0e4d7d9970b0bcaf7483";
 
 /// One cluster at a time: these tests measure time, and each has enough to do for the whole machine.
 static TURN: Mutex<()> = Mutex::new(());
