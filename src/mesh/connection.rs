@@ -2,6 +2,7 @@
 
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
+use super::pace;
 use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, NodeId, Refusal, Status};
@@ -23,8 +24,6 @@ use tokio::time::Sleep;
 const READ_TURN: usize = 256 << 10;
 /// Frames given to the core before its orders are drained, so that they do not pile up.
 const FRAMES_PER_DRAIN: u32 = 64;
-/// What the kernel may hold of a link that it cannot send yet.
-const UNSENT: u32 = 128 << 10;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -130,7 +129,7 @@ pub(super) fn begin<C: Core>(
     let settings = mesh.settings();
     // A link works without these, if worse; a socket that is gone already shows that when it is read.
     let _ = stream.set_nodelay(true);
-    let _ = os::tune_link_socket(&stream, UNSENT, settings.unacknowledged);
+    let _ = os::tune_link_socket(&stream, pace::MOST, settings.unacknowledged);
     let (read, write) = stream.into_split();
     let setup = Setup {
         versions: settings.versions,

@@ -38,8 +38,9 @@ pub trait Core: 'static {
     /// All orders so far are carried out: what waits behind them (events and answers) may go out.
     fn settle(&mut self);
 
-    /// The next block of whole data frames to write, if any. A block is small enough for control to wait for it.
-    fn next_block(&mut self, outbox: &Self::Outbox) -> Option<Vec<u8>>;
+    /// The next block of whole data frames to write, if any. A block is small enough for control to wait for it; of a large
+    /// payload it has `fragment` bytes at most.
+    fn next_block(&mut self, outbox: &Self::Outbox, fragment: usize) -> Option<Vec<u8>>;
     /// The block is written.
     fn written(&mut self, outbox: &Self::Outbox, block: Vec<u8>);
 

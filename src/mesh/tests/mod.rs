@@ -131,7 +131,7 @@ impl Core for Script {
         self.orders.pop_front()
     }
     fn settle(&mut self) {}
-    fn next_block(&mut self, outbox: &Blocks) -> Option<Vec<u8>> {
+    fn next_block(&mut self, outbox: &Blocks, _fragment: usize) -> Option<Vec<u8>> {
         outbox.borrow_mut().pop_front()
     }
     fn written(&mut self, _outbox: &Blocks, _block: Vec<u8>) {
