@@ -155,6 +155,7 @@ pub(super) fn begin<C: Core>(
         frames: FrameReader::new(),
         taken: 0,
         remote,
+        has_dialled: dialled.is_some(),
         dialled,
         peer: NodeId(0),
         deadline: None,
@@ -174,6 +175,7 @@ struct Task<C: Core> {
     /// Frames that have come.
     taken: u64,
     remote: Option<SocketAddr>,
+    has_dialled: bool,
     /// The address, if this node dialled it and the core has not been told how that went.
     dialled: Option<String>,
     peer: NodeId,
@@ -297,7 +299,7 @@ impl<C: Core> Task<C> {
     }
 
     fn note_refusal(&self, why: Refused, text: &str) {
-        self.mesh.refuse(why, self.remote.map(|remote| remote.ip()), text);
+        self.mesh.refuse(why, self.remote, self.has_dialled, text);
     }
 
     fn handle_frames(&mut self) -> ControlFlow<End> {

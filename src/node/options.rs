@@ -119,8 +119,8 @@ impl Options {
         Options::without_secret()
     }
 
-    /// Whatever a test has to say about secrets of all nodes.
-    pub(super) fn without_secret() -> Options {
+    /// Whatever the environment of a test run has to say about secrets.
+    pub fn without_secret() -> Options {
         Options { set: BTreeMap::new(), secrets: BTreeMap::new() }
     }
 
@@ -161,7 +161,7 @@ impl Options {
     /// `Io`: it cannot be read. `Option`: as `set`, with the number of the line.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let shown = path.display();
-        let (file, metadata) = security::open_file(path)?;
+        let (file, metadata) = security::open_options(path)?;
         let text = security::read(path, file)?;
         let mut loaded = self.clone();
         for (number, line) in (1..).zip(text.lines()) {

@@ -73,7 +73,13 @@ pub(super) fn protection(options: &Options) -> Result<Protection> {
 /// with `#`, are passed over.
 fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
     let shown = path.display();
-    let (file, metadata) = open_file(path)?;
+    // Without waiting for whoever is at the other end of a pipe.
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|e| io(path, &e))?;
+    let metadata = file.metadata().map_err(|e| io(path, &e))?;
+    if !metadata.is_file() {
+        return Err(Error::new(Status::Io, format!("{shown}: it is not a regular file")));
+    }
     check_private(path, &metadata)?;
     let text = read(path, file)?;
     let mut secrets = Vec::new();
@@ -95,14 +101,10 @@ fn io(path: &Path, error: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("{}: {error}", path.display()))
 }
 
-/// Opens a file without waiting for whoever is at the other end of a pipe.
-pub(super) fn open_file(path: &Path) -> Result<(File, Metadata)> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = file.map_err(|e| io(path, &e))?;
+/// Opens a file of options.
+pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
+    let file = File::open(path).map_err(|e| io(path, &e))?;
     let metadata = file.metadata().map_err(|e| io(path, &e))?;
-    if !metadata.is_file() {
-        return Err(Error::new(Status::Io, format!("{}: it is not a regular file", path.display())));
-    }
     Ok((file, metadata))
 }
 

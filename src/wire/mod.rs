@@ -10,11 +10,15 @@
 
 mod buffer;
 mod channel;
+#[cfg(test)]
+mod channel_tests;
 mod codec;
 mod error;
 mod frame;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_parts;
 mod handshake;
 #[cfg(test)]
 mod hostile;
