@@ -1,5 +1,6 @@
 //! Life signs: heartbeats, silence and doubt, and how patient a node is that is slow itself.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -143,6 +144,9 @@ impl Engine {
     }
 
     fn give_up(&mut self, node: NodeId) {
+        if self.is_broken(Fault::SilenceIsEndless) {
+            return;
+        }
         self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
     }
 
