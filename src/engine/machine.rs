@@ -186,6 +186,13 @@ impl Engine {
         self.finish();
     }
 
+    /// Part of a frame came, of which the rest is still on its way.
+    pub fn handle_part(&mut self, now: Time, connection: ConnectionId) {
+        self.begin(now);
+        self.heard_part(connection);
+        self.finish();
+    }
+
     /// The application took messages: their room can be granted again. `bytes` is the sum of their
     /// [`cost`](super::message::cost).
     pub fn handle_taken(&mut self, now: Time, window: Window, messages: u64, bytes: u64) {

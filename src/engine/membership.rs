@@ -25,6 +25,8 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
+    /// Since when part of a frame has been there, and not the whole.
+    pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it.
     pub(super) clock: u64,
     pub(super) last_sent: Time,
@@ -270,6 +272,7 @@ impl Engine {
             acked: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
+            part_since: None,
             clock: 0,
             last_sent: self.now,
             in_snapshot,
