@@ -77,6 +77,26 @@ pub(super) struct Dials {
 }
 
 impl Dials {
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+    /// Calls that wait for a link to an address.
+    pub(super) fn connects(&self) -> impl Iterator<Item = (Ref, u64, &str)> {
+        self.connects.iter().map(|(op, (process, address))| (*op, *process, address.as_str()))
+    }
+    /// Address, name, whether it is a seed, what becomes of it, and how often in a row it failed.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &str, bool, &'static str, u32)> {
+        self.targets.iter().map(|(address, target)| {
+            let state = match target {
+                Target { myself: true, .. } => "myself",
+                Target { linked: Some(_), .. } => "linked",
+                Target { parted: true, .. } => "parted",
+                Target { dialling: true, .. } => "dialling",
+                _ => "waiting",
+            };
+            (address.as_str(), target.name.as_str(), target.seed, state, target.failures)
+        })
+    }
     /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
     pub(super) fn is_meeting(&self) -> bool {
         !self.asked.is_empty()
@@ -122,6 +142,7 @@ impl Engine {
         {
             target.dialling = true;
             self.timers.cancel(&Timer::Dial(address.to_owned()));
+            self.counters.dials += 1;
             self.output(Output::Dial { address: address.to_owned() });
         }
     }
@@ -256,11 +277,20 @@ impl Engine {
         target.dialling = false;
         target.met = true;
         target.failures = target.failures.saturating_add(1);
-        let names = self.names_of(address);
+        let failures = target.failures;
+        let names = self.names_leading_to(address);
         if self.view.dials.targets.get(address).is_some_and(Target::is_kept) {
             self.dial_later(address);
         } else {
             self.let_go(address);
+        }
+        self.counters.dials_failed += 1;
+        // An address that never answers is told of ever more rarely.
+        if failures.is_power_of_two() {
+            self.log(Level::Info, log::Target::Dial, |_| {
+                let address = Short(address.as_bytes());
+                format!("dialling {address} failed, {failures} times in a row now: {detail}")
+            });
         }
         let outcome = Outcome::failed(status, detail);
         self.end_connects_to(address, &outcome);
@@ -282,7 +312,7 @@ impl Engine {
                 target.dialling = false;
                 let outcome = myself();
                 self.end_connects_to(address, &outcome);
-                for name in self.names_of(address) {
+                for name in self.names_leading_to(address) {
                     self.name_failed(&name, &outcome);
                 }
             }
@@ -290,7 +320,7 @@ impl Engine {
             Refusal::Linked if linked => {
                 target.dialling = false;
                 target.linked = Some(peer);
-                let names = self.names_of(address);
+                let names = self.names_leading_to(address);
                 self.names_linked(&names, peer);
                 if self.view.is_synced(peer) {
                     self.connected(peer);
@@ -320,7 +350,7 @@ impl Engine {
         self.view.dials.parted.remove(&node);
         self.view.dials.told.remove(&node);
         let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
-        let names: Vec<String> = led_here.iter().flat_map(|at| self.names_of(at)).collect();
+        let names: Vec<String> = led_here.iter().flat_map(|at| self.names_leading_to(at)).collect();
         // The same name at another address: the node has moved.
         let moved = self.view.dials.targets.iter().filter(|(at, target)| {
             !target.seed && target.name == name && !led_here.contains(at.as_str()) && !names.contains(at)
@@ -361,7 +391,7 @@ impl Engine {
         }
         let mut names = BTreeSet::new();
         for (address, forget) in again {
-            names.extend(self.names_of(&address));
+            names.extend(self.names_leading_to(&address));
             if self.adopt(&address) {
                 continue; // a name that led to other links too
             }
