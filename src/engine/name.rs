@@ -6,7 +6,7 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
+use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::*;
 use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;
@@ -370,7 +370,7 @@ impl Engine {
             return self.conclude(origin, Outcome::of(Status::Ok));
         }
         let tx = self.next_tx();
-        self.start_publication(tx, Some(Key::Name(name.clone())), Undo::Nothing, origin, patience);
+        self.start_publication(tx, Some(Key::Name(name.clone())), Deed::Unregister, origin, patience);
         self.retire(name, reg, Some(tx));
         self.check(tx);
     }

@@ -252,7 +252,10 @@ impl<C: Core> Task<C> {
             self.mesh.count_read();
             channel.filled(n, &mut self.frames);
             drop(channel);
-            self.mesh.with_core(|core| core.begin());
+            self.mesh.with_core(|core| {
+                core.moved(n, 0);
+                core.begin();
+            });
             let taken = self.taken;
             self.handle_bytes()?;
             // On a slow line a frame may be on its way for longer than a peer may be silent.
