@@ -314,6 +314,11 @@ impl<C: Core> Mesh<C> {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> usize {
+        self.0.connections.borrow().len()
+    }
+
     /// The version of the protocol that is spoken on a connection.
     #[cfg(test)]
     pub(super) fn version(&self, id: ConnectionId) -> Option<u16> {

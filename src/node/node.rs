@@ -155,8 +155,8 @@ impl Node {
     /// Takes over what may change while the node is open: the secrets and the seeds. `options`: all that it was opened
     /// with, and the new values. Connections that begin from now on follow them; links go on with the keys of their
     /// sessions, and stay when their seed goes.
-    /// `Option`: something else differs, or the node has no secret and is to get one, or the reverse. `Io`, `Auth`: a
-    /// file cannot be read, or others can read it.
+    /// `Option`: something else differs, the node has no secret and is to get one, or the reverse, or others can read a
+    /// file of secrets. `Io`: a file cannot be read.
     pub fn reload(&self, options: &Options) -> Result<()> {
         let security = &self.0.shared.security;
         self.0.shared.check_open()?;
