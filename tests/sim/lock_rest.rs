@@ -159,7 +159,8 @@ impl World {
             let pid = self.spawn(slot, true)?;
             let requester = convoke::engine::Name::new(b"last");
             let patience = Patience { deadline: None, nowait: true };
-            self.acquire(slot, pid.serial, resource(index), requester.clone(), (None, None), None, patience)?;
+            let lock = (resource(index), requester.clone());
+            self.acquire(slot, pid.serial, lock, (None, None), None, None, patience)?;
             self.come_to_rest(true)?;
             let share = Share { resource: resource(index), requester, pid };
             if !self.book.locks.live.contains_key(&share) {

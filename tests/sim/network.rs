@@ -28,6 +28,8 @@ pub(crate) struct Parcel {
 pub(crate) struct Way {
     pub(crate) queue: VecDeque<Parcel>,
     last_arrival: u64,
+    /// So many have arrived where nothing passes for the time being.
+    pub(crate) held: usize,
     /// Whatever is put in is lost.
     pub(crate) dark: bool,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Network {
     pub(crate) closed_doors: BTreeSet<(usize, usize)>,
     /// (from, to) -> how many times slower.
     pub(crate) clogged: BTreeMap<(usize, usize), u64>,
+    /// (from, to): for the time being nothing passes, and nothing is lost.
+    pub(crate) stopped: BTreeSet<(usize, usize)>,
 }
 
 pub(crate) fn id_of(connection: u64, end: usize) -> ConnectionId {
@@ -316,8 +320,12 @@ impl World {
 
     pub(crate) fn arrive(&mut self, connection: u64, from: usize) -> R {
         let Some(c) = self.net.connections.get_mut(&connection) else { return Ok(()) };
-        let Some(parcel) = c.ways[from].queue.pop_front() else { return Ok(()) };
         let to = 1 - from;
+        if self.net.stopped.contains(&(c.ends[from].slot, c.ends[to].slot)) {
+            c.ways[from].held += 1;
+            return Ok(());
+        }
+        let Some(parcel) = c.ways[from].queue.pop_front() else { return Ok(()) };
         let (sender, sender_node) = (c.ends[from].slot, c.ends[from].node);
         if parcel.load == Load::Block && self.hosts[sender].id == sender_node {
             let peer = c.ends[to].node;
@@ -480,7 +488,8 @@ impl World {
     fn delay(&mut self, from: usize, to: usize) -> u64 {
         let delay = self.rng.between(self.plan.delay_min, self.plan.delay_max);
         let delay = if self.rng.percent(self.plan.stragglers) { delay * 10 } else { delay };
-        delay * self.net.clogged.get(&(from, to)).copied().unwrap_or(1)
+        let clogged = self.net.clogged.get(&(from, to)).copied().unwrap_or(1);
+        delay * clogged * self.hosts[from].slow.max(self.hosts[to].slow)
     }
 }
 
