@@ -95,9 +95,6 @@ impl Engine {
         tenure: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
-        if regs.iter().any(|reg| reg.node != from) {
-            return Err("a vote that names what the voter does not own");
-        }
         if tenure > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
@@ -116,7 +113,12 @@ impl Engine {
             Aim::Nothing => {}
             Aim::Name(naming) => {
                 naming.busy.remove(&from);
-                naming.named.extend(regs);
+                // After a vote that was given back this one is the last word.
+                naming.named.retain(|reg| reg.node != from);
+                naming.shown.retain(|(voter, _)| *voter != from);
+                let (own, others): (Vec<Reg>, Vec<Reg>) = regs.into_iter().partition(|reg| reg.node == from);
+                naming.named.extend(own);
+                naming.shown.extend(others.into_iter().map(|reg| (from, reg)));
             }
             Aim::Lock(locking) => locking.token = locking.token.max(tenure),
         }

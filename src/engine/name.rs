@@ -102,23 +102,29 @@ impl Names {
         let owner = binding.reg.node;
         self.seen += 1;
         let entry = self.entries.entry(name.clone()).or_default();
+        // What readers see is replaced by the newer one, and never by what that uncovers when it goes: one that was covered
+        // may be withdrawn already, with the word of that still on its way.
+        let replaces =
+            |shown: &Binding| shown.reg.node == owner || binding.over.contains(&shown.reg);
+        let seen = match entry.visible() {
+            Some(shown) if replaces(shown) => {
+                entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen) - 1
+            }
+            _ => self.seen,
+        };
         match entry.find(owner) {
             Ok(at) => {
-                let is_visible = entry.visible().is_some_and(|shown| shown.reg.node == owner);
-                // One that it covered may be withdrawn already, with the word of that still on its way: what readers
-                // see is replaced by the newer one of the same owner, and not by what it uncovers.
-                let first = entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen);
                 let row = &mut entry.rows[at];
                 // The same binding again (a snapshot after a flap that only one side noticed) keeps its age here.
                 if row.binding.reg != binding.reg {
-                    row.seen = if is_visible { first - 1 } else { self.seen };
+                    row.seen = seen;
                 }
                 row.binding = binding;
             }
             Err(at) => {
                 // Room for one more and no others: nearly all names have one row for ever.
                 entry.rows.reserve_exact(1);
-                entry.rows.insert(at, Row { binding, seen: self.seen });
+                entry.rows.insert(at, Row { binding, seen });
                 *self.counts.entry(owner).or_default() += 1;
                 if entry.rows.len() > 1 {
                     self.crowded.insert(name.clone());
@@ -382,13 +388,18 @@ impl Engine {
         let old = self.names.of(name, me).cloned();
         let reg = self.names_next_reg();
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-        let serial = op.claim.serial;
+        let (serial, voters) = (op.claim.serial, op.nodes.clone());
         let Some(naming) = op.naming_mut() else { return };
-        // A registration named by a grant stays covered even if that voter's link breaks now: after a heal it is
+        // A registration named by a grant of its owner stays covered even if that voter's link breaks now: after a heal it is
         // replaced without a resolver.
+        // So is one that another voter showed, if its owner has voted too. If the owner did not name it, it is withdrawn
+        // already, and that voter's readers must not go on seeing it after this call is answered. Of an owner that has no
+        // vote here nothing is covered: that is a clash.
         let over: BTreeSet<Reg> = if naming.replace {
             let shown = self.names.all(name).into_iter().map(|b| b.reg);
-            naming.named.iter().copied().chain(shown).filter(|reg| reg.node != me).collect()
+            let elsewhere = naming.shown.iter().map(|(_, reg)| *reg).filter(|reg| voters.contains(&reg.node));
+            let all = naming.named.iter().copied().chain(elsewhere).chain(shown);
+            all.filter(|reg| reg.node != me).collect()
         } else {
             BTreeSet::new()
         };

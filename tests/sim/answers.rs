@@ -10,6 +10,8 @@ impl World {
     pub(crate) fn answered(&mut self, slot: usize, process: u64, op: Ref, outcome: &Outcome) -> R {
         let host = &self.hosts[slot];
         let (id, local, resumed) = (host.id, host.local(self.now).0, host.resumed);
+        let near = self.plan.timer_lag * host.slow * 2 + u64::from(self.plan.drift > 0);
+        let far = near + self.plan.detection + self.clocks_are_off(self.plan.detection);
         if !host.processes.contains_key(&process) {
             return Err(format!("P7: h{slot} answers {op:?} to process {process}, which is gone"));
         }
@@ -33,7 +35,7 @@ impl World {
             What::Unregister { .. } => true,
             _ => false,
         };
-        let patience = if elsewhere { self.plan.detection } else { 0 } + self.plan.timer_lag * 2;
+        let patience = if elsewhere { far } else { near };
         if let Some(deadline) = o.deadline
             && local > deadline + patience
             && resumed < o.issued

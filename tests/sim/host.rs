@@ -123,7 +123,7 @@ impl Host {
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
         // The wall clocks that tokens start at are far apart, and those of successors in no order.
-        config.first_token = if seed.is_multiple_of(40) { u64::MAX >> (seed % 60) } else { (seed % 50) << 20 };
+        config.first_token = if seed.is_multiple_of(40) { u64::MAX >> (2 + seed % 58) } else { (seed % 50) << 20 };
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;
         (self.offset, self.drift) = clock;

@@ -14,13 +14,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Act {
     /// Becomes what is seen. `tentative`: it may be withdrawn again at any time; then what it covered is seen again.
-    Bind { pid: Pid, replace: bool, tentative: bool },
+    Bind { pid: Pid, replace: bool, tentative: bool, asked: u64 },
     /// Somebody holds the name.
     Taken,
     /// Nobody holds it any more.
     Unbind,
-    /// What is there may go, one by one.
-    Loosen,
+    /// What is there may go, one by one, and so may what was asked for before this moment and comes later.
+    Loosen { until: u64 },
     Read(Option<Pid>),
 }
 
@@ -29,6 +29,13 @@ pub(crate) struct Bound {
     pid: Pid,
     /// It may go without another word.
     loose: bool,
+}
+
+/// The last is seen; it covers those before it.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct State {
+    bound: Vec<Bound>,
+    loose_until: u64,
 }
 
 /// `ends`: when processes ended.
@@ -44,31 +51,35 @@ impl NameObject {
 
 impl Object for NameObject {
     type Act = Act;
-    /// The last is seen; it covers those before it.
-    type State = Vec<Bound>;
+    type State = State;
 
-    fn apply(&self, state: &Vec<Bound>, act: &Act, by: u64) -> Option<Vec<Bound>> {
+    fn apply(&self, state: &State, act: &Act, by: u64) -> Option<State> {
         let mut after = state.clone();
+        let bound = &mut after.bound;
         match act {
-            Act::Bind { pid, replace, tentative } => {
+            Act::Bind { pid, replace, tentative, asked } => {
                 if !replace {
-                    if !state.iter().all(|bound| self.may_go(bound, by)) {
+                    if !bound.iter().all(|one| self.may_go(one, by)) {
                         return None;
                     }
-                    after.clear();
+                    bound.clear();
                 }
                 if !tentative {
                     // Those that it covers are withdrawn later, one by one.
-                    after.iter_mut().for_each(|bound| bound.loose = true);
+                    bound.iter_mut().for_each(|one| one.loose = true);
                 }
-                after.push(Bound { pid: *pid, loose: *tentative });
+                bound.push(Bound { pid: *pid, loose: *tentative || *asked < state.loose_until });
             }
-            Act::Taken => return (!state.is_empty()).then_some(after),
-            Act::Unbind => after.clear(),
-            Act::Loosen => after.iter_mut().for_each(|bound| bound.loose = true),
+            Act::Taken if bound.is_empty() => return None,
+            Act::Taken => {}
+            Act::Unbind => bound.clear(),
+            Act::Loosen { until } => {
+                bound.iter_mut().for_each(|one| one.loose = true);
+                after.loose_until = state.loose_until.max(*until);
+            }
             Act::Read(seen) => {
-                while after.last().map(|bound| bound.pid) != *seen {
-                    let top = after.pop()?;
+                while bound.last().map(|one| one.pid) != *seen {
+                    let top = bound.pop()?;
                     if !self.may_go(&top, by) {
                         return None;
                     }
@@ -109,7 +120,8 @@ pub(crate) fn history(
         let (act, end, sure) = match (&o.what, o.answer) {
             (What::Register { name: n, pid, replace, .. }, answer) if n == name => match answer {
                 Some(Status::Ok) => {
-                    (Act::Bind { pid: *pid, replace: *replace, tentative: false }, answered, true)
+                    let bind = Act::Bind { pid: *pid, replace: *replace, tentative: false, asked: begin };
+                    (bind, answered, true)
                 }
                 // The home looks into its own table. (A process that may have one name only is refused for another reason.)
                 Some(Status::Exists) if !one_name && reader.is_none_or(|node| node == pid.node) => {
@@ -119,10 +131,10 @@ pub(crate) fn history(
                     // At home it is withdrawn before the answer, and what it covered is as it was; elsewhere nobody knows.
                     let known = pid.node == *caller && matches!(answer, Some(Status::Timeout | Status::Cancelled));
                     if !known {
-                        all.push(Operation { act: Act::Loosen, begin, end: OPEN, sure: false });
+                        all.push(Operation { act: Act::Loosen { until: 0 }, begin, end: OPEN, sure: false });
                     }
                     // Binding and withdrawal are on their way to other nodes when the answer is given.
-                    (Act::Bind { pid: *pid, replace: *replace, tentative: true }, OPEN, false)
+                    (Act::Bind { pid: *pid, replace: *replace, tentative: true, asked: begin }, OPEN, false)
                 }
                 Some(_) => continue,
             },
@@ -132,8 +144,9 @@ pub(crate) fn history(
                 if strict {
                     all.push(Operation { act: Act::Unbind, begin, end: answered, sure: true });
                 }
-                // One goes after the other, and what was covered may be seen until its own home has heard.
-                (Act::Loosen, OPEN, false)
+                // One goes after the other, and what was covered may be seen until its own home has heard; one may come here
+                // only to go.
+                (Act::Loosen { until: answered }, OPEN, false)
             }
             _ => continue,
         };
@@ -150,8 +163,9 @@ pub(crate) fn history(
 }
 
 /// The state at a step in which all was at rest.
-pub(crate) fn at_rest(pid: Option<Pid>) -> Vec<Bound> {
-    pid.into_iter().map(|pid| Bound { pid, loose: false }).collect()
+pub(crate) fn at_rest(pid: Option<Pid>) -> State {
+    let bound = pid.into_iter().map(|pid| Bound { pid, loose: false }).collect();
+    State { bound, loose_until: 0 }
 }
 
 #[cfg(test)]
@@ -166,13 +180,13 @@ mod tests {
         Operation { act, begin, end, sure: true }
     }
     fn bind(serial: u64) -> Act {
-        Act::Bind { pid: pid(serial), replace: false, tentative: false }
+        Act::Bind { pid: pid(serial), replace: false, tentative: false, asked: 0 }
     }
     fn rebind(serial: u64) -> Act {
-        Act::Bind { pid: pid(serial), replace: true, tentative: false }
+        Act::Bind { pid: pid(serial), replace: true, tentative: false, asked: 0 }
     }
     fn undone(serial: u64, replace: bool, begin: u64, end: u64) -> Operation<Act> {
-        let act = Act::Bind { pid: pid(serial), replace, tentative: true };
+        let act = Act::Bind { pid: pid(serial), replace, tentative: true, asked: begin };
         Operation { act, begin, end, sure: false }
     }
     fn fits(history: &[Operation<Act>]) -> bool {
@@ -180,7 +194,7 @@ mod tests {
     }
     fn fits_with_end(history: &[Operation<Act>], ends: &[(Pid, u64)]) -> bool {
         let object = NameObject { ends: ends.iter().copied().collect() };
-        check(&object, Vec::new(), history) == Verdict::Explained
+        check(&object, State::default(), history) == Verdict::Explained
     }
 
     #[test]
