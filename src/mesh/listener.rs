@@ -1,11 +1,14 @@
 //! Accepting connections, whatever strangers do.
 
 use super::connection::Connection;
+use super::refusals::{Origin, Refused};
 use super::{Core, Mesh};
 use crate::engine::Status;
+use crate::wire::{self, Denial};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -18,21 +21,56 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A handshake takes one round trip. When there are too many, the oldest goes if it has taken this long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+struct Waiting<O> {
+    since: Instant,
+    origin: Origin,
+    connection: Weak<Connection<O>>,
+}
+
 /// Accepted connections whose handshake is under way.
 pub(super) struct HalfOpen<O> {
     limit: usize,
-    waiting: RefCell<VecDeque<(Instant, Weak<Connection<O>>)>>,
+    /// Of one address.
+    limit_of_one: usize,
+    waiting: RefCell<VecDeque<Waiting<O>>>,
     listener: RefCell<Option<Waker>>,
     left: Cell<bool>,
 }
 
 impl<O: Clone> HalfOpen<O> {
-    pub(super) fn new(limit: usize) -> Self {
-        HalfOpen { limit, waiting: RefCell::default(), listener: RefCell::default(), left: Cell::new(false) }
+    pub(super) fn new(limit: usize, limit_of_one: usize) -> Self {
+        HalfOpen {
+            limit,
+            limit_of_one,
+            waiting: RefCell::default(),
+            listener: RefCell::default(),
+            left: Cell::new(false),
+        }
     }
 
-    pub(super) fn enter(&self, connection: &Rc<Connection<O>>) {
-        self.waiting.borrow_mut().push_back((Instant::now(), Rc::downgrade(connection)));
+    pub(super) fn enter(&self, connection: &Rc<Connection<O>>, address: Option<IpAddr>) {
+        self.waiting.borrow_mut().push_back(Waiting {
+            since: Instant::now(),
+            origin: Origin::of(address),
+            connection: Rc::downgrade(connection),
+        });
+    }
+
+    /// Whether one address may begin another handshake. Its oldest goes if it has had its time.
+    fn admits(&self, address: IpAddr) -> bool {
+        let origin = Origin::of(Some(address));
+        self.count();
+        let mut waiting = self.waiting.borrow_mut();
+        let of_origin = || waiting.iter().enumerate().filter(|(_, one)| one.origin == origin);
+        if of_origin().count() < self.limit_of_one {
+            return true;
+        }
+        let oldest = of_origin().next().filter(|(_, one)| one.since + PATIENCE <= Instant::now());
+        let Some(at) = oldest.map(|(at, _)| at) else { return false };
+        if let Some(oldest) = waiting.remove(at).and_then(|one| one.connection.upgrade()) {
+            oldest.cut("too many handshakes of one address are under way");
+        }
+        true
     }
 
     /// A connection has ended.
@@ -51,7 +89,7 @@ impl<O: Clone> HalfOpen<O> {
     fn count(&self) -> usize {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.limit || self.left.take() {
-            waiting.retain(|(_, connection)| connection.upgrade().is_some_and(|c| c.is_half_open()));
+            waiting.retain(|one| one.connection.upgrade().is_some_and(|c| c.is_half_open()));
         }
         waiting.len()
     }
@@ -59,12 +97,12 @@ impl<O: Clone> HalfOpen<O> {
     /// Ends the oldest if it has had its time; otherwise says when it will have.
     fn evict(&self) -> Option<Instant> {
         let mut waiting = self.waiting.borrow_mut();
-        let (since, oldest) = waiting.front()?;
-        let due = *since + PATIENCE;
+        let oldest = waiting.front()?;
+        let due = oldest.since + PATIENCE;
         if due > Instant::now() {
             return Some(due);
         }
-        if let Some(oldest) = oldest.upgrade() {
+        if let Some(oldest) = oldest.connection.upgrade() {
             oldest.cut("too many handshakes are under way");
         }
         waiting.pop_front();
@@ -98,9 +136,18 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, listener: TcpListener) {
         .await;
         match accepted {
             None => return,
-            Some(Ok((stream, _))) => {
+            Some(Ok((stream, from))) => {
                 pause = FIRST_PAUSE;
-                mesh.adopt(stream, None);
+                if mesh.half_open().admits(from.ip()) {
+                    mesh.adopt(stream, None);
+                } else {
+                    let settings = mesh.settings();
+                    let denial = wire::deny(&settings.protection(), settings.versions, Denial::Busy);
+                    let _ = stream.try_write(&denial); // a few bytes into an empty buffer; or the peer has gone
+                    let text = "too many handshakes of this address are under way";
+                    mesh.refuse(Refused::Busy, Some(from.ip()), text);
+                    mesh.turn();
+                }
             }
             // One connection that was gone before it was accepted.
             Some(Err(e))
