@@ -83,6 +83,7 @@ impl Engine {
         for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::Hurry(tx)] {
             self.timers.cancel(&timer);
         }
+        self.groups.deletes.remove(&tx);
         self.claims.remove(tx)
     }
 
@@ -340,7 +341,10 @@ impl Engine {
         for (tx, op) in &mut self.claims.operations {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.insert(peer);
-                joined.insert(*tx);
+                // A delete is repeated, and acknowledged by itself.
+                if !self.groups.deletes.contains_key(tx) {
+                    joined.insert(*tx);
+                }
             }
         }
         joined

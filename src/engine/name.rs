@@ -104,8 +104,7 @@ impl Names {
         let entry = self.entries.entry(name.clone()).or_default();
         // What readers see is replaced by the newer one, and never by what that uncovers when it goes: one that was covered
         // may be withdrawn already, with the word of that still on its way.
-        let replaces =
-            |shown: &Binding| shown.reg.node == owner || binding.over.contains(&shown.reg);
+        let replaces = |shown: &Binding| shown.reg.node == owner || binding.over.contains(&shown.reg);
         let seen = match entry.visible() {
             Some(shown) if replaces(shown) => {
                 entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen) - 1
@@ -367,13 +366,34 @@ impl Engine {
 
     /// Withdraws my binding of the name, and answers when every linked node has.
     pub(super) fn unregister_here(&mut self, origin: Origin, name: &Name, reg: Reg, patience: Patience) {
-        if self.mine(name) != Some(reg) {
+        let (is_mine, is_kept) = (self.mine(name) == Some(reg), self.forget_kept(name, reg));
+        if !is_mine && !is_kept {
             return self.conclude(origin, Outcome::of(Status::Ok));
         }
         let tx = self.next_tx();
         self.start_publication(tx, Some(Key::Name(name.clone())), Undo::Nothing, origin, patience);
-        self.retire(name, reg, Some(tx));
+        if is_mine {
+            self.retire(name, reg, Some(tx));
+        } else {
+            // It was replaced in place, and not all may have heard of that.
+            self.broadcast(Message::Unreg { name: name.clone(), reg, restore: None, ack: Some(tx) });
+        }
         self.check(tx);
+    }
+
+    /// A re-register under way that keeps this binding of mine does not restore it. Says whether there is one.
+    fn forget_kept(&mut self, name: &Name, reg: Reg) -> bool {
+        let mut found = false;
+        for tx in self.claims.of(&Key::Name(name.clone())) {
+            let naming = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut);
+            let Some(naming) = naming else { continue };
+            if let Some(kept) = naming.restore.take_if(|kept| kept.reg == reg) {
+                found = true;
+                let bound = self.names.of(name, reg.node);
+                self.processes.forget_name_unless_bound(kept.serial, name, bound);
+            }
+        }
+        found
     }
 
     /// All granted: the home publishes the binding.

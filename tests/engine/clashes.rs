@@ -164,9 +164,8 @@ impl World {
     fn settle_but_for_verdicts(&mut self) {
         loop {
             let next = self.in_flight().into_iter().find(|(from, to, _)| (*from, *to) == (1, 2));
-            let verdict = next.is_some_and(|(_, _, frame)| {
-                matches!(frame.message(), Some(Message::Verdict { .. }))
-            });
+            let verdict =
+                next.is_some_and(|(_, _, frame)| matches!(frame.message(), Some(Message::Verdict { .. })));
             let mut channels = self.channels();
             channels.retain(|channel| !verdict || *channel != (1, 2));
             let Some((from, to)) = channels.first().copied() else { return };

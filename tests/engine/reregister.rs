@@ -353,3 +353,28 @@ fn what_a_voter_shows_of_a_home_without_a_vote_is_not_covered() {
     let gone = [owner, claimant].map(|pid| world.is_gone(pid));
     assert!(gone[0] != gone[1], "one of the two has lost: {gone:?}");
 }
+
+/// Who unregisters what a re-register of the same home has just replaced has unregistered it, also when the re-register is
+/// taken back afterwards.
+#[test]
+fn an_unregistered_binding_is_not_restored() {
+    let mut world = World::mesh(3);
+    let [old, new, asker] = [0, 0, 1].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    let patience = world.within(50);
+    let op = world.register_as(new, "x", new, true, patience);
+    // Node 1 does not hear of the new binding before it unregisters the old one.
+    world.settle_but(0, 1, |message| matches!(message, Message::Commit { .. }));
+    assert_eq!([0, 1].map(|node| world.whereis(node, "x")), [Some(new), Some(old)]);
+    let end = world.unregister(asker, "x");
+    world.settle_but(0, 1, |message| matches!(message, Message::Commit { .. }));
+    assert_eq!(world.status(end), None, "node 1 shows it still");
+    world.advance_still(ms(50));
+    assert_eq!(world.status(op), Some(Status::Timeout));
+    world.settle();
+    assert_eq!(world.status(end), Some(Status::Ok));
+    world.all_show("x", None);
+    assert!(!world.is_gone(old) && !world.is_gone(new));
+    world.assert_at_rest();
+}

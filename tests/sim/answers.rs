@@ -90,9 +90,9 @@ impl World {
         let What::Register { name, pid, .. } = &o.what else { return Ok(()) };
         let host = &self.hosts[slot];
         let Some(engine) = host.engine.as_ref().filter(|_| pid.node == host.id) else { return Ok(()) };
-        let others = self.book.operations.values().filter(|other| {
-            matches!(&other.what, What::Register { name: n, pid: p, .. } if n == name && p == pid)
-        });
+        let others = self.book.operations.values().filter(
+            |other| matches!(&other.what, What::Register { name: n, pid: p, .. } if n == name && p == pid),
+        );
         // Another one may have bound the same.
         if others.count() > 1 {
             return Ok(());
@@ -131,8 +131,11 @@ impl World {
         }
         // Where nothing is in the way, whoever was there to be met was met.
         let missed = self.hosts.iter().find(|other| {
-            other.is_up() && host.seeds.contains(&other.address) && other.id != host.id
-                && other.started < host.started && !host.links.contains_key(&other.id)
+            other.is_up()
+                && host.seeds.contains(&other.address)
+                && other.id != host.id
+                && other.started < host.started
+                && !host.links.contains_key(&other.id)
         });
         match missed {
             Some(missed) if self.plan.mode == Mode::Stable => {

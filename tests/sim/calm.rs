@@ -133,7 +133,8 @@ impl World {
                 acts.sort_by_key(|(_, op)| (op.begin, op.end));
                 let lines = acts.iter().map(|(i, op)| {
                     let end = if op.end == OPEN { "    open".into() } else { format!("{:>8}", op.end) };
-                    let (mark, sure) = (if *i == at { "?" } else { " " }, if op.sure { "" } else { " perhaps" });
+                    let (mark, sure) =
+                        (if *i == at { "?" } else { " " }, if op.sure { "" } else { " perhaps" });
                     format!("{mark} {:>8} {end}{sure} {:?}\n", op.begin, op.act)
                 });
                 Err(format!(

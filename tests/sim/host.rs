@@ -56,6 +56,7 @@ pub(crate) struct Host {
     pub(crate) wake: Option<u64>,
     pub(crate) idle_wakes: u32,
     pub(crate) paused: bool,
+    /// When it last did something after a time in which it could not, or was slow.
     pub(crate) resumed: u64,
     pub(crate) closing: bool,
     pub(crate) links: BTreeMap<NodeId, Link>,
@@ -123,7 +124,8 @@ impl Host {
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
         // The wall clocks that tokens start at are far apart, and those of successors in no order.
-        config.first_token = if seed.is_multiple_of(40) { u64::MAX >> (2 + seed % 58) } else { (seed % 50) << 20 };
+        config.first_token =
+            if seed.is_multiple_of(40) { u64::MAX >> (2 + seed % 58) } else { (seed % 50) << 20 };
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;
         (self.offset, self.drift) = clock;
@@ -163,6 +165,13 @@ impl Host {
         } else {
             self.offset -= by;
             self.wake = self.wake.map(|at| at.saturating_add(by));
+        }
+    }
+
+    /// It is as fast as the others again; what was to come late may still do so.
+    pub(crate) fn recover(&mut self, now: u64) {
+        if self.slow > 1 {
+            (self.slow, self.resumed) = (1, now);
         }
     }
 

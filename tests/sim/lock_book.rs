@@ -44,7 +44,9 @@ impl Part {
     /// What of a list is left on these nodes; `None`: nothing.
     fn on(self, rest: &BTreeSet<NodeId>) -> Option<Part> {
         match self {
-            Part::On(nodes) if !nodes.is_empty() => Some(&nodes & rest).filter(|nodes| !nodes.is_empty()).map(Part::On),
+            Part::On(nodes) if !nodes.is_empty() => {
+                Some(&nodes & rest).filter(|nodes| !nodes.is_empty()).map(Part::On)
+            }
             other => Some(other),
         }
     }
@@ -113,7 +115,8 @@ impl Held {
 
     /// What is to be held when a scope has ended.
     fn without_scope(&self, scope: Ref) -> Option<Part> {
-        let others = self.scopes.iter().filter(|(other, _)| **other != scope).filter_map(|(_, part)| part.as_ref());
+        let others =
+            self.scopes.iter().filter(|(other, _)| **other != scope).filter_map(|(_, part)| part.as_ref());
         let mut parts = self.kept.iter().chain(others);
         let mut all = parts.next()?.clone();
         parts.for_each(|part| all.add(part));

@@ -44,7 +44,8 @@ impl Object for LockObject {
                     }
                     after.held.remove(other);
                 }
-                let foreign = |(node, requester): &(NodeId, Name)| on.contains(node) && *requester != share.requester;
+                let foreign =
+                    |(node, requester): &(NodeId, Name)| on.contains(node) && *requester != share.requester;
                 if state.tokens.iter().any(|(key, before)| foreign(key) && before >= token) {
                     return None;
                 }

@@ -125,13 +125,7 @@ impl World {
         self.release_on(slot, share, nodes, None)
     }
 
-    fn release_on(
-        &mut self,
-        slot: usize,
-        share: Share,
-        nodes: Option<Vec<String>>,
-        scope: Option<Ref>,
-    ) -> R {
+    fn release_on(&mut self, slot: usize, share: Share, nodes: Option<Vec<String>>, scope: Option<Ref>) -> R {
         let home = self.hosts[slot].id;
         let patience = self.patience(slot);
         let before = self.book.locks.live.get(&share).cloned();
@@ -140,12 +134,8 @@ impl World {
             Some(scope) => before.as_ref().is_some_and(|held| held.scopes.contains_key(&scope)),
         };
         let all = nodes.is_none() && scope.is_none();
-        let what = What::Release {
-            resource: share.resource.clone(),
-            requester: share.requester.clone(),
-            all,
-            held,
-        };
+        let what =
+            What::Release { resource: share.resource.clone(), requester: share.requester.clone(), all, held };
         let op = self.operation(slot, share.pid.serial, what, patience, home);
         let now = self.now;
         match (&nodes, scope) {
@@ -168,7 +158,10 @@ impl World {
         let said = self.book.locks.said_of_rest.take();
         let expected = changes.then(|| (share, after.map(|(_, nodes)| nodes)));
         if said != expected && !self.hosts[slot].links.is_empty() && self.hosts[slot].is_up() {
-            return Err(format!("P3: h{slot} gives back {expected:?}, and tells {said:?}\n{}", self.describe()));
+            return Err(format!(
+                "P3: h{slot} gives back {expected:?}, and tells {said:?}\n{}",
+                self.describe()
+            ));
         }
         Ok(())
     }

@@ -118,15 +118,44 @@ fn kept_seeds_hold() {
     }
 }
 
-/// Without this nothing that the simulator finds could be found again.
+/// Without this nothing that the simulator finds could be found again. Whatever it can do happens in these runs.
 #[test]
 fn the_same_seed_makes_the_same_run() {
+    let mut stats = book::Stats::default();
     for mode in Mode::ALL {
-        for seed in 1..=20 {
-            let digest = || run(mode, seed, Tracing::Keep).0.trace.digest();
-            let first = digest();
+        for seed in 1..=30 {
+            let digest = |stats: &mut book::Stats| {
+                let world = run(mode, seed, Tracing::Keep).0;
+                stats.add(&world.book.stats);
+                world.trace.digest()
+            };
+            let first = digest(&mut stats);
             assert!(first.0 > 10, "a run without events");
-            assert_eq!(first, digest(), "seed {seed} in {} mode made two different runs", mode.name());
+            assert_eq!(
+                first,
+                digest(&mut stats),
+                "seed {seed} in {} mode made two different runs",
+                mode.name()
+            );
         }
+    }
+    let happened = [
+        ("clashes", stats.conflicts),
+        ("calls of resolvers", stats.resolver_calls),
+        ("replaced bindings", stats.replaced),
+        ("locks", stats.locked),
+        ("lost locks", stats.lost_minority + stats.lost_second),
+        ("scopes", stats.scopes),
+        ("groups", stats.joined),
+        ("messages", stats.delivered),
+        ("refused messages", stats.refused),
+        ("sync", stats.synced),
+        ("crashes", stats.crashes),
+        ("swizzles", stats.swizzles),
+        ("clocks that jump", stats.jumps),
+        ("histories", stats.histories),
+    ];
+    for (what, count) in happened {
+        assert!(count > 0, "none of these runs has any {what}: {stats:?}");
     }
 }

@@ -14,13 +14,20 @@ use std::collections::BTreeMap;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Act {
     /// Becomes what is seen. `tentative`: it may be withdrawn again at any time; then what it covered is seen again.
-    Bind { pid: Pid, replace: bool, tentative: bool, asked: u64 },
+    Bind {
+        pid: Pid,
+        replace: bool,
+        tentative: bool,
+        asked: u64,
+    },
     /// Somebody holds the name.
     Taken,
     /// Nobody holds it any more.
     Unbind,
     /// What is there may go, one by one, and so may what was asked for before this moment and comes later.
-    Loosen { until: u64 },
+    Loosen {
+        until: u64,
+    },
     Read(Option<Pid>),
 }
 
@@ -129,7 +136,8 @@ pub(crate) fn history(
                 }
                 Some(Status::Timeout | Status::Cancelled | Status::NoProcess | Status::Closed) | None => {
                     // At home it is withdrawn before the answer, and what it covered is as it was; elsewhere nobody knows.
-                    let known = pid.node == *caller && matches!(answer, Some(Status::Timeout | Status::Cancelled));
+                    let known =
+                        pid.node == *caller && matches!(answer, Some(Status::Timeout | Status::Cancelled));
                     if !known {
                         all.push(Operation { act: Act::Loosen { until: 0 }, begin, end: OPEN, sure: false });
                     }
@@ -152,7 +160,11 @@ pub(crate) fn history(
         };
         all.push(Operation { act, begin, end, sure });
     }
-    let seen = book.histories.changes.iter().filter(|c| c.step >= since && c.name == *name && Some(c.node) == reader);
+    let seen = book
+        .histories
+        .changes
+        .iter()
+        .filter(|c| c.step >= since && c.name == *name && Some(c.node) == reader);
     for change in seen {
         let before = moment(change.step) - 1;
         let at = moment(change.step);
@@ -212,13 +224,24 @@ mod tests {
         assert!(fits(&[op(bind(1), 1, 2), op(Act::Unbind, 3, 8), op(Act::Taken, 5, 6)]));
         // By one that was taken back at its deadline, of which not all may have heard.
         assert!(fits(&[undone(1, false, 1, 3), op(Act::Taken, 5, 6), op(bind(2), 7, 8)]));
-        assert!(!fits(&[undone(1, false, 1, 3), op(bind(2), 5, 6), op(Act::Unbind, 7, 8), op(Act::Taken, 9, 9)]));
+        assert!(!fits(&[
+            undone(1, false, 1, 3),
+            op(bind(2), 5, 6),
+            op(Act::Unbind, 7, 8),
+            op(Act::Taken, 9, 9)
+        ]));
     }
 
     #[test]
     fn readers_of_a_node_see_every_change_once() {
         let read = |serial: Option<u64>, at| op(Act::Read(serial.map(pid)), at, at);
-        assert!(fits(&[op(bind(1), 1, 5), read(None, 3), read(Some(1), 4), op(rebind(2), 6, 9), read(Some(2), 8)]));
+        assert!(fits(&[
+            op(bind(1), 1, 5),
+            read(None, 3),
+            read(Some(1), 4),
+            op(rebind(2), 6, 9),
+            read(Some(2), 8)
+        ]));
         assert!(!fits(&[op(bind(1), 1, 5), read(None, 6)]), "granted, and not shown");
         assert!(!fits(&[op(bind(1), 1, 5), read(Some(1), 4), read(None, 5), read(Some(1), 6)]));
         assert!(!fits(&[op(bind(1), 1, 5), op(rebind(2), 6, 9), read(None, 8)]), "none during a re-register");

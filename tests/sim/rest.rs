@@ -102,7 +102,7 @@ impl World {
             self.free(from, to);
         }
         for slot in 0..self.hosts.len() {
-            self.hosts[slot].slow = 1;
+            self.hosts[slot].recover(self.now);
             self.resume(slot);
             for process in self.hosts[slot].processes.values_mut() {
                 process.deaf_until = 0;

@@ -312,7 +312,7 @@ impl World {
             }
             Happening::Start { slot } => self.start(slot),
             Happening::Recover { slot } => {
-                self.hosts[slot].slow = 1;
+                self.hosts[slot].recover(self.now);
                 Ok(())
             }
             Happening::Stop { from, to } => {
