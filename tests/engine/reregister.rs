@@ -378,3 +378,24 @@ fn an_unregistered_binding_is_not_restored() {
     assert!(!world.is_gone(old) && !world.is_gone(new));
     world.assert_at_rest();
 }
+
+/// The reverse: who unregisters a binding that is taken back meanwhile has unregistered what that restores.
+#[test]
+fn what_is_restored_during_an_unregister_goes_with_it() {
+    let mut world = World::mesh(3);
+    let [old, new, asker] = [0, 0, 1].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    let patience = world.within(50);
+    let op = world.register_as(new, "x", new, true, patience);
+    // Node 2 does not acknowledge.
+    world.settle_but(2, 0, |message| matches!(message, Message::Ack { .. }));
+    assert_eq!(world.whereis(1, "x"), Some(new));
+    world.advance_still(ms(50));
+    assert_eq!((world.status(op), world.whereis(0, "x")), (Some(Status::Timeout), Some(old)));
+    let end = world.unregister(asker, "x");
+    world.settle();
+    assert_eq!(world.status(end), Some(Status::Ok));
+    world.all_show("x", None);
+    world.assert_at_rest();
+}

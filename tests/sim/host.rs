@@ -47,6 +47,8 @@ pub(crate) struct Host {
     drift: i64,
     /// By how much it has jumped, in all.
     pub(crate) jumped: u64,
+    /// What it showed when it jumped last: an engine has seen this, and sees nothing less.
+    reached: Time,
     /// How many times slower than others: what comes and goes, and its timers.
     pub(crate) slow: u64,
     /// Addresses that it was told at its start.
@@ -84,6 +86,7 @@ impl Host {
             offset: 0,
             drift: 0,
             jumped: 0,
+            reached: Time(0),
             slow: 1,
             seeds: Vec::new(),
             started: 0,
@@ -159,6 +162,7 @@ impl Host {
         let by = if ahead { by } else { by.min(self.offset) };
         self.jumped += by;
         self.resumed = now;
+        self.reached = self.reached.max(self.local(now));
         if ahead {
             self.offset += by;
             self.wake = self.wake.map(|at| at.saturating_sub(by));
@@ -172,6 +176,14 @@ impl Host {
     pub(crate) fn recover(&mut self, now: u64) {
         if self.slow > 1 {
             (self.slow, self.resumed) = (1, now);
+        }
+    }
+
+    /// A clock that stands still goes on.
+    pub(crate) fn wind_up(&mut self, now: u64) {
+        let behind = self.reached.0.saturating_sub(self.local(now).0);
+        if behind > 0 {
+            self.jump(behind, true, now);
         }
     }
 

@@ -103,6 +103,7 @@ impl World {
         }
         for slot in 0..self.hosts.len() {
             self.hosts[slot].recover(self.now);
+            self.hosts[slot].wind_up(self.now);
             self.resume(slot);
             for process in self.hosts[slot].processes.values_mut() {
                 process.deaf_until = 0;
