@@ -367,34 +367,31 @@ impl Engine {
     /// Withdraws my binding of the name, and answers when every linked node has. `reg`: the one that the caller saw. What has
     /// come later stays; what is older is back, or may come back, because that one was withdrawn, and goes with it.
     pub(super) fn unregister_here(&mut self, origin: Origin, name: &Name, reg: Reg, patience: Patience) {
-        let mine = self.mine(name).filter(|mine| mine.seq <= reg.seq);
-        let is_kept = self.forget_kept(name, reg);
-        if mine.is_none() && !is_kept {
-            return self.conclude(origin, Outcome::of(Status::Ok));
+        if reg.node != self.config.node {
+            return self.conclude(origin, Outcome::of(Status::Ok)); // no honest node asks that
         }
+        let mine = self.mine(name).filter(|mine| mine.seq <= reg.seq);
+        self.forget_kept(name, reg);
         let tx = self.next_tx();
         self.start_publication(tx, Some(Key::Name(name.clone())), Undo::Nothing, origin, patience);
         match mine {
             Some(mine) => self.retire(name, mine, Some(tx)),
-            // It was replaced in place, and not all may have heard of that.
+            // It was withdrawn or replaced in place already, and not all may have heard of that.
             None => self.broadcast(Message::Unreg { name: name.clone(), reg, restore: None, ack: Some(tx) }),
         }
         self.check(tx);
     }
 
-    /// Re-registers under way that keep this binding of mine, or older ones, do not restore them. Says whether any did.
-    fn forget_kept(&mut self, name: &Name, reg: Reg) -> bool {
-        let mut found = false;
+    /// Re-registers under way that keep this binding of mine, or older ones, do not restore them.
+    fn forget_kept(&mut self, name: &Name, reg: Reg) {
         for tx in self.claims.of(&Key::Name(name.clone())) {
             let naming = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut);
             let Some(naming) = naming else { continue };
             if let Some(kept) = naming.restore.take_if(|kept| kept.reg.seq <= reg.seq) {
-                found = true;
                 let bound = self.names.of(name, reg.node);
                 self.processes.forget_name_unless_bound(kept.serial, name, bound);
             }
         }
-        found
     }
 
     /// All granted: the home publishes the binding.

@@ -399,3 +399,22 @@ fn what_is_restored_during_an_unregister_goes_with_it() {
     world.all_show("x", None);
     world.assert_at_rest();
 }
+
+/// The process of the binding has ended, and not all have heard of it: who unregisters the name is answered when they have.
+#[test]
+fn an_unregister_waits_for_a_withdrawal_that_is_under_way() {
+    let mut world = World::mesh(3);
+    let [pid, asker] = [0, 1].map(|node| world.spawn(node));
+    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    world.register(pid, "x");
+    world.settle();
+    let end = world.unregister(asker, "x");
+    world.exit(pid);
+    world.settle_but(0, 2, late);
+    assert_eq!([1, 2].map(|node| world.whereis(node, "x")), [None, Some(pid)]);
+    assert_eq!(world.status(end), None, "node 2 shows it still");
+    world.settle();
+    assert_eq!(world.status(end), Some(Status::Ok));
+    world.all_show("x", None);
+    world.assert_at_rest();
+}
