@@ -38,7 +38,7 @@ pub(super) struct Link {
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
     pub(super) vouched: Option<(Time, NodeId)>,
-    /// Silent for a while: the neighbours that were asked and have not answered.
+    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
 }
 
@@ -273,10 +273,7 @@ impl Engine {
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
         facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
         facts.extend(self.own_holds().into_iter().map(Fact::Hold));
-        let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
-        facts.extend(others.map(|(node, link)| {
-            Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
-        }));
+        facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
         facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
         let mut parts = in_parts(facts).into_iter().peekable();
@@ -315,7 +312,7 @@ impl Engine {
                 self.install(&name, binding);
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
-            Fact::Peer(peer) => self.learn_peer(peer),
+            Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
             Fact::Existence(part) => self.learn_existence(from, part)?,
@@ -488,7 +485,7 @@ fn size_of_fact(fact: &Fact) -> usize {
                 if let Resolver::Function(name) = &binding.resolver { name.as_bytes().len() } else { 0 };
             name.as_bytes().len() + resolver + binding.over.len() * ITEM
         }
-        Fact::Peer(peer) => peer.name.len() + peer.address.len(),
+        Fact::Peers(nodes) => nodes.len() * ITEM,
         Fact::Hold(hold) => {
             hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
         }

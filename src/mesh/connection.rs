@@ -155,6 +155,7 @@ pub(super) fn begin<C: Core>(
         read,
         frames: FrameReader::new(),
         remote,
+        has_dialled: dialled.is_some(),
         dialled,
         peer: NodeId(0),
         deadline: None,
@@ -172,6 +173,7 @@ struct Task<C: Core> {
     read: OwnedReadHalf,
     frames: FrameReader,
     remote: Option<SocketAddr>,
+    has_dialled: bool,
     /// The address, if this node dialled it and the core has not been told how that went.
     dialled: Option<String>,
     peer: NodeId,
@@ -290,7 +292,7 @@ impl<C: Core> Task<C> {
     }
 
     fn note_refusal(&self, why: Refused, text: &str) {
-        self.mesh.refuse(why, self.remote.map(|remote| remote.ip()), text);
+        self.mesh.refuse(why, self.remote, self.has_dialled, text);
     }
 
     fn handle_frames(&mut self) -> ControlFlow<End> {

@@ -55,7 +55,7 @@ async fn connect<C: Core>(mesh: &Mesh<C>, address: &str, deadline: Instant) -> R
     };
     // Wherever the address came from: a caller, a peer, the name service.
     if let Some(elsewhere) = candidates.iter().find(|candidate| !mesh.settings().may_reach(candidate.ip())) {
-        mesh.refuse(Refused::Unprotected, Some(elsewhere.ip()), UNPROTECTED);
+        mesh.refuse(Refused::Unprotected, Some(*elsewhere), true, UNPROTECTED);
         return Err(Failure {
             status: Status::Option,
             text: format!("{} is not a loopback address; {UNPROTECTED}", elsewhere.ip()),
