@@ -1,5 +1,6 @@
 //! Life signs: heartbeats, silence and doubt, and how patient a node is that is slow itself.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -15,10 +16,29 @@ const WITNESSES: usize = 3;
 /// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
 pub(super) const DOUBT: Duration = Duration::from_secs(1);
 
+/// How many detection times one frame may be on its way.
+const FRAME_DETECTIONS: u32 = 4;
+
 impl Engine {
     /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
     pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
         let node = *self.view.by_connection.get(&connection)?;
+        self.view.links.get_mut(&node)?.part_since = None;
+        self.lives(node)
+    }
+
+    /// Part of a frame came. On a slow line a block of data is on its way for longer than a peer may be silent. But who
+    /// never comes to an end says nothing.
+    pub(super) fn heard_part(&mut self, connection: ConnectionId) {
+        let Some(&node) = self.view.by_connection.get(&connection) else { return };
+        let Some(link) = self.view.links.get_mut(&node) else { return };
+        let since = *link.part_since.get_or_insert(self.now);
+        if self.now.since(since) < self.config.detection * FRAME_DETECTIONS {
+            self.lives(node);
+        }
+    }
+
+    fn lives(&mut self, node: NodeId) -> Option<NodeId> {
         let link = self.view.links.get_mut(&node)?;
         link.last_heard = self.now;
         if link.suspected.take().is_some() {
@@ -124,6 +144,9 @@ impl Engine {
     }
 
     fn give_up(&mut self, node: NodeId) {
+        if self.is_broken(Fault::SilenceIsEndless) {
+            return;
+        }
         self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
     }
 

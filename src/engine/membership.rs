@@ -4,6 +4,7 @@
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
 use super::dial::Dials;
+use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
@@ -23,6 +24,8 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
+    /// Since when part of a frame has been there, and not the whole.
+    pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it.
     pub(super) clock: u64,
     pub(super) last_sent: Time,
@@ -136,7 +139,7 @@ impl Engine {
         if peer.node == self.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
-        if peer.name == self.config.name {
+        if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
             if peer.node < self.config.node {
                 return None; // the arbiter decides, so that near a tie not both go
             }
@@ -161,6 +164,7 @@ impl Engine {
             return None; // the arbiter knows
         }
         let namesake = self.view.links.iter().find(|(_, link)| link.name == peer.name);
+        let namesake = namesake.filter(|_| !self.is_broken(Fault::NamesakesGoOn));
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
             if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
@@ -233,6 +237,7 @@ impl Engine {
             acked: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
+            part_since: None,
             clock: 0,
             last_sent: self.now,
             in_snapshot,
@@ -269,13 +274,21 @@ impl Engine {
     fn send_snapshot(&mut self, to: NodeId) {
         let me = self.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
-        let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
+        let own = |name: &Name| {
+            let mut binding = self.names.of(name, me)?.clone();
+            binding.settled &= !self.is_broken(Fault::SettledIsNotInSnapshots);
+            Some(Fact::Binding(name.clone(), binding))
+        };
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
-        facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
-        facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        if !self.is_broken(Fault::SnapshotWithoutKept) {
+            facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        }
+        if !self.is_broken(Fault::SnapshotWithoutHolds) {
+            facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        }
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
+        facts.extend(self.existence_to_tell());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });

@@ -3,6 +3,7 @@
 //! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
 //! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
@@ -204,8 +205,9 @@ impl Engine {
         if over.is_empty() {
             return;
         }
+        let ignores_kept = self.is_broken(Fault::SettledIgnoresKept);
         for tx in self.claims.of(&Key::Name(name.clone())) {
-            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            let Some(op) = self.claims.operations.get_mut(&tx).filter(|_| !ignores_kept) else { continue };
             let claimant = op.claim.serial;
             let Some(naming) = op.naming_mut() else { continue };
             if let Some(kept) = naming.restore.take_if(|kept| over.contains(&kept.reg))
@@ -437,6 +439,11 @@ impl Engine {
         self.processes.remember_name(serial, name);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.install(name, binding);
+        if self.is_broken(Fault::SettledAtCommit)
+            && let Some(naming) = self.claims.operations.get(&tx).and_then(Operation::naming)
+        {
+            self.settle_binding(name, reg, naming.over.clone());
+        }
         self.free_claim(tx, &Key::Name(name.clone()));
         self.check(tx);
     }

@@ -2,6 +2,7 @@
 
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
+use super::pace;
 use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, NodeId, Refusal, Status};
@@ -23,8 +24,6 @@ use tokio::time::Sleep;
 const READ_TURN: usize = 256 << 10;
 /// Frames given to the core before its orders are drained, so that they do not pile up.
 const FRAMES_PER_DRAIN: u32 = 64;
-/// What the kernel may hold of a link that it cannot send yet.
-const UNSENT: u32 = 128 << 10;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -130,7 +129,7 @@ pub(super) fn begin<C: Core>(
     let settings = mesh.settings();
     // A link works without these, if worse; a socket that is gone already shows that when it is read.
     let _ = stream.set_nodelay(true);
-    let _ = os::tune_link_socket(&stream, UNSENT, settings.unacknowledged);
+    let _ = os::tune_link_socket(&stream, pace::MOST, settings.unacknowledged);
     let (read, write) = stream.into_split();
     let setup = Setup {
         versions: settings.versions,
@@ -154,6 +153,7 @@ pub(super) fn begin<C: Core>(
         connection: connection.clone(),
         read,
         frames: FrameReader::new(),
+        taken: 0,
         remote,
         has_dialled: dialled.is_some(),
         dialled,
@@ -172,6 +172,8 @@ struct Task<C: Core> {
     connection: Rc<Connection<C::Outbox>>,
     read: OwnedReadHalf,
     frames: FrameReader,
+    /// Frames that have come.
+    taken: u64,
     remote: Option<SocketAddr>,
     has_dialled: bool,
     /// The address, if this node dialled it and the core has not been told how that went.
@@ -239,7 +241,12 @@ impl<C: Core> Task<C> {
             channel.filled(n, &mut self.frames);
             drop(channel);
             self.mesh.with_core(|core| core.begin());
+            let taken = self.taken;
             self.handle_bytes()?;
+            // On a slow line a frame may be on its way for longer than a peer may be silent.
+            if self.taken == taken && self.connection.is_linked() {
+                self.mesh.with_core(|core| core.handle_part(self.connection.id));
+            }
             left = left.saturating_sub(n);
             if left == 0 {
                 cx.waker().wake_by_ref();
@@ -314,6 +321,7 @@ impl<C: Core> Task<C> {
                 Frame::Data(header, body) => self.mesh.with_core(|core| core.handle_data(id, header, body)),
                 Frame::Handshake(handshake) => self.handle_handshake(handshake)?,
             }
+            self.taken += 1;
             frames += 1;
             if frames == FRAMES_PER_DRAIN {
                 frames = 0;

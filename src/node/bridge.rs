@@ -11,8 +11,8 @@ use super::resolver::Late;
 use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ClashAnswer, ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status,
-    Time,
+    ClashAnswer, ConnectionId, Engine, FRAGMENT, Identity, Name, NodeId, Output, Payload, Refusal, Stamped,
+    Status, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -32,10 +32,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    fn next_block(&self) -> Option<Vec<u8>> {
+    fn next_block(&self, fragment: usize) -> Option<Vec<u8>> {
         // Before the look: what is put in after it pokes again.
         self.link.begin();
-        self.link.outbox.lock().unwrap_or_else(PoisonError::into_inner).next_block()
+        self.link.outbox.lock().unwrap_or_else(PoisonError::into_inner).next_block_of(fragment)
     }
 }
 
@@ -221,7 +221,7 @@ impl Bridge {
         // in order takes nothing back.
         let connection = self.connections.remove(&node);
         let lane = connection.and_then(|connection| self.lanes.remove(&connection));
-        let rest = lane.iter().flat_map(|lane| std::iter::from_fn(|| lane.next_block())).collect();
+        let rest = lane.iter().flat_map(|lane| std::iter::from_fn(|| lane.next_block(FRAGMENT))).collect();
         self.delivery.apply(output);
         connection.map(|connection| Order::Detach { connection, rest })
     }
@@ -307,6 +307,13 @@ impl Core for Bridge {
         }
         self.engine.handle_data(self.now, connection, header, body);
     }
+    fn handle_part(&mut self, connection: ConnectionId) {
+        #[cfg(feature = "test-hooks")]
+        if !self.cables.is_live(connection) {
+            return;
+        }
+        self.engine.handle_part(self.now, connection);
+    }
 
     fn poll_order(&mut self) -> Option<Order<Lane>> {
         #[cfg(feature = "test-hooks")]
@@ -366,8 +373,8 @@ impl Core for Bridge {
         self.shared.inbox.set_room_wanted(self.engine.is_room_wanted());
     }
 
-    fn next_block(&mut self, lane: &Lane) -> Option<Vec<u8>> {
-        lane.next_block()
+    fn next_block(&mut self, lane: &Lane, fragment: usize) -> Option<Vec<u8>> {
+        lane.next_block(fragment)
     }
 
     fn written(&mut self, lane: &Lane, block: Vec<u8>) {

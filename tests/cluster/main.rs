@@ -1,5 +1,7 @@
 //! Clusters of real OS processes on loopback, through the C interface.
 
+#[path = "../support/agent.rs"]
+#[allow(dead_code)] // other tests use more of it
 mod agent;
 #[path = "../support/mod.rs"]
 mod support;

@@ -126,6 +126,10 @@ impl Host {
         config.dial_max = Duration::from_micros(plan.dial_max);
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
+        #[cfg(feature = "faults")]
+        {
+            config.fault = plan.fault;
+        }
         // The wall clocks that tokens start at are far apart, and those of successors in no order.
         config.first_token =
             if seed.is_multiple_of(40) { u64::MAX >> (2 + seed % 58) } else { (seed % 50) << 20 };

@@ -135,6 +135,9 @@ pub(crate) struct Plan {
     /// So much is done after the heal, when nothing breaks any more.
     pub(crate) calm: u64,
     pub(crate) afterlife: bool,
+    /// The rule that all engines break.
+    #[cfg(feature = "faults")]
+    pub(crate) fault: Option<convoke::engine::Fault>,
 }
 
 impl Plan {
@@ -203,6 +206,8 @@ impl Plan {
             calm: if mode != Mode::Stable && rng.percent(30) { rng.between(10, 30) } else { 0 },
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
+            #[cfg(feature = "faults")]
+            fault: None,
         }
     }
 

@@ -101,6 +101,7 @@ impl World {
         for (from, to) in std::mem::take(&mut self.net.stopped) {
             self.free(from, to);
         }
+        self.speed_up();
         for slot in 0..self.hosts.len() {
             self.hosts[slot].recover(self.now);
             self.hosts[slot].wind_up(self.now);
@@ -251,6 +252,7 @@ impl World {
 
     pub(crate) fn check_rest(&mut self, when: &str) -> R {
         self.check_groups_at_rest().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
+        self.check_neither().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_names().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_leaks().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_monitors().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
