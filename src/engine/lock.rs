@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Locking, Undo};
+use super::operation::{Aim, Claim, Deed, Locking};
 use super::process::Watch;
 use super::publish::Table;
 use super::scope::{Part, Scopes};
@@ -154,6 +154,8 @@ impl Engine {
             }
         }
         let Some(op) = self.end_operation(tx) else { return };
+        self.counters.acquiring.add(self.now.since(op.since));
+        self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
         let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
         let before = self.holds.own.get(&id).map(|own| Part::new(own.view, &own.nodes));
         let own = self.holds.own.entry(id.clone()).or_default();
@@ -241,7 +243,8 @@ impl Engine {
             Err(status) => return self.conclude(origin, Outcome::of(status)),
         };
         let tx = self.next_tx();
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        let deed = Deed::Release { resource: id.1.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         match rest {
             Rest::On(nodes) => self.shrink_hold(&id, nodes, tx),
             Rest::Same | Rest::Nowhere => self.end_hold(&id, Some(tx)),
@@ -335,6 +338,11 @@ impl Engine {
         let Some(own) = self.holds.own.get_mut(id).filter(|own| !own.lost) else { return };
         own.lost = true;
         let token = own.token;
+        self.counters.locks_lost += 1;
+        self.log(Level::Warn, Target::Lock, |_| {
+            let (resource, serial) = (log::of_name(&id.1), id.0);
+            format!("process {serial} can no longer rely on the lock {resource}: {reason:?}")
+        });
         self.publish_own(id, None);
         let (process, resource, requester) = id.clone();
         let event = Event::LockLost { resource, requester, token, reason };

@@ -6,7 +6,7 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
+use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::*;
 use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;
@@ -378,7 +378,7 @@ impl Engine {
         let mine = self.mine(name).filter(|mine| mine.seq <= reg.seq);
         self.forget_kept(name, reg);
         let tx = self.next_tx();
-        self.start_publication(tx, Some(Key::Name(name.clone())), Undo::Nothing, origin, patience);
+        self.start_publication(tx, Some(Key::Name(name.clone())), Deed::Unregister, origin, patience);
         match mine {
             Some(mine) => self.retire(name, mine, Some(tx)),
             // It was withdrawn or replaced in place already, and not all may have heard of that.

@@ -44,6 +44,11 @@ pub trait Core: 'static {
     /// The block is written.
     fn written(&mut self, outbox: &Self::Outbox, block: Vec<u8>);
 
+    /// So many bytes were read from a socket, or written to one.
+    fn moved(&mut self, _read: usize, _written: usize) {}
+    /// Somebody has connected to this node.
+    fn accepted(&mut self) {}
+
     /// Worth telling an operator.
     fn log(&mut self, status: Status, text: String);
 }

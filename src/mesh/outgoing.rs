@@ -219,6 +219,7 @@ impl<O: Clone> Outgoing<O> {
             }
             match self.write() {
                 Ok(n) => {
+                    core.moved(0, n);
                     if self.sealed.rest().is_empty() {
                         self.advance(core, n);
                     } else {

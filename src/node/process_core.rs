@@ -165,6 +165,11 @@ impl Processes {
         Processes { node, shards: Default::default(), count: AtomicUsize::new(0), dying: AtomicUsize::new(0) }
     }
 
+    /// How many are alive.
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     /// Takes one of the places of living processes, if there is one left of `limit`.
     pub(super) fn reserve(&self, limit: usize) -> bool {
         let take = |count: usize| (count < limit).then_some(count + 1);

@@ -4,8 +4,9 @@ use crate::harness::*;
 use convoke::engine::*;
 use std::time::Duration;
 
+/// A ping and its answer are the life signs of the two ends.
 fn heartbeat(message: &Message) -> bool {
-    *message == Message::Heartbeat
+    matches!(message, Message::Heartbeat | Message::Ping { .. } | Message::Pong { .. })
 }
 
 impl World {

@@ -4,7 +4,7 @@
 use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
-use convoke::engine::{Binding, Config, ConnectionId, Engine, Members, Name, NodeId, Pid, Ref, Time};
+use convoke::engine::{Binding, Config, ConnectionId, Engine, Level, Members, Name, NodeId, Pid, Ref, Time};
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -139,7 +139,10 @@ impl Host {
         self.seeds = seeds;
         self.started = now;
         self.resumed = now;
-        self.engine = Some(Engine::new(config, seed, self.local(now)));
+        let mut engine = Engine::new(config, seed, self.local(now));
+        // Always, so that a replay with a trace does the same.
+        engine.set_log_level(Some(Level::Debug));
+        self.engine = Some(engine);
     }
 
     pub(crate) fn local(&self, world: u64) -> Time {

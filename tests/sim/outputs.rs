@@ -156,9 +156,9 @@ impl World {
                 self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
                 self.closed(slot, reason)
             }
-            Output::Log { status, text } => {
-                self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
-                self.nobody_is_blamed(slot, status, &text)
+            Output::Log { level, target, text } => {
+                self.trace.say(self.now, || format!("h{slot} LOG {level:?} {text}"));
+                self.nobody_is_blamed(slot, level, target, &text)
             }
         }
     }
