@@ -72,6 +72,7 @@ pub fn operation_of(command: &Command) -> Option<Ref> {
         | Command::MonitorGroup { .. }
         | Command::WatchLock { .. }
         | Command::AddResolver { .. }
+        | Command::SetSeeds { .. }
         | Command::Cancel { .. }
         | Command::Close => None,
     }
