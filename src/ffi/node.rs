@@ -115,13 +115,14 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
 }
 
 /// Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous` and
-/// `secret.file`; files are read anew.
+/// `secret.file`, and those that begin with `tls.`; files are read anew.
 ///
 /// New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
 ///
 /// Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
 /// secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
-/// `secret.previous`, one node after the other; when all have it, every node gets the new one alone.
+/// `secret.previous`, one node after the other; when all have it, every node gets the new one alone. Certificates are
+/// renewed by writing the new ones into the files and calling this with the options as they are.
 ///
 /// @param node the node.
 /// @param options everything that the node was opened with, and the new values. NULL for the defaults.
