@@ -1,10 +1,12 @@
 //! Whatever bytes a peer sends, decoding them takes no more memory than the frame that they came in allows.
 //! A test binary of its own, because it counts every allocation.
 
-use convoke::wire::FrameReader;
+use convoke::engine::NodeId;
+use convoke::wire::{Channel, FrameReader, Keyring, Protection, Secret, Setup, Step, VERSIONS};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct Counting;
@@ -59,6 +61,38 @@ fn peak_of(linked: bool, bytes: &[u8]) -> usize {
     PEAK.load(Ordering::Relaxed) - before
 }
 
+/// The same for a channel that was dialled.
+fn peak_of_channel(protection: &Protection, bytes: &[u8]) -> usize {
+    let setup = Setup {
+        versions: VERSIONS,
+        cluster: "c".to_owned(),
+        node: NodeId(1),
+        name: "n".to_owned(),
+        protection: protection.clone(),
+        nonce: [1; 16],
+    };
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let mut channel = Channel::accept(setup);
+    let mut frames = FrameReader::new();
+    let mut rest = bytes;
+    loop {
+        while let Ok(step) = channel.step(&mut frames)
+            && step != Step::Wait
+        {}
+        if rest.is_empty() {
+            break;
+        }
+        let space = channel.space(&mut frames);
+        let n = space.len().min(rest.len());
+        space[..n].copy_from_slice(&rest[..n]);
+        channel.filled(n, &mut frames);
+        rest = &rest[n..];
+    }
+    drop((channel, frames));
+    PEAK.load(Ordering::Relaxed) - before
+}
+
 fn frame(lane: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = (body.len() as u32 + 1).to_le_bytes().to_vec();
     frame.push(lane);
@@ -93,6 +127,19 @@ fn hostile_bytes_take_no_more_memory_than_their_frame() {
     for length in [(256u32 << 10) + 1, 1 << 30, u32::MAX] {
         assert!(peak_of(true, &length.to_le_bytes()) <= 8 << 10);
         assert!(peak_of(false, &length.to_le_bytes()) <= STRANGER_LIMIT);
+    }
+
+    // Before a stranger has shown that it knows the secret.
+    let mut secret = [0; 32];
+    StdRng::seed_from_u64(4).fill_bytes(&mut secret);
+    let secret = Secret::from_bytes(&secret).unwrap();
+    let protection = Protection::Secret(Arc::new(Keyring::new("c", &[secret]).unwrap()));
+    let preamble = b"CONVOKE\0\x01\0\x01\0\xff\x08\x01\0";
+    for filler in [0, 1, 0xff] {
+        let mut bytes = preamble.to_vec();
+        bytes.resize(100_000, filler);
+        let peak = peak_of_channel(&protection, &bytes);
+        assert!(peak <= STRANGER_LIMIT, "{peak} bytes");
     }
 
     let mut rng = StdRng::seed_from_u64(3);

@@ -4,6 +4,7 @@
 //! link that flaps meanwhile does not call a resolver again. How it is decided stands in `resolver`; how homes without a
 //! link to each other speak, in `hearsay`.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -39,6 +40,7 @@ struct Case {
     verdict: Verdict,
     /// The process of the higher binding. A row of it need not be here, where a third node has told of it.
     high: Pid,
+    since: Time,
 }
 
 impl Case {
@@ -115,13 +117,18 @@ impl Engine {
             self.clashes.remove(name);
         }
         let key = Key::Name(name.clone());
-        self.recheck(&key);
+        if !self.is_broken(Fault::BusyIsJudgedOnce) {
+            self.recheck(&key);
+        }
         self.pump(&key);
     }
 
     /// A verdict that neither wins is over when the higher home has withdrawn, and is in the way of my other pairs until
     /// then. The link may have broken before it arrived, and my pair with a still lower home may be the first one by now.
     fn tell_pending_verdicts(&mut self, name: &Name) {
+        if self.is_broken(Fault::VerdictIsToldOnce) {
+            return;
+        }
         let Some(clash) = self.clashes.get(name) else { return };
         let mine = self.mine(name);
         let pending = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
@@ -179,7 +186,8 @@ impl Engine {
                 let clash = self.clashes.entry(name.clone()).or_default();
                 if asked.is_none() {
                     clash.make_room(|node| self.view.is_linked(node));
-                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high });
+                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high, since: self.now });
+                    self.clash_found(name, high);
                 }
                 self.send_clash(pair.high.node, ClashMessage::Engage { name: name.clone(), pair });
             }
@@ -210,6 +218,49 @@ impl Engine {
         let linked = |node| self.view.is_linked(node);
         let all = self.clashes.iter();
         all.filter(|(name, clash)| !clash.is_at_rest(linked, |reg| self.shows_reg(name, reg))).count()
+    }
+
+    /// Every clash that is not at rest here: its name, this node's part in it, the other home, how far it is, since when.
+    pub(super) fn clash_rows(
+        &self,
+    ) -> impl Iterator<Item = (&Name, &'static str, NodeId, &'static str, Option<Time>)> {
+        let is_under_way = |(name, clash): &(&Name, &Clash)| {
+            !clash.is_at_rest(|node| self.view.is_linked(node), |reg| self.shows_reg(name, reg))
+        };
+        self.clashes.iter().filter(is_under_way).flat_map(|(name, clash)| {
+            let cases = clash.cases.iter().map(move |(pair, case)| {
+                let state = match case.verdict {
+                    Verdict::Asked => "asked",
+                    Verdict::Running { .. } => "its resolver runs",
+                    Verdict::Decided(_) => "decided",
+                };
+                (name, "decides", pair.high.node, state, Some(case.since))
+            });
+            let part = move |state| move |pair: &Pair| (name, "takes part", pair.low.node, state, None);
+            let engaged = clash.engaged.iter().map(part("engaged"));
+            cases.chain(engaged).chain(clash.waiting.iter().map(part("waiting")))
+        })
+    }
+
+    fn clash_found(&mut self, name: &Name, high: Pid) {
+        self.counters.clashes += 1;
+        self.log(Level::Info, Target::Clash, |engine| {
+            let (name, home) = (Short(name.as_bytes()), engine.name_of(high.node));
+            format!("the name {name} is bound here and on {home}; this node decides")
+        });
+    }
+
+    fn clash_decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
+        self.counters.clashes_decided += 1;
+        self.log(Level::Info, Target::Clash, |engine| {
+            let (name, home) = (Short(name.as_bytes()), engine.name_of(pair.high.node));
+            let who = match decision {
+                Decision { low: None, .. } => "this node keeps it".to_owned(),
+                Decision { high: None, .. } => format!("{home} keeps it"),
+                _ => "neither keeps it".to_owned(),
+            };
+            format!("the clash of the name {name} with {home} is decided: {who}")
+        });
     }
 
     /// The higher home: takes the next pair that waits for my binding.
@@ -313,7 +364,9 @@ impl Engine {
                 self.with_clash(&name, |clash| {
                     clash.cases.remove(&pair);
                 });
-                self.send_clash(pair.high.node, ClashMessage::Gone { name, pair });
+                if !self.is_broken(Fault::EngagedWithoutGone) {
+                    self.send_clash(pair.high.node, ClashMessage::Gone { name, pair });
+                }
             }
         }
     }
@@ -334,6 +387,7 @@ impl Engine {
     /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.
     fn decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
         self.set_verdict(name, pair, Verdict::Decided(decision));
+        self.clash_decided(name, pair, decision);
         let is_known = self.names.of(name, pair.high.node).is_some_and(|b| b.reg == pair.high)
             || self.messengers.contains_key(&pair.high.node);
         if is_known && self.mine(name) == Some(pair.low) {
@@ -348,6 +402,11 @@ impl Engine {
             Decision { high: Some(treatment), .. } => {
                 let verdict = ClashMessage::Verdict { name: name.clone(), pair, treatment };
                 self.send_clash(pair.high.node, verdict);
+                if self.is_broken(Fault::LowerGoesFirst)
+                    && let Decision { low: Some(treatment), .. } = decision
+                {
+                    self.lose(name, pair.low, treatment);
+                }
             }
             Decision { low: Some(treatment), high: None } => self.lose(name, pair.low, treatment),
             Decision { low: None, high: None } => {}
@@ -357,6 +416,9 @@ impl Engine {
     /// Every decided pair of my binding whose other side is shown, not only the pair whose turn it is: a link may have broken
     /// before the verdict arrived, and a lower home may have come in between. Repeats are harmless.
     fn carry_out_again(&mut self, name: &Name) {
+        if self.is_broken(Fault::VerdictIsToldOnce) {
+            return;
+        }
         let Some(clash) = self.clashes.get(name) else { return };
         let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
             Verdict::Decided(decision) => Some((*pair, decision)),
@@ -374,7 +436,11 @@ impl Engine {
         let Some(serial) = self.names.of(name, reg.node).filter(|b| b.reg == reg).map(|b| b.serial) else {
             return;
         };
-        self.retire(name, reg, None);
+        if self.is_broken(Fault::LoserIsNotWithdrawn) {
+            self.unbind(name, reg, None);
+        } else {
+            self.retire(name, reg, None);
+        }
         match treatment {
             Treatment::Silent => {}
             Treatment::Kill { by } => {
@@ -447,8 +513,10 @@ impl Engine {
 
     /// A link came up or went down: what this node asked of the peer, or promised it, ended with the old link.
     pub(super) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
+        let forgets = self.is_broken(Fault::VerdictIsForgotten);
         for clash in self.clashes.values_mut() {
-            clash.cases.retain(|pair, case| !(case.verdict == Verdict::Asked && pair.high.node == peer));
+            let ends = |case: &Case| case.verdict == Verdict::Asked || forgets;
+            clash.cases.retain(|pair, case| !(ends(case) && pair.high.node == peer));
             if clash.engaged.is_some_and(|pair| pair.low.node == peer) {
                 clash.engaged = None;
             }

@@ -3,6 +3,7 @@
 //! A target may turn out to be a name, which stands for a changing set of addresses: see `lookup`.
 
 use super::machine::Engine;
+use super::membership::Link;
 use super::timers::Timer;
 use super::*;
 use rand::RngExt;
@@ -69,15 +70,40 @@ pub(super) struct Dials {
     pub(super) connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
     parted: BTreeSet<NodeId>,
+    /// Where nodes without a link are dialled, of which peers have told.
+    told: BTreeMap<NodeId, String>,
+    /// Peers that were asked where others are, and have not answered.
+    asked: BTreeSet<NodeId>,
 }
 
 impl Dials {
-    /// A node that is to be linked was neither merged with nor found wanting yet.
-    pub(super) fn is_meeting(&self) -> bool {
-        self.targets.values().any(|target| {
-            (target.seed || !target.name.is_empty() || target.listed)
-                && !(target.met || target.myself || target.parted)
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+    /// Calls that wait for a link to an address.
+    pub(super) fn connects(&self) -> impl Iterator<Item = (Ref, u64, &str)> {
+        self.connects.iter().map(|(op, (process, address))| (*op, *process, address.as_str()))
+    }
+    /// Address, name, whether it is a seed, what becomes of it, and how often in a row it failed.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &str, bool, &'static str, u32)> {
+        self.targets.iter().map(|(address, target)| {
+            let state = match target {
+                Target { myself: true, .. } => "myself",
+                Target { linked: Some(_), .. } => "linked",
+                Target { parted: true, .. } => "parted",
+                Target { dialling: true, .. } => "dialling",
+                _ => "waiting",
+            };
+            (address.as_str(), target.name.as_str(), target.seed, state, target.failures)
         })
+    }
+    /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
+    pub(super) fn is_meeting(&self) -> bool {
+        !self.asked.is_empty()
+            || self.targets.values().any(|target| {
+                (target.seed || !target.name.is_empty() || target.listed)
+                    && !(target.met || target.myself || target.parted)
+            })
     }
 }
 
@@ -116,6 +142,7 @@ impl Engine {
         {
             target.dialling = true;
             self.timers.cancel(&Timer::Dial(address.to_owned()));
+            self.counters.dials += 1;
             self.output(Output::Dial { address: address.to_owned() });
         }
     }
@@ -148,11 +175,74 @@ impl Engine {
         self.timers.set(Timer::Dial(address.to_owned()), self.now + pause);
     }
 
-    /// A node that a peer has a link to.
-    pub(super) fn learn_peer(&mut self, peer: PeerAddress) {
-        if peer.node == self.config.node
-            || self.view.is_linked(peer.node)
-            || self.view.dials.parted.contains(&peer.node)
+    // ---- nodes that peers have links to
+
+    /// For a snapshot: whom this node has links to, but for the receiver and those that cannot be dialled.
+    pub(super) fn peers_to_name(&self, to: NodeId) -> BTreeSet<NodeId> {
+        let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
+        others.map(|(node, _)| *node).take(MAX_LIST).collect()
+    }
+
+    fn is_to_be_met(&self, node: NodeId) -> bool {
+        node != self.config.node && !self.view.is_linked(node) && !self.view.dials.parted.contains(&node)
+    }
+
+    /// The peer has links to these nodes.
+    pub(super) fn learn_peers(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) {
+        let mut unknown = BTreeSet::new();
+        for node in nodes {
+            let Dials { told, targets, .. } = &self.view.dials;
+            let is_kept = |at: &&String| targets.get(*at).is_some_and(Target::is_kept);
+            match told.get(&node).filter(is_kept).cloned() {
+                _ if !self.is_to_be_met(node) => {}
+                Some(address) => self.meet(&address),
+                None => {
+                    unknown.insert(node);
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            self.view.dials.asked.insert(from);
+            self.send(from, Message::Where { nodes: unknown });
+        }
+    }
+
+    pub(super) fn asked_where(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) -> Result<(), &'static str> {
+        let found = nodes.iter().filter_map(|node| Some((*node, self.view.links.get(node)?)));
+        let dialled = found.filter(|(_, link)| !link.address.is_empty());
+        let address = |(node, link): (_, &Link)| PeerAddress {
+            node,
+            name: link.name.clone(),
+            address: link.address.clone(),
+        };
+        let peers: Vec<PeerAddress> = dialled.map(address).collect();
+        // As in a snapshot; and one part at least, for the peer waits for it.
+        let mut parts = peers.chunks(SNAPSHOT_ROWS).map(<[_]>::to_vec).collect::<Vec<_>>();
+        let last = parts.pop().unwrap_or_default();
+        for peers in parts {
+            self.send(from, Message::Peers { peers, last: false });
+        }
+        self.send(from, Message::Peers { peers: last, last: true });
+        Ok(())
+    }
+
+    pub(super) fn told_where(
+        &mut self,
+        from: NodeId,
+        peers: Vec<PeerAddress>,
+        last: bool,
+    ) -> Result<(), &'static str> {
+        for peer in peers {
+            self.learn_peer(peer);
+        }
+        if last {
+            self.view.dials.asked.remove(&from);
+        }
+        Ok(())
+    }
+
+    fn learn_peer(&mut self, peer: PeerAddress) {
+        if !self.is_to_be_met(peer.node)
             || peer.address.is_empty()
             || peer.address.len() > 255
             || peer.address == self.config.address
@@ -162,11 +252,24 @@ impl Engine {
         if self.room_for_targets() == 0 {
             return;
         }
-        let target = self.view.dials.targets.entry(peer.address.clone()).or_default();
+        let limit = self.config.limits.peers.saturating_mul(2);
+        let dials = &mut self.view.dials;
+        let target = dials.targets.entry(peer.address.clone()).or_default();
         target.name = peer.name;
         target.vanished = false;
-        target.successor = target.linked.is_some();
-        self.dial(&peer.address);
+        if dials.told.len() >= limit {
+            dials.told.pop_first();
+        }
+        dials.told.insert(peer.node, peer.address.clone());
+        self.meet(&peer.address);
+    }
+
+    /// Others know a node here that has no link to this one.
+    fn meet(&mut self, address: &str) {
+        if let Some(target) = self.view.dials.targets.get_mut(address) {
+            target.successor = target.linked.is_some();
+            self.dial(address);
+        }
     }
 
     pub(super) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
@@ -174,11 +277,20 @@ impl Engine {
         target.dialling = false;
         target.met = true;
         target.failures = target.failures.saturating_add(1);
-        let names = self.names_of(address);
+        let failures = target.failures;
+        let names = self.names_leading_to(address);
         if self.view.dials.targets.get(address).is_some_and(Target::is_kept) {
             self.dial_later(address);
         } else {
             self.let_go(address);
+        }
+        self.counters.dials_failed += 1;
+        // An address that never answers is told of ever more rarely.
+        if failures.is_power_of_two() {
+            self.log(Level::Info, log::Target::Dial, |_| {
+                let address = Short(address.as_bytes());
+                format!("dialling {address} failed, {failures} times in a row now: {detail}")
+            });
         }
         let outcome = Outcome::failed(status, detail);
         self.end_connects_to(address, &outcome);
@@ -200,7 +312,7 @@ impl Engine {
                 target.dialling = false;
                 let outcome = myself();
                 self.end_connects_to(address, &outcome);
-                for name in self.names_of(address) {
+                for name in self.names_leading_to(address) {
                     self.name_failed(&name, &outcome);
                 }
             }
@@ -208,7 +320,7 @@ impl Engine {
             Refusal::Linked if linked => {
                 target.dialling = false;
                 target.linked = Some(peer);
-                let names = self.names_of(address);
+                let names = self.names_leading_to(address);
                 self.names_linked(&names, peer);
                 if self.view.is_synced(peer) {
                     self.connected(peer);
@@ -236,8 +348,9 @@ impl Engine {
     /// A link came up. Whatever led to it needs no dial while it lasts.
     pub(super) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
         self.view.dials.parted.remove(&node);
+        self.view.dials.told.remove(&node);
         let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
-        let names: Vec<String> = led_here.iter().flat_map(|at| self.names_of(at)).collect();
+        let names: Vec<String> = led_here.iter().flat_map(|at| self.names_leading_to(at)).collect();
         // The same name at another address: the node has moved.
         let moved = self.view.dials.targets.iter().filter(|(at, target)| {
             !target.seed && target.name == name && !led_here.contains(at.as_str()) && !names.contains(at)
@@ -261,6 +374,7 @@ impl Engine {
 
     /// A link went down. A peer that left in order is not dialled again, a seed always.
     pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
+        self.view.dials.asked.remove(&node);
         if parted {
             self.view.dials.parted.insert(node);
         }
@@ -277,7 +391,7 @@ impl Engine {
         }
         let mut names = BTreeSet::new();
         for (address, forget) in again {
-            names.extend(self.names_of(&address));
+            names.extend(self.names_leading_to(&address));
             if self.adopt(&address) {
                 continue; // a name that led to other links too
             }

@@ -128,7 +128,7 @@ impl Engine {
                 Ok(())
             }
             Message::Probe { about } => self.probed(from, about),
-            Message::ProbeAnswer { about, heard } => self.probe_answered(from, about, heard),
+            Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
             Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
             Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
             Message::Deny { tx } => self.denied(from, tx),
@@ -185,6 +185,8 @@ impl Engine {
                 self.no_receiver(from, to);
                 Ok(())
             }
+            Message::Where { nodes } => self.asked_where(from, nodes),
+            Message::Peers { peers, last } => self.told_where(from, peers, last),
         }
     }
 
@@ -203,6 +205,7 @@ impl Engine {
             Timer::GroupDigest => self.group_digest_due(),
             Timer::GroupMemory(node) => self.group_memory_over(node),
             Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
+            Timer::Claims => self.claims_due(),
             Timer::Hearsay(name) => self.hearsay_due(name),
         }
     }

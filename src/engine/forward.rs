@@ -1,5 +1,6 @@
 //! Who an operation is answered to, and operations for a pid that lives elsewhere: they are run by its home.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -34,6 +35,7 @@ pub(super) enum Work {
 struct Asked {
     origin: Origin,
     home: NodeId,
+    since: Time,
     /// The home was asked to stop because of this; its answer is on the way.
     cancelled: Option<Status>,
 }
@@ -57,6 +59,14 @@ pub(super) struct Forwards {
 }
 
 impl Forwards {
+    /// What other nodes run for this one: whose it is, where, since when, and whether it is to stop.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (Tx, &Origin, NodeId, Time, bool)> {
+        let rows = self.asked.iter();
+        rows.map(|(id, asked)| (*id, &asked.origin, asked.home, asked.since, asked.cancelled.is_some()))
+    }
+    pub(super) fn served(&self) -> usize {
+        self.served.len()
+    }
     pub(super) fn residue(&self) -> usize {
         self.asked.len() + self.served.len() + self.joints.len()
     }
@@ -160,7 +170,9 @@ impl Engine {
         {
             asked.cancelled = Some(why);
             let home = asked.home;
-            self.send(home, Message::Cancel { id });
+            if !self.is_broken(Fault::HomeIsNotAskedToStop) {
+                self.send(home, Message::Cancel { id });
+            }
             // The home answers in one round trip, or the link goes down; this is for a home that does neither.
             self.timers.set(Timer::Forward(id), self.now + self.config.detection);
         }
@@ -215,11 +227,13 @@ impl Engine {
         }
         let id = self.next_tx();
         self.track_work(&origin, Work::Forward(id));
-        self.forwards.asked.insert(id, Asked { origin, home, cancelled: None });
+        self.forwards.asked.insert(id, Asked { origin, home, since: self.now, cancelled: None });
+        self.counters.forwards += 1;
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Forward(id), deadline);
         }
-        let left = patience.deadline.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
+        let told = patience.deadline.filter(|_| !self.is_broken(Fault::HomeIsNotAskedToStop));
+        let left = told.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
         self.send(home, Message::Forward { id, task, remaining_ms: left });
     }
 

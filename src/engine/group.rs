@@ -4,10 +4,11 @@
 //! all linked nodes have acknowledged. What makes a group exist stands in `existence`, the tables in `member`, and how
 //! nodes come to agree about what belongs to nobody in `convergence`.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::member::MAX_COUNT;
-use super::operation::Undo;
+use super::operation::Deed;
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -41,7 +42,10 @@ impl Engine {
         let tx = self.next_tx();
         self.make_dot(&group, Some(tx));
         self.groups.is_being_made(&group, tx, replaces.is_some());
-        self.start_publication(tx, None, Undo::Create { group }, Origin::Call { process, op }, patience);
+        self.log(Level::Debug, Target::Group, |_| {
+            format!("process {process} makes the group {}", log::of_name(&group))
+        });
+        self.start_publication(tx, None, Deed::Create { group }, Origin::Call { process, op }, patience);
         self.check(tx);
     }
 
@@ -105,7 +109,11 @@ impl Engine {
             return self.conclude(origin, Outcome::of(Status::Ok)); // D22
         }
         let tx = self.next_tx();
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        self.log(Level::Debug, Target::Group, |_| {
+            format!("process {process} deletes the group {}", log::of_name(&group))
+        });
+        let deed = Deed::Delete { group: group.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         self.delete_seen(&group, Some(tx));
         self.check(tx);
     }
@@ -127,8 +135,11 @@ impl Engine {
 
     /// Removes the dots, and withdraws those of this node's members that have joined under one of them and have no live dot
     /// left.
-    fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
+    pub(super) fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
         for dot in dots {
+            if self.is_broken(Fault::DeleteForgetsUnseenDots) && !self.groups.dots.is_live_dot(group, dot) {
+                continue;
+            }
             self.groups.dots.remove(group, *dot);
         }
         self.groups.touch(group, false);
@@ -147,12 +158,17 @@ impl Engine {
         }
         if !doomed.is_empty() {
             // A home that has no link with the deleter does not hear of it, and nobody says so.
-            self.timers.set(Timer::Doomed(group.clone()), self.now + self.config.detection);
+            if !self.is_broken(Fault::DoomedForEver) {
+                self.timers.set(Timer::Doomed(group.clone()), self.now + self.config.detection);
+            }
         }
         for pid in doomed {
             self.groups.doom(group, pid);
         }
         // Whoever joins again from now on does not lose that when an older join is undone.
+        if self.is_broken(Fault::DeleteSparesMembers) {
+            return;
+        }
         self.forget_joins(group, &ended.iter().map(|(_, serial)| *serial).collect());
         self.withdraw(ended, Reason::GROUP_DELETED);
     }
@@ -162,8 +178,8 @@ impl Engine {
             return;
         }
         for op in self.claims.operations.values_mut() {
-            if matches!(&op.undo, Undo::Join { group: g, serial } if g == group && serials.contains(serial)) {
-                op.undo = Undo::Nothing;
+            if matches!(&op.deed, Deed::Join { group: g, serial } if g == group && serials.contains(serial)) {
+                op.deed = Deed::Withdraw;
             }
         }
     }
@@ -237,8 +253,8 @@ impl Engine {
         let count = self.groups.row(&group, pid).map_or(0, |row| row.count) + 1;
         let dots = self.dots_to_name(&group);
         let tx = self.next_tx();
-        let undo = Undo::Join { group: group.clone(), serial };
-        self.start_publication(tx, None, undo, origin, patience);
+        let deed = Deed::Join { group: group.clone(), serial };
+        self.start_publication(tx, None, deed, origin, patience);
         self.publish_membership(Membership { group, serial, count, dots, why: Reason::NORMAL }, Some(tx));
         self.check(tx);
     }
@@ -277,7 +293,8 @@ impl Engine {
         if membership.count == 0 {
             self.groups.withdrawals.started(&membership.group, tx);
         }
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        let deed = Deed::Leave { group: membership.group.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         self.publish_membership(membership, Some(tx));
         self.check(tx);
     }
@@ -326,11 +343,12 @@ impl Engine {
     }
 
     /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
-    pub(super) fn undo_publication(&mut self, tx: Tx, undo: Undo) {
-        match undo {
-            Undo::Nothing => {}
-            Undo::Create { group } => {
-                if self.groups.gave_up_making(&group, tx)
+    pub(super) fn undo_publication(&mut self, tx: Tx, deed: Deed) {
+        let takes_all = self.is_broken(Fault::UndoneJoinTakesAll);
+        let takes_all_dots = self.is_broken(Fault::UndoneCreateTakesAll);
+        match deed {
+            Deed::Create { group } => {
+                if (self.groups.gave_up_making(&group, tx) || takes_all_dots)
                     && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
                 {
                     let dots = BTreeSet::from([dot]);
@@ -338,11 +356,19 @@ impl Engine {
                     self.broadcast(Message::Delete { group, dots, ack: None });
                 }
             }
-            Undo::Join { group, serial } => match self.one_less(&group, serial) {
-                Some(membership) if membership.count > 0 => self.publish_membership(membership, None),
+            Deed::Join { group, serial } => match self.one_less(&group, serial) {
+                Some(membership) if membership.count > 0 && !takes_all => {
+                    self.publish_membership(membership, None)
+                }
                 Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
                 None => {}
             },
+            Deed::Claim
+            | Deed::Delete { .. }
+            | Deed::Leave { .. }
+            | Deed::Withdraw
+            | Deed::Release { .. }
+            | Deed::Unregister => {}
         }
     }
 

@@ -1,8 +1,9 @@
 //! Locks at their homes: what processes of this node acquire, give back and lose, and who waits for it.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Locking, Undo};
+use super::operation::{Aim, Claim, Deed, Locking};
 use super::process::Watch;
 use super::publish::Table;
 use super::scope::{Part, Scopes};
@@ -145,13 +146,16 @@ impl Engine {
         let Aim::Lock(locking) = &op.claim.aim else { return };
         let id = (op.claim.serial, resource, locking.requester.clone());
         // What was lost is held again only where all of it is granted anew.
-        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost) {
+        let in_part = self.is_broken(Fault::LostIsHeldAgainInPart);
+        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost && !in_part) {
             let missing: BTreeSet<NodeId> = lost.present().difference(&op.nodes).copied().collect();
             if !missing.is_empty() {
                 return self.ask_more(tx, &missing);
             }
         }
         let Some(op) = self.end_operation(tx) else { return };
+        self.counters.acquiring.add(self.now.since(op.since));
+        self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
         let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
         let before = self.holds.own.get(&id).map(|own| Part::new(own.view, &own.nodes));
         let own = self.holds.own.entry(id.clone()).or_default();
@@ -236,7 +240,8 @@ impl Engine {
             Err(status) => return self.conclude(origin, Outcome::of(status)),
         };
         let tx = self.next_tx();
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        let deed = Deed::Release { resource: id.1.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         match rest {
             Rest::On(nodes) => self.shrink_hold(&id, nodes, tx),
             Rest::Same | Rest::Nowhere => self.end_hold(&id, Some(tx)),
@@ -289,7 +294,7 @@ impl Engine {
         })
     }
 
-    fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
+    pub(super) fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
         let Some(own) = self.holds.own.remove(id) else { return };
         if !own.lost {
             self.publish_own(id, None);
@@ -330,6 +335,11 @@ impl Engine {
         let Some(own) = self.holds.own.get_mut(id).filter(|own| !own.lost) else { return };
         own.lost = true;
         let token = own.token;
+        self.counters.locks_lost += 1;
+        self.log(Level::Warn, Target::Lock, |_| {
+            let (resource, serial) = (log::of_name(&id.1), id.0);
+            format!("process {serial} can no longer rely on the lock {resource}: {reason:?}")
+        });
         self.publish_own(id, None);
         let (process, resource, requester) = id.clone();
         let event = Event::LockLost { resource, requester, token, reason };
@@ -337,6 +347,9 @@ impl Engine {
     }
 
     fn judge(&mut self, id: &Id) {
+        if self.is_broken(Fault::MinorityIsNotNoticed) {
+            return;
+        }
         if self.holds.own.get(id).is_some_and(Own::is_minority) {
             self.lose_hold(id, Reason::MINORITY);
         }
@@ -345,7 +358,8 @@ impl Engine {
     /// A link is over. A node that left in order is gone from the sets; one that the link broke to may keep others out
     /// no longer, and let them have the lock.
     pub(super) fn holds_without(&mut self, node: NodeId, name: &str, reason: Reason) {
-        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
+        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED)
+            && !self.is_broken(Fault::LeaverIsMissed);
         let mut touched = Vec::new();
         for (id, own) in &mut self.holds.own {
             if !own.nodes.contains(&node) {
@@ -366,6 +380,9 @@ impl Engine {
 
     /// A peer has this node's snapshot: it binds what is on the view, and again what was on it before the link broke.
     pub(super) fn holds_with(&mut self, node: NodeId) {
+        if self.is_broken(Fault::NewcomerIsNotCounted) {
+            return;
+        }
         let Some(link) = self.view.links.get(&node) else { return };
         for own in self.holds.own.values_mut() {
             own.broken.remove(&node);

@@ -79,7 +79,7 @@ impl Engine {
     }
 
     /// The names among whose addresses this one is.
-    pub(super) fn names_of(&self, address: &str) -> Vec<String> {
+    pub(super) fn names_leading_to(&self, address: &str) -> Vec<String> {
         let targets = &self.view.dials.targets;
         if !targets.get(address).is_some_and(|target| target.listed) {
             return Vec::new();
@@ -154,7 +154,7 @@ impl Engine {
 
     /// A name does not lead to this address any more: it is forgotten, or so it is when its link is over.
     fn release(&mut self, address: &str, vanished: bool) {
-        let listed = !self.names_of(address).is_empty();
+        let listed = !self.names_leading_to(address).is_empty();
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.listed = listed;
         if listed {

@@ -1,6 +1,8 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
 use super::clash::Clash;
+use super::counters::Counters;
+use super::fault::Fault;
 use super::forward::Forwards;
 use super::hold::Holds;
 use super::member::Groups;
@@ -35,6 +37,9 @@ pub struct Engine {
     /// The time of the present input.
     pub(super) now: Time,
     pub(super) opened: Time,
+    /// Records up to this level are made; 0: none.
+    pub(super) log_level: u8,
+    pub(super) counters: Counters,
     /// The Lamport clock; every message carries it.
     pub(super) clock: u64,
     pub(super) closed: bool,
@@ -70,6 +75,8 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             now,
             opened: now,
+            log_level: 0,
+            counters: Counters::default(),
             clock: 0,
             closed: false,
             view: View::default(),
@@ -160,6 +167,7 @@ impl Engine {
                 self.violated(from, "the clock jumps");
             } else if matches!(stamped.message, Message::Hello { .. })
                 && self.view.is_stale(from, stamped.clock)
+                && !self.is_broken(Fault::StaleSnapshotCounts)
             {
                 self.link_down(from, Reason::NODE_UNREACHABLE, None);
             } else {
@@ -182,6 +190,13 @@ impl Engine {
         {
             self.violated(from, what);
         }
+        self.finish();
+    }
+
+    /// Part of a frame came, of which the rest is still on its way.
+    pub fn handle_part(&mut self, now: Time, connection: ConnectionId) {
+        self.begin(now);
+        self.heard_part(connection);
         self.finish();
     }
 
@@ -337,7 +352,14 @@ impl Engine {
     }
 
     fn drain_self_queue(&mut self) {
+        #[cfg(feature = "faults")]
+        let mut handled = 0;
         while let Some(message) = self.self_queue.pop_front() {
+            #[cfg(feature = "faults")]
+            {
+                handled += 1;
+                assert!(handled < 100_000, "messages to oneself do not cease: {message:?}");
+            }
             let me = self.config.node;
             let sane = self.message(me, message);
             debug_assert!(sane.is_ok(), "own message refused: {sane:?}");
@@ -350,6 +372,9 @@ impl Engine {
     pub(super) fn send(&mut self, to: NodeId, message: Message) {
         if to == self.config.node {
             self.self_queue.push_back(message);
+            if self.is_broken(Fault::SelfMessagesAreReentrant) {
+                self.drain_self_queue();
+            }
         } else if let Some(link) = self.view.links.get_mut(&to) {
             link.last_sent = self.now;
             let message = Stamped { clock: self.clock, message };
@@ -368,6 +393,9 @@ impl Engine {
         }
         if nodes.contains(&self.config.node) {
             self.self_queue.push_back(message.clone());
+            if self.is_broken(Fault::SelfMessagesAreReentrant) {
+                self.drain_self_queue();
+            }
         }
         if !to.is_empty() {
             let message = Stamped { clock: self.clock, message };

@@ -90,6 +90,13 @@ impl Groups {
     pub(super) fn homes(&self) -> Vec<NodeId> {
         self.owned.keys().copied().collect()
     }
+    /// How many members there are, and how many of them live on this node.
+    pub(super) fn memberships(&self) -> usize {
+        self.owned.values().map(|owned| owned.rows.len()).sum()
+    }
+    pub(super) fn memberships_of(&self, node: NodeId) -> usize {
+        self.owned.get(&node).map_or(0, |owned| owned.rows.len())
+    }
     /// (group, serial) of every member whose home is this node.
     pub(super) fn owned_by(&self, node: NodeId) -> Vec<(Name, u64)> {
         self.owned.get(&node).map(|owned| owned.rows.iter().cloned().collect()).unwrap_or_default()

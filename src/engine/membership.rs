@@ -4,11 +4,13 @@
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
 use super::dial::Dials;
+use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The one authenticated connection to another node.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
+    /// Since when part of a frame has been there, and not the whole.
+    pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it.
     pub(super) clock: u64,
     pub(super) last_sent: Time,
@@ -38,8 +42,18 @@ pub(super) struct Link {
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
     pub(super) vouched: Option<(Time, NodeId)>,
-    /// Silent for a while: the neighbours that were asked and have not answered.
+    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
+    /// The ping whose answer is measured, and when it was sent.
+    pub(super) pinged: Option<(u64, Time)>,
+    pub(super) round_trip: Option<Duration>,
+}
+
+impl Link {
+    /// The peer's table is merged here, and this node's there.
+    pub(super) fn is_merged(&self) -> bool {
+        self.synced && self.acked
+    }
 }
 
 /// A connection that waits for the arbiter.
@@ -90,7 +104,7 @@ impl View {
     }
     /// Every peer's table is merged here, and this node's there.
     pub(super) fn is_merged(&self) -> bool {
-        self.links.values().all(|link| link.synced && link.acked)
+        self.links.values().all(Link::is_merged)
     }
     pub(super) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
@@ -115,6 +129,14 @@ impl Engine {
     pub(super) fn admit(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         if let Some(why) = self.objection(&peer) {
             self.output(Output::Refuse { connection, why });
+            counters::count(&mut self.counters.refused, why);
+            // Dials that cross are the rule when nodes meet.
+            let usual = matches!(why, Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt);
+            let level = if usual { Level::Debug } else { Level::Warn };
+            self.log(level, Target::Handshake, |_| {
+                let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
+                format!("a connection with node {name} at {address} was refused: {why:?}")
+            });
             if let Some(address) = dialled {
                 self.dial_ended(&address, why, peer.node);
             }
@@ -136,7 +158,7 @@ impl Engine {
         if peer.node == self.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
-        if peer.name == self.config.name {
+        if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
             if peer.node < self.config.node {
                 return None; // the arbiter decides, so that near a tie not both go
             }
@@ -161,6 +183,7 @@ impl Engine {
             return None; // the arbiter knows
         }
         let namesake = self.view.links.iter().find(|(_, link)| link.name == peer.name);
+        let namesake = namesake.filter(|_| !self.is_broken(Fault::NamesakesGoOn));
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
             if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
@@ -189,6 +212,15 @@ impl Engine {
 
     pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
         let candidate = self.view.candidates.remove(&connection);
+        self.log(Level::Debug, Target::Handshake, |engine| {
+            let linked = engine.view.by_connection.get(&connection);
+            let name = match (&candidate, linked) {
+                (Some(candidate), _) => Short(candidate.peer.name.as_bytes()).to_string(),
+                (None, Some(node)) => engine.name_of(*node),
+                (None, None) => "that is not known any more".to_owned(),
+            };
+            format!("node {name} refuses the connection: {why:?}")
+        });
         if why == Refusal::NameTaken {
             self.close(Reason::NAME_TAKEN);
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
@@ -225,6 +257,13 @@ impl Engine {
         self.inbound.link_up(node, self.view.links_made);
         self.forget_engagements(node, false);
         let in_snapshot = self.join_acknowledgements(node);
+        self.counters.links_up += 1;
+        self.counters.reconnects += u64::from(self.view.heard_clocks.contains_key(&node));
+        self.log(Level::Info, Target::Link, |_| {
+            let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
+            let how = if dialled.is_some() { "dialled" } else { "accepted" };
+            format!("the link with node {name} at {address} is up ({how}, {node:?})")
+        });
         let link = Link {
             connection,
             name: peer.name.clone(),
@@ -233,6 +272,7 @@ impl Engine {
             acked: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
+            part_since: None,
             clock: 0,
             last_sent: self.now,
             in_snapshot,
@@ -242,6 +282,8 @@ impl Engine {
             doubted: None,
             vouched: None,
             suspected: None,
+            pinged: None,
+            round_trip: None,
         };
         self.view.links.insert(node, link);
         self.view.by_connection.insert(connection, node);
@@ -268,16 +310,21 @@ impl Engine {
     fn send_snapshot(&mut self, to: NodeId) {
         let me = self.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
-        let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
+        let own = |name: &Name| {
+            let mut binding = self.names.of(name, me)?.clone();
+            binding.settled &= !self.is_broken(Fault::SettledIsNotInSnapshots);
+            Some(Fact::Binding(name.clone(), binding))
+        };
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
-        facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
-        facts.extend(self.own_holds().into_iter().map(Fact::Hold));
-        let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
-        facts.extend(others.map(|(node, link)| {
-            Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
-        }));
+        if !self.is_broken(Fault::SnapshotWithoutKept) {
+            facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        }
+        if !self.is_broken(Fault::SnapshotWithoutHolds) {
+            facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        }
+        facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
+        facts.extend(self.existence_to_tell());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
@@ -314,7 +361,7 @@ impl Engine {
                 self.install(&name, binding);
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
-            Fact::Peer(peer) => self.learn_peer(peer),
+            Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
             Fact::Existence(part) => self.learn_existence(from, part)?,
@@ -347,6 +394,13 @@ impl Engine {
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
         let Some(link) = self.view.links.remove(&node) else { return };
         self.view.by_connection.remove(&link.connection);
+        counters::count(&mut self.counters.links_down, reason);
+        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
+        self.log(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
+            let silent = engine.now.since(link.last_heard).as_millis();
+            let name = Short(link.name.as_bytes());
+            format!("the link with node {name} is down: {reason:?}; it was heard {silent} ms ago")
+        });
         self.view.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
             self.timers.cancel(&timer);
@@ -402,9 +456,10 @@ impl Engine {
     }
 
     pub(super) fn violated(&mut self, from: NodeId, what: &'static str) {
-        let name = self.view.links.get(&from).map(|link| link.name.clone()).unwrap_or_default();
-        let text = format!("the link with {name} was ended: {what}");
-        self.event(Output::Log { status: Status::Version, text });
+        self.counters.violations += 1;
+        self.log(Level::Error, Target::Link, |engine| {
+            format!("node {} broke the protocol, its link is ended: {what}", engine.name_of(from))
+        });
         self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
     }
 
@@ -413,6 +468,11 @@ impl Engine {
         if self.closed {
             return;
         }
+        let level = if reason == Reason::NORMAL { Level::Info } else { Level::Error };
+        self.log(level, Target::Node, |_| match reason {
+            Reason::NORMAL => "the node closes".to_owned(),
+            _ => format!("the node closes: {reason:?}"),
+        });
         self.closed = true;
         self.end_all_connects(Status::Closed);
         self.syncs.clear(); // answered below, with all other calls
@@ -487,7 +547,7 @@ fn size_of_fact(fact: &Fact) -> usize {
                 if let Resolver::Function(name) = &binding.resolver { name.as_bytes().len() } else { 0 };
             name.as_bytes().len() + resolver + binding.over.len() * ITEM
         }
-        Fact::Peer(peer) => peer.name.len() + peer.address.len(),
+        Fact::Peers(nodes) => nodes.len() * ITEM,
         Fact::Hold(hold) => {
             hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
         }

@@ -8,9 +8,11 @@ mod claim;
 mod clash;
 mod command;
 mod convergence;
+mod counters;
 mod dial;
 mod dispatch;
 mod existence;
+mod fault;
 mod forward;
 mod group;
 mod hearsay;
@@ -19,6 +21,7 @@ mod id;
 mod limits;
 mod liveness;
 mod lock;
+mod log;
 mod lookup;
 mod machine;
 mod member;
@@ -27,6 +30,7 @@ pub mod message;
 mod name;
 mod operation;
 mod output;
+mod picture;
 mod process;
 mod protocol;
 mod publish;
@@ -41,13 +45,18 @@ mod vote;
 mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
+pub use counters::{BUCKETS, Counters, Gauges, Histogram};
+#[cfg(feature = "faults")]
+pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
     Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MAX_RESOLVER, MESSAGE_OVERHEAD,
     SNAPSHOT_ROWS,
 };
+pub use log::{Level, Short, Target};
 pub use machine::Engine;
 pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};
+pub use picture::{Picture, ROWS, Rows, Text};
 pub use protocol::{
     Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,
     PeerAddress, Refusal, Resolver, Stamped, Task, Treatment, Want,

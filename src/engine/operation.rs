@@ -61,13 +61,31 @@ pub(super) struct Locking {
     pub(super) token: u64,
 }
 
-/// What a publication leaves to be undone when its deadline comes before its acknowledgements. What is not named here
-/// is not undone: unregister, release, leave and delete.
+/// What a publication does. When its deadline comes before its acknowledgements, what gives something is undone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Undo {
-    Nothing,
-    Create { group: Name },
-    Join { group: Name, serial: u64 },
+pub(super) enum Deed {
+    /// None: the operation is a claim, and its aim says what it is for.
+    Claim,
+    Create {
+        group: Name,
+    },
+    Join {
+        group: Name,
+        serial: u64,
+    },
+    // ---- what takes something away is not undone
+    Delete {
+        group: Name,
+    },
+    Leave {
+        group: Name,
+    },
+    /// Members of this node are gone, and nobody waits for it but deletes of others; also what a delete made of a join.
+    Withdraw,
+    Release {
+        resource: Name,
+    },
+    Unregister,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,13 +101,16 @@ pub(super) struct Operation {
     /// `None`: a publication that claims nothing.
     pub(super) key: Option<Key>,
     pub(super) claim: Claim,
-    pub(super) undo: Undo,
+    pub(super) deed: Deed,
     pub(super) origin: Origin,
     /// Who must grant. Loses nodes that go down; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Those of them that have.
     pub(super) granted: BTreeSet<NodeId>,
     pub(super) phase: Phase,
+    pub(super) since: Time,
+    /// The log has told that it waits for long.
+    pub(super) told: bool,
 }
 
 impl Operation {

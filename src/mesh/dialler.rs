@@ -57,14 +57,14 @@ pub const UNPROTECTED: &str = "without a secret links stay on this machine: set 
     join";
 
 async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStream, Failure> {
-    // Wherever the address came from: a caller, a peer, the name service.
-    if !mesh.settings().may_reach(address.ip()) {
-        mesh.refuse(Refused::Unprotected, Some(address.ip()), UNPROTECTED);
-        let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
-        return Err(Failure { status: Status::Option, text });
-    }
     if is_link_local(address.ip()) {
         return Err("a link-local address means another node on every interface".to_owned().into());
+    }
+    // Wherever the address came from: a caller, a peer, the name service.
+    if !mesh.settings().may_reach(address.ip()) {
+        mesh.refuse(Refused::Unprotected, Some(address), true, UNPROTECTED);
+        let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
+        return Err(Failure { status: Status::Option, text });
     }
     let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
     // Dialling a free port of one's own machine may, by chance, connect a socket to itself.

@@ -14,7 +14,7 @@ use rand::rngs::SysRng;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -250,18 +250,22 @@ impl<C: Core> Mesh<C> {
         let id = ConnectionId(self.0.last_connection.get() + 1);
         self.0.last_connection.set(id.0);
         let incoming = dialled.is_none();
+        if incoming {
+            self.with_core(C::accepted);
+        }
         let remote = stream.peer_addr().ok();
         let (connection, task) = connection::begin(self.clone(), id, stream, remote, dialled, nonce);
         self.0.connections.borrow_mut().insert(id, connection.clone());
         if incoming {
-            self.0.half_open.enter(&connection, remote.map(|remote| remote.ip()));
+            self.0.half_open.enter(&connection, remote);
         }
         self.spawn(task);
     }
 
     /// Counts a refusal, and tells the log unless it has been told lately.
-    pub(super) fn refuse(&self, why: Refused, address: Option<IpAddr>, text: &str) {
+    pub(super) fn refuse(&self, why: Refused, remote: Option<SocketAddr>, has_dialled: bool, text: &str) {
         self.0.settings.refusals.add(why);
+        let address = remote.map(|remote| remote.ip().to_canonical());
         let due = self.0.told.borrow_mut().is_due(why, address, Instant::now());
         let Some(untold) = due else { return };
         let status = match why {
@@ -269,8 +273,13 @@ impl<C: Core> Mesh<C> {
             Refused::Unprotected => Status::Option,
             _ => Status::Auth,
         };
-        let whom = address.map_or("a peer".to_owned(), |address| address.to_string());
-        let before = if untold > 0 { format!(" ({untold} more before)") } else { String::new() };
+        let whom = match (remote, address) {
+            (Some(remote), _) if has_dialled => format!("a connection to {remote}"),
+            (_, Some(address)) => format!("a connection from {address}"), // its port says nothing
+            _ => "a connection".to_owned(),
+        };
+        let before =
+            if untold > 0 { format!(" ({untold} more since the last such line)") } else { String::new() };
         self.with_core(|core| core.log(status, format!("{whom} was refused: {text}{before}")));
     }
 
@@ -303,6 +312,11 @@ impl<C: Core> Mesh<C> {
         if let Some(watcher) = &*self.0.watcher.borrow() {
             watcher.wake_by_ref();
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> usize {
+        self.0.connections.borrow().len()
     }
 
     /// The version of the protocol that is spoken on a connection.

@@ -20,6 +20,7 @@ mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
 mod outgoing;
+mod pace;
 mod refusals;
 #[cfg(test)]
 mod tests;

@@ -47,8 +47,8 @@ impl Security {
     }
 }
 
-/// What the options ask for. `Option`: they do not fit together, or a secret or a certificate is none. `Io`: a file cannot
-/// be read. `Auth`: others may read or write a file of secrets. `Unsupported`: TLS, and the library was built without.
+/// What the options ask for. `Option`: they do not fit together, or a secret or a certificate is none, or others may
+/// read or write a file of secrets. `Io`: a file cannot be read. `Unsupported`: TLS, and the library was built without.
 pub(super) fn protection(options: &Options, name: &str) -> Result<Protection> {
     let refused = |text: &str| Err(Error::new(Status::Option, text));
     if ["tls.cert", "tls.key", "tls.ca", "tls.crl"].iter().any(|key| !options.text(key).is_empty()) {
@@ -97,11 +97,11 @@ fn credentials(options: &Options, name: &str) -> Result<Credentials> {
     }
     let file = |key: &str, most: u64| -> Result<Zeroizing<String>> {
         let path = Path::new(options.text(key));
-        let (file, metadata) = open_file(path)?;
+        let (file, metadata) = open_regular(path)?;
         if key == "tls.key" {
             check_private(path, &metadata)?;
         }
-        read(path, file, most)
+        read_up_to(path, file, most)
     };
     let (cert, key, ca) =
         (file("tls.cert", MAX_FILE)?, file("tls.key", MAX_FILE)?, file("tls.ca", MAX_BUNDLE)?);
@@ -126,15 +126,9 @@ fn credentials(options: &Options, name: &str) -> Result<Credentials> {
 /// with `#`, are passed over.
 fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
     let shown = path.display();
-    // Without waiting for whoever is at the other end of a pipe.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = file.map_err(|e| io(path, &e))?;
-    let metadata = file.metadata().map_err(|e| io(path, &e))?;
-    if !metadata.is_file() {
-        return Err(Error::new(Status::Io, format!("{shown}: it is not a regular file")));
-    }
+    let (file, metadata) = open_regular(path)?;
     check_private(path, &metadata)?;
-    let text = read(path, file, MAX_FILE)?;
+    let text = read(path, file)?;
     let mut secrets = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim();
@@ -154,6 +148,17 @@ fn io(path: &Path, error: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("{}: {error}", path.display()))
 }
 
+/// Opens a file without waiting for whoever is at the other end of a pipe.
+fn open_regular(path: &Path) -> Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|e| io(path, &e))?;
+    let metadata = file.metadata().map_err(|e| io(path, &e))?;
+    if !metadata.is_file() {
+        return Err(Error::new(Status::Io, format!("{}: it is not a regular file", path.display())));
+    }
+    Ok((file, metadata))
+}
+
 /// Opens a file of options.
 pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
     let file = File::open(path).map_err(|e| io(path, &e))?;
@@ -162,7 +167,11 @@ pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
 }
 
 /// What is read may be a secret: it is erased when it is dropped.
-pub(super) fn read(path: &Path, file: File, most: u64) -> Result<Zeroizing<String>> {
+pub(super) fn read(path: &Path, file: File) -> Result<Zeroizing<String>> {
+    read_up_to(path, file, MAX_FILE)
+}
+
+fn read_up_to(path: &Path, file: File, most: u64) -> Result<Zeroizing<String>> {
     // Room for all of what may be a secret from the start, so that no copies stay behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize + 1));
     file.take(most + 1).read_to_string(&mut text).map_err(|e| io(path, &e))?;
@@ -172,10 +181,10 @@ pub(super) fn read(path: &Path, file: File, most: u64) -> Result<Zeroizing<Strin
     Ok(text)
 }
 
-/// `Auth`: somebody else than the user of this process, and the system, may read or write the file.
+/// `Option`: somebody else than the user of this process, and the system, may read or write the file.
 pub(super) fn check_private(path: &Path, metadata: &Metadata) -> Result<()> {
     let shown = path.display();
-    let refused = |text: String| Err(Error::new(Status::Auth, text));
+    let refused = |text: String| Err(Error::new(Status::Option, text));
     let (owner, user, mode) = (metadata.uid(), effective_user(), metadata.mode() & 0o7777);
     if mode & 0o077 != 0 {
         return refused(format!(
@@ -260,7 +269,7 @@ mod tests {
         for mode in [0o604, 0o640, 0o620, 0o602, 0o666, 0o601] {
             let file = Scratch::new("open", ONE, mode);
             let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())]), "n").unwrap_err();
-            assert_eq!(error.status, Status::Auth);
+            assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains("chmod 600"), "{error}");
         }
         let file = Scratch::new("shut", ONE, 0o400);

@@ -10,6 +10,8 @@
 
 mod buffer;
 mod channel;
+#[cfg(test)]
+mod channel_tests;
 mod codec;
 mod error;
 mod frame;

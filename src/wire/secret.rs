@@ -16,9 +16,12 @@ pub const MAX_SECRETS: usize = 8;
 
 const HOW_TO_MAKE_ONE: &str = "make one with convoke_secret_generate, or as text with: head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \\n'";
 
+/// 32 bytes that are erased when they are dropped. Boxed, so that they leave no copies where they are moved.
+type Erased = Box<Zeroizing<[u8; 32]>>;
+
 /// Erased when it is dropped, and shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<[u8; SECRET]>);
+pub struct Secret(Erased);
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
@@ -29,14 +32,15 @@ impl fmt::Debug for Secret {
 impl Secret {
     /// `Err`: what is wrong, and how to make a good one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Secret, String> {
-        let secret: [u8; SECRET] = bytes.try_into().map_err(|_| {
-            format!(
+        if bytes.len() != SECRET {
+            return Err(format!(
                 "a secret is exactly {SECRET} random bytes, not {}. Passwords are refused: whoever records one \
                  handshake can try guesses on it for ever; {HOW_TO_MAKE_ONE}",
                 bytes.len()
-            )
-        })?;
-        let secret = Zeroizing::new(secret);
+            ));
+        }
+        let mut secret = Erased::default();
+        secret.copy_from_slice(bytes);
         if is_guessable(&secret) {
             return Err(format!(
                 "these bytes are not random (a text, a pattern, or all alike), so they can be guessed; \
@@ -57,18 +61,18 @@ impl Secret {
             ));
         }
         let value = |digit: u8| (digit as char).to_digit(16).unwrap_or(0) as u8;
-        let mut bytes = Zeroizing::new([0; SECRET]);
+        let mut bytes = Erased::default();
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte = value(pair[0]) << 4 | value(pair[1]);
         }
-        Secret::from_bytes(&*bytes)
+        Secret::from_bytes(&**bytes)
     }
 
     /// A number that nobody can compute who does not know the secret, and that tells nothing about it.
-    fn derive(&self, purpose: &str, cluster: &str) -> Zeroizing<[u8; 32]> {
-        let mut derived = Zeroizing::new([0; 32]);
+    fn derive(&self, purpose: &str, cluster: &str) -> Erased {
+        let mut derived = Erased::default();
         // A key of 32 bytes is one that BLAKE2s takes, so there is always a MAC.
-        if let Ok(mac) = Blake2sMac256::new_from_slice(&*self.0) {
+        if let Ok(mac) = Blake2sMac256::new_from_slice(&**self.0) {
             let mac = mac.chain_update(purpose).chain_update([0]).chain_update(cluster);
             derived.copy_from_slice(&mac.finalize().into_bytes());
         }
@@ -95,7 +99,7 @@ pub(super) type Hint = [u8; 8];
 pub(super) struct Key {
     pub(super) hint: Hint,
     /// The pre-shared key of the Noise handshake.
-    pub(super) psk: Zeroizing<[u8; 32]>,
+    pub(super) psk: Erased,
 }
 
 /// The secrets that a node knows, the one that it prefers first.
@@ -209,6 +213,19 @@ mod tests {
         let secret = Secret::from_bytes(&random(4)).unwrap();
         let keyring = Keyring::new("c", std::slice::from_ref(&secret)).unwrap();
         assert_eq!(format!("{secret:?} {keyring:?}"), "Secret Keyring of 1");
+    }
+
+    /// What is derived is of the protocol.
+    #[test]
+    fn golden() {
+        let text = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeef1";
+        let ring = Keyring::new("blue", &[Secret::from_text(text).unwrap()]).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(hex(&ring.keys[0].hint), "802703667989e962");
+        assert_eq!(
+            hex(&**ring.keys[0].psk),
+            "71dfe0fa3907523cfead4077694f6850dfa03a3a82082ffb95804ee9acf4bcbb"
+        );
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Clusters of real OS processes on loopback, through the C interface.
 
+#[path = "../support/agent.rs"]
+#[allow(dead_code)] // other tests use more of it
 mod agent;
 #[path = "../support/mod.rs"]
 mod support;
@@ -51,6 +53,8 @@ fn nodes_come_up_in_any_order_and_a_seed_may_be_down_at_first() {
 fn a_name_is_registered_once_seen_everywhere_and_used() {
     let mut a = Agent::open("a", &[], "");
     let mut b = Agent::open("b", &[&a.address], "");
+    // The end that is told of the link hears of it last: before that, "everywhere" is that node alone.
+    a.wait_for_peers(&["b"]);
     b.wait_for_peers(&["a"]);
     let (pa, pid_a) = a.spawn();
     let (pb, pid_b) = b.spawn();
@@ -139,6 +143,7 @@ fn a_node_restarted_under_its_old_name_is_a_new_incarnation() {
     let mut a = Agent::open("a", &[], "");
     let mut b = Agent::open("b", &[&a.address], "");
     a.wait_for_peers(&["b"]);
+    b.wait_for_peers(&["a"]);
     let (p, old) = b.spawn();
     b.ok(&format!("register {p} thing"));
     assert_eq!(a.ok("whereis thing"), old);
@@ -147,6 +152,7 @@ fn a_node_restarted_under_its_old_name_is_a_new_incarnation() {
     a.event("down b");
     let mut b = Agent::open("b", &[&a.address], &format!("listen={address}"));
     a.event("up b");
+    b.wait_for_peers(&["a"]);
     assert!(a.call("whereis thing").starts_with("CONVOKE_E_NOT_FOUND"));
     let (p, new) = b.spawn();
     b.ok(&format!("register {p} thing"));

@@ -432,8 +432,7 @@ fn names_that_peers_tell_of_are_bounded() {
     world.connect(0, puppet);
     let peer =
         |n: u64| PeerAddress { node: NodeId(100 + n), name: format!("p{n}"), address: format!("p{n}:1") };
-    let facts = (0..10).map(|n| Fact::Peer(peer(n))).collect();
-    world.say(puppet, 0, Message::Hello { facts, last: true });
+    world.say(puppet, 0, Message::Peers { peers: (0..10).map(peer).collect(), last: true });
     assert_eq!(world.dials(0).len(), 10);
     for n in 0..10 {
         let many: Vec<String> = (0..1000).map(|m| format!("p{n}-{m}:1")).collect();

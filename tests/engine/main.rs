@@ -30,6 +30,8 @@ mod lock_watch;
 mod locks;
 mod lookup;
 mod membership;
+#[cfg(feature = "faults")]
+mod mutants;
 mod names;
 mod namesakes;
 mod outputs;

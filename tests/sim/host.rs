@@ -4,7 +4,7 @@
 use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
-use convoke::engine::{Binding, Config, ConnectionId, Engine, Members, Name, NodeId, Pid, Ref, Time};
+use convoke::engine::{Binding, Config, ConnectionId, Engine, Level, Members, Name, NodeId, Pid, Ref, Time};
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -112,6 +112,10 @@ impl Host {
         config.seeds_refresh = Duration::from_micros(plan.dial_max * 2);
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
+        #[cfg(feature = "faults")]
+        {
+            config.fault = plan.fault;
+        }
         // The counters start far apart, and in no order.
         config.first_token = (seed % 50) << 20;
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
@@ -119,7 +123,10 @@ impl Host {
         self.offset = offset;
         self.started = now;
         self.resumed = now;
-        self.engine = Some(Engine::new(config, seed, self.local(now)));
+        let mut engine = Engine::new(config, seed, self.local(now));
+        // Always, so that a replay with a trace does the same.
+        engine.set_log_level(Some(Level::Debug));
+        self.engine = Some(engine);
     }
 
     pub(crate) fn local(&self, world: u64) -> Time {

@@ -123,6 +123,9 @@ pub(crate) struct Plan {
     pub(crate) afterlife: bool,
     /// Hosts are told a name that stands for all of them, more or less, instead of an address.
     pub(crate) service: bool,
+    /// The rule that all engines break.
+    #[cfg(feature = "faults")]
+    pub(crate) fault: Option<convoke::engine::Fault>,
 }
 
 impl Plan {
@@ -182,6 +185,8 @@ impl Plan {
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
             service: rng.clone().percent(25),
+            #[cfg(feature = "faults")]
+            fault: None,
         }
     }
 

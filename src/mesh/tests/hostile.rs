@@ -1,7 +1,7 @@
 //! Peers and strangers that do not keep to the protocol, or to any.
 
 use super::*;
-use crate::engine::{Fact, PeerAddress};
+use crate::engine::PeerAddress;
 use std::time::Instant;
 
 #[test]
@@ -149,7 +149,7 @@ fn a_peer_that_never_reads_does_not_keep_a_link_from_closing() {
 /// Some 200 kB.
 fn large_message() -> Stamped {
     let peer = PeerAddress { node: NodeId(1), name: "x".repeat(50_000), address: String::new() };
-    let message = Message::Hello { facts: vec![Fact::Peer(peer); 4], last: false };
+    let message = Message::Peers { peers: vec![peer; 4], last: false };
     Stamped { clock: 1, message }
 }
 
@@ -196,5 +196,23 @@ fn closing_the_mesh_cuts_what_is_left() {
         low.empty().await;
         assert!(linked.is_ended().await);
         assert!(stranger.is_ended().await);
+    });
+}
+
+/// All in one go, before this side has written a word: the core, which knows of the connection, is told of its end.
+#[test]
+fn garbage_right_behind_an_identity_is_told_to_the_core() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        low.settings().protection.write().unwrap().clone_from(&Protection::Plain);
+        let mut peer = Peer::connect_as(&address, Setup { protection: Protection::Plain, ..setup(9) }).await;
+        let mut words = Vec::new();
+        peer.channel.words(&mut words);
+        wire::encode_handshake(&Handshake::identity("test", identity(9)), &mut words);
+        words.extend([0xff; 9]);
+        peer.stream.write_all(&words).await.unwrap();
+        low.wait_seen(|seen| matches!(seen, Seen::Connection { .. }).then_some(())).await;
+        low.wait_seen(|seen| matches!(seen, Seen::End(..)).then_some(())).await;
+        low.empty().await;
     });
 }
