@@ -96,6 +96,7 @@ impl Engine {
         for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::Hurry(tx)] {
             self.timers.cancel(&timer);
         }
+        self.groups.deletes.remove(&tx);
         self.claims.remove(tx)
     }
 
@@ -108,9 +109,6 @@ impl Engine {
         tenure: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
-        if regs.iter().any(|reg| reg.node != from) {
-            return Err("a vote that names what the voter does not own");
-        }
         if tenure > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
@@ -130,7 +128,12 @@ impl Engine {
             Aim::Nothing => {}
             Aim::Name(naming) => {
                 naming.busy.remove(&from);
-                naming.named.extend(regs);
+                // After a vote that was given back this one is the last word.
+                naming.named.retain(|reg| reg.node != from);
+                naming.shown.retain(|(voter, _)| *voter != from);
+                let (own, others): (Vec<Reg>, Vec<Reg>) = regs.into_iter().partition(|reg| reg.node == from);
+                naming.named.extend(own);
+                naming.shown.extend(others.into_iter().map(|reg| (from, reg)));
             }
             Aim::Lock(locking) if smallest && locking.token > 0 => locking.token = locking.token.min(tenure),
             Aim::Lock(locking) => locking.token = locking.token.max(tenure),
@@ -400,7 +403,10 @@ impl Engine {
         for (tx, op) in &mut self.claims.operations {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.insert(peer);
-                joined.insert(*tx);
+                // A delete is repeated, and acknowledged by itself.
+                if !self.groups.deletes.contains_key(tx) {
+                    joined.insert(*tx);
+                }
             }
         }
         joined

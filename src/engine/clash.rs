@@ -44,16 +44,16 @@ struct Case {
 }
 
 impl Case {
+    /// Also while the higher home has not withdrawn what has lost: until then a third home may find it here, and let it win
+    /// against the one that has beaten this one meanwhile, so that in the end all had lost to each other.
     /// `shown`: of the higher home this binding is shown. One that its home has replaced in place withdraws only if it is
     /// restored, and the verdict is told again then: it does not hold up the pair with the new one.
     fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool, shown: impl Fn(Reg) -> bool) -> bool {
         match self.verdict {
             Verdict::Running { .. } => true,
             Verdict::Asked => linked(pair.high.node),
-            Verdict::Decided(Decision { low: Some(_), high: Some(_) }) => {
-                linked(pair.high.node) && shown(pair.high)
-            }
-            Verdict::Decided(_) => false,
+            Verdict::Decided(Decision { high: Some(_), .. }) => linked(pair.high.node) && shown(pair.high),
+            Verdict::Decided(Decision { high: None, .. }) => false,
         }
     }
 }
@@ -203,10 +203,13 @@ impl Engine {
             let running = case.is_running(pair, linked, |reg| self.shows_reg(name, reg));
             pair.low == mine && *pair != except && running
         });
-        let engaged = clash
-            .engaged
-            .is_some_and(|pair| pair != except && pair.high == mine && self.view.is_linked(pair.low.node));
-        as_lower || engaged
+        as_lower || self.is_judged(clash, mine, except)
+    }
+
+    /// A lower home decides about my binding.
+    fn is_judged(&self, clash: &Clash, mine: Reg, except: Pair) -> bool {
+        let engaged = clash.engaged.filter(|pair| *pair != except && pair.high == mine);
+        engaged.is_some_and(|pair| self.view.is_linked(pair.low.node))
     }
 
     fn shows_reg(&self, name: &Name, reg: Reg) -> bool {
@@ -420,8 +423,9 @@ impl Engine {
             return;
         }
         let Some(clash) = self.clashes.get(name) else { return };
+        // Not while it is not certain that mine stays: what it beats must not lose to one that has lost itself.
         let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
-            Verdict::Decided(decision) => Some((*pair, decision)),
+            Verdict::Decided(decision) if !self.is_judged(clash, pair.low, *pair) => Some((*pair, decision)),
             _ => None,
         });
         for (pair, decision) in decided.collect::<Vec<_>>() {

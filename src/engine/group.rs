@@ -124,12 +124,29 @@ impl Engine {
         for row in self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values()) {
             dots.extend(&row.dots);
         }
-        while !dots.is_empty() {
-            let part: BTreeSet<Dot> = dots.iter().take(MAX_LIST).copied().collect();
-            dots.retain(|dot| !part.contains(dot));
-            self.carry_out_delete(group, &part);
-            let ack = ack.filter(|_| dots.is_empty());
-            self.broadcast(Message::Delete { group: group.clone(), dots: part, ack });
+        self.carry_out_delete(group, &dots);
+        let linked = self.view.linked();
+        self.send_delete(&linked, group, &dots, ack);
+        if let Some(tx) = ack {
+            self.groups.deletes.insert(tx, (group.clone(), dots));
+        }
+    }
+
+    fn send_delete(&mut self, to: &BTreeSet<NodeId>, group: &Name, dots: &BTreeSet<Dot>, ack: Option<Tx>) {
+        let mut left: Vec<Dot> = dots.iter().copied().collect();
+        while !left.is_empty() {
+            let part = left.drain(..left.len().min(MAX_LIST)).collect();
+            let ack = ack.filter(|_| left.is_empty());
+            self.send_to_all(to, Message::Delete { group: group.clone(), dots: part, ack });
+        }
+    }
+
+    /// A link has come up during deletes of this node. The snapshot tells that their dots are gone, but that ends no membership,
+    /// and the peer may have lost what it was told before: else a group would be there after the OK because a link has
+    /// flapped.
+    pub(super) fn repeat_deletes(&mut self, to: NodeId) {
+        for (tx, (group, dots)) in self.groups.deletes.clone() {
+            self.send_delete(&[to].into(), &group, &dots, Some(tx));
         }
     }
 

@@ -161,6 +161,9 @@ impl Engine {
         let own = self.holds.own.entry(id.clone()).or_default();
         if scope.is_some() || own.scopes.is_some() {
             let scopes = own.scopes.get_or_insert_with(|| Box::new(Scopes::new(before)));
+            if own.lost {
+                scopes.shrink_lists(&op.nodes);
+            }
             scopes.add(scope, Part::new(view, &op.nodes));
         }
         if own.lost {
@@ -312,7 +315,7 @@ impl Engine {
         let Some(own) = self.holds.own.get_mut(id) else { return };
         own.broken.retain(|node, _| rest.contains(node));
         if let Some(scopes) = &mut own.scopes {
-            scopes.leave_the_view(&rest);
+            scopes.shrink(&rest);
         }
         (own.view, own.nodes) = (false, rest);
         let rest = self.own_hold(id);
@@ -368,6 +371,9 @@ impl Engine {
             if in_order {
                 own.nodes.remove(&node);
                 own.broken.remove(&node); // it had come back, and not been heard out
+                if let Some(scopes) = &mut own.scopes {
+                    scopes.leave(node);
+                }
             } else {
                 own.broken.insert(node, name.to_owned());
             }

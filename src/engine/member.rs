@@ -43,6 +43,8 @@ pub(super) struct Groups {
     /// Groups that this node is making, and the calls that none of has returned OK: they are undone together.
     making: BTreeMap<Name, BTreeSet<Tx>>,
     pub(super) withdrawals: Withdrawals,
+    /// Deletes of this node that are not acknowledged by all: what they have ended.
+    pub(super) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
     /// The number of the last dot that this node made.
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
@@ -132,6 +134,7 @@ impl Groups {
         self.unanswered.clear();
         self.making.clear();
         self.withdrawals = Withdrawals::default();
+        self.deletes.clear();
     }
     pub(super) fn residue(&self) -> usize {
         self.doomed.len()

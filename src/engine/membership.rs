@@ -300,6 +300,7 @@ impl Engine {
         self.arm_heartbeat(node);
         self.timers.set(Timer::Silence(node), self.now + self.patience());
         self.send_snapshot(node);
+        self.repeat_deletes(node);
         for (process, reference) in self.processes.node_watchers() {
             let event = Event::NodeUp { reference, node, name: name.clone(), address: address.clone() };
             self.event(Output::Notify { process, event });
