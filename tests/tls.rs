@@ -97,7 +97,7 @@ fn expect(process: &Process, kind: EventKind) -> Arc<Event> {
 
 #[test]
 fn names_messages_groups_and_locks_work_over_tls() {
-    let (scratch, authority) = (Scratch::new("all"), Authority::new());
+    let (scratch, authority) = (Scratch::new("all"), Authority::new("ours"));
     let nodes = ["a", "b.example", "c-3"].map(|name| scratch.start(name, &authority.node(name), &[]));
     for node in &nodes {
         for other in nodes.iter().filter(|other| other.id() != node.id()) {
@@ -125,7 +125,7 @@ fn names_messages_groups_and_locks_work_over_tls() {
 
 #[test]
 fn certificates_are_renewed_under_traffic_and_nothing_is_lost() {
-    let (scratch, authority) = (Scratch::new("renew"), Authority::new());
+    let (scratch, authority) = (Scratch::new("renew"), Authority::new("ours"));
     let list = |revoked: &[u64]| Some(authority.revoke(revoked));
     let files = |name: &str, serial, revoked: &[u64]| Files {
         crl: list(revoked),
@@ -189,7 +189,7 @@ fn certificates_are_renewed_under_traffic_and_nothing_is_lost() {
 
 #[test]
 fn whoever_is_set_up_wrongly_is_told_how() {
-    let (scratch, authority) = (Scratch::new("wrong"), Authority::new());
+    let (scratch, authority) = (Scratch::new("wrong"), Authority::new("ours"));
     let good = authority.node("n");
     scratch.write("n", &good);
     let no = |set: &[(&str, &str)], status: Status, word: &str| {
@@ -214,7 +214,7 @@ fn whoever_is_set_up_wrongly_is_told_how() {
         no(&[], Status::Option, word);
     }
     // Of another authority: both ends are told at the first connection.
-    let other = Authority::new();
+    let other = Authority::new("other");
     let one = scratch.start("one", &authority.node("one"), &[]);
     let stranger = scratch.start("stranger", &other.node("stranger"), &[]);
     for (from, to) in [(&stranger, &one), (&one, &stranger)] {

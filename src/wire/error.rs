@@ -63,7 +63,7 @@ impl Flaw {
                  all certificates between it and the authority"
             }
             Flaw::Revoked => "it was revoked (tls.crl)",
-            Flaw::NoList => "tls.crl has no list of the authority that signed it, or an outdated one",
+            Flaw::NoList => "tls.crl has no good list of the authority that signed it",
             Flaw::Name => "it is not valid for the name that the node claims",
             Flaw::Purpose => {
                 "it is for another purpose: its extended key usage, if it has one, must have clientAuth"

@@ -197,6 +197,7 @@ impl Flaw {
                 }
                 _ => Flaw::Other,
             },
+            Error::InvalidCertRevocationList(_) => Flaw::NoList,
             _ => Flaw::Other,
         }
     }
@@ -207,7 +208,8 @@ impl Flaw {
             AlertDescription::CertificateRequired | AlertDescription::NoCertificate => Some(Flaw::Missing),
             AlertDescription::CertificateExpired => Some(Flaw::Expired),
             AlertDescription::CertificateRevoked => Some(Flaw::Revoked),
-            AlertDescription::UnknownCA => Some(Flaw::Issuer),
+            // The second: signed by another authority of the same name.
+            AlertDescription::UnknownCA | AlertDescription::DecryptError => Some(Flaw::Issuer),
             AlertDescription::UnsupportedCertificate => Some(Flaw::Purpose),
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown

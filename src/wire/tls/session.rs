@@ -16,6 +16,8 @@ const NO_NAME: &str = "convoke.invalid";
 const NONCE: usize = size_of::<Nonce>();
 const DIGEST: usize = 32;
 const CLUSTER: usize = 8;
+/// The most that a record carries.
+const RECORD: usize = 16 << 10;
 /// What stands before the name in a proof; its last byte is the length of the name.
 const PROOF: usize = NONCE + DIGEST + CLUSTER + 1;
 
@@ -28,6 +30,8 @@ pub(in crate::wire) struct Session {
     proof: Vec<u8>,
     /// As much of the peer's as has come.
     heard: Vec<u8>,
+    /// What has come does not open; what came before it may still have to be read.
+    failed: Option<WireError>,
 }
 
 impl Session {
@@ -71,7 +75,7 @@ impl Session {
         proof.extend_from_slice(&said);
         proof.push(credentials.name.len() as u8); // a DNS name: at most 253
         proof.extend_from_slice(credentials.name.as_bytes());
-        Session { tls: Box::new(tls), clear: said, proof, heard: Vec::new() }
+        Session { tls: Box::new(tls), clear: said, proof, heard: Vec::new(), failed: None }
     }
 
     /// Goes on with the handshake: takes what has come, appends what is to be said. `Some`: it is over.
@@ -137,22 +141,31 @@ impl Session {
         Ok(have == length)
     }
 
-    /// Takes what has come and puts what it carried into `frames`; how many bytes that is.
+    /// Takes what has come and puts what it carried into `frames`; how many bytes that is. What came before a record that
+    /// does not open counts.
     pub(in crate::wire) fn open(
         &mut self,
         incoming: &mut ReadBuffer,
         frames: &mut FrameReader,
     ) -> Result<usize, WireError> {
-        let n = self.take(incoming).map_err(|e| match e {
-            WireError::Handshake => WireError::Forged,
-            other => other,
-        })?;
-        if n > 0 {
-            let room = &mut frames.space_for(n)[..n];
-            self.tls.reader().read_exact(room).map_err(|_| WireError::Forged)?;
-            frames.put(n);
+        let n = match self.failed {
+            Some(_) => RECORD,
+            None => self.take(incoming).unwrap_or_else(|error| {
+                self.failed = Some(if error == WireError::Handshake { WireError::Forged } else { error });
+                RECORD
+            }),
+        };
+        if n == 0 {
+            return Ok(0);
         }
-        Ok(n)
+        match (self.tls.reader().read(&mut frames.space_for(n)[..n]), self.failed) {
+            (Ok(n @ 1..), _) => {
+                frames.put(n);
+                Ok(n)
+            }
+            (_, Some(error)) => Err(error),
+            _ => Err(WireError::Forged),
+        }
     }
 
     /// Takes what has come until there is something to be read. How much that is: what a few records carry at most.
