@@ -49,6 +49,8 @@ refused! {
     Unprotected = 9, "unprotected";
     /// A later version's reason.
     Other = 10, "other";
+    /// A certificate that is not taken, by one end or the other.
+    Certificate = 11, "certificate";
 }
 
 impl Refused {
@@ -67,6 +69,7 @@ impl Refused {
             },
             WireError::DeniedUnknown(_) => Refused::Other,
             WireError::Handshake | WireError::Identity => Refused::Handshake,
+            WireError::Certificate(_) | WireError::CertificateByPeer(_) => Refused::Certificate,
             WireError::Forged => Refused::Record,
         }
     }

@@ -60,7 +60,7 @@ impl Node {
             }
         };
         let mut config = options.config(node)?;
-        let security = Security::new(options)?;
+        let security = Security::new(options, &config.name)?;
         let may_leave = security.plaintext_may_leave || !matches!(security.present(), Protection::Plain);
         if !may_leave {
             super::options::check_seeds(&config.seeds)?;
@@ -152,7 +152,7 @@ impl Node {
         self.0.free();
     }
 
-    /// Takes over what may change while the node is open: the secrets and the seeds. `options`: all that it was opened
+    /// Takes over what may change while the node is open: the secrets or certificates, and the seeds. `options`: all that it was opened
     /// with, and the new values. Connections that begin from now on follow them; links go on with the keys of their
     /// sessions, and stay when their seed goes.
     /// `Option`: something else differs, the node has no secret and is to get one, or the reverse, or others can read a
@@ -161,7 +161,7 @@ impl Node {
         let security = &self.0.shared.security;
         self.0.shared.check_open()?;
         self.0.opened.check_reload(options)?;
-        let protection = super::security::protection(options)?;
+        let protection = super::security::protection(options, self.name())?;
         let seeds = options.seeds();
         if !security.plaintext_may_leave && matches!(protection, Protection::Plain) {
             super::options::check_seeds(&seeds)?;
@@ -169,7 +169,11 @@ impl Node {
         match (protection.mode(), security.present().mode()) {
             (new, old) if new == old => security.replace(protection),
             (Mode::Plain, _) => {
-                let text = "secret: a node that was opened with one cannot go on without";
+                let text = "secret: a node that was opened with one, or with TLS, cannot go on without";
+                return Err(Error::new(Status::Option, text));
+            }
+            (_, Mode::Secret | Mode::Tls) => {
+                let text = "tls.cert: a node cannot change between a secret and TLS while it is open";
                 return Err(Error::new(Status::Option, text));
             }
             _ => {

@@ -76,6 +76,10 @@ options! {
     "secret": OptionType::Secret, "", "", "The secret that all nodes of the cluster share: 32 random bytes (`convoke_options_set_bytes`) or 64 hexadecimal digits. With it every link is encrypted, and nobody else can join. No password: see security.md.";
     "secret.previous": OptionType::Secrets, "", "", "Other secrets that are good too, while the secret is being changed: at most 7, separated by commas.";
     "secret.file": File, "", "", "A file with the secret instead, and behind it those that are good too, one a line as hexadecimal digits. Nobody but its owner may read or write it (mode 0600 or 0400).";
+    "tls.cert": File, "", "", "A file with the certificate of this node in PEM, and those between it and the authority. Instead of a secret, and for a library that was built with TLS (`--features tls`): see security.md.";
+    "tls.key": File, "", "", "A file with the private key to it in PEM. Nobody but its owner may read or write it (mode 0600 or 0400).";
+    "tls.ca": File, "", "", "A file with the certificates of the authorities whose nodes are taken, in PEM.";
+    "tls.crl": File, "", "", "A file with lists of revoked certificates in PEM, one of each authority. Nodes with such a certificate are refused.";
     "insecure.plaintext": Choice(&["refuse", "allow"]), "refuse", "", "`allow`: without a secret, links may leave this machine all the same. Whoever can reach the network can then read, change and join.";
     "heartbeat_ms": Number(10, HOUR_MS), "", "ms", "A link that was idle this long carries a heartbeat. Default: 500, or a tenth of detection_ms if that is less.";
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
@@ -97,7 +101,8 @@ options! {
 }
 
 /// What may change while a node runs.
-const RELOADABLE: &[&str] = &["seeds", "secret", "secret.previous", "secret.file"];
+const RELOADABLE: &[&str] =
+    &["seeds", "secret", "secret.previous", "secret.file", "tls.cert", "tls.key", "tls.ca", "tls.crl"];
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use super::{Error, Options, Result};
 use crate::engine::Status;
 use crate::mesh::RefusalCounts;
 use crate::os::effective_user;
-use crate::wire::{Keyring, MAX_SECRETS, Protection, Secret};
+use crate::wire::{Credentials, Keyring, MAX_SECRETS, Pem, Protection, Secret};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -14,6 +14,8 @@ use zeroize::Zeroizing;
 
 /// Much more than [`MAX_SECRETS`] and what is to be said about them take.
 const MAX_FILE: u64 = 64 << 10;
+/// Authorities and what they have revoked may be many.
+const MAX_BUNDLE: u64 = 16 << 20;
 
 /// What protects the links of a node that runs. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -26,10 +28,10 @@ pub struct Security {
 }
 
 impl Security {
-    /// `Option`, `Io`: as [`protection`].
-    pub(super) fn new(options: &Options) -> Result<Security> {
+    /// For the node of this name. `Option`, `Io`, `Auth`, `Unsupported`: as [`protection`].
+    pub(super) fn new(options: &Options, name: &str) -> Result<Security> {
         Ok(Security {
-            protection: Arc::new(RwLock::new(protection(options)?)),
+            protection: Arc::new(RwLock::new(protection(options, name)?)),
             plaintext_may_leave: options.plaintext_may_leave(),
             refusals: Arc::default(),
         })
@@ -45,10 +47,20 @@ impl Security {
     }
 }
 
-/// What the options ask for. `Option`: they do not fit together, a secret is none, or others may read or write its file.
-/// `Io`: the file cannot be read.
-pub(super) fn protection(options: &Options) -> Result<Protection> {
+/// What the options ask for. `Option`: they do not fit together, or a secret or a certificate is none, or others may
+/// read or write a file of secrets. `Io`: a file cannot be read. `Unsupported`: TLS, and the library was built without.
+pub(super) fn protection(options: &Options, name: &str) -> Result<Protection> {
     let refused = |text: &str| Err(Error::new(Status::Option, text));
+    if ["tls.cert", "tls.key", "tls.ca", "tls.crl"].iter().any(|key| !options.text(key).is_empty()) {
+        return match ["secret", "secret.previous"].iter().all(|key| options.secrets(key).is_empty())
+            && options.text("secret.file").is_empty()
+        {
+            true => Ok(Protection::Tls(Arc::new(credentials(options, name)?))),
+            false => {
+                refused("tls.cert: not together with a secret; links are protected by the one or the other")
+            }
+        };
+    }
     let mut secrets = options.secrets("secret").to_vec();
     let previous = options.secrets("secret.previous");
     match options.text("secret.file") {
@@ -69,17 +81,52 @@ pub(super) fn protection(options: &Options) -> Result<Protection> {
     }
 }
 
+/// The certificate of the node, and whom it trusts.
+fn credentials(options: &Options, name: &str) -> Result<Credentials> {
+    if !cfg!(feature = "tls") {
+        let text = "tls.cert: this library was built without TLS; build it with --features tls";
+        return Err(Error::new(Status::Unsupported, text));
+    }
+    if let Some(missing) = ["tls.cert", "tls.key", "tls.ca"].iter().find(|key| options.text(key).is_empty()) {
+        let text = format!("{missing}: is missing; TLS needs tls.cert, tls.key and tls.ca");
+        return Err(Error::new(Status::Option, text));
+    }
+    if options.text("name").is_empty() {
+        let text = "name: must be set with TLS, for the certificate says it";
+        return Err(Error::new(Status::Option, text));
+    }
+    let file = |key: &str, most: u64| -> Result<Zeroizing<String>> {
+        let path = Path::new(options.text(key));
+        let (file, metadata) = open_regular(path)?;
+        if key == "tls.key" {
+            check_private(path, &metadata)?;
+        }
+        read_up_to(path, file, most)
+    };
+    let (cert, key, ca) =
+        (file("tls.cert", MAX_FILE)?, file("tls.key", MAX_FILE)?, file("tls.ca", MAX_BUNDLE)?);
+    let crl = match options.text("tls.crl") {
+        "" => None,
+        _ => Some(file("tls.crl", MAX_BUNDLE)?),
+    };
+    let pem = Pem {
+        cert: cert.as_bytes(),
+        key: key.as_bytes(),
+        ca: ca.as_bytes(),
+        crl: crl.as_ref().map(|crl| crl.as_bytes()),
+    };
+    Credentials::new(name, &pem).map_err(|(key, text)| {
+        let path = options.text(key);
+        let place = if key == "name" || path.is_empty() { key.to_owned() } else { format!("{key}: {path}") };
+        Error::new(Status::Option, format!("{place}: {text}"))
+    })
+}
+
 /// The secrets of a file that is for nobody else: one a line, the present one first. Empty lines, and those that begin
 /// with `#`, are passed over.
 fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
     let shown = path.display();
-    // Without waiting for whoever is at the other end of a pipe.
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = file.map_err(|e| io(path, &e))?;
-    let metadata = file.metadata().map_err(|e| io(path, &e))?;
-    if !metadata.is_file() {
-        return Err(Error::new(Status::Io, format!("{shown}: it is not a regular file")));
-    }
+    let (file, metadata) = open_regular(path)?;
     check_private(path, &metadata)?;
     let text = read(path, file)?;
     let mut secrets = Vec::new();
@@ -101,6 +148,17 @@ fn io(path: &Path, error: &std::io::Error) -> Error {
     Error::new(Status::Io, format!("{}: {error}", path.display()))
 }
 
+/// Opens a file without waiting for whoever is at the other end of a pipe.
+fn open_regular(path: &Path) -> Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(|e| io(path, &e))?;
+    let metadata = file.metadata().map_err(|e| io(path, &e))?;
+    if !metadata.is_file() {
+        return Err(Error::new(Status::Io, format!("{}: it is not a regular file", path.display())));
+    }
+    Ok((file, metadata))
+}
+
 /// Opens a file of options.
 pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
     let file = File::open(path).map_err(|e| io(path, &e))?;
@@ -110,11 +168,15 @@ pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
 
 /// What is read may be a secret: it is erased when it is dropped.
 pub(super) fn read(path: &Path, file: File) -> Result<Zeroizing<String>> {
-    // Room for all of it from the start, so that no copies stay behind.
+    read_up_to(path, file, MAX_FILE)
+}
+
+fn read_up_to(path: &Path, file: File, most: u64) -> Result<Zeroizing<String>> {
+    // Room for all of what may be a secret from the start, so that no copies stay behind.
     let mut text = Zeroizing::new(String::with_capacity(MAX_FILE as usize + 1));
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|e| io(path, &e))?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(Error::new(Status::Io, format!("{}: longer than {MAX_FILE} bytes", path.display())));
+    file.take(most + 1).read_to_string(&mut text).map_err(|e| io(path, &e))?;
+    if text.len() as u64 > most {
+        return Err(Error::new(Status::Io, format!("{}: longer than {most} bytes", path.display())));
     }
     Ok(text)
 }
@@ -172,7 +234,7 @@ mod tests {
     }
 
     fn mode(set: &[(&str, &str)]) -> String {
-        match protection(&options(set)) {
+        match protection(&options(set), "n") {
             Ok(protection) => format!("{protection:?}"),
             Err(error) => error.to_string(),
         }
@@ -206,7 +268,7 @@ mod tests {
     fn a_file_that_others_may_read_is_refused() {
         for mode in [0o604, 0o640, 0o620, 0o602, 0o666, 0o601] {
             let file = Scratch::new("open", ONE, mode);
-            let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())])).unwrap_err();
+            let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())]), "n").unwrap_err();
             assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains("chmod 600"), "{error}");
         }
@@ -224,12 +286,25 @@ mod tests {
             (&"#\n".repeat(40_000), "longer than"),
         ] {
             let file = Scratch::new("none", text, 0o600);
-            let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())])).unwrap_err();
+            let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())]), "n").unwrap_err();
             assert!(error.detail.contains(word), "{error}");
             assert!(!error.detail.contains("hunter2"), "what was in it is not repeated");
         }
         for path in ["/nonexistent/secret", "/dev/null", "/tmp"] {
-            assert_eq!(protection(&options(&[("secret.file", path)])).unwrap_err().status, Status::Io);
+            assert_eq!(protection(&options(&[("secret.file", path)]), "n").unwrap_err().status, Status::Io);
         }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_its_options_say_how_to_get_it() {
+        let error = protection(&options(&[("tls.cert", "/nonexistent")]), "n").unwrap_err();
+        assert_eq!(error.status, Status::Unsupported);
+        assert!(error.detail.contains("--features tls"), "{error}");
+    }
+
+    #[test]
+    fn tls_and_a_secret_do_not_go_together() {
+        assert!(mode(&[("tls.ca", "/nonexistent"), ("secret", ONE)]).contains("not together with a secret"));
     }
 }

@@ -7,6 +7,7 @@ use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
 use super::secret::{Found, Key, Keyring};
+use super::tls::{self, Credentials};
 use super::{FrameReader, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub enum Protection {
     Plain,
     /// By a secret that all nodes share.
     Secret(Arc<Keyring>),
+    /// By certificates, one of each node.
+    Tls(Arc<Credentials>),
 }
 
 impl Protection {
@@ -26,6 +29,7 @@ impl Protection {
         match self {
             Protection::Plain => Mode::Plain,
             Protection::Secret(_) => Mode::Secret,
+            Protection::Tls(_) => Mode::Tls,
         }
     }
 }
@@ -71,6 +75,8 @@ enum Stage {
         key: Key,
         theirs: Binding,
     },
+    /// The handshake of TLS is under way.
+    Shakes(Box<tls::Session>, Binding),
     Open,
     /// It has failed.
     Over,
@@ -79,6 +85,7 @@ enum Stage {
 enum Cipher {
     Plain,
     Noise(noise::Session),
+    Tls(Box<tls::Session>),
 }
 
 /// One connection, below its frames.
@@ -95,6 +102,8 @@ pub struct Channel {
     version: u16,
     /// The node that the handshake spoke of.
     peer: Option<(Nonce, Binding)>,
+    /// The name that its certificate is valid for.
+    certified: Option<String>,
 }
 
 /// The most that is read at one time.
@@ -104,7 +113,7 @@ impl Channel {
     /// This end has dialled.
     pub fn dial(setup: Setup) -> Channel {
         let hints = match &setup.protection {
-            Protection::Plain => Vec::new(),
+            Protection::Plain | Protection::Tls(_) => Vec::new(),
             Protection::Secret(keyring) => keyring.hints().collect(),
         };
         let mine = preamble(&setup, Word::Dial, &hints).encode();
@@ -127,6 +136,7 @@ impl Channel {
             fresh: false,
             version: 0,
             peer: None,
+            certified: None,
         }
     }
 
@@ -146,7 +156,8 @@ impl Channel {
 
     /// Whether the handshake spoke of this node. (On a plain link it speaks of none.)
     pub fn vouches_for(&self, peer: &Identity) -> bool {
-        self.peer.is_none_or(|(nonce, told)| preamble::binding(&nonce, peer.node, &peer.name) == told)
+        self.certified.as_ref().is_none_or(|name| *name == peer.name)
+            && self.peer.is_none_or(|(nonce, told)| preamble::binding(&nonce, peer.node, &peer.name) == told)
     }
 
     // ---- reading
@@ -160,7 +171,8 @@ impl Channel {
         if self.is_direct() {
             return frames.space();
         }
-        let record = self.announced().filter(|&n| self.is_open() && n <= noise::MAX_RECORD);
+        let noise = matches!(self.cipher, Cipher::Noise(_));
+        let record = self.announced().filter(|&n| noise && n <= noise::MAX_RECORD);
         self.incoming.space(record.map_or(SMALL_BUFFER, |n| n + noise::LENGTH))
     }
 
@@ -192,6 +204,7 @@ impl Channel {
             Stage::Dials { mine } => self.dials(mine, frames),
             Stage::Answers { prologue, key, theirs } => self.answers(prologue, key, theirs),
             Stage::Finishes(dialled, theirs) => self.finishes(dialled, theirs),
+            Stage::Shakes(session, theirs) => self.shakes(session, theirs),
             Stage::Over => Err(WireError::Stranger),
         };
         if stepped.is_err() {
@@ -259,6 +272,15 @@ impl Channel {
                 self.stage = Stage::Answers { prologue, key, theirs: theirs.binding };
                 Ok(Step::Words)
             }
+            Protection::Tls(credentials) => {
+                let mine = preamble(&self.setup, Word::Accept, &[]).encode();
+                let clear = [self.incoming.take(length), &mine].concat();
+                self.words = mine;
+                let (cluster, nonce) = (&self.setup.cluster, &self.setup.nonce);
+                let session = tls::Session::accept(&credentials, &clear, cluster, nonce)?;
+                self.stage = Stage::Shakes(Box::new(session), theirs.binding);
+                Ok(Step::Words)
+            }
         }
     }
 
@@ -291,6 +313,12 @@ impl Channel {
                 let dialled = noise::Dialled::start(&prologue, key, &self.setup.nonce, &mut self.words)?;
                 self.stage = Stage::Finishes(dialled, theirs.binding);
                 Ok(Step::Words)
+            }
+            Protection::Tls(credentials) => {
+                let clear = [&mine, self.incoming.take(length)].concat();
+                let (cluster, nonce) = (&self.setup.cluster, &self.setup.nonce);
+                let session = tls::Session::dial(&credentials, &clear, cluster, nonce)?;
+                self.shakes(Box::new(session), theirs.binding)
             }
         }
     }
@@ -329,6 +357,20 @@ impl Channel {
         Ok(Step::Open)
     }
 
+    fn shakes(&mut self, mut session: Box<tls::Session>, theirs: Binding) -> Result<Step, WireError> {
+        let said = self.words.len();
+        let shaken = session.shake(&mut self.incoming, &mut self.words)?;
+        if let Some(proven) = shaken {
+            self.peer = Some((proven.nonce, theirs));
+            self.certified = Some(proven.name);
+            self.cipher = Cipher::Tls(session);
+            self.stage = Stage::Open;
+            return Ok(Step::Open);
+        }
+        self.stage = Stage::Shakes(session, theirs);
+        Ok(if self.words.len() > said { Step::Words } else { Step::Wait })
+    }
+
     fn open_noise(&mut self, session: noise::Session, nonce: Nonce, theirs: Binding) {
         self.peer = Some((nonce, theirs));
         self.cipher = Cipher::Noise(session);
@@ -351,8 +393,15 @@ impl Channel {
     }
 
     fn open_record(&mut self, frames: &mut FrameReader) -> Result<Step, WireError> {
-        let Cipher::Noise(session) = &mut self.cipher else {
-            return Ok(if std::mem::take(&mut self.fresh) { Step::Data } else { Step::Wait });
+        let session = match &mut self.cipher {
+            Cipher::Noise(session) => session,
+            Cipher::Plain => {
+                return Ok(if std::mem::take(&mut self.fresh) { Step::Data } else { Step::Wait });
+            }
+            Cipher::Tls(session) => {
+                let n = session.open(&mut self.incoming, frames)?;
+                return Ok(if n > 0 { Step::Data } else { Step::Wait });
+            }
         };
         loop {
             let rest = self.incoming.rest();
@@ -396,13 +445,15 @@ impl Channel {
                 Ok(())
             }
             Cipher::Noise(session) => session.seal(plain, out),
+            Cipher::Tls(session) => session.seal(plain, out),
         }
     }
 
     /// Frames are sealed with another key from now on, if they are sealed.
     pub fn rekey(&mut self, out: &mut Vec<u8>) -> Result<(), WireError> {
         match &mut self.cipher {
-            Cipher::Plain => Ok(()),
+            // TLS sees to that by itself.
+            Cipher::Plain | Cipher::Tls(_) => Ok(()),
             Cipher::Noise(session) => session.rekey(out),
         }
     }

@@ -26,10 +26,51 @@ pub enum WireError {
     DeniedUnknown(u8),
     /// The handshake of the cipher failed.
     Handshake,
+    /// The certificate of the peer is not taken here.
+    Certificate(Flaw),
+    /// The certificate of this node is not taken by the peer.
+    CertificateByPeer(Flaw),
     /// A record does not open.
     Forged,
     /// The peer is not the one that its handshake spoke of.
     Identity,
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flaw {
+    Missing,
+    Expired,
+    Early,
+    Issuer,
+    Revoked,
+    NoList,
+    Name,
+    Purpose,
+    Other,
+}
+
+impl Flaw {
+    pub fn text(self) -> &'static str {
+        match self {
+            Flaw::Missing => "there is none",
+            Flaw::Expired => {
+                "it is not valid any more, or not yet: renew it (tls.cert), and compare the clocks of the machines"
+            }
+            Flaw::Early => "it is not valid yet: compare the clocks of the machines",
+            Flaw::Issuer => {
+                "no authority that is trusted has signed it: check tls.ca at the end that refuses it, and that tls.cert holds \
+                 all certificates between it and the authority"
+            }
+            Flaw::Revoked => "it was revoked (tls.crl)",
+            Flaw::NoList => "tls.crl has no good list of the authority that signed it",
+            Flaw::Name => "it is not valid for the name that the node claims",
+            Flaw::Purpose => {
+                "it is for another purpose: its extended key usage, if it has one, must have clientAuth"
+            }
+            Flaw::Other => "it is not a valid one",
+        }
+    }
 }
 
 impl WireError {
@@ -42,7 +83,11 @@ impl WireError {
                 Denial::Busy => Status::Unreachable,
                 Denial::Mode | Denial::Cluster | Denial::Secret => Status::Auth,
             },
-            WireError::DeniedUnknown(_) | WireError::Handshake | WireError::Identity => Status::Auth,
+            WireError::DeniedUnknown(_)
+            | WireError::Handshake
+            | WireError::Certificate(_)
+            | WireError::CertificateByPeer(_)
+            | WireError::Identity => Status::Auth,
             WireError::Length { .. }
             | WireError::Lane(_)
             | WireError::Malformed(_)
@@ -87,6 +132,10 @@ impl fmt::Display for WireError {
                 "the encrypted handshake failed: the bytes were changed on their way, or the peer does not know the \
                  secret",
             ),
+            WireError::Certificate(flaw) => write!(f, "the certificate of the peer is refused: {}", flaw.text()),
+            WireError::CertificateByPeer(flaw) => {
+                write!(f, "the peer refuses the certificate of this node: {}", flaw.text())
+            }
             WireError::Forged => f.write_str(
                 "a record does not open: it was changed, repeated, left out or moved on its way",
             ),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mesh::Refused;
+use tokio::net::tcp::OwnedReadHalf;
 
 fn shared() -> Protection {
     let bytes: Vec<u8> = (0..32u32).map(|at| (at * at * 53 + 7) as u8).collect();
@@ -14,7 +15,11 @@ fn sealed(node: u64) -> Settings {
 
 /// Passes bytes between a dialler and the address, whole preambles, messages and records at a time, as `meddle` wants
 /// it: what the dialler says, with its number, becomes what is passed on.
-async fn meddler(to: &str, mut meddle: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>> + 'static) -> String {
+pub(super) async fn meddler(
+    to: &str,
+    read: impl AsyncFn(&mut OwnedReadHalf, bool) -> std::io::Result<Vec<u8>> + 'static,
+    mut meddle: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>> + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let to: SocketAddr = to.parse().unwrap();
@@ -26,7 +31,7 @@ async fn meddler(to: &str, mut meddle: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>
             let _ = tokio::io::copy(&mut from_other, &mut to_dialler).await;
         });
         let mut number = 0;
-        while let Ok(unit) = read_unit(&mut from_dialler, number == 0).await {
+        while let Ok(unit) = read(&mut from_dialler, number == 0).await {
             for bytes in meddle(number, unit) {
                 if to_other.write_all(&bytes).await.is_err() {
                     return;
@@ -39,7 +44,7 @@ async fn meddler(to: &str, mut meddle: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>
 }
 
 /// One preamble, or one message or record.
-async fn read_unit(from: &mut (impl AsyncReadExt + Unpin), is_preamble: bool) -> std::io::Result<Vec<u8>> {
+async fn read_unit(from: &mut OwnedReadHalf, is_preamble: bool) -> std::io::Result<Vec<u8>> {
     let mut unit = vec![0; if is_preamble { 16 } else { 2 }];
     from.read_exact(&mut unit).await?;
     let length = if is_preamble {
@@ -53,6 +58,19 @@ async fn read_unit(from: &mut (impl AsyncReadExt + Unpin), is_preamble: bool) ->
     Ok(unit)
 }
 
+/// The same under TLS.
+#[cfg(feature = "tls")]
+pub(super) async fn read_record(from: &mut OwnedReadHalf, is_preamble: bool) -> std::io::Result<Vec<u8>> {
+    if is_preamble {
+        return read_unit(from, true).await;
+    }
+    let mut unit = vec![0; 5];
+    from.read_exact(&mut unit).await?;
+    unit.resize(5 + usize::from(u16::from_be_bytes([unit[3], unit[4]])), 0);
+    from.read_exact(&mut unit[5..]).await?;
+    Ok(unit)
+}
+
 /// The first unit of the dialler's that is a record with one of the test's numbers: the preamble, the message of the
 /// handshake and the identity go before it.
 const FIRST: usize = 3;
@@ -61,7 +79,7 @@ const FIRST: usize = 3;
 async fn talk_through(meddle: impl FnMut(usize, Vec<u8>) -> Vec<Vec<u8>> + 'static) -> (Vec<u64>, String) {
     let (low, address) = start(sealed(1)).await;
     let (high, _) = start(sealed(2)).await;
-    let way = meddler(&address, meddle).await;
+    let way = meddler(&address, read_unit, meddle).await;
     high.order(Order::Dial { address: way });
     let there = high.wait_seen(|seen| if let Seen::Go(id) = seen { Some(*id) } else { None }).await;
     // Many: a length that was changed is found out when so many bytes are there.
@@ -185,7 +203,7 @@ fn meddling_with_the_handshake_makes_no_link() {
             for bit in (0..40 * 8).step_by(7) {
                 let (low, address) = start(sealed(1)).await;
                 let (high, _) = start(sealed(2)).await;
-                let way = meddler(&address, move |number, mut bytes| {
+                let way = meddler(&address, read_unit, move |number, mut bytes| {
                     // The length of a preamble may not change, or the test would wait for the rest of it.
                     let at = bit % (bytes.len() * 8);
                     if number == unit && !(number == 0 && at / 8 == 12) && !(number == 1 && at / 8 < 2) {

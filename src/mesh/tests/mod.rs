@@ -5,6 +5,8 @@ mod hostile;
 mod links;
 mod lookups;
 mod refused;
+#[cfg(feature = "tls")]
+mod tls;
 
 use super::{Core, Mesh, Order, Settings};
 use crate::engine::message::{DataHeader, EncodeData};
