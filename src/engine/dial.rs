@@ -107,7 +107,8 @@ impl Engine {
             || self.view.is_linked(peer.node)
             || self.view.dials.parted.contains(&peer.node)
             || peer.address.is_empty()
-            || peer.address.len() > 255
+            || peer.address.len() > MAX_TEXT
+            || peer.name.len() > MAX_TEXT
             || peer.address == self.config.address
         {
             return;
@@ -277,6 +278,13 @@ impl Engine {
                 target.met = true;
             }
             self.end_connects_to(&address, &Outcome::of(Status::Ok));
+        }
+    }
+
+    /// The link with this peer is about to end, and was worth no more than so many dials that failed.
+    pub(super) fn link_fails(&mut self, node: NodeId, failures: u32) {
+        for target in self.view.dials.targets.values_mut().filter(|target| target.linked == Some(node)) {
+            target.failures = target.failures.saturating_add(failures);
         }
     }
 

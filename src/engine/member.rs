@@ -43,7 +43,7 @@ pub(super) struct Groups {
     /// Groups that this node is making, and the calls that none of has returned OK: they are undone together.
     making: BTreeMap<Name, BTreeSet<Tx>>,
     pub(super) withdrawals: Withdrawals,
-    /// The number of the last dot that this node made.
+    /// The number of the last dot that this node made, or is said to have made.
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
     pub(super) pictures: BTreeMap<NodeId, Picture>,

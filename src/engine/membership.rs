@@ -23,7 +23,8 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
-    /// The highest clock that was heard on it.
+    /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
+    /// must not make the peer's own snapshots stale.
     pub(super) clock: u64,
     pub(super) last_sent: Time,
     /// Operations whose publication my snapshot contained: acknowledged with it.
@@ -210,6 +211,9 @@ impl Engine {
                 self.dial_failed(&address, Status::Unreachable, detail);
             }
         } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
+            if !self.view.is_synced(node) {
+                self.link_fails(node, 1);
+            }
             let goodbye = self.view.links.get(&node).and_then(|link| link.goodbye);
             // A side that gives up a link says so; an end without it means that the OS process died.
             let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
@@ -405,6 +409,8 @@ impl Engine {
         let name = self.view.links.get(&from).map(|link| link.name.clone()).unwrap_or_default();
         let text = format!("the link with {name} was ended: {what}");
         self.event(Output::Log { status: Status::Version, text });
+        // It would most likely do it again.
+        self.link_fails(from, u32::MAX);
         self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
     }
 

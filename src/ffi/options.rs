@@ -140,7 +140,7 @@ pub unsafe extern "C" fn convoke_options_set_bytes(
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or the path is not UTF-8.
-/// @retval CONVOKE_E_IO the file cannot be read: the detail says why.
+/// @retval CONVOKE_E_IO the file cannot be read, or is larger than 1 MiB: the detail says why.
 /// @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Nothing was changed.
 /// @retval CONVOKE_E_FORKED as for convoke_options_set.
 /// @retval CONVOKE_E_INTERNAL a defect of the library.

@@ -1,10 +1,12 @@
 //! Options: one table of keys, checked when they are set.
 
 use super::{Error, Result};
-use crate::engine::{Config, NodeId, Status};
+use crate::engine::{Config, MAX_NAME, NodeId, Status};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -63,7 +65,7 @@ options! {
     "join.wait": Number(0, HOUR_MS), "0", "ms", "How long opening waits for the node to be merged with all others that it learns of. 0: not at all.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
-    "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
+    "limits.name": Number(1, MAX_NAME as u64), "1024", "bytes", "The longest name.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
     "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
     "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";
@@ -74,6 +76,9 @@ options! {
     "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread.";
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
+
+/// The largest file of options, in bytes. A device that never ends is not read for ever.
+const MAX_FILE: u64 = 1 << 20;
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug, Default)]
@@ -103,11 +108,10 @@ impl Options {
     }
 
     /// Sets what stands in a file: lines `key = value`, empty lines, lines that begin with `#`. All or nothing.
-    /// `Io`: it cannot be read. `Option`: as `set`, with the number of the line.
+    /// `Io`: it cannot be read, or is larger than [`MAX_FILE`]. `Option`: as `set`, with the number of the line.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let shown = path.display();
-        let text =
-            std::fs::read_to_string(path).map_err(|e| Error::new(Status::Io, format!("{shown}: {e}")))?;
+        let text = read_file(path).map_err(|e| Error::new(Status::Io, format!("{shown}: {e}")))?;
         let mut loaded = self.clone();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
@@ -203,6 +207,15 @@ fn fits_together(config: &Config) -> Result<()> {
         return Err(refused(format!("limits.memory: at least 4 times limits.message, {}", limits.message)));
     }
     Ok(())
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    if read as u64 > MAX_FILE {
+        return Err(io::Error::other(format!("is larger than {MAX_FILE} bytes")));
+    }
+    Ok(text)
 }
 
 fn find(key: &str) -> Result<&'static OptionInfo> {
@@ -391,6 +404,14 @@ mod tests {
         std::fs::write(&path, "name\n").unwrap();
         assert!(options.load(&path).unwrap_err().detail.contains(":1: "));
         assert_eq!(options.text("name"), "n1");
+        // A comment as long as a file may be, then one that is longer; and what never ends.
+        std::fs::write(&path, "#".repeat(MAX_FILE as usize)).unwrap();
+        options.load(&path).unwrap();
+        std::fs::write(&path, "#".repeat(MAX_FILE as usize + 1)).unwrap();
+        for path in [&path, Path::new("/dev/zero")] {
+            let error = options.load(path).unwrap_err();
+            assert!(error.status == Status::Io && error.detail.contains("larger"), "{error}");
+        }
         std::fs::remove_file(&path).unwrap();
     }
 }

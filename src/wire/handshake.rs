@@ -5,15 +5,13 @@
 //! take its place here: the frames of this lane stay what they are, inside it.
 
 use super::{WireError, codec};
-use crate::engine::{Identity, NodeId, Refusal};
+use crate::engine::{Identity, MAX_TEXT, NodeId, Refusal};
 use serde::{Deserialize, Serialize};
 
 /// The first bytes of every connection, so that a stranger is known by its first frame.
 pub(super) const MAGIC: [u8; 8] = *b"CONVOKE\0";
 /// The protocol versions that this node speaks, first and last.
 pub const VERSIONS: (u16, u16) = (1, 1);
-/// The longest node name, cluster name and address in bytes.
-pub const MAX_TEXT: usize = 255;
 /// The largest frame before a connection is a link: three texts and what stands around them.
 pub(super) const MAX_HANDSHAKE_FRAME: usize = 1024;
 
@@ -22,7 +20,13 @@ pub(super) const MAX_HANDSHAKE_FRAME: usize = 1024;
 pub enum Handshake {
     /// What the sender is. `magic` and `versions` keep their place in every version, so that two nodes that have no
     /// version in common can say so.
-    Identity { magic: [u8; 8], versions: (u16, u16), cluster: String, identity: Identity },
+    Identity {
+        magic: [u8; 8],
+        versions: (u16, u16),
+        #[serde(deserialize_with = "crate::engine::text")]
+        cluster: String,
+        identity: Identity,
+    },
     /// The connection is a link from here on.
     Go,
     /// The connection does not become a link.

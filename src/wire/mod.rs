@@ -18,4 +18,4 @@ mod hostile;
 
 pub use error::WireError;
 pub use frame::{DataEncoder, Frame, FrameReader, encode_control, encode_handshake};
-pub use handshake::{Handshake, MAX_TEXT, VERSIONS};
+pub use handshake::{Handshake, VERSIONS};
