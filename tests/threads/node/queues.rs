@@ -3,10 +3,12 @@
 
 use super::dispatch::Dispatching;
 use super::event::Body;
+use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
 use super::shared::Shared;
 use crate::Model;
-use crate::engine::{Config, NodeId, Reason, Ref, Status};
+use crate::engine::{Config, NodeId, Pid, Reason, Ref, Status};
+use crate::os::EventFd;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::thread;
 use std::sync::Arc;
@@ -185,18 +187,19 @@ fn its_thread_stops() {
 }
 
 fn its_thread_waits_for_a_handler() {
-    let (shared, queue, count) = (shared(), queue(), Arc::new(AtomicUsize::new(0)));
-    drop(queue.push(None, event(1)));
+    let (shared, queue) = (shared(), queue());
+    let pid = Pid { node: NodeId(7), serial: 1 };
+    let process = Arc::new(ProcessCore::new(pid, queue.clone(), false));
+    drop(queue.push(Some(process), event(1)));
     queue.start_thread(&shared).expect("a thread");
+    let called = Arc::new(EventFd::new().expect("a descriptor"));
     let setter = {
-        let (queue, count) = (queue.clone(), count.clone());
-        thread::spawn(move || queue.set_handler(Some(exclusive(count))).expect("a handler"))
+        let (queue, called) = (queue.clone(), called.clone());
+        let handler: super::Handler = Box::new(move |_| called.set());
+        thread::spawn(move || queue.set_handler(Some(handler)).expect("a handler"))
     };
+    called.wait(None);
     setter.join().unwrap();
-    // The last event of a closed node ends the thread by itself.
-    drop(queue.node_closed(Body::NodeClosed { reason: Reason::NORMAL }));
-    while count.load(Ordering::SeqCst) < 2 {
-        thread::yield_now();
-    }
     queue.stop_thread(&Wait::forever()).expect("it stops");
+    assert_eq!(queue.depth(), 0);
 }
