@@ -598,7 +598,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set(convoke_options 
     char *value);
 
 /**
- * Sets one option whose value is bytes of any content. For options with text values the bytes must be their UTF-8.
+ * Sets one option whose value is bytes of any content: a secret. For options with text values the bytes must be their
+ * UTF-8.
  *
  * @param options the options.
  * @param key UTF-8, zero-terminated; copied.
@@ -626,7 +627,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set_bytes(convoke_op
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL, or the path is not UTF-8.
- * @retval CONVOKE_E_IO the file cannot be read, or is larger than 1 MiB: the detail says why.
+ * @retval CONVOKE_E_IO the file cannot be read, or is longer than 64 KiB: the detail says why.
+ * @retval CONVOKE_E_AUTH there is a secret in the file, and others may read or write it. Nothing was changed. chmod 600.
  * @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Nothing was changed.
  * @retval CONVOKE_E_FORKED as for convoke_options_set.
  * @retval CONVOKE_E_INTERNAL a defect of the library.
@@ -634,6 +636,26 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set_bytes(convoke_op
  * @since 0.1.0
  */
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_load(convoke_options *options, const char *path);
+
+/**
+ * Makes a secret for the option `secret`: 32 bytes from the operating system's source of random numbers.
+ *
+ * All nodes of a cluster need the same one, so this is called once and not at each start: write the bytes into a file
+ * that nobody else can read, as 64 hexadecimal digits for the option `secret.file`, and bring it to the other machines on
+ * a way that you trust.
+ *
+ * @param buf room for `cap` bytes; receives the secret in its first 32. Zeroed on failure.
+ * @param cap the size of `buf`, at least 32.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `buf` is NULL.
+ * @retval CONVOKE_E_BUFFER `cap` is below 32.
+ * @retval CONVOKE_E_IO the operating system has no random numbers.
+ * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @threads any
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_secret_generate(uint8_t *buf, size_t cap);
 
 /**
  * Frees options. To be called exactly once for each convoke_options_new.
@@ -663,7 +685,9 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `node_out` is NULL.
- * @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail.
+ * @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
+ *         listen, dial or be dialled beyond this machine and has no secret.
+ * @retval CONVOKE_E_AUTH others may read or write the file of `secret.file`. chmod 600.
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
  * @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
@@ -711,6 +735,33 @@ CONVOKE_API convoke_status convoke_node_close(convoke_node *node, int64_t timeou
  * @since 0.1.0
  */
 CONVOKE_API void convoke_node_free(convoke_node *node);
+
+/**
+ * Changes what can be changed of a node that is open: the options `secret`, `secret.previous` and `secret.file`; files
+ * are read anew.
+ *
+ * Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
+ * secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
+ * `secret.previous`, one node after the other; when all have it, every node gets the new one alone.
+ *
+ * @param node the node.
+ * @param options everything that the node was opened with, and the new values. NULL for the defaults.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `node` is not a live node.
+ * @retval CONVOKE_E_OPTION another option differs from what the node was opened with, the options do not fit together, a
+ *         secret is none, or the node was opened without a secret and is to get one, or the reverse: see the detail.
+ *         Nothing was changed.
+ * @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
+ * @retval CONVOKE_E_AUTH others may read or write a file of secrets. Nothing was changed. chmod 600.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
+ *         these options when this child was forked.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; reads files on the calling thread
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_reload(convoke_node *node, const convoke_options *options);
 
 /**
  * The name of the node: the option `name`, or what the library made up.
@@ -764,7 +815,10 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_address(const convoke_n
  * @retval CONVOKE_OK there is a link; with `op_out`: the operation has begun.
  * @retval CONVOKE_E_UNREACHABLE nobody answers at the address. Try again later.
  * @retval CONVOKE_E_TIMEOUT there was no link in time.
- * @retval CONVOKE_E_AUTH the other end belongs to another cluster. Check the option `cluster` on both.
+ * @retval CONVOKE_E_AUTH the two nodes share no secret, only one of them has one, or their clusters have different names:
+ *         the detail says which. Check the options `secret`, `secret.file` and `cluster` on both.
+ * @retval CONVOKE_E_OPTION the address is on another machine, and the node has no secret. Set the option `secret` or
+ *         `secret.file`.
  * @retval CONVOKE_E_VERSION the other end speaks no version of the protocol that this one does.
  * @retval CONVOKE_E_EXISTS the other end refuses this node, because another one has the same name.
  * @retval CONVOKE_E_INVALID an argument is NULL, not UTF-8, not a live process, not an address, or below -1.

@@ -1,14 +1,24 @@
 //! Cutting and healing links between nodes of this OS process, by the names of the nodes: for tests of whole clusters.
 //!
+//! And a secret for all nodes of a test run, so that whole test programs run once more with encrypted links.
+//!
 //! Compiled in only with the feature `test-hooks`; a released library has nothing of it. A cut lies between the mesh and
 //! the bridge of each of the two nodes, so engines, sockets and threads are the real ones. Each call returns when both
 //! nodes have done their part.
 
 use crate::node::{Request, Shared};
+use crate::wire::Secret;
 use std::collections::BTreeSet;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+
+/// What the options of every node begin with, if the environment has it: `CONVOKE_TEST_SECRET`, 64 hexadecimal digits.
+pub(crate) fn secret() -> Option<Secret> {
+    let text = std::env::var("CONVOKE_TEST_SECRET").ok()?;
+    // A run that is thought to be encrypted and is not would be worse than none.
+    Some(Secret::from_text(&text).unwrap_or_else(|error| panic!("CONVOKE_TEST_SECRET: {error}")))
+}
 
 /// Who notices a cut when it is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -163,7 +163,7 @@ macro_rules! programs {
 
 programs! {
     callbacks dlopen everything exits fork free_fn free_order groups handles join locks nofile nulls operations
-    random reentrancy resolver sigchld sigpipe texts waiters
+    random reentrancy resolver secrets sigchld sigpipe texts waiters
 }
 
 #[test]

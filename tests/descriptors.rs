@@ -2,7 +2,7 @@
 //! A test binary of its own, because the limit is the whole process's.
 
 use convoke::node::{Node, Options};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -27,9 +27,10 @@ fn node_thread_time() -> Duration {
     Duration::from_nanos(times.split(' ').next().unwrap().parse().unwrap())
 }
 
-/// A connection that the node has answered with its identity.
+/// A connection that the node answers: that it does not speak the versions 9 to 9.
 fn is_answered(mut stream: &TcpStream) -> bool {
     stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let _ = stream.write_all(b"CONVOKE\0\x09\0\x09\0\x28\0\0\0");
     stream.read(&mut [0; 64]).is_ok_and(|n| n > 0)
 }
 

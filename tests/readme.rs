@@ -51,6 +51,9 @@ fn the_table_of_options_is_that_of_the_code() {
             OptionType::Address => "host:port".to_owned(),
             OptionType::Addresses => "host:port, with commas".to_owned(),
             OptionType::Number(low, high) => format!("{low} to {high} {}", option.unit).trim_end().to_owned(),
+            OptionType::Secret => "32 bytes, or 64 hexadecimal digits".to_owned(),
+            OptionType::Secrets => "the same, with commas".to_owned(),
+            OptionType::Path => "a path".to_owned(),
             OptionType::Choice(words) => {
                 words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(" or ")
             }
@@ -79,7 +82,7 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     let known: BTreeSet<&str> = words(&header, "convoke_").chain(words(&header, "CONVOKE_")).collect();
     // Not of the C interface: the CMake targets, and settings of builds and tests.
     let others = ["convoke_static", "CONVOKE_BLESS", "CONVOKE_SIM_SEED", "CONVOKE_SIM_SEEDS"];
-    for document in ["README.md", "docs/design.md", "docs/options.md"] {
+    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md"] {
         let text = read(document);
         for word in words(&text, "convoke_").chain(words(&text, "CONVOKE_")) {
             assert!(
@@ -181,7 +184,7 @@ fn every_difference_from_erlang_has_a_test() {
 
 #[test]
 fn the_tests_that_the_documents_name_are_there() {
-    for document in ["README.md", "docs/design.md", "docs/options.md"] {
+    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md"] {
         for word in quoted(&read(document)).filter(|word| word.starts_with("tests/") && word.contains("::")) {
             assert!(is_test(word), "{document} names {word}, which is no test");
         }
@@ -190,7 +193,7 @@ fn the_tests_that_the_documents_name_are_there() {
 
 #[test]
 fn what_the_documents_link_to_is_there() {
-    for document in ["README.md", "docs/design.md", "docs/options.md"] {
+    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md"] {
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
             let target = root().join(document).parent().expect("a folder").join(link);

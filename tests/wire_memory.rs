@@ -4,9 +4,12 @@
 #[path = "support/memory.rs"]
 mod memory;
 
-use convoke::wire::FrameReader;
+use convoke::engine::NodeId;
+use convoke::wire::{Channel, FrameReader, Keyring, Protection, Secret, Setup, Step, VERSIONS};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
+use std::sync::Arc;
+
 /// The most memory that was in use at one time while a reader took in these bytes.
 fn peak_of(linked: bool, bytes: &[u8]) -> usize {
     memory::peak_of(|| read(linked, bytes))
@@ -33,6 +36,38 @@ fn read(linked: bool, bytes: &[u8]) {
         let n = space.len().min(rest.len());
         space[..n].copy_from_slice(&rest[..n]);
         reader.filled(n);
+        rest = &rest[n..];
+    }
+}
+
+/// The same for a channel that was dialled.
+fn peak_of_channel(protection: &Protection, bytes: &[u8]) -> usize {
+    let setup = Setup {
+        versions: VERSIONS,
+        cluster: "c".to_owned(),
+        node: NodeId(1),
+        name: "n".to_owned(),
+        protection: protection.clone(),
+        nonce: [1; 16],
+    };
+    memory::peak_of(|| read_channel(setup, bytes))
+}
+
+fn read_channel(setup: Setup, bytes: &[u8]) {
+    let mut channel = Channel::accept(setup);
+    let mut frames = FrameReader::new();
+    let mut rest = bytes;
+    loop {
+        while let Ok(step) = channel.step(&mut frames)
+            && step != Step::Wait
+        {}
+        if rest.is_empty() {
+            break;
+        }
+        let space = channel.space(&mut frames);
+        let n = space.len().min(rest.len());
+        space[..n].copy_from_slice(&rest[..n]);
+        channel.filled(n, &mut frames);
         rest = &rest[n..];
     }
 }
@@ -73,6 +108,19 @@ fn hostile_bytes_take_no_more_memory_than_their_frame() {
         assert!(peak_of(false, &length.to_le_bytes()) <= STRANGER_LIMIT);
     }
 
+    // Before a stranger has shown that it knows the secret.
+    let mut secret = [0; 32];
+    StdRng::seed_from_u64(4).fill_bytes(&mut secret);
+    let secret = Secret::from_bytes(&secret).unwrap();
+    let protection = Protection::Secret(Arc::new(Keyring::new("c", &[secret]).unwrap()));
+    let preamble = b"CONVOKE\0\x01\0\x01\0\xff\x08\x01\0";
+    for filler in [0, 1, 0xff] {
+        let mut bytes = preamble.to_vec();
+        bytes.resize(100_000, filler);
+        let peak = peak_of_channel(&protection, &bytes);
+        assert!(peak <= STRANGER_LIMIT, "{peak} bytes");
+    }
+
     let mut rng = StdRng::seed_from_u64(3);
     for round in 0..20_000 {
         let mut body = vec![0; rng.random_range(1..2000)];
@@ -90,12 +138,11 @@ fn hostile_bytes_take_no_more_memory_than_their_frame() {
 /// A text that claims more bytes than there are gets no room for them: a stranger's too, for an identity has three.
 #[test]
 fn texts_take_no_more_memory_than_their_bytes() {
-    let magic = b"CONVOKE\0";
     let claims = [&[0xfb, 0xff, 0xff][..], &[0xfc, 0xff, 0xff, 0x03, 0x00]];
     for claim in claims {
         // The cluster; the name, behind the incarnation; the address.
         for head in [&[][..], &[0, 7], &[0, 7, 1, b'n']] {
-            let body = [&[0], &magic[..], &[1, 1], head, claim, b"text"].concat();
+            let body = [&[0], head, claim, b"text"].concat();
             let peak = peak_of(false, &frame(0, &body));
             assert!(peak <= STRANGER_LIMIT, "{head:?} {claim:?}: {peak} bytes");
         }

@@ -81,6 +81,9 @@ fn open(side: &mut Side, args: &Pairs) -> Result<Pairs, String> {
     if !seeds.is_empty() {
         options.push(("seeds", seeds));
     }
+    if let Ok(secret) = args.text("secret") {
+        options.push(("secret", secret));
+    }
     let node = Node::open(&options)?;
     side.node = Some(node);
     Ok(Pairs::new().with("at", at).with("address", node.address()?))

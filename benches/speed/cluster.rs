@@ -139,6 +139,7 @@ pub const SETTLE: Duration = Duration::from_secs(60);
 /// Nodes that are linked with one another, each its own OS process.
 pub struct Cluster {
     pub nodes: Vec<Peer>,
+    secret: Option<&'static str>,
 }
 
 impl Cluster {
@@ -149,7 +150,16 @@ impl Cluster {
 
     /// The same with another beginning of their names.
     pub fn named(prefix: &str, n: usize) -> Result<Cluster, String> {
-        let mut cluster = Cluster { nodes: Vec::new() };
+        Cluster { nodes: Vec::new(), secret: None }.filled(prefix, n)
+    }
+
+    /// The same with encrypted links.
+    pub fn with_secret(prefix: &str, n: usize, secret: &'static str) -> Result<Cluster, String> {
+        Cluster { nodes: Vec::new(), secret: Some(secret) }.filled(prefix, n)
+    }
+
+    fn filled(self, prefix: &str, n: usize) -> Result<Cluster, String> {
+        let mut cluster = self;
         for index in 1..=n {
             let node = cluster.join(&format!("{prefix}{index}"))?.0;
             cluster.nodes.push(node);
@@ -163,7 +173,11 @@ impl Cluster {
         let mut node = Peer::start("node", name)?;
         node.call("hello", &Pairs::new(), SETTLE)?;
         let seeds = self.nodes.last().map_or("", |seed| &seed.address);
-        let opened = node.call("open", &Pairs::new().with("name", name).with("seeds", seeds), SETTLE)?;
+        let mut options = Pairs::new().with("name", name).with("seeds", seeds);
+        if let Some(secret) = self.secret {
+            options = options.with("secret", secret);
+        }
+        let opened = node.call("open", &options, SETTLE)?;
         node.address = opened.text("address")?.to_owned();
         Ok((node, opened.integer("at")?))
     }

@@ -12,7 +12,7 @@ use super::process::{ProcessHandle, completion};
 use super::types::{
     convoke_list, convoke_node, convoke_options, convoke_process, convoke_ref, convoke_stats, convoke_status,
 };
-use crate::node::Node;
+use crate::node::{Node, Options};
 use crate::os;
 use std::ffi::c_char;
 
@@ -40,7 +40,9 @@ impl Checked for Node {
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `node_out` is NULL.
-/// @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail.
+/// @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
+///         listen, dial or be dialled beyond this machine and has no secret.
+/// @retval CONVOKE_E_AUTH others may read or write the file of `secret.file`. chmod 600.
 /// @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
 /// @retval CONVOKE_E_MEMORY there is no memory for another node.
 /// @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
@@ -64,12 +66,8 @@ pub unsafe extern "C" fn convoke_node_open(
         let out = out.required("node_out is NULL")?;
         os::watch_forks();
         keep_panics_quiet();
-        let options = if options.is_null() {
-            Default::default()
-        } else {
-            // SAFETY: live options, by the contract.
-            unsafe { Held::get(options) }?.lock()?.clone()
-        };
+        // SAFETY: live options or NULL, by the contract.
+        let options = unsafe { copy(options) }?;
         out.set(Node::table().insert(Node::open(&options)?)? as *mut convoke_node);
         Ok(())
     })
@@ -114,6 +112,54 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
             node.free();
         }
     });
+}
+
+/// Changes what can be changed of a node that is open: the options `secret`, `secret.previous` and `secret.file`; files
+/// are read anew.
+///
+/// Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
+/// secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
+/// `secret.previous`, one node after the other; when all have it, every node gets the new one alone.
+///
+/// @param node the node.
+/// @param options everything that the node was opened with, and the new values. NULL for the defaults.
+/// @return the status:
+/// @retval CONVOKE_OK
+/// @retval CONVOKE_E_INVALID `node` is not a live node.
+/// @retval CONVOKE_E_OPTION another option differs from what the node was opened with, the options do not fit together, a
+///         secret is none, or the node was opened without a secret and is to get one, or the reverse: see the detail.
+///         Nothing was changed.
+/// @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
+/// @retval CONVOKE_E_AUTH others may read or write a file of secrets. Nothing was changed. chmod 600.
+/// @retval CONVOKE_E_CLOSED the node is closed.
+/// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
+///         these options when this child was forked.
+/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @threads any; reads files on the calling thread
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_node_reload(
+    node: *mut convoke_node,
+    options: *const convoke_options,
+) -> convoke_status {
+    call_on::<Node>(node as usize, |node| {
+        // SAFETY: live options or NULL, by the contract.
+        let options = unsafe { copy(options) }?;
+        Ok(node.reload(&options)?)
+    })
+}
+
+/// The options, or the defaults.
+///
+/// # Safety
+/// NULL, or options that are not freed during the call.
+unsafe fn copy(options: *const convoke_options) -> Result<Options> {
+    if options.is_null() {
+        return Ok(Options::new());
+    }
+    // SAFETY: the caller's promise.
+    Ok(unsafe { Held::get(options) }?.lock()?.clone())
 }
 
 /// The name of the node: the option `name`, or what the library made up.
@@ -189,7 +235,10 @@ pub unsafe extern "C" fn convoke_node_address(
 /// @retval CONVOKE_OK there is a link; with `op_out`: the operation has begun.
 /// @retval CONVOKE_E_UNREACHABLE nobody answers at the address. Try again later.
 /// @retval CONVOKE_E_TIMEOUT there was no link in time.
-/// @retval CONVOKE_E_AUTH the other end belongs to another cluster. Check the option `cluster` on both.
+/// @retval CONVOKE_E_AUTH the two nodes share no secret, only one of them has one, or their clusters have different names:
+///         the detail says which. Check the options `secret`, `secret.file` and `cluster` on both.
+/// @retval CONVOKE_E_OPTION the address is on another machine, and the node has no secret. Set the option `secret` or
+///         `secret.file`.
 /// @retval CONVOKE_E_VERSION the other end speaks no version of the protocol that this one does.
 /// @retval CONVOKE_E_EXISTS the other end refuses this node, because another one has the same name.
 /// @retval CONVOKE_E_INVALID an argument is NULL, not UTF-8, not a live process, not an address, or below -1.

@@ -10,6 +10,9 @@ use super::{live, thread};
 use crate::engine::Status;
 use crate::node::Options;
 use crate::os;
+use crate::wire::SECRET;
+use rand::TryRng;
+use rand::rngs::SysRng;
 use std::ffi::{c_char, c_void};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -98,7 +101,8 @@ pub unsafe extern "C" fn convoke_options_set(
     })
 }
 
-/// Sets one option whose value is bytes of any content. For options with text values the bytes must be their UTF-8.
+/// Sets one option whose value is bytes of any content: a secret. For options with text values the bytes must be their
+/// UTF-8.
 ///
 /// @param options the options.
 /// @param key UTF-8, zero-terminated; copied.
@@ -140,7 +144,8 @@ pub unsafe extern "C" fn convoke_options_set_bytes(
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or the path is not UTF-8.
-/// @retval CONVOKE_E_IO the file cannot be read, or is larger than 1 MiB: the detail says why.
+/// @retval CONVOKE_E_IO the file cannot be read, or is longer than 64 KiB: the detail says why.
+/// @retval CONVOKE_E_AUTH there is a secret in the file, and others may read or write it. Nothing was changed. chmod 600.
 /// @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Nothing was changed.
 /// @retval CONVOKE_E_FORKED as for convoke_options_set.
 /// @retval CONVOKE_E_INTERNAL a defect of the library.
@@ -160,6 +165,52 @@ pub unsafe extern "C" fn convoke_options_load(
         };
         Ok(held.lock()?.load(Path::new(path))?)
     })
+}
+
+/// Makes a secret for the option `secret`: 32 bytes from the operating system's source of random numbers.
+///
+/// All nodes of a cluster need the same one, so this is called once and not at each start: write the bytes into a file
+/// that nobody else can read, as 64 hexadecimal digits for the option `secret.file`, and bring it to the other machines on
+/// a way that you trust.
+///
+/// @param buf room for `cap` bytes; receives the secret in its first 32. Zeroed on failure.
+/// @param cap the size of `buf`, at least 32.
+/// @return the status:
+/// @retval CONVOKE_OK
+/// @retval CONVOKE_E_INVALID `buf` is NULL.
+/// @retval CONVOKE_E_BUFFER `cap` is below 32.
+/// @retval CONVOKE_E_IO the operating system has no random numbers.
+/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @threads any
+/// @since 0.1.0
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn convoke_secret_generate(buf: *mut u8, cap: usize) -> convoke_status {
+    // SAFETY: room for `cap` bytes or NULL, by the contract.
+    let room = unsafe { room(buf, cap) };
+    call(|_| {
+        let Some(room) = room else { return Err(Failure::invalid("buf is NULL")) };
+        let Some(secret) = room.first_chunk_mut::<SECRET>() else {
+            return Err(Status::Buffer.into());
+        };
+        let filled = SysRng.try_fill_bytes(secret);
+        filled.map_err(|e| Failure { status: Status::Io, detail: format!("random: {e}").into() })
+    })
+}
+
+/// The caller's room, zeroed.
+///
+/// # Safety
+/// `buf` is NULL or has room for `cap` bytes, for as long as the result is used.
+unsafe fn room<'a>(buf: *mut u8, cap: usize) -> Option<&'a mut [u8]> {
+    if buf.is_null() || isize::try_from(cap).is_err() {
+        return None;
+    }
+    // SAFETY: the caller's promise; any byte is a u8 once it is written.
+    unsafe {
+        buf.write_bytes(0, cap);
+        Some(std::slice::from_raw_parts_mut(buf, cap))
+    }
 }
 
 /// Frees options. To be called exactly once for each convoke_options_new.

@@ -2,12 +2,14 @@
 
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
+use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, NodeId, Refusal, Status};
 use crate::os;
-use crate::wire::{self, Frame, FrameReader, Handshake, WireError};
+use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Step, WireError};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -41,6 +43,8 @@ enum Stage {
 pub(super) struct Connection<O> {
     pub(super) id: ConnectionId,
     pub(super) out: RefCell<Outgoing<O>>,
+    /// What lies below the frames, in both directions.
+    pub(super) channel: RefCell<Channel>,
     /// Stands in the mesh's list of connections with something to write.
     pub(super) dirty: Cell<bool>,
     stage: Cell<Stage>,
@@ -114,24 +118,33 @@ enum End {
     Broken(String),
 }
 
-/// A new connection and its task. Our identity is written first of all.
+/// A new connection and its task. `remote`: where the other end is.
 pub(super) fn begin<C: Core>(
     mesh: Mesh<C>,
     id: ConnectionId,
     stream: TcpStream,
+    remote: Option<SocketAddr>,
     dialled: Option<String>,
+    nonce: [u8; 16],
 ) -> (Rc<Connection<C::Outbox>>, impl Future<Output = ()> + 'static) {
     let settings = mesh.settings();
     // A link works without these, if worse; a socket that is gone already shows that when it is read.
     let _ = stream.set_nodelay(true);
     let _ = os::tune_link_socket(&stream, UNSENT, settings.unacknowledged);
     let (read, write) = stream.into_split();
-    let mut out = Outgoing::new(write);
-    let identity = mesh.with_core(|core| core.identity());
-    out.control(|out| wire::encode_handshake(&Handshake::identity(&settings.cluster, identity), out));
+    let setup = Setup {
+        versions: settings.versions,
+        cluster: settings.cluster.clone(),
+        node: settings.node,
+        name: mesh.with_core(|core| core.identity().name),
+        protection: settings.protection(),
+        nonce,
+    };
+    let channel = if dialled.is_some() { Channel::dial(setup) } else { Channel::accept(setup) };
     let connection = Rc::new(Connection {
         id,
-        out: RefCell::new(out),
+        out: RefCell::new(Outgoing::new(write, settings.rekey)),
+        channel: RefCell::new(channel),
         dirty: Cell::new(false),
         stage: Cell::new(Stage::Stranger),
         cut: RefCell::default(),
@@ -141,6 +154,8 @@ pub(super) fn begin<C: Core>(
         connection: connection.clone(),
         read,
         frames: FrameReader::new(),
+        remote,
+        has_dialled: dialled.is_some(),
         dialled,
         peer: NodeId(0),
         deadline: None,
@@ -157,6 +172,8 @@ struct Task<C: Core> {
     connection: Rc<Connection<C::Outbox>>,
     read: OwnedReadHalf,
     frames: FrameReader,
+    remote: Option<SocketAddr>,
+    has_dialled: bool,
     /// The address, if this node dialled it and the core has not been told how that went.
     dialled: Option<String>,
     peer: NodeId,
@@ -205,7 +222,8 @@ impl<C: Core> Task<C> {
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
         loop {
-            let mut buffer = ReadBuf::new(self.frames.space());
+            let mut channel = self.connection.channel.borrow_mut();
+            let mut buffer = ReadBuf::new(channel.space(&mut self.frames));
             match Pin::new(&mut self.read).poll_read(cx, &mut buffer) {
                 Poll::Pending => return ControlFlow::Continue(()),
                 Poll::Ready(Err(e)) => {
@@ -218,9 +236,10 @@ impl<C: Core> Task<C> {
                 return ControlFlow::Break(End::Broken("the peer ended the connection".to_owned()));
             }
             self.mesh.count_read();
-            self.frames.filled(n);
+            channel.filled(n, &mut self.frames);
+            drop(channel);
             self.mesh.with_core(|core| core.begin());
-            self.handle_frames()?;
+            self.handle_bytes()?;
             left = left.saturating_sub(n);
             if left == 0 {
                 cx.waker().wake_by_ref();
@@ -229,28 +248,66 @@ impl<C: Core> Task<C> {
         }
     }
 
+    /// Takes what was read through the channel, then its frames.
+    fn handle_bytes(&mut self) -> ControlFlow<End> {
+        loop {
+            // Nothing that comes now is of interest; only its end is.
+            if self.connection.is_closing() {
+                self.connection.channel.borrow_mut().discard();
+                self.frames.discard();
+                return ControlFlow::Continue(());
+            }
+            let step = self.connection.channel.borrow_mut().step(&mut self.frames);
+            match step {
+                Ok(Step::Wait) => return ControlFlow::Continue(()),
+                Ok(Step::Words) => self.connection.wake(), // written when its wake-up comes
+                Ok(Step::Open) => self.introduce(),
+                Ok(Step::Data) => self.handle_frames()?,
+                Err(error) => return self.refuse_bytes(error),
+            }
+            if self.connection.cut.borrow().is_some() {
+                return ControlFlow::Continue(()); // its wake-up is on its way
+            }
+        }
+    }
+
+    /// The first frame that is written.
+    fn introduce(&mut self) {
+        let identity = self.mesh.with_core(|core| core.identity());
+        let identity = Handshake::identity(&self.mesh.settings().cluster, identity);
+        self.connection.out.borrow_mut().control(|out| wire::encode_handshake(&identity, out));
+        self.connection.wake();
+    }
+
+    /// The peer's bytes are not taken.
+    fn refuse_bytes(&mut self, error: WireError) -> ControlFlow<End> {
+        let text = error.to_string();
+        self.note_refusal(Refused::of(&error), &text);
+        self.dial_failed(error.status(), &text);
+        if self.connection.stage.get() == Stage::Stranger && !self.connection.channel.borrow().is_open() {
+            self.connection.close(); // behind the words that tell the peer why, if there are any
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(End::Broken(text))
+    }
+
+    fn note_refusal(&self, why: Refused, text: &str) {
+        self.mesh.refuse(why, self.remote, self.has_dialled, text);
+    }
+
     fn handle_frames(&mut self) -> ControlFlow<End> {
         let id = self.connection.id;
         let mut frames = 0;
         loop {
             match self.connection.stage.get() {
-                // Nothing that comes now is of interest; only its end is.
-                Stage::Closing => {
-                    self.frames.discard();
-                    return ControlFlow::Continue(());
-                }
+                Stage::Closing => return ControlFlow::Continue(()), // the rest is discarded
                 Stage::Linked => self.frames.link(),
                 Stage::Stranger | Stage::Known => {}
             }
             let frame = match self.frames.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return ControlFlow::Continue(()),
-                Err(WireError::Version(min, max)) => {
-                    let error = WireError::Version(min, max);
-                    self.reject(Refusal::Version, Status::Version, &error.to_string());
-                    continue;
-                }
-                Err(error) => return ControlFlow::Break(End::Broken(error.to_string())),
+                Err(error) => return self.refuse_bytes(error),
             };
             match frame {
                 Frame::Control(message) => self.mesh.with_core(|core| core.handle_message(id, message)),
@@ -273,9 +330,15 @@ impl<C: Core> Task<C> {
         let stage = self.connection.stage.get();
         match handshake {
             Handshake::Identity { cluster, identity, .. } if stage == Stage::Stranger => {
+                if !self.connection.channel.borrow().vouches_for(&identity) {
+                    return self.refuse_bytes(WireError::Identity);
+                }
                 if cluster != self.mesh.settings().cluster {
-                    let text = format!("node {} belongs to another cluster", identity.name);
-                    self.reject(Refusal::Cluster, Status::Auth, &text);
+                    // The channel knows digests of the names; this is the names themselves.
+                    let error = WireError::Denied(Denial::Cluster);
+                    self.note_refusal(Refused::of(&error), &error.to_string());
+                    self.dial_failed(error.status(), &error.to_string());
+                    self.connection.refuse(Refusal::Cluster); // written when its wake-up comes
                     return ControlFlow::Continue(());
                 }
                 self.connection.stage.set(Stage::Known);
@@ -310,12 +373,6 @@ impl<C: Core> Task<C> {
         ControlFlow::Continue(())
     }
 
-    /// The peer does not fit to this node at all, so the core never hears of the connection.
-    fn reject(&mut self, why: Refusal, status: Status, text: &str) {
-        self.dial_failed(status, text);
-        self.connection.refuse(why); // written when its wake-up comes
-    }
-
     fn dial_failed(&mut self, status: Status, text: &str) {
         if let Some(address) = self.dialled.take() {
             self.mesh.with_core(|core| core.handle_dial_failed(&address, status, text));
@@ -342,7 +399,11 @@ impl<C: Core> Task<C> {
         };
         deadline.as_mut().poll(cx).map(|()| {
             let why = self.connection.out.borrow().why_broken().map(str::to_owned);
-            End::Broken(why.unwrap_or_else(|| "the peer did not end the handshake in time".to_owned()))
+            End::Broken(why.unwrap_or_else(|| {
+                let text = "the peer did not end the handshake in time";
+                self.note_refusal(Refused::Late, text);
+                text.to_owned()
+            }))
         })
     }
 

@@ -1,5 +1,6 @@
 //! Making connections.
 
+use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::Status;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -15,27 +16,51 @@ const MAX_LOOKUPS: usize = 64;
 
 pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
     let deadline = Instant::now() + mesh.settings().handshake;
-    let connected = match timeout_at(deadline, connect(&address, deadline, mesh.lookups())).await {
+    let connected = match timeout_at(deadline, connect(&mesh, &address, deadline)).await {
         Ok(connected) => connected,
-        Err(_) => Err("no answer in time".to_owned()),
+        Err(_) => Err("no answer in time".to_owned().into()),
     };
     match connected {
         Ok(stream) => mesh.adopt(stream, Some(address)),
-        Err(text) => {
+        Err(Failure { status, text }) => {
             mesh.with_core(|core| {
                 core.begin();
-                core.handle_dial_failed(&address, Status::Unreachable, &format!("{address}: {text}"));
+                core.handle_dial_failed(&address, status, &format!("{address}: {text}"));
             });
-            mesh.turn();
         }
+    }
+    mesh.turn();
+}
+
+struct Failure {
+    status: Status,
+    text: String,
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Failure {
+        Failure { status: Status::Unreachable, text }
     }
 }
 
-async fn connect(address: &str, deadline: Instant, lookups: &Arc<AtomicUsize>) -> Result<TcpStream, String> {
+/// What to do about an address on another machine when links are not protected.
+pub const UNPROTECTED: &str = "without a secret links stay on this machine: set the option secret or secret.file, alike on \
+    all nodes of the cluster; or insecure.plaintext to allow, if everybody who can reach the network may read, change and \
+    join";
+
+async fn connect<C: Core>(mesh: &Mesh<C>, address: &str, deadline: Instant) -> Result<TcpStream, Failure> {
     let candidates: Vec<SocketAddr> = match address.parse() {
         Ok(literal) => vec![literal],
-        Err(_) => resolve(address, lookups).await?,
+        Err(_) => resolve(address, mesh.lookups()).await?,
     };
+    // Wherever the address came from: a caller, a peer, the name service.
+    if let Some(elsewhere) = candidates.iter().find(|candidate| !mesh.settings().may_reach(candidate.ip())) {
+        mesh.refuse(Refused::Unprotected, Some(*elsewhere), true, UNPROTECTED);
+        return Err(Failure {
+            status: Status::Option,
+            text: format!("{} is not a loopback address; {UNPROTECTED}", elsewhere.ip()),
+        });
+    }
     let mut failure = "the name has no address".to_owned();
     for (tried, candidate) in candidates.iter().enumerate() {
         // An address that never answers leaves time for those behind it.
@@ -51,7 +76,7 @@ async fn connect(address: &str, deadline: Instant, lookups: &Arc<AtomicUsize>) -
             Ok(Ok(stream)) => return Ok(stream),
         };
     }
-    Err(failure)
+    Err(failure.into())
 }
 
 /// The addresses of a host name. The resolver of the C library blocks, so it runs on a thread of tokio's, which ends

@@ -1,11 +1,14 @@
 //! Accepting connections, whatever strangers do.
 
 use super::connection::Connection;
+use super::refusals::{Origin, Refused};
 use super::{Core, Mesh};
 use crate::engine::Status;
+use crate::wire::{self, Denial};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -17,22 +20,75 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A handshake takes one round trip. When there are too many, the oldest goes if it has taken this long.
 const PATIENCE: Duration = Duration::from_millis(500);
+const CROWDED: &str = "too many handshakes are under way";
+
+struct Waiting<O> {
+    since: Instant,
+    remote: Option<SocketAddr>,
+    origin: Origin,
+    connection: Weak<Connection<O>>,
+}
+
+impl<O: Clone> Waiting<O> {
+    fn is_under_way(&self) -> bool {
+        self.connection.upgrade().is_some_and(|connection| connection.is_half_open())
+    }
+}
 
 /// Accepted connections whose handshake is under way.
 pub(super) struct HalfOpen<O> {
     limit: usize,
-    waiting: RefCell<VecDeque<(Instant, Weak<Connection<O>>)>>,
+    /// Of one address.
+    limit_of_one: usize,
+    waiting: RefCell<VecDeque<Waiting<O>>>,
     listener: RefCell<Option<Waker>>,
     left: Cell<bool>,
+    /// Whose places were taken, and who has not been told of.
+    evicted: RefCell<Vec<Option<SocketAddr>>>,
 }
 
 impl<O: Clone> HalfOpen<O> {
-    pub(super) fn new(limit: usize) -> Self {
-        HalfOpen { limit, waiting: RefCell::default(), listener: RefCell::default(), left: Cell::new(false) }
+    pub(super) fn new(limit: usize, limit_of_one: usize) -> Self {
+        HalfOpen {
+            limit,
+            limit_of_one,
+            waiting: RefCell::default(),
+            listener: RefCell::default(),
+            left: Cell::new(false),
+            evicted: RefCell::default(),
+        }
     }
 
-    pub(super) fn enter(&self, connection: &Rc<Connection<O>>) {
-        self.waiting.borrow_mut().push_back((Instant::now(), Rc::downgrade(connection)));
+    pub(super) fn enter(&self, connection: &Rc<Connection<O>>, remote: Option<SocketAddr>) {
+        self.waiting.borrow_mut().push_back(Waiting {
+            since: Instant::now(),
+            remote,
+            origin: Origin::of(remote.map(|remote| remote.ip())),
+            connection: Rc::downgrade(connection),
+        });
+    }
+
+    /// Whether one address may begin another handshake. Its oldest goes if it has had its time.
+    fn admits(&self, address: IpAddr) -> bool {
+        let origin = Origin::of(Some(address));
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.retain(Waiting::is_under_way);
+        let of_origin = || waiting.iter().enumerate().filter(|(_, one)| one.origin == origin);
+        if of_origin().count() < self.limit_of_one {
+            return true;
+        }
+        let oldest = of_origin().next().filter(|(_, one)| one.since + PATIENCE <= Instant::now());
+        let Some(oldest) = oldest.map(|(at, _)| at).and_then(|at| waiting.remove(at)) else { return false };
+        self.end(&oldest);
+        true
+    }
+
+    /// Its place is needed.
+    fn end(&self, one: &Waiting<O>) {
+        if let Some(connection) = one.connection.upgrade() {
+            connection.cut(CROWDED);
+            self.evicted.borrow_mut().push(one.remote);
+        }
     }
 
     /// A connection has ended.
@@ -51,7 +107,7 @@ impl<O: Clone> HalfOpen<O> {
     fn count(&self) -> usize {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= self.limit || self.left.take() {
-            waiting.retain(|(_, connection)| connection.upgrade().is_some_and(|c| c.is_half_open()));
+            waiting.retain(Waiting::is_under_way);
         }
         waiting.len()
     }
@@ -59,15 +115,14 @@ impl<O: Clone> HalfOpen<O> {
     /// Ends the oldest if it has had its time; otherwise says when it will have.
     fn evict(&self) -> Option<Instant> {
         let mut waiting = self.waiting.borrow_mut();
-        let (since, oldest) = waiting.front()?;
-        let due = *since + PATIENCE;
+        let oldest = waiting.front()?;
+        let due = oldest.since + PATIENCE;
         if due > Instant::now() {
             return Some(due);
         }
-        if let Some(oldest) = oldest.upgrade() {
-            oldest.cut("too many handshakes are under way");
+        if let Some(oldest) = waiting.pop_front() {
+            self.end(&oldest);
         }
-        waiting.pop_front();
         None
     }
 
@@ -87,10 +142,21 @@ impl<O: Clone> HalfOpen<O> {
     }
 }
 
+fn tell_evicted<C: Core>(mesh: &Mesh<C>) {
+    let evicted = mesh.half_open().evicted.take();
+    for remote in &evicted {
+        mesh.refuse(Refused::Busy, *remote, false, CROWDED);
+    }
+    if !evicted.is_empty() {
+        mesh.turn();
+    }
+}
+
 pub(super) async fn run<C: Core>(mesh: Mesh<C>, listener: TcpListener) {
     let mut pause = FIRST_PAUSE;
     while !mesh.is_closed() {
         mesh.half_open().room().await;
+        tell_evicted(&mesh);
         let accepted = std::future::poll_fn(|cx| {
             *mesh.half_open().listener.borrow_mut() = Some(cx.waker().clone());
             if mesh.is_closed() { Poll::Ready(None) } else { listener.poll_accept(cx).map(Some) }
@@ -98,9 +164,18 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, listener: TcpListener) {
         .await;
         match accepted {
             None => return,
-            Some(Ok((stream, _))) => {
+            Some(Ok((stream, from))) => {
                 pause = FIRST_PAUSE;
-                mesh.adopt(stream, None);
+                if mesh.half_open().admits(from.ip()) {
+                    tell_evicted(&mesh);
+                    mesh.adopt(stream, None);
+                } else {
+                    let settings = mesh.settings();
+                    let denial = wire::deny(&settings.protection(), settings.versions, Denial::Busy);
+                    let _ = stream.try_write(&denial); // a few bytes into an empty buffer; or the peer has gone
+                    mesh.refuse(Refused::Busy, Some(from), false, CROWDED);
+                    mesh.turn();
+                }
             }
             // One connection that was gone before it was accepted.
             Some(Err(e))

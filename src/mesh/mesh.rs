@@ -3,20 +3,25 @@
 use super::connection::{self, Connection};
 use super::listener::HalfOpen;
 use super::outgoing::Pumped;
+use super::refusals::{RefusalCounts, Refused, Told};
 use super::{Core, Order, dialler, listener};
 use crate::engine::message::EncodeData;
 use crate::engine::{ConnectionId, Goodbye, Message, NodeId, Refusal, Stamped, Status};
-use crate::wire::{self, DataEncoder, Handshake};
+use crate::wire::{self, DataEncoder, Handshake, Protection};
+use rand::TryRng;
+use rand::rngs::SysRng;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
 
 /// What a mesh is told once, at its start.
 #[derive(Clone, Debug)]
@@ -25,6 +30,15 @@ pub struct Settings {
     pub node: NodeId,
     /// Nodes of another cluster are refused.
     pub cluster: String,
+    /// The versions of the protocol that it speaks, first and last.
+    pub versions: (u16, u16),
+    /// How links are protected. It may change; connections keep what they began with.
+    pub protection: Arc<RwLock<Protection>>,
+    /// Links that are not protected may leave this machine.
+    pub plaintext_may_leave: bool,
+    /// For how long a cipher uses one key.
+    pub rekey: Duration,
+    pub refusals: Arc<RefusalCounts>,
     /// When a machine that acknowledges nothing is given up by the kernel.
     pub unacknowledged: Duration,
     /// For how long a handshake and a dial may take.
@@ -33,6 +47,8 @@ pub struct Settings {
     pub farewell: Duration,
     /// Handshakes of strangers under way at one time.
     pub half_open: usize,
+    /// Of them, of one address: so one that connects and says nothing leaves room for others.
+    pub half_open_of_one: usize,
 }
 
 impl Settings {
@@ -40,11 +56,29 @@ impl Settings {
         Settings {
             node,
             cluster: cluster.to_owned(),
+            versions: wire::VERSIONS,
+            protection: Arc::default(),
+            plaintext_may_leave: false,
+            rekey: Duration::from_secs(3600),
+            refusals: Arc::default(),
             unacknowledged: Duration::from_secs(10),
             handshake: Duration::from_secs(5),
             farewell: Duration::from_secs(1),
             half_open: 128,
+            half_open_of_one: 64,
         }
+    }
+
+    /// How a connection that begins now is protected.
+    pub(super) fn protection(&self) -> Protection {
+        self.protection.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether a connection to this address may be made.
+    pub(super) fn may_reach(&self, address: IpAddr) -> bool {
+        self.plaintext_may_leave
+            || address.to_canonical().is_loopback()
+            || !matches!(self.protection(), Protection::Plain)
     }
 }
 
@@ -72,6 +106,7 @@ struct Inner<C: Core> {
     /// A message for several links is encoded here once.
     scratch: RefCell<Vec<u8>>,
     half_open: Rc<HalfOpen<C::Outbox>>,
+    told: RefCell<Told>,
     /// Counts what was read from sockets, so that the driver sees whether there was anything.
     reads: Cell<u64>,
     /// Look-ups of host names under way, on threads of their own.
@@ -84,7 +119,7 @@ struct Inner<C: Core> {
 
 impl<C: Core> Mesh<C> {
     pub fn new(settings: Settings, core: C) -> Mesh<C> {
-        let half_open = Rc::new(HalfOpen::new(settings.half_open));
+        let half_open = Rc::new(HalfOpen::new(settings.half_open, settings.half_open_of_one));
         Mesh(Rc::new(Inner {
             settings,
             core: RefCell::new(core),
@@ -93,6 +128,7 @@ impl<C: Core> Mesh<C> {
             dirty: RefCell::default(),
             scratch: RefCell::default(),
             half_open,
+            told: RefCell::default(),
             reads: Cell::new(0),
             lookups: Arc::default(),
             closed: Cell::new(false),
@@ -198,15 +234,47 @@ impl<C: Core> Mesh<C> {
         if self.is_closed() {
             return;
         }
+        let mut nonce = [0; 16];
+        if let Err(e) = SysRng.try_fill_bytes(&mut nonce) {
+            // Without random numbers there are no keys either.
+            let text = format!("there are no random numbers: {e}");
+            self.with_core(|core| match &dialled {
+                Some(address) => core.handle_dial_failed(address, Status::Io, &text),
+                None => core.log(Status::Io, text),
+            });
+            return;
+        }
         let id = ConnectionId(self.0.last_connection.get() + 1);
         self.0.last_connection.set(id.0);
         let incoming = dialled.is_none();
-        let (connection, task) = connection::begin(self.clone(), id, stream, dialled);
+        let remote = stream.peer_addr().ok();
+        let (connection, task) = connection::begin(self.clone(), id, stream, remote, dialled, nonce);
         self.0.connections.borrow_mut().insert(id, connection.clone());
         if incoming {
-            self.0.half_open.enter(&connection);
+            self.0.half_open.enter(&connection, remote);
         }
         self.spawn(task);
+    }
+
+    /// Counts a refusal, and tells the log unless it has been told lately.
+    pub(super) fn refuse(&self, why: Refused, remote: Option<SocketAddr>, has_dialled: bool, text: &str) {
+        self.0.settings.refusals.add(why);
+        let address = remote.map(|remote| remote.ip().to_canonical());
+        let due = self.0.told.borrow_mut().is_due(why, address, Instant::now());
+        let Some(untold) = due else { return };
+        let status = match why {
+            Refused::Version => Status::Version,
+            Refused::Unprotected => Status::Option,
+            _ => Status::Auth,
+        };
+        let whom = match (remote, address) {
+            (Some(remote), _) if has_dialled => format!("a connection to {remote}"),
+            (_, Some(address)) => format!("a connection from {address}"), // its port says nothing
+            _ => "a connection".to_owned(),
+        };
+        let before =
+            if untold > 0 { format!(" ({untold} more since the last such line)") } else { String::new() };
+        self.with_core(|core| core.log(status, format!("{whom} was refused: {text}{before}")));
     }
 
     pub(super) fn forget(&self, id: ConnectionId) {
@@ -217,7 +285,8 @@ impl<C: Core> Mesh<C> {
     /// Writes what this connection can write now.
     pub(super) fn pump(&self, connection: &Connection<C::Outbox>) -> Pumped {
         let mut core = self.0.core.borrow_mut();
-        connection.out.borrow_mut().pump(&mut *core, WRITE_TURN)
+        let mut channel = connection.channel.borrow_mut();
+        connection.out.borrow_mut().pump(&mut *core, &mut channel, WRITE_TURN)
     }
 
     /// Runs a task of the mesh. A panic in it is the node's end, not the task's alone.
@@ -237,6 +306,12 @@ impl<C: Core> Mesh<C> {
         if let Some(watcher) = &*self.0.watcher.borrow() {
             watcher.wake_by_ref();
         }
+    }
+
+    /// The version of the protocol that is spoken on a connection.
+    #[cfg(test)]
+    pub(super) fn version(&self, id: ConnectionId) -> Option<u16> {
+        self.get(id).map(|connection| connection.channel.borrow().version())
     }
 
     fn get(&self, id: ConnectionId) -> Option<Rc<Connection<C::Outbox>>> {

@@ -5,8 +5,8 @@
 //! into the core and from its orders straight into the buffers of the connections, with no channel in between, and
 //! what a batch of input has caused is written with as few system calls as possible at its end.
 //!
-//! A connection begins with a handshake (see `wire`): both ends say who they are, the core decides whether it becomes a
-//! link. On a link control frames go before data: data are taken from the core one block at a time, so that control that
+//! A connection begins with the handshakes of `wire`: its channel is opened, which everybody is refused that does not
+//! fit; then both ends say who they are, and the core decides whether it becomes a link. On a link control frames go before data: data are taken from the core one block at a time, so that control that
 //! is said later waits for at most one of them, and for what the kernel holds, which is bounded by a socket option.
 //!
 //! A peer can do nothing here but end its own connection: what it may send, leave unread or leave unsaid is bounded in
@@ -19,8 +19,11 @@ mod listener;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
 mod outgoing;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
 pub use self::core::{Core, Order};
+pub use self::dialler::UNPROTECTED;
 pub use self::mesh::{Mesh, Settings};
+pub use self::refusals::{RefusalCounts, Refused};

@@ -1,14 +1,22 @@
 //! The sending side of a connection: control before data, one block of data at a time.
+//!
+//! Plain frames go from where they lie to the socket. On other links they are sealed first, as much as goes out at once:
+//! so control that is said later still waits for one block of data at most.
 
 use super::Core;
+use crate::wire::{Channel, WireError};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 use tokio::net::tcp::OwnedWriteHalf;
+use tokio::time::Instant;
 
 /// Control that waits for a peer: what is beyond this is no slow peer but a stuck one.
 const MAX_CONTROL: usize = 64 << 20;
-/// A buffer that has grown beyond this is given back when it is empty.
+/// A buffer that has grown beyond this is given back when it is empty; one of sealed bytes, beyond twice that.
 const KEEP_BUFFER: usize = 64 << 10;
+/// Control that is sealed in one go: as much as a block of data.
+const SEAL: usize = 64 << 10;
 
 /// How far writing has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,11 +49,24 @@ impl Pending {
         self.done += step;
         n - step
     }
+
+    /// All of it is written. A buffer that has grown beyond `keep` is given back.
+    fn reset(&mut self, keep: usize) {
+        self.done = 0;
+        self.bytes.clear();
+        if self.bytes.capacity() > keep {
+            self.bytes = Vec::new();
+        }
+    }
 }
 
 pub(super) struct Outgoing<O> {
     /// `None`: broken, or shut down behind the last byte.
     socket: Option<OwnedWriteHalf>,
+    /// As it travels: the words of the handshake, and on links that are not plain everything after them.
+    sealed: Pending,
+    /// When the cipher is given its next key, and how often.
+    rekey: (Option<Instant>, Duration),
     control: Pending,
     /// The block being written, and the outbox that it goes back to.
     block: Option<(Pending, Option<O>)>,
@@ -64,9 +85,12 @@ pub(super) struct Outgoing<O> {
 }
 
 impl<O: Clone> Outgoing<O> {
-    pub(super) fn new(socket: OwnedWriteHalf) -> Self {
+    /// `rekey`: for how long the cipher uses one key.
+    pub(super) fn new(socket: OwnedWriteHalf, rekey: Duration) -> Self {
         Outgoing {
             socket: Some(socket),
+            sealed: Pending::default(),
+            rekey: (None, rekey),
             control: Pending::default(),
             block: None,
             outbox: None,
@@ -143,7 +167,12 @@ impl<O: Clone> Outgoing<O> {
     }
 
     /// Writes until all is written, the socket is full, or `budget` bytes are through.
-    pub(super) fn pump<C: Core<Outbox = O>>(&mut self, core: &mut C, mut budget: usize) -> Pumped {
+    pub(super) fn pump<C: Core<Outbox = O>>(
+        &mut self,
+        core: &mut C,
+        channel: &mut Channel,
+        mut budget: usize,
+    ) -> Pumped {
         if std::mem::take(&mut self.in_snapshot) {
             self.snapshot = self.control.rest().len();
         }
@@ -154,8 +183,21 @@ impl<O: Clone> Outgoing<O> {
             if self.socket.is_none() {
                 return if self.why_broken.is_some() { Pumped::Broken } else { Pumped::Idle };
             }
-            self.take_block(core);
-            if self.control.rest().is_empty() && self.block.is_none() {
+            if self.sealed.rest().is_empty() {
+                self.sealed.reset(2 * KEEP_BUFFER);
+                channel.words(&mut self.sealed.bytes);
+                if channel.is_open() {
+                    self.take_block(core);
+                    if !channel.is_plain()
+                        && let Err(error) = self.seal(core, channel)
+                    {
+                        self.break_off(error.to_string());
+                        return Pumped::Broken;
+                    }
+                }
+            }
+            let waits = channel.is_open() && !(self.control.rest().is_empty() && self.block.is_none());
+            if self.sealed.rest().is_empty() && !waits {
                 if self.closing {
                     self.socket = None; // ends the stream behind the last byte
                 }
@@ -166,7 +208,11 @@ impl<O: Clone> Outgoing<O> {
             }
             match self.write() {
                 Ok(n) => {
-                    self.advance(core, n);
+                    if self.sealed.rest().is_empty() {
+                        self.advance(core, n);
+                    } else {
+                        self.sealed.advance(n);
+                    }
                     budget = budget.saturating_sub(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
@@ -181,6 +227,7 @@ impl<O: Clone> Outgoing<O> {
         self.why_broken.get_or_insert(why);
         self.socket = None;
         self.blocked = false;
+        self.sealed = Pending::default();
         self.control = Pending::default();
         self.block = None;
         self.tail.clear();
@@ -205,8 +252,43 @@ impl<O: Clone> Outgoing<O> {
         }
     }
 
+    /// Seals what goes out next: control, and if that is all of it the block.
+    fn seal<C: Core<Outbox = O>>(&mut self, core: &mut C, channel: &mut Channel) -> Result<(), WireError> {
+        let all = self.control.rest();
+        let control = &all[..all.len().min(SEAL)];
+        let block = match &self.block {
+            Some((block, _)) if control.len() == all.len() => block.rest(),
+            _ => &[],
+        };
+        if control.is_empty() && block.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let due = self.rekey.0.get_or_insert(now + self.rekey.1);
+        if *due <= now {
+            *due = now + self.rekey.1;
+            channel.rekey(&mut self.sealed.bytes)?;
+        }
+        let together;
+        let plain = match (control, block) {
+            (control, []) => control,
+            ([], block) => block,
+            _ => {
+                together = [control, block].concat();
+                &together
+            }
+        };
+        channel.seal(plain, &mut self.sealed.bytes)?;
+        let n = plain.len();
+        self.advance(core, n);
+        Ok(())
+    }
+
     fn write(&mut self) -> io::Result<usize> {
         let Some(socket) = &self.socket else { return Err(io::ErrorKind::NotConnected.into()) };
+        if !self.sealed.rest().is_empty() {
+            return socket.try_write(self.sealed.rest());
+        }
         let control = self.control.rest();
         match &self.block {
             None => socket.try_write(control),
@@ -233,12 +315,8 @@ impl<O: Clone> Outgoing<O> {
             self.control.advance(n);
         }
         if self.control.rest().is_empty() {
-            self.control.done = 0;
+            self.control.reset(KEEP_BUFFER);
             self.snapshot = 0;
-            self.control.bytes.clear();
-            if self.control.bytes.capacity() > KEEP_BUFFER {
-                self.control.bytes = Vec::new();
-            }
         }
         if let Some((block, outbox)) = self.block.take_if(|(block, _)| block.rest().is_empty())
             && let Some(outbox) = outbox

@@ -116,8 +116,14 @@ fn run(
     }
     let mut finish = Finish(shared.clone(), false);
     let config = &shared.config;
-    let settings =
-        Settings { unacknowledged: config.detection * 2, ..Settings::new(config.node, &shared.cluster) };
+    let security = shared.security.clone();
+    let settings = Settings {
+        unacknowledged: config.detection * 2,
+        protection: security.protection,
+        plaintext_may_leave: security.plaintext_may_leave,
+        refusals: security.refusals,
+        ..Settings::new(config.node, &shared.cluster)
+    };
     let mesh = Mesh::new(settings, Bridge::new(shared.clone(), engine));
     let local = LocalSet::new();
 

@@ -29,6 +29,7 @@ mod queue;
 mod queue_core;
 mod reply;
 mod resolver;
+mod security;
 mod send;
 mod shared;
 mod tables;
@@ -47,6 +48,7 @@ pub use process::{Completion, Done, Process};
 pub use queue::{Handler, Queue};
 pub use reply::{Asker, Reply, Waiter, operation_of};
 pub use resolver::{CLASH_CHOICES, Resolve, answer_of};
+pub use security::Security;
 pub use shared::{Clock, Shared};
 pub use tables::Tables;
 

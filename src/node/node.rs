@@ -1,10 +1,12 @@
 //! Opening and closing a node, and what it can be asked.
 
+use super::options::{is_here, not_loopback};
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Completion, Error, List, Options, Process, Resolve, Result, chance, driver};
+use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
 use crate::os::watch_forks;
+use crate::wire::{Mode, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -19,6 +21,8 @@ pub struct Node(Arc<NodeCore>);
 
 struct NodeCore {
     shared: Arc<Shared>,
+    /// What it was opened with, but for secrets.
+    opened: Options,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,19 +61,27 @@ impl Node {
             }
         };
         let mut config = options.config(node)?;
-        let listener = bind(options)?;
+        let security = Security::new(options)?;
+        let may_leave = security.plaintext_may_leave || !matches!(security.present(), Protection::Plain);
+        if !may_leave {
+            super::options::check_seeds(&config.seeds)?;
+            check_advertised(options.text("advertise"))?;
+        }
+        let listener = bind(options.text("listen"), may_leave)?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
         config.first_token = first_token(SystemTime::now());
         let seed = random()?;
         chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
-        let shared = Shared::new(config, cluster, options.resolver_timeout()).map_err(|e| io("open", &e))?;
+        let shared = Shared::new(config, cluster, security, options.resolver_timeout());
+        let shared = shared.map_err(|e| io("open", &e))?;
         #[cfg(feature = "test-hooks")]
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
-        let node = Node(Arc::new(NodeCore { shared, thread: Mutex::new(Some(thread)) }));
+        let opened = options.without_secrets();
+        let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         match options.join_wait_ms() {
             0 => {}
             wait => node.join(wait)?,
@@ -103,9 +115,10 @@ impl Node {
     #[cfg(test)]
     pub(super) fn without_thread(options: &Options) -> Result<Node> {
         let config = options.config(NodeId(random()?))?;
-        let shared = Shared::new(config, String::new(), options.resolver_timeout());
+        let shared = Shared::new(config, String::new(), Security::default(), options.resolver_timeout());
         let shared = shared.map_err(|e| io("open", &e))?;
-        Ok(Node(Arc::new(NodeCore { shared, thread: Mutex::new(None) })))
+        let opened = options.without_secrets();
+        Ok(Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(None) })))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -134,6 +147,30 @@ impl Node {
     /// As `shut`, and gives resolver functions back, each after its last call. Other clones may live on.
     pub fn free(&self) {
         self.0.free();
+    }
+
+    /// Takes over what may change while the node is open: the secrets. `options`: all that it was opened with, and the
+    /// new values. Connections that begin from now on follow them; links go on with the keys of their sessions.
+    /// `Option`: something else differs, or the node has no secret and is to get one, or the reverse. `Io`, `Auth`: a
+    /// file cannot be read, or others can read it.
+    pub fn reload(&self, options: &Options) -> Result<()> {
+        let security = &self.0.shared.security;
+        self.0.shared.check_open()?;
+        self.0.opened.check_reload(options)?;
+        let protection = super::security::protection(options)?;
+        match (protection.mode(), security.present().mode()) {
+            (new, old) if new == old => security.replace(protection),
+            (Mode::Plain, _) => {
+                let text = "secret: a node that was opened with one cannot go on without";
+                return Err(Error::new(Status::Option, text));
+            }
+            _ => {
+                let text = "secret: a node that was opened without one cannot be given one, for its links would stay as \
+                            they are; open it anew";
+                return Err(Error::new(Status::Option, text));
+            }
+        }
+        Ok(())
     }
 
     /// Whether calls are still accepted.
@@ -253,18 +290,25 @@ fn first_token(now: SystemTime) -> u64 {
     u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
 }
 
-/// Listens. Links are plain, so they do not leave this machine unless that was asked for.
-fn bind(options: &Options) -> Result<TcpListener> {
-    let listen = options.text("listen");
+/// Listens. `may_leave`: also where others can reach it.
+fn bind(listen: &str, may_leave: bool) -> Result<TcpListener> {
     let failed = |e: std::io::Error| Error::new(Status::Io, format!("listen {listen}: {e}"));
     let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(failed)?.collect();
-    let elsewhere = addresses.iter().any(|address| !address.ip().is_loopback());
-    if elsewhere && !options.may_leave_the_machine() {
-        return Err(super::options::not_loopback("listen", listen));
+    if !may_leave && !addresses.iter().all(|address| is_here(address.ip())) {
+        return Err(not_loopback("listen", listen));
     }
     let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
+}
+
+/// What nobody may dial is not told to others. A name without an address cannot be dialled.
+fn check_advertised(advertise: &str) -> Result<()> {
+    let found = if advertise.is_empty() { None } else { advertise.to_socket_addrs().ok() };
+    match found.into_iter().flatten().all(|address| is_here(address.ip())) {
+        true => Ok(()),
+        false => Err(not_loopback("advertise", advertise)),
+    }
 }
 
 /// What other nodes are told to dial: option `advertise`, with the port that was bound where it says 0, or the bound

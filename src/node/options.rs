@@ -1,12 +1,12 @@
 //! Options: one table of keys, checked when they are set.
 
-use super::{Error, Result};
+use super::{Error, Result, security};
 use crate::engine::{Config, MAX_NAME, NodeId, Status};
+use crate::mesh::UNPROTECTED;
+use crate::wire::{SECRET, Secret};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -24,6 +24,18 @@ pub enum OptionType {
     Number(u64, u64),
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// A secret; shown nowhere.
+    Secret,
+    /// Secrets, separated by commas.
+    Secrets,
+    /// The path of a file; it is read at open.
+    Path,
+}
+
+impl OptionType {
+    fn is_secret(self) -> bool {
+        matches!(self, OptionType::Secret | OptionType::Secrets)
+    }
 }
 
 /// A row of the table of options.
@@ -46,7 +58,7 @@ macro_rules! options {
     };
 }
 
-use OptionType::{Address, Addresses, Choice, Number, Text};
+use OptionType::{Address, Addresses, Choice, Number, Path as File, Text};
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
@@ -54,10 +66,13 @@ const HOUR_MS: u64 = 3_600_000;
 options! {
     "name": Text, "", "", "The node's name, unique in the cluster. Default: host name, process id and a random number.";
     "cluster": Text, "default", "", "Nodes link only with nodes of the same cluster name.";
-    "listen": Address, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free. Loopback only, because links are not encrypted, unless `insecure.plaintext` says otherwise.";
+    "listen": Address, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free. An address that is not a loopback one needs a secret (or `insecure.plaintext`).";
     "advertise": Address, "", "", "The address that other nodes are told to dial. Default: the one that was bound; port 0 is replaced by its port.";
     "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. An own address among them does no harm.";
-    "insecure.plaintext": Choice(&["refuse", "allow"]), "refuse", "", "`allow`: links that are not encrypted may leave this machine. Whoever can reach the network can then read, change and join.";
+    "secret": OptionType::Secret, "", "", "The secret that all nodes of the cluster share: 32 random bytes (`convoke_options_set_bytes`) or 64 hexadecimal digits. With it every link is encrypted, and nobody else can join. No password: see security.md.";
+    "secret.previous": OptionType::Secrets, "", "", "Other secrets that are good too, while the secret is being changed: at most 7, separated by commas.";
+    "secret.file": File, "", "", "A file with the secret instead, and behind it those that are good too, one a line as hexadecimal digits. Nobody but its owner may read or write it (mode 0600 or 0400).";
+    "insecure.plaintext": Choice(&["refuse", "allow"]), "refuse", "", "`allow`: without a secret, links may leave this machine all the same. Whoever can reach the network can then read, change and join.";
     "heartbeat_ms": Number(10, HOUR_MS), "", "ms", "A link that was idle this long carries a heartbeat. Default: 500, or a tenth of detection_ms if that is less.";
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
@@ -77,41 +92,77 @@ options! {
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
 
-/// The largest file of options, in bytes. A device that never ends is not read for ever.
-const MAX_FILE: u64 = 1 << 20;
+/// What may change while a node runs.
+const RELOADABLE: &[&str] = &["secret", "secret.previous", "secret.file"];
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     set: BTreeMap<&'static str, String>,
+    secrets: BTreeMap<&'static str, Vec<Secret>>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
 }
 
 impl Options {
     pub fn new() -> Options {
-        Options::default()
+        #[cfg(feature = "test-hooks")]
+        if let Some(secret) = crate::testing::secret() {
+            let mut options = Options::without_secret();
+            options.secrets.insert("secret", vec![secret]);
+            return options;
+        }
+        Options::without_secret()
+    }
+
+    /// Whatever the environment of a test run has to say about secrets.
+    pub fn without_secret() -> Options {
+        Options { set: BTreeMap::new(), secrets: BTreeMap::new() }
     }
 
     /// `Option`: there is no such key, or it does not take this value; the text says what would do.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let info = find(key)?;
         let value = value.trim();
+        if info.option_type.is_secret() {
+            let secrets = match info.option_type {
+                OptionType::Secret => {
+                    std::slice::from_ref(&value).iter().map(|text| Secret::from_text(text)).collect()
+                }
+                _ => split(value).map(Secret::from_text).collect(),
+            };
+            return self.set_secrets(info, secrets);
+        }
         check(info, value).map_err(|text| refused(format!("{key}: {text}")))?;
         self.set.insert(info.key, value.to_owned());
         Ok(())
     }
 
-    /// The same for a value given as bytes: UTF-8, for all options that there are.
+    /// The same for a value given as bytes: secrets as they are, several one behind the other; UTF-8 for all others.
     pub fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<()> {
         let info = find(key)?;
+        let is_text =
+            || std::str::from_utf8(value).is_ok_and(|text| split(text).all(|t| Secret::from_text(t).is_ok()));
+        if info.option_type == OptionType::Secret && !is_text() {
+            return self.set_secrets(info, Secret::from_bytes(value).map(|secret| vec![secret]));
+        }
+        if info.option_type == OptionType::Secrets && !is_text() {
+            return self.set_secrets(info, value.chunks(SECRET).map(Secret::from_bytes).collect());
+        }
         let text = std::str::from_utf8(value).map_err(|_| refused(format!("{key}: takes UTF-8")))?;
         self.set(info.key, text)
     }
 
     /// Sets what stands in a file: lines `key = value`, empty lines, lines that begin with `#`. All or nothing.
-    /// `Io`: it cannot be read, or is larger than [`MAX_FILE`]. `Option`: as `set`, with the number of the line.
+    /// `Io`: it cannot be read. `Option`: as `set`, with the number of the line.
     pub fn load(&mut self, path: &Path) -> Result<()> {
         let shown = path.display();
-        let text = read_file(path).map_err(|e| Error::new(Status::Io, format!("{shown}: {e}")))?;
+        let (file, metadata) = security::open_options(path)?;
+        let text = security::read(path, file)?;
         let mut loaded = self.clone();
         for (number, line) in (1..).zip(text.lines()) {
             let line = line.trim();
@@ -124,14 +175,46 @@ impl Options {
             };
             set.map_err(|error| Error::new(error.status, format!("{shown}:{number}: {}", error.detail)))?;
         }
+        if loaded.secrets != self.secrets {
+            security::check_private(path, &metadata)?;
+        }
         *self = loaded;
         Ok(())
+    }
+
+    fn set_secrets(&mut self, info: &'static OptionInfo, secrets: Result<Vec<Secret>, String>) -> Result<()> {
+        let key = info.key;
+        let secrets = secrets.map_err(|text| refused(format!("{key}: {text}")))?;
+        self.secrets.insert(key, secrets);
+        Ok(())
+    }
+
+    pub(super) fn secrets(&self, key: &str) -> &[Secret] {
+        self.secrets.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// The value of a key of the table, or its default.
     pub(super) fn text(&self, key: &str) -> &str {
         let default = || OPTIONS.iter().find(|info| info.key == key).map_or("", |info| info.default);
         self.set.get(key).map_or_else(default, String::as_str)
+    }
+
+    /// `Option`: something differs that a node which was opened with these options cannot change.
+    pub(super) fn check_reload(&self, other: &Options) -> Result<()> {
+        let is_fixed = |info: &&OptionInfo| !RELOADABLE.contains(&info.key);
+        let differs = |info: &&OptionInfo| self.text(info.key) != other.text(info.key);
+        match OPTIONS.iter().filter(is_fixed).find(differs) {
+            Some(info) => {
+                let may = RELOADABLE.join(", ");
+                Err(refused(format!("{}: cannot change while the node is open; only {may} can", info.key)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A copy that keeps no secrets.
+    pub(super) fn without_secrets(&self) -> Options {
+        Options { set: self.set.clone(), secrets: BTreeMap::new() }
     }
 
     fn number(&self, key: &str) -> u64 {
@@ -143,8 +226,8 @@ impl Options {
         i64::try_from(self.number("join.wait")).unwrap_or(i64::MAX)
     }
 
-    /// Whether links may leave this machine.
-    pub(super) fn may_leave_the_machine(&self) -> bool {
+    /// Whether links may leave this machine although nothing protects them.
+    pub(super) fn plaintext_may_leave(&self) -> bool {
         self.text("insecure.plaintext") == "allow"
     }
 
@@ -182,17 +265,21 @@ impl Options {
         limits.operations = size("limits.operations");
         limits.peers = size("limits.peers");
         fits_together(&config)?;
-        if !self.may_leave_the_machine() {
-            // An address that is a number is judged here; a name when it is looked up.
-            let elsewhere = |seed: &&String| {
-                seed.parse::<SocketAddr>().is_ok_and(|address| !IpAddr::is_loopback(&address.ip()))
-            };
-            if let Some(seed) = config.seeds.iter().find(elsewhere) {
-                return Err(not_loopback("seeds", seed));
-            }
-        }
         Ok(config)
     }
+}
+
+/// Without protection what is a number is judged here, what is a name when it is looked up.
+pub(super) fn check_seeds(seeds: &[String]) -> Result<()> {
+    match seeds.iter().find(|seed| seed.parse::<SocketAddr>().is_ok_and(|address| !is_here(address.ip()))) {
+        Some(seed) => Err(not_loopback("seeds", seed)),
+        None => Ok(()),
+    }
+}
+
+/// Whether it is an address of this machine that no other can reach.
+pub(super) fn is_here(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 fn fits_together(config: &Config) -> Result<()> {
@@ -207,15 +294,6 @@ fn fits_together(config: &Config) -> Result<()> {
         return Err(refused(format!("limits.memory: at least 4 times limits.message, {}", limits.message)));
     }
     Ok(())
-}
-
-fn read_file(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
-    if read as u64 > MAX_FILE {
-        return Err(io::Error::other(format!("is larger than {MAX_FILE} bytes")));
-    }
-    Ok(text)
 }
 
 fn find(key: &str) -> Result<&'static OptionInfo> {
@@ -246,6 +324,14 @@ fn check(info: &OptionInfo, value: &str) -> Result<(), String> {
             Ok(number) if (low..=high).contains(&number) => Ok(()),
             _ => Err(format!("takes a whole number from {low} to {high} {}", info.unit)),
         },
+        File => match value {
+            "" => Err("takes the path of a file".to_owned()),
+            path if path.len() > 4096 || path.contains('\0') => {
+                Err("takes a path of at most 4096 bytes".to_owned())
+            }
+            _ => Ok(()),
+        },
+        OptionType::Secret | OptionType::Secrets => Ok(()), // by their own way
         Choice(words) if words.contains(&value) => Ok(()),
         Choice(words) => Err(format!("takes one of: {}", words.join(", "))),
     }
@@ -266,10 +352,7 @@ pub(super) fn check_address(value: &str) -> Result<(), String> {
 }
 
 pub(super) fn not_loopback(key: &str, value: &str) -> Error {
-    refused(format!(
-        "{key}: {value} is not a loopback address; links are not encrypted yet, so they stay on this machine \
-         unless the option insecure.plaintext is set to allow"
-    ))
+    refused(format!("{key}: {value} is not a loopback address; {UNPROTECTED}"))
 }
 
 /// The key that takes the fewest edits to get to.
@@ -372,7 +455,6 @@ mod tests {
             (&[("heartbeat_ms", "2000")][..], "heartbeat_ms"),
             (&[("dial.min_ms", "6000")], "dial.max_ms"),
             (&[("limits.memory", "20000000")], "limits.message"),
-            (&[("seeds", "127.0.0.1:1,10.0.0.1:2")], "10.0.0.1:2 is not a loopback"),
         ] {
             let mut options = Options::new();
             set.iter().for_each(|(key, value)| options.set(key, value).unwrap());
@@ -380,13 +462,65 @@ mod tests {
             assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains(word), "{error}");
         }
-        let mut options = Options::new();
-        options.set("seeds", "10.0.0.1:2").unwrap();
-        options.set("insecure.plaintext", "allow").unwrap();
-        assert_eq!(options.config(NodeId(1)).unwrap().seeds, ["10.0.0.1:2"]);
+        let seeds = ["127.0.0.1:1".to_owned(), "10.0.0.1:2".to_owned()];
+        let error = check_seeds(&seeds).unwrap_err();
+        assert!(error.detail.contains("10.0.0.1:2 is not a loopback"), "{error}");
+        assert!(error.detail.contains("secret.file"), "{error}");
+        assert!(check_seeds(&seeds[..1]).is_ok());
         let mut options = Options::new();
         options.set("detection_ms", "100").unwrap();
         assert_eq!(options.config(NodeId(1)).unwrap().heartbeat, Duration::from_millis(10));
+    }
+
+    #[test]
+    fn secrets_are_bytes_or_text_and_shown_nowhere() {
+        let raw: Vec<u8> = (0..32u32).map(|at| (at * at * 37 + 11) as u8).collect();
+        let hex: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
+        let other: String = raw.iter().map(|byte| format!("{:02x}", byte ^ 0x55)).collect();
+        let mut options = Options::without_secret();
+        options.set("secret", &hex).unwrap();
+        let by_text = options.secrets("secret").to_vec();
+        options.set_bytes("secret", &raw).unwrap();
+        assert_eq!(options.secrets("secret"), by_text);
+        options.set_bytes("secret", hex.as_bytes()).unwrap();
+        assert_eq!(options.secrets("secret"), by_text);
+        options.set("secret.previous", &format!("{hex},{other}")).unwrap();
+        let both = options.secrets("secret.previous").to_vec();
+        options
+            .set_bytes(
+                "secret.previous",
+                &[&raw[..], &raw.iter().map(|b| b ^ 0x55).collect::<Vec<_>>()].concat(),
+            )
+            .unwrap();
+        assert_eq!((both.len(), options.secrets("secret.previous")), (2, &both[..]));
+        assert!(!format!("{options:?}").to_lowercase().contains(&hex[..8]));
+        for wrong in ["hunter2", "correct horse battery staple", ""] {
+            for error in [options.set("secret", wrong), options.set_bytes("secret", wrong.as_bytes())] {
+                let error = error.unwrap_err();
+                assert_eq!(error.status, Status::Option);
+                assert!(error.detail.contains("Passwords are refused"), "{error}");
+                assert!(wrong.is_empty() || !error.detail.contains(wrong), "{error}");
+            }
+        }
+        assert_eq!(options.secrets("secret"), by_text, "nothing was changed");
+    }
+
+    #[test]
+    fn a_file_of_options_with_a_secret_is_for_nobody_else() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("convoke-options-secret-{}", std::process::id()));
+        let hex = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeef1";
+        std::fs::write(&path, format!("name = n\nsecret = {hex}\n")).unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mut options = Options::without_secret();
+        mode(0o644);
+        let error = options.load(&path).unwrap_err();
+        assert!(error.status == Status::Auth && error.detail.contains("chmod 600"), "{error}");
+        assert!(options.secrets("secret").is_empty() && options.text("name").is_empty());
+        mode(0o600);
+        options.load(&path).unwrap();
+        assert_eq!((options.secrets("secret").len(), options.text("name")), (1, "n"));
+        std::fs::remove_file(&path).unwrap();
     }
 
     #[test]
@@ -404,14 +538,6 @@ mod tests {
         std::fs::write(&path, "name\n").unwrap();
         assert!(options.load(&path).unwrap_err().detail.contains(":1: "));
         assert_eq!(options.text("name"), "n1");
-        // A comment as long as a file may be, then one that is longer; and what never ends.
-        std::fs::write(&path, "#".repeat(MAX_FILE as usize)).unwrap();
-        options.load(&path).unwrap();
-        std::fs::write(&path, "#".repeat(MAX_FILE as usize + 1)).unwrap();
-        for path in [&path, Path::new("/dev/zero")] {
-            let error = options.load(path).unwrap_err();
-            assert!(error.status == Status::Io && error.detail.contains("larger"), "{error}");
-        }
         std::fs::remove_file(&path).unwrap();
     }
 }

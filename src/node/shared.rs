@@ -5,7 +5,7 @@ use super::event::Body;
 use super::process_core::{ProcessCore, Processes};
 use super::queue_core::{After, QueueCore, Wait};
 use super::resolver::Resolvers;
-use super::{Error, Inbox, Links, Reply, Request, Result, Tables};
+use super::{Error, Inbox, Links, Reply, Request, Result, Security, Tables};
 use crate::engine::{Command, Config, Name, Pid, Reason, Ref, Status, Time};
 use crate::os::{fork_epoch, thread_number};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,6 +48,7 @@ pub struct Shared {
     pub config: Config,
     /// Nodes of another cluster name are refused (option `cluster`).
     pub cluster: String,
+    pub security: Security,
     pub clock: Clock,
     pub inbox: Inbox,
     pub tables: Tables,
@@ -94,7 +95,12 @@ struct Life {
 
 impl Shared {
     /// `resolver_timeout`: for how long a resolver function may run.
-    pub fn new(config: Config, cluster: String, resolver_timeout: Duration) -> io::Result<Arc<Shared>> {
+    pub fn new(
+        config: Config,
+        cluster: String,
+        security: Security,
+        resolver_timeout: Duration,
+    ) -> io::Result<Arc<Shared>> {
         Ok(Arc::new(Shared {
             clock: Clock::start(),
             inbox: Inbox::new()?,
@@ -115,6 +121,7 @@ impl Shared {
             operations: AtomicU64::new(0),
             config,
             cluster,
+            security,
         }))
     }
 

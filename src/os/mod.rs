@@ -9,6 +9,7 @@ mod signals;
 mod socket;
 mod thread;
 mod timer_fd;
+mod user;
 
 pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
@@ -17,3 +18,4 @@ pub use signals::{block_all_signals, with_signals_blocked};
 pub use socket::tune_link_socket;
 pub use thread::thread_number;
 pub use timer_fd::TimerFd;
+pub use user::effective_user;

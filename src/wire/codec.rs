@@ -35,3 +35,16 @@ pub(super) fn decode_prefix<'a, T: Deserialize<'a>>(
 ) -> Result<(T, usize), WireError> {
     bincode::serde::borrow_decode_from_slice(bytes, CONFIG).map_err(|_| WireError::Malformed(what))
 }
+
+/// How many variants an enumeration has: a number from there on is refused as none of them, whatever follows it.
+#[cfg(test)]
+pub(super) fn variants<T: serde::de::DeserializeOwned>() -> u8 {
+    let is_known = |number: u8| {
+        let bytes = [&[number][..], &[0; 64]].concat();
+        match bincode::serde::decode_from_slice::<T, _>(&bytes, CONFIG) {
+            Ok(_) => true,
+            Err(error) => !error.to_string().contains("variant index"),
+        }
+    };
+    (0..=u8::MAX).find(|&number| !is_known(number)).expect("an enumeration")
+}

@@ -1,5 +1,6 @@
 //! Frames: writing them, and finding them in a stream.
 
+use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::handshake::MAX_HANDSHAKE_FRAME;
 use super::{Handshake, WireError, codec};
 use crate::engine::message::{DataHeader, EncodeData};
@@ -57,34 +58,20 @@ pub enum Frame<'a> {
 }
 
 /// Takes a stream apart into frames. What is read goes straight into its buffer ([`space`](FrameReader::space),
-/// [`filled`](FrameReader::filled)) and is parsed there. The buffer grows while the peer fills it and shrinks when it no
-/// longer does, so that an idle link costs little.
+/// [`filled`](FrameReader::filled)) and is parsed there.
+#[derive(Default)]
 pub struct FrameReader {
-    buffer: Vec<u8>,
-    /// What was read and not yet parsed: `buffer[start..end]`.
-    start: usize,
-    end: usize,
+    buffer: ReadBuffer,
     /// The connection is a link.
     linked: bool,
-    /// Reads in a row that used little of the buffer.
-    small_reads: u32,
 }
 
-/// The buffer of a link that is idle, and of a stranger.
-const SMALL_BUFFER: usize = 2 << 10;
 /// The largest buffer: what one read takes at most.
 const LARGE_BUFFER: usize = MAX_FRAME + 4;
-const SMALL_READS_BEFORE_SHRINKING: u32 = 256;
-
-impl Default for FrameReader {
-    fn default() -> FrameReader {
-        FrameReader::new()
-    }
-}
 
 impl FrameReader {
     pub fn new() -> FrameReader {
-        FrameReader { buffer: Vec::new(), start: 0, end: 0, linked: false, small_reads: 0 }
+        FrameReader::default()
     }
 
     /// The connection is a link from the next frame on: control and data frames begin. (A frame of the handshake may
@@ -95,49 +82,36 @@ impl FrameReader {
 
     /// Where the next bytes are to be read to; never empty.
     pub fn space(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-            if self.small_reads >= SMALL_READS_BEFORE_SHRINKING && self.buffer.len() > SMALL_BUFFER {
-                self.buffer = Vec::new();
-            }
-        }
-        // A length that is not allowed is never buffered for: `next` has reported it.
-        let needed = self.announced().filter(|&n| n <= self.limit()).map_or(SMALL_BUFFER, |n| n + 4);
-        if self.start > 0 {
-            // The rest is at most one frame, and the next read gets all the room there is.
-            self.buffer.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-        }
-        if self.buffer.len() < needed.max(self.end + 1) {
-            self.resize(needed.max(self.end + SMALL_BUFFER));
-        }
-        &mut self.buffer[self.end..]
+        let whole = self.whole();
+        self.buffer.space(whole)
     }
 
     /// So many bytes were read into [`space`](FrameReader::space).
     pub fn filled(&mut self, read: usize) {
-        self.end = (self.end + read).min(self.buffer.len());
-        if read > self.buffer.len() / 4 {
-            self.small_reads = 0;
-        } else {
-            self.small_reads = self.small_reads.saturating_add(1);
-        }
-        // The peer has filled all that there was: it most likely has more.
-        if self.linked && self.end == self.buffer.len() && self.buffer.len() < LARGE_BUFFER {
-            self.resize((self.buffer.len() * 4).min(LARGE_BUFFER));
-        }
+        let largest = if self.linked { LARGE_BUFFER } else { 0 };
+        self.buffer.filled(read, largest);
+    }
+
+    /// Room for `n` bytes that lie open already, to be counted by [`put`](FrameReader::put).
+    pub(super) fn space_for(&mut self, n: usize) -> &mut [u8] {
+        let whole = self.whole().max(self.buffer.rest().len() + n);
+        self.buffer.space(whole)
+    }
+
+    pub(super) fn put(&mut self, n: usize) {
+        self.buffer.put(n);
     }
 
     /// What was read and not yet parsed is of no interest any more.
     pub fn discard(&mut self) {
-        (self.start, self.end) = (0, 0);
+        self.buffer.discard();
     }
 
     /// The next whole frame, if it is there. An error is final.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         let Some(length) = self.announced() else { return Ok(None) };
         // The lane is judged before the rest of the frame is waited for.
-        let lane = self.buffer[..self.end].get(self.start + 4).copied();
+        let lane = self.buffer.rest().get(4).copied();
         let limit = match lane {
             Some(HANDSHAKE) => MAX_HANDSHAKE_FRAME,
             Some(CONTROL | DATA) | None => self.limit(),
@@ -150,11 +124,10 @@ impl FrameReader {
         if lane != HANDSHAKE && !self.linked {
             return Err(WireError::Lane(lane));
         }
-        if self.end - self.start < 4 + length {
+        if self.buffer.rest().len() < 4 + length {
             return Ok(None);
         }
-        let body = &self.buffer[self.start + 5..self.start + 4 + length];
-        self.start += 4 + length;
+        let body = &self.buffer.take(4 + length)[5..];
         Ok(Some(match lane {
             HANDSHAKE => Frame::Handshake(Handshake::decode(body)?),
             CONTROL => Frame::Control(codec::decode("control message", body)?),
@@ -167,17 +140,16 @@ impl FrameReader {
 
     /// The length that stands before the next frame.
     fn announced(&self) -> Option<usize> {
-        let length = self.buffer[self.start..self.end].first_chunk::<4>()?;
+        let length = self.buffer.rest().first_chunk::<4>()?;
         Some(u32::from_le_bytes(*length) as usize)
+    }
+
+    /// How much the next frame takes. A length that is not allowed is never buffered for: `next_frame` has reported it.
+    fn whole(&self) -> usize {
+        self.announced().filter(|&n| n <= self.limit()).map_or(SMALL_BUFFER, |n| n + 4)
     }
 
     fn limit(&self) -> usize {
         if self.linked { MAX_FRAME } else { MAX_HANDSHAKE_FRAME }
-    }
-
-    fn resize(&mut self, size: usize) {
-        // Exact: a Vec that grows by itself would take twice as much.
-        self.buffer.reserve_exact(size - self.buffer.len());
-        self.buffer.resize(size, 0);
     }
 }

@@ -102,22 +102,6 @@ fn lanes_are_open_at_their_time_only() {
 }
 
 #[test]
-fn other_versions_are_named_whatever_follows() {
-    let mut frame = Vec::new();
-    encode_handshake(&handshakes()[0], &mut frame);
-    // Length, lane, variant and magic go before the versions.
-    for (versions, expected) in [([2, 9], WireError::Version(2, 9)), ([0, 0], WireError::Version(0, 0))] {
-        let mut other = frame.clone();
-        other[14..16].copy_from_slice(&versions);
-        other[20..].fill(0xff);
-        assert_eq!(feed(&mut FrameReader::new(), &other, 99), Err(expected));
-    }
-    let mut magic = frame.clone();
-    magic[7] ^= 1;
-    assert_eq!(feed(&mut FrameReader::new(), &magic, 99), Err(WireError::Stranger));
-}
-
-#[test]
 fn texts_of_a_handshake_are_limited() {
     let identity = |name: &str, address: &str| Identity {
         node: NodeId(1),

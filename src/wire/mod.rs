@@ -1,21 +1,34 @@
-//! Bytes <-> messages: frames, the codec and the handshake.
+//! Bytes <-> messages: the channel with its preamble and its cipher, frames, the codec and the handshake.
 //!
 //! Touches the types of `engine` and nothing else: no sockets, no time. `bincode` is named in `codec` alone, so that
 //! another codec costs one file and a protocol version.
 //!
-//! A link is a stream of frames in each direction: the length of what follows (u32, little-endian), one byte that
+//! A connection begins with a preamble from each end and the handshake of the cipher ([`Channel`]); only then frames are
+//! read, and written, in records of the cipher or as they are. A link is a stream of frames in each direction: the length of what follows (u32, little-endian), one byte that
 //! names the lane, the body. Every length is judged before anything is buffered or decoded for it, and whatever bytes
 //! arrive, decoding ends in a value or an error, in memory bounded by the frame.
 
+mod buffer;
+mod channel;
+#[cfg(test)]
+mod channel_tests;
 mod codec;
 mod error;
 mod frame;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_parts;
 mod handshake;
 #[cfg(test)]
 mod hostile;
+mod noise;
+mod preamble;
+mod secret;
 
+pub use channel::{Channel, Protection, Setup, Step, deny};
 pub use error::WireError;
 pub use frame::{DataEncoder, Frame, FrameReader, encode_control, encode_handshake};
 pub use handshake::{Handshake, VERSIONS};
+pub use preamble::{Denial, Mode};
+pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};

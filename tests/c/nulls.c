@@ -31,6 +31,7 @@ static void library(void) {
 }
 
 static void options(void) {
+    uint8_t secret[33], zero[33] = {0};
     convoke_options *options;
     INVALID(convoke_options_new(NULL));
     OK(convoke_options_new(&options));
@@ -43,6 +44,15 @@ static void options(void) {
     INVALID(convoke_options_load(NULL, "/dev/null"));
     INVALID(convoke_options_load(options, NULL));
     INVALID(convoke_node_open(options, NULL));
+    INVALID(convoke_secret_generate(NULL, 32));
+    memset(secret, 1, sizeof secret);
+    STATUS(CONVOKE_E_BUFFER, convoke_secret_generate(secret, 31));
+    CHECK(memcmp(secret, zero, 31) == 0);
+    OK(convoke_secret_generate(secret, 32));
+    CHECK(memcmp(secret, zero, 32) != 0 && secret[32] == 1);
+    OK(convoke_options_set_bytes(options, "secret", secret, 32));
+    STATUS(CONVOKE_E_OPTION, convoke_options_set_bytes(options, "secret", zero, 32));
+    STATUS(CONVOKE_E_OPTION, convoke_options_set(options, "secret", "a password of 32 characters, ha!"));
     convoke_options_free(NULL);
     convoke_options_free(options);
 }
@@ -56,6 +66,7 @@ static void node(convoke_node *node, convoke_process *process) {
     stats.struct_size = sizeof stats;
     INVALID(convoke_node_close(NULL, 0));
     INVALID(convoke_node_close(node, -2));
+    INVALID(convoke_node_reload(NULL, NULL));
     convoke_node_free(NULL);
     INVALID(convoke_node_name(NULL, buf, sizeof buf, &len));
     CHECK(len == 0 && buf[0] == 0);

@@ -123,6 +123,7 @@ static void everything(convoke_event *event, void *user_data) {
     convoke_pid pid, far = pid_of(all->far);
     convoke_ref ref;
     char buf[128];
+    uint8_t secret[32];
     const void *data;
     const char *detail;
     size_t len;
@@ -141,7 +142,10 @@ static void everything(convoke_event *event, void *user_data) {
     OK(convoke_options_set(options, "detection_ms", "5000"));
     OK(convoke_options_set_bytes(options, "detection_ms", "5000", 4));
     OK(convoke_options_load(options, "/dev/null"));
+    OK(convoke_secret_generate(secret, sizeof secret));
+    OK(convoke_options_set_bytes(options, "secret", secret, sizeof secret));
     OK(convoke_node_open(options, &node));
+    OK(convoke_node_reload(node, options));
     convoke_options_free(options);
     close_node(node);
     /* node */

@@ -51,6 +51,8 @@ fn nodes_come_up_in_any_order_and_a_seed_may_be_down_at_first() {
 fn a_name_is_registered_once_seen_everywhere_and_used() {
     let mut a = Agent::open("a", &[], "");
     let mut b = Agent::open("b", &[&a.address], "");
+    // The end that is told of the link hears of it last: before that, "everywhere" is that node alone.
+    a.wait_for_peers(&["b"]);
     b.wait_for_peers(&["a"]);
     let (pa, pid_a) = a.spawn();
     let (pb, pid_b) = b.spawn();

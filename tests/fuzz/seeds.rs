@@ -49,9 +49,17 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
             let bodies = control.iter().map(|frame| with(&[0], &frame[5..]));
             bodies.chain(data.iter().map(|frame| with(&[1], &frame[5..]))).collect()
         }
+        // A preamble that accepts, or dials, on a plain connection of this cluster, and frames behind it; and what the
+        // dialler with a secret says.
         "handshake" => {
-            let mut inputs = handshake.clone();
-            inputs.push(handshake.concat());
+            let mut inputs = Vec::new();
+            for (choice, words) in crate::targets::first_words() {
+                inputs.push(with(&[choice], &words));
+                for frame in &handshake {
+                    inputs.push(with(&[choice], &with(&words, frame)));
+                }
+                inputs.push(with(&[choice], &with(&words, &handshake.concat())));
+            }
             inputs
         }
         "options" => {

@@ -62,6 +62,7 @@ mod node {
     pub use shared::{Clock, Shared};
     pub use tables::Tables;
 
+    pub use convoke::node::Security;
     pub type Handler = Box<dyn Fn(&std::sync::Arc<Event>) + Send + Sync>;
 
     pub(crate) mod messages;

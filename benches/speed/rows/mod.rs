@@ -10,6 +10,7 @@ mod lookup;
 mod members;
 mod merge;
 mod register;
+mod secret;
 mod send;
 
 use crate::child::Task;
@@ -50,6 +51,8 @@ pub const ALL: &[Row] = &[
     members::MEMBERS,
     send::SEND,
     send::ROUND_TRIP,
+    secret::ENCRYPTED,
+    secret::STRANGERS,
     death::DEATH,
     death::KILL,
     join::JOIN,

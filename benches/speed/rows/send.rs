@@ -71,7 +71,9 @@ fn send(bench: &mut Bench) -> Result<Vec<Figure>, String> {
     Ok(figures)
 }
 
-fn two(cluster: &mut Cluster) -> Result<(&mut crate::cluster::Peer, &mut crate::cluster::Peer), String> {
+pub(super) fn two(
+    cluster: &mut Cluster,
+) -> Result<(&mut crate::cluster::Peer, &mut crate::cluster::Peer), String> {
     match &mut cluster.nodes[..] {
         [first, second, ..] => Ok((first, second)),
         _ => Err("two nodes are needed".to_owned()),

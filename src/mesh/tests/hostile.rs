@@ -26,56 +26,18 @@ fn garbage_from_strangers_ends_their_connection_only() {
             &twice,
             &usurper,
         ] {
+            // Before a word of the protocol, and behind an open channel.
             let mut stranger = Peer::connect(&address).await;
             let _ = stranger.stream.write_all(words).await;
+            let mut rest = Vec::new();
+            let _ = stranger.stream.read_to_end(&mut rest).await;
+            assert!(rest.is_empty(), "a stranger is told nothing");
+            let mut stranger = Peer::open(&address, 3).await;
+            stranger.write(words).await;
             while !stranger.is_ended().await {}
         }
         honest.say(7).await;
         assert_eq!(low.numbers(1).await, [7]);
-    });
-}
-
-#[test]
-fn another_version_is_told_so() {
-    run(async {
-        let (_low, address) = start(settings(1)).await;
-        let mut peer = Peer::connect(&address).await;
-        let mut frame = Vec::new();
-        wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut frame);
-        frame[14..16].copy_from_slice(&[7, 9]);
-        peer.write(&frame).await;
-        assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
-        assert_eq!(peer.handshake().await, Some(Handshake::Refuse(Refusal::Version)));
-        assert!(peer.is_ended().await);
-    });
-}
-
-#[test]
-fn another_version_fails_the_dial() {
-    run(async {
-        let (mesh, _) = start(settings(1)).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        for says_refuse in [false, true] {
-            let address = listener.local_addr().unwrap().to_string();
-            mesh.with_core(|core| core.seen.clear());
-            mesh.order(Order::Dial { address });
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut frame = Vec::new();
-            if says_refuse {
-                wire::encode_handshake(&Handshake::Refuse(Refusal::Version), &mut frame);
-            } else {
-                wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut frame);
-                frame[14..16].copy_from_slice(&[7, 9]);
-            }
-            stream.write_all(&frame).await.unwrap();
-            let status = mesh
-                .wait_seen(|seen| match seen {
-                    Seen::DialFailed { status, .. } => Some(*status),
-                    _ => None,
-                })
-                .await;
-            assert_eq!(status, Status::Version);
-        }
     });
 }
 
@@ -86,13 +48,15 @@ fn whoever_says_nothing_is_cut_off_in_time() {
         let began = Instant::now();
         let mut silent = Peer::connect(&address).await;
         let mut slow = Peer::connect(&address).await;
-        slow.write(&[9]).await; // the first byte of a frame that never comes
-        let mut halfway = Peer::connect(&address).await;
+        slow.stream.write_all(b"CONVOKE").await.unwrap(); // and the rest never comes
+        let mut shy = Peer::open(&address, 3).await;
+        let mut halfway = Peer::open(&address, 0x7fff).await;
         halfway.introduce(0x7fff).await; // higher, and gets a Go: this one is a link and stays
         for peer in [&mut silent, &mut slow] {
-            assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
-            assert!(peer.is_ended().await);
+            assert_eq!(peer.stream.read(&mut [0; 9]).await.unwrap(), 0);
         }
+        assert!(matches!(shy.handshake().await, Some(Handshake::Identity { .. })));
+        assert!(shy.is_ended().await);
         assert!(began.elapsed() >= Duration::from_millis(250));
         assert!(!low.is_empty());
 
@@ -107,7 +71,7 @@ fn whoever_says_nothing_is_cut_off_in_time() {
 fn who_is_to_decide_has_to_in_time() {
     run(async {
         let (high, address) = start(settings(5)).await;
-        let mut lower = Peer::connect(&address).await;
+        let mut lower = Peer::open(&address, 4).await;
         lower.introduce(4).await;
         let connection = high.connection().await;
         let ended = high.wait_seen(|seen| match seen {
@@ -226,7 +190,7 @@ fn closing_the_mesh_cuts_what_is_left() {
     run(async {
         let (low, address) = start(settings(1)).await;
         let mut linked = Peer::link(&address, 2).await;
-        let mut stranger = Peer::connect(&address).await;
+        let mut stranger = Peer::open(&address, 3).await;
         assert!(matches!(stranger.handshake().await, Some(Handshake::Identity { .. })));
         low.close();
         low.empty().await;

@@ -1,17 +1,23 @@
 //! The mesh driven by scripts instead of an engine, over loopback.
 
+mod ciphers;
 mod hostile;
 mod links;
+mod refused;
 
 use super::{Core, Mesh, Order, Settings};
 use crate::engine::message::{DataHeader, EncodeData};
 use crate::engine::{ConnectionId, Identity, Message, NodeId, Refusal, Stamped, Status};
-use crate::wire::{self, DataEncoder, Frame, FrameReader, Handshake};
+use crate::wire::{
+    self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup,
+    Step, WireError,
+};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::{Arc, RwLock};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,8 +159,33 @@ fn run(test: impl Future<Output = ()>) {
     runtime.shutdown_background();
 }
 
+/// Plain, unless this environment variable holds a secret: everything here is to work both ways.
+fn protection() -> Protection {
+    match std::env::var("CONVOKE_TEST_SECRET") {
+        Ok(text) => secret("test", &[Secret::from_text(&text).unwrap()]),
+        Err(_) => Protection::Plain,
+    }
+}
+
+fn secret(cluster: &str, secrets: &[Secret]) -> Protection {
+    Protection::Secret(Arc::new(Keyring::new(cluster, secrets).unwrap()))
+}
+
+/// What a peer of the test's brings along.
+fn setup(node: u64) -> Setup {
+    Setup {
+        versions: wire::VERSIONS,
+        cluster: "test".to_owned(),
+        node: NodeId(node),
+        name: identity(node).name,
+        protection: protection(),
+        nonce: [5; 16],
+    }
+}
+
 fn settings(node: u64) -> Settings {
     Settings {
+        protection: Arc::new(RwLock::new(protection())),
         handshake: Duration::from_millis(300),
         farewell: Duration::from_millis(300),
         ..Settings::new(NodeId(node), "test")
@@ -245,18 +276,50 @@ async fn pair() -> (Mesh<Script>, ConnectionId, Mesh<Script>, ConnectionId) {
 /// A peer whose every byte is the test's.
 struct Peer {
     stream: TcpStream,
+    channel: Channel,
     frames: FrameReader,
 }
 
 impl Peer {
+    /// A peer that has said nothing yet.
     async fn connect(address: &str) -> Peer {
+        Peer::connect_as(address, setup(0)).await
+    }
+
+    async fn connect_as(address: &str, setup: Setup) -> Peer {
         let address: SocketAddr = address.parse().unwrap();
-        Peer { stream: TcpStream::connect(address).await.unwrap(), frames: FrameReader::new() }
+        let stream = TcpStream::connect(address).await.unwrap();
+        Peer { stream, channel: Channel::dial(setup), frames: FrameReader::new() }
+    }
+
+    /// A peer whose channel is open, and who has not said who it is.
+    async fn open(address: &str, node: u64) -> Peer {
+        let mut peer = Peer::connect_as(address, setup(node)).await;
+        peer.knock().await.unwrap();
+        peer
+    }
+
+    /// Opens the channel. `Err`: why not; then the connection is over.
+    async fn knock(&mut self) -> Result<(), WireError> {
+        loop {
+            let mut words = Vec::new();
+            self.channel.words(&mut words);
+            self.stream.write_all(&words).await.unwrap();
+            match self.channel.step(&mut self.frames)? {
+                Step::Open => return Ok(()),
+                Step::Wait => {
+                    let n = self.stream.read(self.channel.space(&mut self.frames)).await.unwrap_or(0);
+                    assert!(n > 0, "the connection ended without a word");
+                    self.channel.filled(n, &mut self.frames);
+                }
+                Step::Words | Step::Data => {}
+            }
+        }
     }
 
     /// A peer that is linked to `mesh`, which is the lower node and so has said Go.
     async fn link(address: &str, node: u64) -> Peer {
-        let mut peer = Peer::connect(address).await;
+        let mut peer = Peer::open(address, node).await;
         peer.introduce(node).await;
         assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
         assert_eq!(peer.handshake().await, Some(Handshake::Go));
@@ -270,8 +333,11 @@ impl Peer {
         self.write(&bytes).await;
     }
 
+    /// Frames, or what stands in their place.
     async fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.unwrap();
+        let mut sealed = Vec::new();
+        self.channel.seal(bytes, &mut sealed).unwrap();
+        self.stream.write_all(&sealed).await.unwrap();
     }
 
     async fn say(&mut self, number: u64) {
@@ -288,9 +354,14 @@ impl Peer {
             if let Some(frame) = self.frames.next_frame().unwrap() {
                 return f.take().map(|f| f(frame));
             }
-            match self.stream.read(self.frames.space()).await {
+            match self.channel.step(&mut self.frames) {
+                Ok(Step::Wait) => {}
+                Ok(_) => continue,
+                Err(_) => return None,
+            }
+            match self.stream.read(self.channel.space(&mut self.frames)).await {
                 Ok(0) | Err(_) => return None,
-                Ok(n) => self.frames.filled(n),
+                Ok(n) => self.channel.filled(n, &mut self.frames),
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::engine::message::Window;
 use crate::engine::{Identity, Message, NodeId, Pid, Reason, Stamped, Status};
 use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
 use crate::node::{Completion, Event, EventKind, Node, Options, Process, Request};
-use crate::wire::{self, Handshake};
+use crate::wire::{self, Channel, Handshake, Protection, Setup};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,7 +13,15 @@ use std::time::{Duration, Instant};
 const LONG: i64 = 20_000;
 
 fn open(name: &str, options: &[(&str, &str)]) -> Node {
-    let mut all = Options::new();
+    open_with(Options::new(), name, options)
+}
+
+/// A node that is talked to by hand.
+fn open_plain(name: &str, options: &[(&str, &str)]) -> Node {
+    open_with(Options::without_secret(), name, options)
+}
+
+fn open_with(mut all: Options, name: &str, options: &[(&str, &str)]) -> Node {
     all.set("name", name).unwrap();
     for (key, value) in options {
         all.set(key, value).unwrap();
@@ -116,9 +124,21 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
         uptime_ms: 0,
         message_limit: 1 << 20,
     };
-    let mut frame = Vec::new();
-    wire::encode_handshake(&Handshake::identity("default", identity), &mut frame);
-    stream.write_all(&frame).unwrap();
+    let setup = Setup {
+        versions: wire::VERSIONS,
+        cluster: "default".to_owned(),
+        node: identity.node,
+        name: name.to_owned(),
+        protection: Protection::Plain,
+        nonce: [0; 16],
+    };
+    let mut words = Vec::new();
+    Channel::dial(setup).words(&mut words);
+    wire::encode_handshake(&Handshake::identity("default", identity), &mut words);
+    stream.write_all(&words).unwrap();
+    let mut answer = [0; 40];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(answer[15], 1, "accepted");
     let mut length = [0; 4];
     stream.read_exact(&mut length).unwrap();
     let mut rest = vec![0; u32::from_le_bytes(length) as usize + 6];
@@ -129,7 +149,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
 
 #[test]
 fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
-    let node = open("driver-e", &[]);
+    let node = open_plain("driver-e", &[]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let peer = raw_link(&node, "deaf");
@@ -144,7 +164,7 @@ fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
 
 #[test]
 fn a_peer_that_breaks_the_protocol_is_down_and_nobody_else() {
-    let node = open("driver-f", &[]);
+    let node = open_plain("driver-f", &[]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let mut peer = raw_link(&node, "rude");
@@ -157,7 +177,7 @@ fn a_peer_that_breaks_the_protocol_is_down_and_nobody_else() {
 
 #[test]
 fn the_end_of_a_peer_is_noticed_at_once() {
-    let node = open("driver-g", &[]);
+    let node = open_plain("driver-g", &[]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let peer = raw_link(&node, "mortal");
@@ -204,7 +224,7 @@ fn the_thread_bears_the_nodes_name_and_no_signals() {
 /// A node that was paused itself hears what its peers have said meanwhile before it judges them.
 #[test]
 fn a_pause_of_its_own_is_not_held_against_the_peers() {
-    let node = open("driver-pause", &[("detection_ms", "300")]);
+    let node = open_plain("driver-pause", &[("detection_ms", "300")]);
     let process = Process::spawn(&node, None).unwrap();
     process.node_monitor().unwrap();
     let mut peer = raw_link(&node, "talker");

@@ -37,3 +37,8 @@ pub fn target(name: &str) -> &'static Target {
 pub(crate) fn source_of(bytes: &[u8]) -> source::Source<'_> {
     source::Source::new(bytes)
 }
+
+/// What each kind of end hears first from an honest one: the choice of the target `handshake`, and the bytes.
+pub(crate) fn first_words() -> Vec<(u8, Vec<u8>)> {
+    handshake::first_words()
+}

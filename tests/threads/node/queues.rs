@@ -1,6 +1,7 @@
 //! Queues: nobody sleeps while something waits, the descriptor says what is so, callbacks never overlap, and whoever
 //! waits leaves when it is over.
 
+use super::Security;
 use super::dispatch::Dispatching;
 use super::event::Body;
 use super::process_core::ProcessCore;
@@ -27,7 +28,9 @@ pub(crate) const MODELS: &[Model] = &[
 
 /// A node without a thread.
 pub(super) fn shared_with(config: Config) -> Arc<Shared> {
-    Shared::new(config, "blue".to_owned(), Duration::from_secs(5)).expect("a node")
+    let security =
+        Security { protection: Arc::default(), plaintext_may_leave: false, refusals: Arc::default() };
+    Shared::new(config, "blue".to_owned(), security, Duration::from_secs(5)).expect("a node")
 }
 
 fn shared() -> Arc<Shared> {

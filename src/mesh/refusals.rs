@@ -1,0 +1,192 @@
+//! Whom a node has refused and why: counted, and told to the log at most once in a while for each address and reason.
+
+use crate::wire::{Denial, WireError};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between two lines in the log about one address and reason.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Addresses and reasons that are told apart; those beyond share a line.
+const MAX_ROWS: usize = 256;
+
+macro_rules! refused {
+    ($($(#[$doc:meta])* $name:ident = $number:literal, $word:literal;)*) => {
+        /// Why a connection was refused or ended because of what came over it.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+        pub enum Refused { $($(#[$doc])* $name = $number,)* }
+
+        impl Refused {
+            pub const ALL: &[Refused] = &[$(Refused::$name,)*];
+            /// One word, for metrics.
+            pub const fn word(self) -> &'static str { match self { $(Refused::$name => $word,)* } }
+        }
+    };
+}
+
+refused! {
+    /// Bytes that no node sends.
+    Stranger = 0, "stranger";
+    /// No common version of the protocol.
+    Version = 1, "version";
+    /// One end has a secret or TLS and the other does not.
+    Mode = 2, "mode";
+    /// Another cluster name.
+    Cluster = 3, "cluster";
+    /// No common secret.
+    Secret = 4, "secret";
+    /// The handshake of the cipher failed.
+    Handshake = 5, "handshake";
+    /// A record of an established link did not open.
+    Record = 6, "record";
+    /// The handshake was not over in time.
+    Late = 7, "late";
+    /// Too many handshakes were under way.
+    Busy = 8, "busy";
+    /// An address on another machine, and links are not protected.
+    Unprotected = 9, "unprotected";
+    /// A later version's reason.
+    Other = 10, "other";
+}
+
+impl Refused {
+    pub(super) fn of(error: &WireError) -> Refused {
+        match error {
+            WireError::Length { .. } | WireError::Lane(_) | WireError::Malformed(_) | WireError::Stranger => {
+                Refused::Stranger
+            }
+            WireError::Version(..) => Refused::Version,
+            WireError::Denied(denial) | WireError::DeniedByPeer(denial) => match denial {
+                Denial::Version => Refused::Version,
+                Denial::Mode => Refused::Mode,
+                Denial::Cluster => Refused::Cluster,
+                Denial::Secret => Refused::Secret,
+                Denial::Busy => Refused::Busy,
+            },
+            WireError::DeniedUnknown(_) => Refused::Other,
+            WireError::Handshake | WireError::Identity => Refused::Handshake,
+            WireError::Forged => Refused::Record,
+        }
+    }
+}
+
+/// How often each was refused since the node was opened. For any thread.
+#[derive(Debug, Default)]
+pub struct RefusalCounts([AtomicU64; Refused::ALL.len()]);
+
+impl RefusalCounts {
+    pub fn get(&self, why: Refused) -> u64 {
+        self.0[why as usize].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(&self, why: Refused) {
+        self.0[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whom a line in the log is about: one address; of IPv6 the network, for its addresses cost nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Origin(Option<IpAddr>);
+
+impl Origin {
+    pub(super) fn of(address: Option<IpAddr>) -> Origin {
+        Origin(address.map(|address| match address.to_canonical() {
+            IpAddr::V6(v6) if !v6.is_loopback() => {
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
+            }
+            other => other,
+        }))
+    }
+}
+
+struct Row {
+    since: Instant,
+    /// Not told since then.
+    untold: u64,
+}
+
+/// When what was told.
+#[derive(Default)]
+pub(super) struct Told {
+    rows: BTreeMap<(Origin, Refused), Row>,
+}
+
+impl Told {
+    /// Whether this is to be told, and how many went untold since the last line.
+    pub(super) fn is_due(&mut self, why: Refused, address: Option<IpAddr>, now: Instant) -> Option<u64> {
+        let mut key = (Origin::of(address), why);
+        if !self.rows.contains_key(&key) && self.rows.len() >= MAX_ROWS {
+            self.rows.retain(|_, row| now.saturating_duration_since(row.since) < INTERVAL);
+            if self.rows.len() >= MAX_ROWS {
+                key.0 = Origin(None);
+            }
+        }
+        match self.rows.get_mut(&key) {
+            Some(row) if now.saturating_duration_since(row.since) < INTERVAL => {
+                row.untold += 1;
+                None
+            }
+            Some(row) => {
+                row.since = now;
+                Some(std::mem::take(&mut row.untold))
+            }
+            None => {
+                self.rows.insert(key, Row { since: now, untold: 0 });
+                Some(0)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(n: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(n.into()))
+    }
+
+    #[test]
+    fn each_address_and_reason_is_told_once_in_an_interval() {
+        let mut told = Told::default();
+        let now = Instant::now();
+        assert_eq!(told.is_due(Refused::Secret, address(1), now), Some(0));
+        for _ in 0..5 {
+            assert_eq!(told.is_due(Refused::Secret, address(1), now + INTERVAL / 2), None);
+        }
+        assert_eq!(told.is_due(Refused::Secret, address(2), now), Some(0));
+        assert_eq!(told.is_due(Refused::Version, address(1), now), Some(0));
+        assert_eq!(told.is_due(Refused::Secret, address(1), now + INTERVAL), Some(5));
+        assert_eq!(told.is_due(Refused::Secret, address(1), now + 2 * INTERVAL), Some(0));
+    }
+
+    #[test]
+    fn a_flood_of_addresses_keeps_the_table_small_and_the_log_quiet() {
+        let mut told = Told::default();
+        let now = Instant::now();
+        let lines =
+            (0..100_000).filter(|&n| told.is_due(Refused::Stranger, address(n), now).is_some()).count();
+        assert!(lines <= MAX_ROWS + 1, "{lines} lines");
+        assert!(told.rows.len() <= MAX_ROWS + Refused::ALL.len());
+        let later = now + INTERVAL;
+        assert_eq!(told.is_due(Refused::Stranger, address(100_000), later), Some(0));
+        assert_eq!(told.rows.len(), 1);
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_origin() {
+        let origin = |text: &str| Origin::of(Some(text.parse().unwrap()));
+        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:2"));
+        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
+        assert_eq!(origin("::ffff:10.0.0.1"), origin("10.0.0.1"));
+    }
+
+    #[test]
+    fn numbers_count_from_zero() {
+        for (number, why) in Refused::ALL.iter().enumerate() {
+            assert_eq!(*why as usize, number);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Links under a shared secret: Noise `NNpsk0` and the records of its session.
+//!
+//! Each message of the handshake and each record is its length (u16) and that many bytes. Both begin with fresh keys, so
+//! what was recorded cannot be read when the secret becomes known later; the secret is mixed in first of all, so that the
+//! first message of somebody who does not know it is refused before any costly arithmetic. What both said in the clear is
+//! the prologue: had it been changed on its way, the handshake would fail.
+//!
+//! Records are numbered by the cipher, so one that was changed, dropped, repeated or moved does not open. An empty record
+//! says that the next one is under the next key.
+
+use super::WireError;
+use super::secret::Key;
+use snow::{Builder, HandshakeState, TransportState};
+
+const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
+/// What sealing adds.
+const TAG: usize = 16;
+/// What stands before each message and record.
+pub(super) const LENGTH: usize = 2;
+/// The most that one record carries: the other end cannot read its first byte before it has all of them.
+const MAX_PLAIN: usize = 16 << 10;
+/// The longest record.
+pub(super) const MAX_RECORD: usize = MAX_PLAIN + TAG;
+/// A fresh key, the payload, the tag: the longest message of the handshake.
+pub(super) const HANDSHAKE_MESSAGE: usize = 32 + NONCE + TAG;
+const NONCE: usize = 16;
+/// A key is used for so much at most.
+const RECORDS_PER_KEY: u32 = 1 << 20;
+
+/// Told under the cipher: see `preamble::Binding`.
+pub(super) type Nonce = [u8; NONCE];
+
+fn broken(_: snow::Error) -> WireError {
+    WireError::Handshake
+}
+
+fn builder<'a>(prologue: &'a [u8], key: &'a Key) -> Result<Builder<'a>, WireError> {
+    let params = PATTERN.parse().map_err(broken)?;
+    Builder::new(params).prologue(prologue).map_err(broken)?.psk(0, &key.psk).map_err(broken)
+}
+
+/// The dialler, between its message and the answer.
+pub(super) struct Dialled(Box<HandshakeState>);
+
+impl Dialled {
+    /// Appends the first message to `out`.
+    pub(super) fn start(
+        prologue: &[u8],
+        key: &Key,
+        nonce: &Nonce,
+        out: &mut Vec<u8>,
+    ) -> Result<Dialled, WireError> {
+        let mut handshake = builder(prologue, key)?.build_initiator().map_err(broken)?;
+        append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
+        Ok(Dialled(Box::new(handshake)))
+    }
+
+    /// The answer has come.
+    pub(super) fn finish(mut self, message: &[u8]) -> Result<(Session, Nonce), WireError> {
+        let nonce = read_nonce(&mut self.0, message)?;
+        Ok((Session::new(*self.0)?, nonce))
+    }
+}
+
+/// The end that was dialled: the first message has come, the answer is appended to `out`.
+pub(super) fn answer(
+    prologue: &[u8],
+    key: &Key,
+    message: &[u8],
+    nonce: &Nonce,
+    out: &mut Vec<u8>,
+) -> Result<(Session, Nonce), WireError> {
+    let mut handshake = builder(prologue, key)?.build_responder().map_err(broken)?;
+    let theirs = read_nonce(&mut handshake, message)?;
+    append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
+    Ok((Session::new(handshake)?, theirs))
+}
+
+fn read_nonce(handshake: &mut HandshakeState, message: &[u8]) -> Result<Nonce, WireError> {
+    let mut payload = [0; HANDSHAKE_MESSAGE];
+    let n = handshake.read_message(message, &mut payload).map_err(broken)?;
+    payload[..n].try_into().map_err(|_| WireError::Handshake)
+}
+
+/// Appends one message or record of at most `room` bytes and the length before it.
+fn append(
+    out: &mut Vec<u8>,
+    room: usize,
+    write: impl FnOnce(&mut [u8]) -> Result<usize, snow::Error>,
+) -> Result<(), snow::Error> {
+    let start = out.len();
+    out.resize(start + LENGTH + room, 0);
+    let written = write(&mut out[start + LENGTH..]);
+    let n = *written.as_ref().unwrap_or(&0);
+    out.truncate(start + LENGTH + n);
+    out[start..start + LENGTH].copy_from_slice(&(n as u16).to_le_bytes()); // at most MAX_RECORD
+    written.map(|_| ())
+}
+
+/// Both directions of a link after the handshake.
+pub(super) struct Session {
+    state: Box<TransportState>,
+    /// Sealed with the present key.
+    sealed: u32,
+}
+
+impl Session {
+    fn new(handshake: HandshakeState) -> Result<Session, WireError> {
+        let state = handshake.into_transport_mode().map_err(broken)?;
+        Ok(Session { state: Box::new(state), sealed: 0 })
+    }
+
+    /// Appends records that carry `plain`. `Err`: the cipher cannot go on, so the link cannot.
+    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        out.reserve(plain.len() + (plain.len() / MAX_PLAIN + 1) * (LENGTH + TAG));
+        for piece in plain.chunks(MAX_PLAIN) {
+            if self.sealed >= RECORDS_PER_KEY {
+                self.rekey(out)?;
+            }
+            self.append(piece, out)?;
+        }
+        Ok(())
+    }
+
+    /// What is sealed from now on is under another key, from which the present one cannot be computed.
+    pub(super) fn rekey(&mut self, out: &mut Vec<u8>) -> Result<(), WireError> {
+        self.append(&[], out)?;
+        self.state.rekey_outgoing();
+        self.sealed = 0;
+        Ok(())
+    }
+
+    fn append(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
+        self.sealed += 1;
+        append(out, piece.len() + TAG, |room| self.state.write_message(piece, room))
+            .map_err(|_| WireError::Forged)
+    }
+
+    /// Opens one record into `room`, which is as long as it; how many bytes it carried.
+    pub(super) fn open(&mut self, record: &[u8], room: &mut [u8]) -> Result<usize, WireError> {
+        let n = self.state.read_message(record, room).map_err(|_| WireError::Forged)?;
+        if n == 0 {
+            self.state.rekey_incoming();
+        }
+        Ok(n)
+    }
+}

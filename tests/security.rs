@@ -1,0 +1,312 @@
+//! Whole nodes under a secret, with somebody on the way between them, and those who are to be kept out.
+
+use convoke::engine::{ClashAnswer, Pid, Reason, Status};
+use convoke::node::{Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process};
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+const LONG: i64 = 30_000;
+const OLD: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeef1";
+const NEW: &str = "9d1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddee72";
+
+fn options(set: &[(&str, &str)]) -> Options {
+    let mut all = Options::without_secret();
+    set.iter().for_each(|(key, value)| all.set(key, value).unwrap());
+    all
+}
+
+fn open(set: &[(&str, &str)]) -> Node {
+    Node::open(&options(set)).unwrap()
+}
+
+fn spawn(node: &Node) -> Process {
+    Process::spawn(node, None).unwrap()
+}
+
+/// The next event of this kind; others are passed over.
+fn expect(process: &Process, kind: EventKind) -> Arc<Event> {
+    loop {
+        let event = process.recv(LONG).unwrap();
+        if event.kind() == kind {
+            return event;
+        }
+    }
+}
+
+/// What lies between a dialler and an address: both directions go through `pass`, which says what becomes of the bytes.
+struct Way {
+    address: String,
+}
+
+impl Way {
+    fn to(address: &str, pass: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Way {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = Way { address: listener.local_addr().unwrap().to_string() };
+        let to: SocketAddr = address.parse().unwrap();
+        let pass = Arc::new(pass);
+        thread::spawn(move || {
+            for dialler in listener.incoming() {
+                let (Ok(dialler), Ok(other)) = (dialler, TcpStream::connect(to)) else { return };
+                let back = (other.try_clone().unwrap(), dialler.try_clone().unwrap());
+                for (mut from, mut to) in [(dialler, other), back] {
+                    let pass = pass.clone();
+                    thread::spawn(move || {
+                        let mut bytes = [0; 16 << 10];
+                        while let Ok(n @ 1..) = from.read(&mut bytes) {
+                            pass(&mut bytes[..n]);
+                            if to.write_all(&bytes[..n]).is_err() {
+                                break;
+                            }
+                        }
+                        let _ = to.shutdown(Shutdown::Write);
+                        let _ = from.shutdown(Shutdown::Read);
+                    });
+                }
+            }
+        });
+        way
+    }
+}
+
+const WORDS: [&str; 8] = [
+    "hidden-cluster",
+    "hidden-ann",
+    "hidden-bob",
+    "hidden-name",
+    "hidden-group",
+    "hidden-lock",
+    "hidden-payload",
+    "hidden-resolver",
+];
+
+/// Two nodes do something of everything over a way that records it. Which of the words stand there to be read?
+fn words_on_the_way(secret: &[(&str, &str)]) -> Vec<&'static str> {
+    let record = Arc::new(Mutex::new(Vec::new()));
+    let writes = record.clone();
+    let common = [secret, &[("cluster", "hidden-cluster")]].concat();
+    let ann = open(&[&common[..], &[("name", "hidden-ann")]].concat());
+    let way = Way::to(ann.address(), move |bytes| writes.lock().unwrap().extend_from_slice(bytes));
+    let bob = open(&[&common[..], &[("name", "hidden-bob")]].concat());
+    let (here, there) = (spawn(&ann), spawn(&bob));
+    there.connect(&way.address, LONG, Completion::Wait).unwrap();
+    bob.add_resolver("hidden-resolver", Box::new(|_| ClashAnswer::Failed)).unwrap();
+    there.register(b"hidden-name", None, Some("hidden-resolver"), false, LONG, Completion::Wait).unwrap();
+    there.group_create(b"hidden-group", LONG, Completion::Wait).unwrap();
+    there.group_join(b"hidden-group", None, LONG, Completion::Wait).unwrap();
+    let lock = LockId { resource: b"hidden-lock", requester: None };
+    let attempt = Attempt { nodes: None, retries: None, timeout_ms: LONG };
+    there.acquire(lock, attempt, Completion::Wait).unwrap();
+    let large = b"hidden-payload".repeat(100_000);
+    for payload in [&b"a hidden-payload, short"[..], &large] {
+        here.send_name(b"hidden-name", payload).unwrap();
+        assert_eq!(expect(&there, EventKind::Message).payload(), Some(payload));
+    }
+    bob.close(LONG).unwrap();
+    ann.close(LONG).unwrap();
+    let record = record.lock().unwrap();
+    assert!(record.len() > large.len(), "all of it went over the way");
+    WORDS.into_iter().filter(|word| record.windows(word.len()).any(|w| w == word.as_bytes())).collect()
+}
+
+#[test]
+fn a_recorder_reads_nothing_on_the_way_of_an_encrypted_link() {
+    assert_eq!(words_on_the_way(&[]), WORDS, "the recorder works");
+    assert!(words_on_the_way(&[("secret", OLD)]).is_empty());
+}
+
+#[test]
+fn changed_bytes_end_the_link_and_nothing_else_and_the_pair_links_again() {
+    let meddle = Arc::new(AtomicBool::new(false));
+    let now = meddle.clone();
+    // An address where nobody listens: the only way between the two is the one that is meddled with.
+    let common = [("secret", OLD), ("dial.min_ms", "10"), ("advertise", "127.0.0.2:0")];
+    let ann = open(&common);
+    let address = ann.address().replace("127.0.0.2", "127.0.0.1");
+    let way = Way::to(&address, move |bytes| {
+        if now.swap(false, Ordering::SeqCst) {
+            bytes[bytes.len() / 2] ^= 4;
+        }
+    });
+    let bob = open(&[&common[..], &[("seeds", &way.address)]].concat());
+    let (here, there) = (spawn(&ann), spawn(&bob));
+    for process in [&here, &there] {
+        process.node_monitor().unwrap();
+        expect(process, EventKind::NodeUp);
+    }
+    for round in 0..5u8 {
+        meddle.store(true, Ordering::SeqCst);
+        // Something flows, if only life signs.
+        let _ = there.send(here.pid(), &[round; 100]);
+        for process in [&here, &there] {
+            let down = expect(process, EventKind::NodeDown);
+            assert_ne!(down.reason(), Reason::NODE_CLOSED);
+            expect(process, EventKind::NodeUp);
+        }
+    }
+    there.sync(LONG, Completion::Wait).unwrap();
+    there.send(here.pid(), b"after all").unwrap();
+    while expect(&here, EventKind::Message).payload() != Some(b"after all") {}
+}
+
+/// Sends numbers until it is stopped, and gives how many.
+fn send_until(stop: Arc<AtomicBool>, from: Process, to: Pid) -> thread::JoinHandle<u64> {
+    thread::spawn(move || {
+        let mut number = 0u64;
+        while !stop.load(Ordering::Relaxed) {
+            match from.send(to, &number.to_le_bytes()) {
+                Ok(()) => number += 1,
+                Err(error) if error.status == Status::Full => {
+                    expect(&from, EventKind::Sendable);
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        number
+    })
+}
+
+#[test]
+fn secrets_change_under_traffic_and_nothing_is_lost() {
+    let nodes: Vec<Node> = (0..3).map(|_| open(&[("secret", OLD)])).collect();
+    let watchers: Vec<Process> = nodes.iter().map(spawn).collect();
+    for watcher in &watchers {
+        for node in nodes.iter().filter(|node| node.id() != watcher.pid().node) {
+            watcher.connect(node.address(), LONG, Completion::Wait).unwrap();
+        }
+        watcher.node_monitor().unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let pairs: Vec<_> = [(0, 1), (1, 2), (2, 0)]
+        .into_iter()
+        .map(|(from, to)| {
+            let receiver = spawn(&nodes[to]);
+            (send_until(stop.clone(), spawn(&nodes[from]), receiver.pid()), receiver)
+        })
+        .collect();
+    let readers: Vec<_> = pairs
+        .into_iter()
+        .map(|(sender, receiver)| {
+            thread::spawn(move || {
+                // All in order, none left out, until the last that was sent.
+                let mut next = 0u64;
+                let mut sent = None;
+                let mut sender = Some(sender);
+                while sent != Some(next) {
+                    if sender.as_ref().is_some_and(|sender| sender.is_finished()) {
+                        sent = sender.take().map(|sender| sender.join().unwrap());
+                        continue;
+                    }
+                    match receiver.recv(20) {
+                        Ok(event) if event.kind() == EventKind::Message => {
+                            assert_eq!(event.payload(), Some(&next.to_le_bytes()[..]));
+                            next += 1;
+                        }
+                        Ok(event) => panic!("{event:?}"),
+                        Err(error) => assert_eq!(error.status, Status::Timeout),
+                    }
+                }
+                next
+            })
+        })
+        .collect();
+    let rounds: [&[(&str, &str)]; 2] = [&[("secret", NEW), ("secret.previous", OLD)], &[("secret", NEW)]];
+    let mut late = Vec::new();
+    for round in rounds {
+        for node in &nodes {
+            node.reload(&options(round)).unwrap();
+            // At every moment a node with what is being given out finds somebody and everybody.
+            let newcomer = open(&[round, &[("seeds", nodes[0].address())]].concat());
+            let process = spawn(&newcomer);
+            if round.len() == 2 {
+                process.connect(nodes[0].address(), LONG, Completion::Wait).unwrap();
+            }
+            late.push(newcomer);
+        }
+    }
+    let outsider = spawn(&open(&[("secret", OLD)])).connect(nodes[0].address(), LONG, Completion::Wait);
+    assert_eq!(outsider.unwrap_err().status, Status::Auth);
+    stop.store(true, Ordering::Relaxed);
+    for reader in readers {
+        assert!(reader.join().unwrap() > 0);
+    }
+    for node in &late {
+        node.close(LONG).unwrap();
+    }
+    for watcher in &watchers {
+        while let Ok(event) = watcher.recv(0) {
+            let first = |event: &Event| nodes.iter().any(|node| event.u64(Field::Node) == Some(node.id().0));
+            assert!(
+                !(event.kind() == EventKind::NodeDown && first(&event)),
+                "a link of the first three went down"
+            );
+        }
+    }
+}
+
+fn connect_error(from: &[(&str, &str)], to: &str) -> (Status, String) {
+    let node = open(from);
+    let error = spawn(&node).connect(to, LONG, Completion::Wait).unwrap_err();
+    (error.status, error.detail)
+}
+
+#[test]
+fn whoever_is_set_up_wrongly_is_told_how() {
+    let secret = open(&[("secret", OLD)]);
+    let plain = open(&[]);
+    for (from, to, status, words) in [
+        (&[("secret", NEW)][..], secret.address(), Status::Auth, "share no secret"),
+        (&[("secret", OLD), ("cluster", "x")], secret.address(), Status::Auth, "option cluster"),
+        (&[("cluster", "x")], plain.address(), Status::Auth, "option cluster"),
+        (&[], secret.address(), Status::Auth, "secret.file"),
+        (&[("secret", OLD)], plain.address(), Status::Auth, "secret.file"),
+        (&[], "192.0.2.1:9", Status::Option, "insecure.plaintext"),
+    ] {
+        let (got, detail) = connect_error(from, to);
+        assert_eq!(got, status, "{detail}");
+        assert!(detail.contains(words), "{detail}");
+    }
+}
+
+/// What a library of years from now would say, and one that is no such library.
+#[test]
+fn a_later_version_and_a_stranger_are_told_apart() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    for (words, status, text) in [
+        (
+            &b"CONVOKE\0\x07\0\x09\0\x28\0\0\x02xxxxxxxxxxxxxxxxxxxxxxxx"[..],
+            Status::Version,
+            "versions 7 to 9",
+        ),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", Status::Unreachable, "does not speak Convoke"),
+    ] {
+        let other = listener.try_clone().unwrap();
+        let answers = thread::spawn(move || {
+            let (mut stream, _) = other.accept().unwrap();
+            stream.write_all(words).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        let (got, detail) = connect_error(&[("secret", OLD)], &address);
+        assert_eq!(got, status, "{detail}");
+        assert!(detail.contains(text), "{detail}");
+        answers.join().unwrap();
+    }
+}
+
+/// A node of a later version that still speaks this one puts more into its preamble, and is answered.
+#[test]
+fn a_later_version_that_speaks_this_one_too_is_accepted() {
+    let node = open(&[]);
+    let mut stream = TcpStream::connect(node.address()).unwrap();
+    let mut words = b"CONVOKE\0\x01\0\x07\0\x30\0\0\0".to_vec();
+    words.extend([0; 16]);
+    words.extend([0x08, 0xe8, 0x01, 0xbf, 0x51, 0xc8, 0xc1, 0xfc]); // the digest of "default"
+    words.extend(*b"more new");
+    stream.write_all(&words).unwrap();
+    let mut answer = [0; 40];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer[..16], b"CONVOKE\0\x01\0\x01\0\x28\0\0\x01");
+}
