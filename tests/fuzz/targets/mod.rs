@@ -24,7 +24,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "frames", run: frames::run, memory: 2 << 20 },
     Target { name: "messages", run: messages::run, memory: 2 << 20 },
     Target { name: "handshake", run: handshake::run, memory: 16 << 10 },
-    Target { name: "options", run: options::run, memory: 64 << 10 },
+    Target { name: "options", run: options::run, memory: 256 << 10 },
     // Two engines with small limits, and everything that the test itself remembers.
     Target { name: "engine", run: engine::run, memory: 8 << 20 },
 ];
