@@ -82,7 +82,8 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     let known: BTreeSet<&str> = words(&header, "convoke_").chain(words(&header, "CONVOKE_")).collect();
     // Not of the C interface: the CMake targets, and settings of builds and tests.
     let others = ["convoke_static", "CONVOKE_BLESS", "CONVOKE_SIM_SEED", "CONVOKE_SIM_SEEDS"];
-    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md"] {
+    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
+    {
         let text = read(document);
         for word in words(&text, "convoke_").chain(words(&text, "CONVOKE_")) {
             assert!(
@@ -184,7 +185,8 @@ fn every_difference_from_erlang_has_a_test() {
 
 #[test]
 fn the_tests_that_the_documents_name_are_there() {
-    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md"] {
+    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
+    {
         for word in quoted(&read(document)).filter(|word| word.starts_with("tests/") && word.contains("::")) {
             assert!(is_test(word), "{document} names {word}, which is no test");
         }
@@ -193,13 +195,36 @@ fn the_tests_that_the_documents_name_are_there() {
 
 #[test]
 fn what_the_documents_link_to_is_there() {
-    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md"] {
+    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
+    {
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
             let target = root().join(document).parent().expect("a folder").join(link);
             assert!(link.contains("://") || target.exists(), "{document} links to {link}");
         }
     }
+}
+
+/// Each row of hostile input names tests, or whole programs, that exist.
+#[test]
+fn every_hostile_input_has_a_test() {
+    let text = read("docs/hostile.md");
+    let mut rows = 0;
+    for row in table(&text, "| input | what happens | where tested |") {
+        let [input, _, tests] = row[..] else { panic!("not three cells: {row:?}") };
+        if input.starts_with("**") {
+            continue;
+        }
+        rows += 1;
+        assert!(tests.starts_with('`'), "no test: {row:?}");
+        for word in quoted(tests) {
+            let (file, name) = word.split_once("::").unwrap_or((word, ""));
+            assert!(root().join(file).is_file(), "{word}");
+            let is_there = name.is_empty() || read(file).contains(&format!("fn {name}() {{"));
+            assert!(is_there, "there is no test {word}");
+        }
+    }
+    assert!(rows > 20, "the table is not read");
 }
 
 /// Runs a command; its output, if it succeeds.
