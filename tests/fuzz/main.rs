@@ -35,18 +35,20 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 /// No input takes longer, on a machine that is ten times too slow.
-const PATIENCE: Duration = Duration::from_secs(8);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+type Running = (Instant, Vec<u8>);
 
 /// Runs inputs one after the other; what fails is kept in a file, so that it can go into the corpus.
 struct Trial {
     target: &'static Target,
     /// The input that runs, and since when.
-    running: Arc<Mutex<Option<(Instant, Vec<u8>)>>>,
+    running: Arc<Mutex<Option<Running>>>,
 }
 
 impl Trial {
     fn of(target: &'static Target) -> Trial {
-        let running = Arc::new(Mutex::new(None::<(Instant, Vec<u8>)>));
+        let running = Arc::new(Mutex::new(None::<Running>));
         let watched = Arc::downgrade(&running);
         std::thread::spawn(move || {
             while let Some(running) = watched.upgrade() {
