@@ -146,8 +146,8 @@ fn texts_take_no_more_memory_than_their_bytes() {
             let peak = peak_of(false, &frame(0, &body));
             assert!(peak <= STRANGER_LIMIT, "{head:?} {claim:?}: {peak} bytes");
         }
-        // Clock 0, Hello with one fact, the address of a peer: its name, and where it can be dialled.
-        for head in [&[0, 0, 1, 2, 7][..], &[0, 0, 1, 2, 7, 1, b'n']] {
+        // Clock 0, Peers with one peer: its name, and where it can be dialled.
+        for head in [&[0, 44, 1, 7][..], &[0, 44, 1, 7, 1, b'n']] {
             let peak = peak_of(true, &frame(1, &[head, claim, b"text"].concat()));
             assert!(peak <= 8 << 10, "{head:?} {claim:?}: {peak} bytes");
         }

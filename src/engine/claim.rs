@@ -5,6 +5,7 @@
 //! polling. What a key is for decides only when a claim is admitted and what completes it (`Aim`): a name's binding is
 //! published and acknowledged, a lock's hold is published.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::hold::MAX_TOKEN;
 use super::machine::Engine;
@@ -41,7 +42,8 @@ impl Engine {
         patience: Patience,
     ) {
         let claim = Claim { serial: 0, aim: Aim::Nothing, nowait: false };
-        let phase = Phase::Committing(self.view.linked());
+        let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
+        let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
         self.start_operation(tx, key, claim, undo, origin, BTreeSet::new(), phase, patience);
     }
 
@@ -58,7 +60,9 @@ impl Engine {
         patience: Patience,
     ) {
         self.track(&origin, tx);
-        if let Some(deadline) = patience.deadline {
+        if let Some(deadline) = patience.deadline
+            && !self.is_broken(Fault::DeadlineIsIgnored)
+        {
             self.timers.set(Timer::Operation(tx), deadline);
         }
         let op = Operation { key, claim, undo, origin, nodes, granted: BTreeSet::new(), phase };
@@ -101,6 +105,7 @@ impl Engine {
         if tenure > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
+        let smallest = self.is_broken(Fault::TokenIsSmallestVote);
         let Some(op) = self.claims.operations.get_mut(&tx) else {
             self.send(from, Message::Release { tx, key });
             return Ok(());
@@ -118,6 +123,7 @@ impl Engine {
                 naming.busy.remove(&from);
                 naming.named.extend(regs);
             }
+            Aim::Lock(locking) if smallest && locking.token > 0 => locking.token = locking.token.min(tenure),
             Aim::Lock(locking) => locking.token = locking.token.max(tenure),
         }
         self.update_grace(tx);
@@ -136,13 +142,22 @@ impl Engine {
 
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
     pub(super) fn busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
+        let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
+        if self.is_broken(Fault::VotersDenyNames)
+            && self.claims.operations.get(&tx).is_some_and(Operation::is_registering)
+        {
+            self.fail(tx, Outcome::of(Status::Exists));
+        }
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && op.is_acquiring()
             && op.nodes.contains(&from)
             && let Some(naming) = op.naming_mut()
         {
             naming.busy.insert(from, reg);
-            if let Some(key) = op.key.clone() {
+            let is_first = naming.busy.len() == 1;
+            if let Some(key) = op.key.clone()
+                && (is_first || !judged_once)
+            {
                 self.recheck(&key);
             }
             self.update_grace(tx);
@@ -152,6 +167,7 @@ impl Engine {
 
     /// An older claim waits at a voter that granted this one: give it back, keep the place in the queue.
     pub(super) fn wounded(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+        let keeps_vote = self.is_broken(Fault::WoundedKeepsTheVote);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && op.is_acquiring()
             && op.granted.contains(&from)
@@ -162,7 +178,9 @@ impl Engine {
             if op.claim.nowait {
                 self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
             } else {
-                op.granted.remove(&from);
+                if !keeps_vote {
+                    op.granted.remove(&from);
+                }
                 self.send(from, Message::Yield { tx, key });
             }
         }
@@ -174,7 +192,9 @@ impl Engine {
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
         op.claim.nowait = true;
         let silent: BTreeSet<NodeId> = op.nodes.difference(&op.granted).copied().collect();
-        if let Some(key) = op.key.clone() {
+        if let Some(key) = op.key.clone()
+            && !self.is_broken(Fault::RetriesAreEndless)
+        {
             self.send_to_all(&silent, Message::Hurry { tx, key });
         }
     }
@@ -235,8 +255,15 @@ impl Engine {
     /// Ends a claim that is not complete; gives back only what it took.
     pub(super) fn fail(&mut self, tx: Tx, outcome: Outcome) {
         if let Some(op) = self.end_operation(tx) {
+            if self.is_broken(Fault::FailureDropsWhatWasHeld)
+                && let (Some(Key::Lock(resource)), Aim::Lock(locking)) = (&op.key, &op.claim.aim)
+            {
+                self.end_hold(&(op.claim.serial, resource.clone(), locking.requester.clone()), None);
+            }
             if let Some(key) = op.key {
-                self.send_to_all(&op.nodes, Message::Release { tx, key });
+                let grants_only = self.is_broken(Fault::FailureReleasesGrantsOnly);
+                let nodes = if grants_only { &op.granted } else { &op.nodes };
+                self.send_to_all(nodes, Message::Release { tx, key });
             }
             self.conclude(op.origin, outcome);
         }
@@ -260,19 +287,27 @@ impl Engine {
             return self.conclude(origin, outcome);
         }
         let Some(op) = self.end_operation(tx) else { return };
+        if self.is_broken(Fault::NotUndoneAtDeadline) {
+            return self.conclude(op.origin, outcome);
+        }
         if let (Some(Key::Name(name)), Aim::Name(Naming { reg: Some(reg), restore, .. })) =
             (op.key, op.claim.aim)
         {
+            let restore = restore.filter(|_| !self.is_broken(Fault::NothingIsRestored));
             self.forget_verdicts(&name, reg);
-            self.broadcast(Message::Unreg { name: name.clone(), reg, restore: restore.clone(), ack: None });
+            if !self.is_broken(Fault::UndoneHereOnly) {
+                let restore = restore.clone();
+                self.broadcast(Message::Unreg { name: name.clone(), reg, restore, ack: None });
+            }
             if self.mine(&name) == Some(reg) {
                 self.unbind(&name, reg, restore);
             } else {
                 // A newer re-register keeps this binding: it takes over what this one kept.
+                let takes_over = !self.is_broken(Fault::NewerTakesOverNothing);
                 let mut taken_over = false;
                 for other in self.claims.of(&Key::Name(name.clone())) {
                     let newer = self.claims.operations.get_mut(&other).and_then(Operation::naming_mut);
-                    let Some(newer) = newer else { continue };
+                    let Some(newer) = newer.filter(|_| takes_over) else { continue };
                     if newer.restore.as_ref().is_some_and(|kept| kept.reg == reg) {
                         newer.restore = restore.clone();
                         taken_over = true;
@@ -309,6 +344,9 @@ impl Engine {
     /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is taken
     /// for true.
     pub(super) fn update_grace(&mut self, tx: Tx) {
+        if self.is_broken(Fault::UnseenOwnerIsWaitedFor) {
+            return;
+        }
         let Some(op) = self.claims.operations.get(&tx) else { return };
         let unseen = |reg: &Reg| !self.view.is_synced(reg.node) && reg.node != self.config.node;
         let waits = op.is_registering() && op.naming().is_some_and(|naming| naming.busy.values().any(unseen));
@@ -317,7 +355,8 @@ impl Engine {
             self.timers.cancel(&timer);
         } else if !self.timers.is_set(&timer) {
             // Longer than the voter may take to give up a dead owner: its new word must be able to get here.
-            self.timers.set(timer, self.now + self.config.detection.mul_f64(1.5));
+            let grace = if self.is_broken(Fault::GraceIsShort) { 0.02 } else { 1.5 };
+            self.timers.set(timer, self.now + self.config.detection.mul_f64(grace));
         }
     }
 
@@ -335,6 +374,9 @@ impl Engine {
     /// A new link joins the acknowledgements of what is under way: else OK before the peer shows it.
     pub(super) fn join_acknowledgements(&mut self, peer: NodeId) -> BTreeSet<Tx> {
         let mut joined = BTreeSet::new();
+        if self.is_broken(Fault::NewLinkJoinsNoAcks) {
+            return joined;
+        }
         for (tx, op) in &mut self.claims.operations {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.insert(peer);
@@ -346,6 +388,9 @@ impl Engine {
 
     /// A peer's snapshot is complete: claims on the view are asked of it too.
     pub(super) fn ask_newcomer(&mut self, peer: NodeId) {
+        if self.is_broken(Fault::NewcomerIsNotAsked) {
+            return;
+        }
         for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
             let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
             if op.is_acquiring() && op.is_on_the_view() && op.nodes.insert(peer) {
@@ -357,15 +402,19 @@ impl Engine {
 
     /// A link went down: its claims go, and nobody waits for its votes. What its processes held is dropped by now.
     pub(super) fn drop_claims_of(&mut self, peer: NodeId) {
+        let keeps_claims = self.is_broken(Fault::VoterKeepsClaimsOfTheLost);
         self.claims.requests.remove(&peer);
         let mut touched = Vec::new();
         for (key, arbiter) in &mut self.claims.arbiters {
-            arbiter.forget_claims_of(peer);
+            if !keeps_claims {
+                arbiter.forget_claims_of(peer);
+            }
             touched.push(key.clone());
         }
         for key in touched {
             self.pump(&key);
         }
+        let goes_on = self.is_broken(Fault::ListGoesOnWithoutNode);
         for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
             let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
             let asked = op.nodes.remove(&peer);
@@ -376,7 +425,7 @@ impl Engine {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.remove(&peer);
             }
-            if asked && op.is_acquiring() && !op.is_on_the_view() {
+            if asked && op.is_acquiring() && !op.is_on_the_view() && !goes_on {
                 // Never "held" on a list of which a node is gone.
                 self.fail(
                     tx,
@@ -387,7 +436,7 @@ impl Engine {
         }
         // A link that is replaced in the same moment is there again before anything completes: else OK would be
         // answered although a linked node has yet to read the snapshot.
-        if !self.view.replacing {
+        if !self.view.replacing || self.is_broken(Fault::ReplacedLinkIsNotMissed) {
             self.check_all();
         }
     }

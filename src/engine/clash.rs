@@ -4,6 +4,7 @@
 //! link that flaps meanwhile does not call a resolver again. How it is decided stands in `resolver`; how homes without a
 //! link to each other speak, in `hearsay`.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -115,13 +116,18 @@ impl Engine {
             self.clashes.remove(name);
         }
         let key = Key::Name(name.clone());
-        self.recheck(&key);
+        if !self.is_broken(Fault::BusyIsJudgedOnce) {
+            self.recheck(&key);
+        }
         self.pump(&key);
     }
 
     /// A verdict that neither wins is over when the higher home has withdrawn, and is in the way of my other pairs until
     /// then. The link may have broken before it arrived, and my pair with a still lower home may be the first one by now.
     fn tell_pending_verdicts(&mut self, name: &Name) {
+        if self.is_broken(Fault::VerdictIsToldOnce) {
+            return;
+        }
         let Some(clash) = self.clashes.get(name) else { return };
         let mine = self.mine(name);
         let pending = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
@@ -313,7 +319,9 @@ impl Engine {
                 self.with_clash(&name, |clash| {
                     clash.cases.remove(&pair);
                 });
-                self.send_clash(pair.high.node, ClashMessage::Gone { name, pair });
+                if !self.is_broken(Fault::EngagedWithoutGone) {
+                    self.send_clash(pair.high.node, ClashMessage::Gone { name, pair });
+                }
             }
         }
     }
@@ -348,6 +356,11 @@ impl Engine {
             Decision { high: Some(treatment), .. } => {
                 let verdict = ClashMessage::Verdict { name: name.clone(), pair, treatment };
                 self.send_clash(pair.high.node, verdict);
+                if self.is_broken(Fault::LowerGoesFirst)
+                    && let Decision { low: Some(treatment), .. } = decision
+                {
+                    self.lose(name, pair.low, treatment);
+                }
             }
             Decision { low: Some(treatment), high: None } => self.lose(name, pair.low, treatment),
             Decision { low: None, high: None } => {}
@@ -357,6 +370,9 @@ impl Engine {
     /// Every decided pair of my binding whose other side is shown, not only the pair whose turn it is: a link may have broken
     /// before the verdict arrived, and a lower home may have come in between. Repeats are harmless.
     fn carry_out_again(&mut self, name: &Name) {
+        if self.is_broken(Fault::VerdictIsToldOnce) {
+            return;
+        }
         let Some(clash) = self.clashes.get(name) else { return };
         let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
             Verdict::Decided(decision) => Some((*pair, decision)),
@@ -374,7 +390,11 @@ impl Engine {
         let Some(serial) = self.names.of(name, reg.node).filter(|b| b.reg == reg).map(|b| b.serial) else {
             return;
         };
-        self.retire(name, reg, None);
+        if self.is_broken(Fault::LoserIsNotWithdrawn) {
+            self.unbind(name, reg, None);
+        } else {
+            self.retire(name, reg, None);
+        }
         match treatment {
             Treatment::Silent => {}
             Treatment::Kill { by } => {
@@ -447,8 +467,10 @@ impl Engine {
 
     /// A link came up or went down: what this node asked of the peer, or promised it, ended with the old link.
     pub(super) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
+        let forgets = self.is_broken(Fault::VerdictIsForgotten);
         for clash in self.clashes.values_mut() {
-            clash.cases.retain(|pair, case| !(case.verdict == Verdict::Asked && pair.high.node == peer));
+            let ends = |case: &Case| case.verdict == Verdict::Asked || forgets;
+            clash.cases.retain(|pair, case| !(ends(case) && pair.high.node == peer));
             if clash.engaged.is_some_and(|pair| pair.low.node == peer) {
                 clash.engaged = None;
             }

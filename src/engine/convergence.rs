@@ -4,6 +4,7 @@
 //! of a link and after every merge that brought news a node tells its peers a digest of what it knows; who differs answers
 //! with all of it, and gets the same back. Why that is enough stands in `existence`.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -17,7 +18,7 @@ const MEMORY: Duration = Duration::from_secs(24 * 3600);
 impl Engine {
     /// Something was learned that peers may not know. One digest for all that happens within a heartbeat.
     fn existence_changed(&mut self) {
-        if !self.timers.is_set(&Timer::GroupDigest) {
+        if !self.timers.is_set(&Timer::GroupDigest) && !self.is_broken(Fault::NoDigest) {
             self.timers.set(Timer::GroupDigest, self.now + self.config.heartbeat);
         }
     }
@@ -67,8 +68,15 @@ impl Engine {
         Ok(())
     }
 
+    /// All that this node knows of the existence of groups.
+    pub(super) fn existence_to_tell(&self) -> Vec<Fact> {
+        let live_only = self.is_broken(Fault::ContextDoesNotTravel);
+        let parts = self.groups.dots.parts().into_iter();
+        parts.filter(|p| !live_only || matches!(p, Existence::Live { .. })).map(Fact::Existence).collect()
+    }
+
     fn tell_existence(&mut self, to: NodeId, answer: bool) {
-        let facts = self.groups.dots.parts().into_iter().map(Fact::Existence).collect();
+        let facts = self.existence_to_tell();
         let mut parts = membership::in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             let existence = |fact| if let Fact::Existence(part) = fact { Some(part) } else { None };
@@ -104,6 +112,13 @@ impl Engine {
         let changed = self.groups.dots.merge(picture);
         for group in &changed {
             self.groups.touch(group, false);
+            if self.is_broken(Fault::MergeEndsMemberships) {
+                let rows =
+                    self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values());
+                let dots = rows.flat_map(|row| row.dots.iter().copied());
+                let gone = dots.filter(|dot| !self.groups.dots.is_live_dot(group, dot)).collect();
+                self.carry_out_delete(group, &gone);
+            }
         }
         if !changed.is_empty() {
             self.existence_changed();

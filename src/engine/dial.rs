@@ -1,6 +1,7 @@
 //! Who is dialled, and when: seeds and lost peers for ever, with back-off and jitter.
 
 use super::machine::Engine;
+use super::membership::Link;
 use super::timers::Timer;
 use super::*;
 use rand::RngExt;
@@ -33,14 +34,19 @@ pub(super) struct Dials {
     connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
     parted: BTreeSet<NodeId>,
+    /// Where nodes without a link are dialled, of which peers have told.
+    told: BTreeMap<NodeId, String>,
+    /// Peers that were asked where others are, and have not answered.
+    asked: BTreeSet<NodeId>,
 }
 
 impl Dials {
-    /// A node that is to be linked was neither merged with nor found wanting yet.
+    /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
     pub(super) fn is_meeting(&self) -> bool {
-        self.targets.values().any(|target| {
-            (target.seed || !target.name.is_empty()) && !(target.met || target.myself || target.parted)
-        })
+        !self.asked.is_empty()
+            || self.targets.values().any(|target| {
+                (target.seed || !target.name.is_empty()) && !(target.met || target.myself || target.parted)
+            })
     }
 }
 
@@ -101,11 +107,73 @@ impl Engine {
         self.timers.set(Timer::Dial(address.to_owned()), self.now + pause);
     }
 
-    /// A node that a peer has a link to.
-    pub(super) fn learn_peer(&mut self, peer: PeerAddress) {
-        if peer.node == self.config.node
-            || self.view.is_linked(peer.node)
-            || self.view.dials.parted.contains(&peer.node)
+    // ---- nodes that peers have links to
+
+    /// For a snapshot: whom this node has links to, but for the receiver and those that cannot be dialled.
+    pub(super) fn peers_to_name(&self, to: NodeId) -> BTreeSet<NodeId> {
+        let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
+        others.map(|(node, _)| *node).take(MAX_LIST).collect()
+    }
+
+    fn is_to_be_met(&self, node: NodeId) -> bool {
+        node != self.config.node && !self.view.is_linked(node) && !self.view.dials.parted.contains(&node)
+    }
+
+    /// The peer has links to these nodes.
+    pub(super) fn learn_peers(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) {
+        let mut unknown = BTreeSet::new();
+        for node in nodes {
+            let Dials { told, targets, .. } = &self.view.dials;
+            match told.get(&node).filter(|at| targets.contains_key(*at)).cloned() {
+                _ if !self.is_to_be_met(node) => {}
+                Some(address) => self.meet(&address),
+                None => {
+                    unknown.insert(node);
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            self.view.dials.asked.insert(from);
+            self.send(from, Message::Where { nodes: unknown });
+        }
+    }
+
+    pub(super) fn asked_where(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) -> Result<(), &'static str> {
+        let found = nodes.iter().filter_map(|node| Some((*node, self.view.links.get(node)?)));
+        let dialled = found.filter(|(_, link)| !link.address.is_empty());
+        let address = |(node, link): (_, &Link)| PeerAddress {
+            node,
+            name: link.name.clone(),
+            address: link.address.clone(),
+        };
+        let peers: Vec<PeerAddress> = dialled.map(address).collect();
+        // As in a snapshot; and one part at least, for the peer waits for it.
+        let mut parts = peers.chunks(SNAPSHOT_ROWS).map(<[_]>::to_vec).collect::<Vec<_>>();
+        let last = parts.pop().unwrap_or_default();
+        for peers in parts {
+            self.send(from, Message::Peers { peers, last: false });
+        }
+        self.send(from, Message::Peers { peers: last, last: true });
+        Ok(())
+    }
+
+    pub(super) fn told_where(
+        &mut self,
+        from: NodeId,
+        peers: Vec<PeerAddress>,
+        last: bool,
+    ) -> Result<(), &'static str> {
+        for peer in peers {
+            self.learn_peer(peer);
+        }
+        if last {
+            self.view.dials.asked.remove(&from);
+        }
+        Ok(())
+    }
+
+    fn learn_peer(&mut self, peer: PeerAddress) {
+        if !self.is_to_be_met(peer.node)
             || peer.address.is_empty()
             || peer.address.len() > MAX_TEXT
             || peer.name.len() > MAX_TEXT
@@ -113,14 +181,25 @@ impl Engine {
         {
             return;
         }
+        let limit = self.config.limits.peers.saturating_mul(2);
         let dials = &mut self.view.dials;
-        if dials.targets.len() >= self.config.limits.peers.saturating_mul(2) {
+        if dials.targets.len() >= limit {
             return;
         }
-        let target = dials.targets.entry(peer.address.clone()).or_default();
-        target.name = peer.name;
-        target.successor = target.linked.is_some();
-        self.dial(&peer.address);
+        dials.targets.entry(peer.address.clone()).or_default().name = peer.name;
+        if dials.told.len() >= limit {
+            dials.told.pop_first();
+        }
+        dials.told.insert(peer.node, peer.address.clone());
+        self.meet(&peer.address);
+    }
+
+    /// Others know a node here that has no link to this one.
+    fn meet(&mut self, address: &str) {
+        if let Some(target) = self.view.dials.targets.get_mut(address) {
+            target.successor = target.linked.is_some();
+            self.dial(address);
+        }
     }
 
     pub(super) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
@@ -178,6 +257,7 @@ impl Engine {
     /// A link came up. Whatever led to it needs no dial while it lasts.
     pub(super) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
         self.view.dials.parted.remove(&node);
+        self.view.dials.told.remove(&node);
         let targets = &mut self.view.dials.targets;
         // The same name at another address: the node has moved.
         let moved = targets.iter().filter(|(at, target)| {
@@ -201,6 +281,7 @@ impl Engine {
 
     /// A link went down. A peer that left in order is not dialled again, a seed always.
     pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
+        self.view.dials.asked.remove(&node);
         if parted {
             self.view.dials.parted.insert(node);
         }

@@ -126,7 +126,7 @@ impl Engine {
                 Ok(())
             }
             Message::Probe { about } => self.probed(from, about),
-            Message::ProbeAnswer { about, heard } => self.probe_answered(from, about, heard),
+            Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
             Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
             Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
             Message::Deny { tx } => self.denied(from, tx),
@@ -183,6 +183,8 @@ impl Engine {
                 self.no_receiver(from, to);
                 Ok(())
             }
+            Message::Where { nodes } => self.asked_where(from, nodes),
+            Message::Peers { peers, last } => self.told_where(from, peers, last),
         }
     }
 

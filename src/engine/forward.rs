@@ -1,5 +1,6 @@
 //! Who an operation is answered to, and operations for a pid that lives elsewhere: they are run by its home.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -160,7 +161,9 @@ impl Engine {
         {
             asked.cancelled = Some(why);
             let home = asked.home;
-            self.send(home, Message::Cancel { id });
+            if !self.is_broken(Fault::HomeIsNotAskedToStop) {
+                self.send(home, Message::Cancel { id });
+            }
             // The home answers in one round trip, or the link goes down; this is for a home that does neither.
             self.timers.set(Timer::Forward(id), self.now + self.config.detection);
         }
@@ -219,7 +222,8 @@ impl Engine {
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Forward(id), deadline);
         }
-        let left = patience.deadline.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
+        let told = patience.deadline.filter(|_| !self.is_broken(Fault::HomeIsNotAskedToStop));
+        let left = told.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
         self.send(home, Message::Forward { id, task, remaining_ms: left });
     }
 

@@ -4,6 +4,7 @@
 //! all linked nodes have acknowledged. What makes a group exist stands in `existence`, the tables in `member`, and how
 //! nodes come to agree about what belongs to nobody in `convergence`.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::member::MAX_COUNT;
@@ -134,8 +135,11 @@ impl Engine {
 
     /// Removes the dots, and withdraws those of this node's members that have joined under one of them and have no live dot
     /// left.
-    fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
+    pub(super) fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
         for dot in dots {
+            if self.is_broken(Fault::DeleteForgetsUnseenDots) && !self.groups.dots.is_live_dot(group, dot) {
+                continue;
+            }
             self.groups.dots.remove(group, *dot);
         }
         self.groups.touch(group, false);
@@ -154,12 +158,17 @@ impl Engine {
         }
         if !doomed.is_empty() {
             // A home that has no link with the deleter does not hear of it, and nobody says so.
-            self.timers.set(Timer::Doomed(group.clone()), self.now + self.config.detection);
+            if !self.is_broken(Fault::DoomedForEver) {
+                self.timers.set(Timer::Doomed(group.clone()), self.now + self.config.detection);
+            }
         }
         for pid in doomed {
             self.groups.doom(group, pid);
         }
         // Whoever joins again from now on does not lose that when an older join is undone.
+        if self.is_broken(Fault::DeleteSparesMembers) {
+            return;
+        }
         self.forget_joins(group, &ended.iter().map(|(_, serial)| *serial).collect());
         self.withdraw(ended, Reason::GROUP_DELETED);
     }
@@ -332,10 +341,12 @@ impl Engine {
 
     /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
     pub(super) fn undo_publication(&mut self, tx: Tx, undo: Undo) {
+        let takes_all = self.is_broken(Fault::UndoneJoinTakesAll);
+        let takes_all_dots = self.is_broken(Fault::UndoneCreateTakesAll);
         match undo {
             Undo::Nothing => {}
             Undo::Create { group } => {
-                if self.groups.gave_up_making(&group, tx)
+                if (self.groups.gave_up_making(&group, tx) || takes_all_dots)
                     && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
                 {
                     let dots = BTreeSet::from([dot]);
@@ -344,7 +355,9 @@ impl Engine {
                 }
             }
             Undo::Join { group, serial } => match self.one_less(&group, serial) {
-                Some(membership) if membership.count > 0 => self.publish_membership(membership, None),
+                Some(membership) if membership.count > 0 && !takes_all => {
+                    self.publish_membership(membership, None)
+                }
                 Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
                 None => {}
             },

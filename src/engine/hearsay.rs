@@ -3,6 +3,7 @@
 //! A third node that sees both bindings for a while tells the lower home, and passes the messages of the clash on. It never
 //! decides anything, and never calls a resolver.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
@@ -14,6 +15,7 @@ impl Engine {
         if let [(low, _), (high, high_pid), ..] = open[..]
             && low.node != self.config.node
             && high.node != self.config.node
+            && !self.is_broken(Fault::ThirdNodeIsSilent)
         {
             let pair = Pair { low, high };
             self.send(low.node, Message::Hearsay { name: name.clone(), pair, high: high_pid });

@@ -5,6 +5,7 @@
 //! this voter grants the lock to nobody of another requester. After a split holds of two requesters may bind: both
 //! stay, and both homes are told.
 
+use super::fault::Fault;
 use super::lock::{Own, Watches};
 use super::machine::Engine;
 use super::queue::Request;
@@ -132,7 +133,9 @@ impl Engine {
                 if (&hold.resource, &hold.requester, hold.serial) != (&resource, &requester, serial) {
                     return Err("the rest of another hold");
                 }
-                self.bind(from, hold, false)?;
+                if !self.is_broken(Fault::PartialReleaseIsIgnored) {
+                    self.bind(from, hold, false)?;
+                }
             }
         }
         if let Some(tx) = ack.filter(|_| from != self.config.node) {
@@ -151,7 +154,9 @@ impl Engine {
         if hold.token > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
-        self.holds.last_token = self.holds.last_token.max(hold.token);
+        if !self.is_broken(Fault::HeldRaisesNoCounter) {
+            self.holds.last_token = self.holds.last_token.max(hold.token);
+        }
         let key = Key::Lock(hold.resource.clone());
         let binds = hold.view || hold.nodes.contains(&me);
         let Hold { resource, requester, serial, token, watched, .. } = hold;
@@ -164,6 +169,7 @@ impl Engine {
         let bound_before = before.is_some_and(|row| row.binds);
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
         let since = before.map_or(self.now, |row| row.since);
+        let survives = self.is_broken(Fault::TenureSurvivesForeignHold);
         self.holds.put(share.clone(), Row { token, binds, since }, watched);
         if bound_before && !binds {
             self.unbound(&share);
@@ -177,14 +183,16 @@ impl Engine {
             let meets_another = present.any(|requester| *requester != share.requester);
             // What was not granted here, or meets another requester's hold or claim, ends the tenure: the next grant,
             // also to a sharer, must be above its token.
-            if meets_another || !(here || same_before) {
+            if (meets_another || !(here || same_before)) && !survives {
                 arbiter.tenure = 0;
             }
             if !bound_before {
                 *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
             }
             // A share that was told already may have been acquired anew since, here or on other nodes of its set.
-            self.tell_second_holders(&share);
+            if !(bound_before && self.is_broken(Fault::SecondHolderIsToldOnce)) {
+                self.tell_second_holders(&share);
+            }
         }
         self.pump(&key);
         if binds && watched {
@@ -196,7 +204,7 @@ impl Engine {
     /// Holds of two requesters bind here: the homes of both are told, of each share once.
     fn tell_second_holders(&mut self, new: &Share) {
         let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(new.resource.clone())) else { return };
-        if arbiter.bound.len() < 2 {
+        if arbiter.bound.len() < 2 || self.is_broken(Fault::SecondHolderIsNotTold) {
             return;
         }
         // With the first of a requester the others meet it too; later all but the new one have been told.
@@ -264,6 +272,9 @@ impl Engine {
 
     /// Tells the home of a share of the oldest claim of another requester that waits here, if any does.
     fn tell_waiter(&mut self, share: &Share) {
+        if self.is_broken(Fault::WaiterIsNotTold) {
+            return;
+        }
         let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(share.resource.clone())) else { return };
         let Some((tx, request)) = arbiter.queue.oldest_other(&share.requester) else { return };
         let Want::Lock { serial, .. } = request.want else { return };

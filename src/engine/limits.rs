@@ -98,6 +98,9 @@ pub struct Config {
     /// over restarts.
     pub first_token: u64,
     pub limits: Limits,
+    /// The one rule that this engine breaks.
+    #[cfg(feature = "faults")]
+    pub fault: Option<super::Fault>,
 }
 
 impl Config {
@@ -114,6 +117,8 @@ impl Config {
             one_name_per_pid: false,
             first_token: 0,
             limits: Limits::default(),
+            #[cfg(feature = "faults")]
+            fault: None,
         }
     }
     /// Until when an operation with this time left may run; `None` is for ever.

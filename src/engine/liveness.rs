@@ -1,11 +1,17 @@
 //! Life signs: heartbeats, silence and doubt, and how patient a node is that is slow itself.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use std::collections::BTreeSet;
 use std::time::Duration;
+
+/// So many neighbours are asked about a silent peer (SWIM). Were it all of them, a cluster of n nodes that falls into halves
+/// would ask n^3 / 2 questions at once, just when it has other worries.
+const WITNESSES: usize = 3;
 
 /// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
 pub(super) const DOUBT: Duration = Duration::from_secs(1);
@@ -76,44 +82,77 @@ impl Engine {
         }
     }
 
-    /// Common neighbours are asked before a silent peer is given up.
+    /// Common neighbours are asked before a silent peer is given up. Those that are about to fall under suspicion are asked
+    /// about with it: who loses one peer may be about to lose very many.
     fn suspect(&mut self, node: NodeId) {
-        let neighbours: BTreeSet<NodeId> =
-            self.view.links.keys().copied().filter(|other| *other != node).collect();
-        self.view.pings += 1;
-        let number = self.view.pings;
-        self.send(node, Message::Ping { number });
-        self.send_to_all(&neighbours, Message::Probe { about: node });
-        if let Some(link) = self.view.links.get_mut(&node) {
-            link.suspected = Some(neighbours);
-        }
+        let soon = self.patience().saturating_sub(self.config.heartbeat / 4);
+        let also = self
+            .view
+            .links
+            .iter()
+            .filter(|(_, link)| link.suspected.is_none() && self.now.since(link.last_heard) >= soon);
+        let mut suspects: BTreeSet<NodeId> = also.map(|(other, _)| *other).take(MAX_LIST - 1).collect();
+        suspects.insert(node);
+        let witnesses = self.witnesses(&suspects);
         let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
-        self.timers.set(Timer::Silence(node), self.now + answers);
+        for suspect in &suspects {
+            self.view.pings += 1;
+            self.send(*suspect, Message::Ping { number: self.view.pings });
+            let Some(link) = self.view.links.get_mut(suspect) else { continue };
+            link.suspected = Some(witnesses.iter().copied().filter(|witness| witness != suspect).collect());
+            self.timers.set(Timer::Silence(*suspect), self.now + answers);
+        }
+        for witness in witnesses {
+            let about = suspects.iter().copied().filter(|suspect| *suspect != witness).collect();
+            self.send(witness, Message::Probe { about });
+        }
+    }
+
+    /// Whom to ask about silent peers: neighbours that were heard of late, by chance. Is there none, any will do: they hardly
+    /// answer, and so the bound decides; who hears nobody at all may itself be the one that is cut off.
+    fn witnesses(&mut self, suspects: &BTreeSet<NodeId>) -> BTreeSet<NodeId> {
+        let others = || {
+            self.view.links.iter().filter(|(node, link)| link.suspected.is_none() && !suspects.contains(node))
+        };
+        let lately = self.config.heartbeat * 2;
+        let fresh = others().filter(|(_, link)| self.now.since(link.last_heard) < lately);
+        let mut fresh: Vec<NodeId> = fresh.map(|(node, _)| *node).collect();
+        if fresh.is_empty() {
+            fresh = self.view.links.keys().copied().collect();
+        }
+        let (chosen, _) = fresh.partial_shuffle(&mut self.rng, WITNESSES);
+        chosen.iter().copied().collect()
     }
 
     fn give_up(&mut self, node: NodeId) {
+        if self.is_broken(Fault::SilenceIsEndless) {
+            return;
+        }
         self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
     }
 
-    pub(super) fn probed(&mut self, from: NodeId, about: NodeId) -> Result<(), &'static str> {
-        let silent_too = self.config.heartbeat * 2;
-        let heard =
-            self.view.links.get(&about).is_some_and(|link| self.now.since(link.last_heard) < silent_too);
-        self.send(from, Message::ProbeAnswer { about, heard });
+    pub(super) fn probed(&mut self, from: NodeId, about: BTreeSet<NodeId>) -> Result<(), &'static str> {
+        let lately = self.config.heartbeat * 2;
+        let hears = |node: &NodeId| {
+            self.view.links.get(node).is_some_and(|link| self.now.since(link.last_heard) < lately)
+        };
+        let silent: BTreeSet<NodeId> = about.into_iter().filter(|node| !hears(node)).collect();
+        if !silent.is_empty() {
+            self.send(from, Message::ProbeAnswer { silent });
+        }
         Ok(())
     }
 
     pub(super) fn probe_answered(
         &mut self,
         from: NodeId,
-        about: NodeId,
-        heard: bool,
+        silent: BTreeSet<NodeId>,
     ) -> Result<(), &'static str> {
-        let Some(link) = self.view.links.get_mut(&about) else { return Ok(()) };
-        if let Some(unanswered) = &mut link.suspected
-            && !heard
-        {
-            unanswered.remove(&from);
+        for node in silent {
+            if let Some(unanswered) = self.view.links.get_mut(&node).and_then(|link| link.suspected.as_mut())
+            {
+                unanswered.remove(&from);
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Locks at their homes: what processes of this node acquire, give back and lose, and who waits for it.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::operation::{Aim, Claim, Locking, Undo};
@@ -145,7 +146,8 @@ impl Engine {
         let Aim::Lock(locking) = &op.claim.aim else { return };
         let id = (op.claim.serial, resource, locking.requester.clone());
         // What was lost is held again only where all of it is granted anew.
-        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost) {
+        let in_part = self.is_broken(Fault::LostIsHeldAgainInPart);
+        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost && !in_part) {
             let missing: BTreeSet<NodeId> = lost.present().difference(&op.nodes).copied().collect();
             if !missing.is_empty() {
                 return self.ask_more(tx, &missing);
@@ -289,7 +291,7 @@ impl Engine {
         })
     }
 
-    fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
+    pub(super) fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
         let Some(own) = self.holds.own.remove(id) else { return };
         if !own.lost {
             self.publish_own(id, None);
@@ -337,6 +339,9 @@ impl Engine {
     }
 
     fn judge(&mut self, id: &Id) {
+        if self.is_broken(Fault::MinorityIsNotNoticed) {
+            return;
+        }
         if self.holds.own.get(id).is_some_and(Own::is_minority) {
             self.lose_hold(id, Reason::MINORITY);
         }
@@ -345,7 +350,8 @@ impl Engine {
     /// A link is over. A node that left in order is gone from the sets; one that the link broke to may keep others out
     /// no longer, and let them have the lock.
     pub(super) fn holds_without(&mut self, node: NodeId, name: &str, reason: Reason) {
-        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
+        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED)
+            && !self.is_broken(Fault::LeaverIsMissed);
         let mut touched = Vec::new();
         for (id, own) in &mut self.holds.own {
             if !own.nodes.contains(&node) {
@@ -366,6 +372,9 @@ impl Engine {
 
     /// A peer has this node's snapshot: it binds what is on the view, and again what was on it before the link broke.
     pub(super) fn holds_with(&mut self, node: NodeId) {
+        if self.is_broken(Fault::NewcomerIsNotCounted) {
+            return;
+        }
         let Some(link) = self.view.links.get(&node) else { return };
         for own in self.holds.own.values_mut() {
             own.broken.remove(&node);

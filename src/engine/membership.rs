@@ -4,6 +4,7 @@
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
 use super::dial::Dials;
+use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
@@ -39,7 +40,7 @@ pub(super) struct Link {
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
     pub(super) vouched: Option<(Time, NodeId)>,
-    /// Silent for a while: the neighbours that were asked and have not answered.
+    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
 }
 
@@ -137,7 +138,7 @@ impl Engine {
         if peer.node == self.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
-        if peer.name == self.config.name {
+        if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
             if peer.node < self.config.node {
                 return None; // the arbiter decides, so that near a tie not both go
             }
@@ -162,6 +163,7 @@ impl Engine {
             return None; // the arbiter knows
         }
         let namesake = self.view.links.iter().find(|(_, link)| link.name == peer.name);
+        let namesake = namesake.filter(|_| !self.is_broken(Fault::NamesakesGoOn));
         if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
             if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
@@ -272,16 +274,21 @@ impl Engine {
     fn send_snapshot(&mut self, to: NodeId) {
         let me = self.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
-        let own = |name: &Name| Some(Fact::Binding(name.clone(), self.names.of(name, me)?.clone()));
+        let own = |name: &Name| {
+            let mut binding = self.names.of(name, me)?.clone();
+            binding.settled &= !self.is_broken(Fault::SettledIsNotInSnapshots);
+            Some(Fact::Binding(name.clone(), binding))
+        };
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
-        facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
-        facts.extend(self.own_holds().into_iter().map(Fact::Hold));
-        let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
-        facts.extend(others.map(|(node, link)| {
-            Fact::Peer(PeerAddress { node: *node, name: link.name.clone(), address: link.address.clone() })
-        }));
+        if !self.is_broken(Fault::SnapshotWithoutKept) {
+            facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        }
+        if !self.is_broken(Fault::SnapshotWithoutHolds) {
+            facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        }
+        facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        facts.extend(self.groups.dots.parts().into_iter().map(Fact::Existence));
+        facts.extend(self.existence_to_tell());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
@@ -318,7 +325,7 @@ impl Engine {
                 self.install(&name, binding);
             }
             Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
-            Fact::Peer(peer) => self.learn_peer(peer),
+            Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
             Fact::Existence(part) => self.learn_existence(from, part)?,
@@ -493,7 +500,7 @@ fn size_of_fact(fact: &Fact) -> usize {
                 if let Resolver::Function(name) = &binding.resolver { name.as_bytes().len() } else { 0 };
             name.as_bytes().len() + resolver + binding.over.len() * ITEM
         }
-        Fact::Peer(peer) => peer.name.len() + peer.address.len(),
+        Fact::Peers(nodes) => nodes.len() * ITEM,
         Fact::Hold(hold) => {
             hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
         }

@@ -11,6 +11,7 @@ mod convergence;
 mod dial;
 mod dispatch;
 mod existence;
+mod fault;
 mod forward;
 mod group;
 mod hearsay;
@@ -40,6 +41,8 @@ mod vote;
 mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
+#[cfg(feature = "faults")]
+pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
     Config, FRAGMENT, LAST_CLOCK, Limits, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, MAX_NAME,

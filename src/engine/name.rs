@@ -3,13 +3,14 @@
 //! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
 //! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
 
+use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
 use super::*;
 use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A binding, and its place in the order in which this node first saw them.
 #[derive(Clone, Debug)]
@@ -47,8 +48,10 @@ pub(super) struct Names {
     entries: HashMap<Name, Entry, FixedState>,
     /// Names with more than one row: the only ones that can clash or be uncovered.
     crowded: BTreeSet<Name>,
-    /// Rows of each owner, for its limit.
-    counts: HashMap<NodeId, usize, FixedState>,
+    /// The names that each owner binds: for its limit, and for the end of its link. A cluster that falls into halves ends very
+    /// many links one after the other, and the whole table cannot be looked through for each.
+    owned: HashMap<NodeId, HashSet<Name, FixedState>, FixedState>,
+    hasher: FixedState,
     seen: i64,
 }
 
@@ -57,7 +60,8 @@ impl Names {
         Names {
             entries: HashMap::with_hasher(FixedState::with_seed(seed)),
             crowded: BTreeSet::new(),
-            counts: HashMap::with_hasher(FixedState::with_seed(seed)),
+            owned: HashMap::with_hasher(FixedState::with_seed(seed)),
+            hasher: FixedState::with_seed(seed),
             seen: 0,
         }
     }
@@ -95,7 +99,7 @@ impl Names {
         &self.crowded
     }
     pub(super) fn count(&self, owner: NodeId) -> usize {
-        self.counts.get(&owner).copied().unwrap_or(0)
+        self.owned.get(&owner).map_or(0, HashSet::len)
     }
 
     fn put(&mut self, name: &Name, binding: Binding) {
@@ -119,7 +123,8 @@ impl Names {
                 // Room for one more and no others: nearly all names have one row for ever.
                 entry.rows.reserve_exact(1);
                 entry.rows.insert(at, Row { binding, seen: self.seen });
-                *self.counts.entry(owner).or_default() += 1;
+                let owned = || HashSet::with_hasher(self.hasher.clone());
+                self.owned.entry(owner).or_insert_with(owned).insert(name.clone());
                 if entry.rows.len() > 1 {
                     self.crowded.insert(name.clone());
                 }
@@ -134,10 +139,10 @@ impl Names {
         if entry.rows.len() < 2 {
             self.crowded.remove(name);
         }
-        if let Some(count) = self.counts.get_mut(&owner) {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&owner);
+        if let Some(owned) = self.owned.get_mut(&owner) {
+            owned.remove(name);
+            if owned.is_empty() {
+                self.owned.remove(&owner);
             }
         }
         Some(row.binding)
@@ -148,10 +153,9 @@ impl Names {
         entry.find(owner).ok().map(|at| &mut entry.rows[at].binding)
     }
 
-    /// The names that the owner binds, in the order of the table.
+    /// The names that the owner binds, in the order of a table.
     fn names_of(&self, owner: NodeId) -> Vec<Name> {
-        let bound = |(name, entry): (&Name, &Entry)| entry.find(owner).is_ok().then(|| name.clone());
-        self.entries.iter().filter_map(bound).collect()
+        self.owned.get(&owner).into_iter().flatten().cloned().collect()
     }
 
     /// What readers saw and see now, if that differs. An empty entry ends here.
@@ -196,8 +200,9 @@ impl Engine {
         if over.is_empty() {
             return;
         }
+        let ignores_kept = self.is_broken(Fault::SettledIgnoresKept);
         for tx in self.claims.of(&Key::Name(name.clone())) {
-            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            let Some(op) = self.claims.operations.get_mut(&tx).filter(|_| !ignores_kept) else { continue };
             let claimant = op.claim.serial;
             let Some(naming) = op.naming_mut() else { continue };
             if let Some(kept) = naming.restore.take_if(|kept| over.contains(&kept.reg))
@@ -405,6 +410,11 @@ impl Engine {
         self.processes.remember_name(serial, name);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.install(name, binding);
+        if self.is_broken(Fault::SettledAtCommit)
+            && let Some(naming) = self.claims.operations.get(&tx).and_then(Operation::naming)
+        {
+            self.settle_binding(name, reg, naming.over.clone());
+        }
         self.free_claim(tx, &Key::Name(name.clone()));
         self.check(tx);
     }

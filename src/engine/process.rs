@@ -3,6 +3,7 @@
 //! A process is light: a serial, the names it holds, the monitors it set and those set on it. Its mailbox is the
 //! caller's side's.
 
+use super::fault::Fault;
 use super::forward::Work;
 use super::machine::Engine;
 use super::message::{DataHeader, Received};
@@ -287,16 +288,23 @@ impl Engine {
         let me = self.config.node;
         let pid = Pid { node: me, serial };
         // First of all: what its own calls undo must not bring back a row of it, nor tell of one that it has no more.
-        self.claims.forget_kept_of(serial);
-        self.leave_all(process.groups, serial, reason);
+        if !self.is_broken(Fault::KeptOutlivesProcess) {
+            self.claims.forget_kept_of(serial);
+        }
+        if !self.is_broken(Fault::MembershipOutlivesProcess) {
+            self.leave_all(process.groups, serial, reason);
+        }
         for (op, work) in process.calls {
             self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::NoProcess) });
             self.abandon(work);
         }
         self.undo_claims_for(serial);
-        self.end_holds_of(serial);
+        if !self.is_broken(Fault::HoldOutlivesProcess) {
+            self.end_holds_of(serial);
+        }
         for name in process.names {
-            if let Some(binding) = self.names.of(&name, me).filter(|b| b.serial == serial) {
+            let outlives = self.is_broken(Fault::NameOutlivesProcess);
+            if let Some(binding) = self.names.of(&name, me).filter(|b| b.serial == serial && !outlives) {
                 self.retire(&name, binding.reg, None);
             }
         }
@@ -304,7 +312,9 @@ impl Engine {
             self.unwatch(serial, reference, watch);
         }
         for node in self.inbound.receiver_exit(serial) {
-            self.send(node, Message::NoReceiver { to: serial });
+            if !self.is_broken(Fault::GoneReceiverIsNotTold) {
+                self.send(node, Message::NoReceiver { to: serial });
+            }
         }
         self.send_credits_due();
         for watcher in process.watchers {
@@ -360,6 +370,9 @@ impl Engine {
             }
         }
         for (serial, reference, target) in self.processes.watching.remove(&node).unwrap_or_default() {
+            if self.is_broken(Fault::NoExitAtLinkDown) {
+                continue;
+            }
             if let Some(process) = self.processes.get_mut(serial) {
                 process.monitors.remove(&reference);
                 let pid = Pid { node, serial: target };
@@ -383,6 +396,9 @@ impl Engine {
         match received {
             Received::Nothing => {}
             Received::Message { from: sender, payload, window } => {
+                if self.is_broken(Fault::CreditBeforeTaken) {
+                    self.taken(window, 1, message::cost(payload.as_bytes().len()));
+                }
                 let from = Pid { node: from, serial: sender };
                 self.event(Output::Deliver { to: window.to, from, payload, window });
             }
@@ -395,10 +411,12 @@ impl Engine {
                 let (pid, reference) = (Pid { node: from, serial: target }, Ref(reference));
                 let watched = self.processes.get_mut(to).and_then(|p| p.monitors.get(&reference));
                 if watched == Some(&Watch::Process(pid)) {
-                    if let Some(process) = self.processes.get_mut(to) {
-                        process.monitors.remove(&reference);
+                    if !self.is_broken(Fault::ExitIsToldTwice) {
+                        if let Some(process) = self.processes.get_mut(to) {
+                            process.monitors.remove(&reference);
+                        }
+                        self.forget_watching(from, to, reference, target);
                     }
-                    self.forget_watching(from, to, reference, target);
                     let (reason, data) = (Reason(reason), Payload::new(body));
                     let event = Event::Exit { reference, pid, reason, data, by: None };
                     self.event(Output::Notify { process: to, event });
@@ -410,6 +428,9 @@ impl Engine {
 
     pub(super) fn taken(&mut self, window: message::Window, messages: u64, bytes: u64) {
         for (node, to, credit) in self.inbound.taken(window, messages, bytes) {
+            if self.is_broken(Fault::CreditIsNeverReturned) {
+                continue;
+            }
             self.send(node, Message::Credit { to, credit });
         }
     }

@@ -143,8 +143,9 @@ pub enum Fact {
     Binding(Name, Binding),
     /// A row that the sender keeps for a restore.
     Kept(Reg),
-    /// A node that the sender knows how to dial.
-    Peer(PeerAddress),
+    /// The nodes that the sender has links to; who does not know one of them asks where it is. (Were it told at once, a
+    /// cluster of n nodes that starts would tell n^3 addresses.)
+    Peers(#[serde(deserialize_with = "bounded")] BTreeSet<NodeId>),
     Hold(Hold),
     Membership(Membership),
     Existence(Existence),
@@ -245,13 +246,15 @@ pub enum Message {
     },
     /// The sender knows a node of the receiver's name that has been open for longer: the receiver closes.
     NameTaken,
-    /// The sender has not heard `about` for a while: does the receiver?
+    /// The sender has not heard these nodes for a while: does the receiver?
     Probe {
-        about: NodeId,
+        #[serde(deserialize_with = "bounded")]
+        about: BTreeSet<NodeId>,
     },
+    /// Of the nodes that the receiver has asked about, the sender does not hear these either.
     ProbeAnswer {
-        about: NodeId,
-        heard: bool,
+        #[serde(deserialize_with = "bounded")]
+        silent: BTreeSet<NodeId>,
     },
     // ---- claims
     Acquire {
@@ -448,6 +451,18 @@ pub enum Message {
     /// There is no process `to`, or no longer.
     NoReceiver {
         to: u64,
+    },
+    // ---- finding each other
+    /// The snapshot named these nodes, and the sender does not know them: where can they be dialled?
+    Where {
+        #[serde(deserialize_with = "bounded")]
+        nodes: BTreeSet<NodeId>,
+    },
+    /// Those of them that the sender still has a link to, up to `last`.
+    Peers {
+        #[serde(deserialize_with = "bounded")]
+        peers: Vec<PeerAddress>,
+        last: bool,
     },
 }
 

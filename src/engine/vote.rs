@@ -1,5 +1,6 @@
 //! The voter: what a node grants to the claims of others and its own, in which order, and whom it wounds.
 
+use super::fault::Fault;
 use super::machine::Engine;
 use super::queue::{Queue, Request};
 use super::*;
@@ -108,10 +109,10 @@ impl Engine {
         }
         let request = Request { want, nowait, told: None, since: self.now };
         let admitted = self.is_admitted(&key, &request);
-        let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
-        if admitted && (arbiter.is_idle() || arbiter.may_share(tx, request.requester())) {
+        let idle = self.claims.arbiters.entry(key.clone()).or_default().is_idle();
+        if admitted && (idle || self.may_share(&key, tx, request.requester())) {
             self.grant(tx, &key, request);
-        } else if nowait && self.is_behind(tx, &key, &request) {
+        } else if nowait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
             self.claims.forget_request(from);
             self.send(from, Message::Deny { tx });
         } else {
@@ -147,7 +148,9 @@ impl Engine {
         if let (Key::Name(name), Want::Name { replace: true }) = (key, &request.want) {
             // Not all that this table shows: only what this node owns, also what it keeps for a restore.
             regs.extend(self.mine(name));
-            regs.extend(self.claims.kept(key));
+            if !self.is_broken(Fault::VoteWithoutKept) {
+                regs.extend(self.claims.kept(key));
+            }
         }
         let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
         if matches!(key, Key::Lock(_)) && (arbiter.is_free() || arbiter.tenure == 0) {
@@ -187,13 +190,24 @@ impl Engine {
             waiters.find(|(_, request)| self.is_admitted(key, request)).map(|(tx, _)| tx)
         } else {
             let requester = arbiter.sharer()?;
-            arbiter.queue.oldest_of(requester).filter(|tx| arbiter.may_share(*tx, Some(requester)))
+            arbiter.queue.oldest_of(requester).filter(|tx| self.may_share(key, *tx, Some(requester)))
         }
+    }
+
+    fn may_share(&self, key: &Key, tx: Tx, requester: Option<&Name>) -> bool {
+        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
+        arbiter.may_share(tx, requester)
+            || self.is_broken(Fault::SharerPassesOlder)
+                && requester.is_some()
+                && arbiter.sharer() == requester
     }
 
     /// Asks holders to yield, each once: those that are younger than the oldest admitted waiter of another requester,
     /// and whatever their age those that have company of another requester whose hold is complete.
     fn wound(&mut self, key: &Key) {
+        if self.is_broken(Fault::NobodyIsWounded) {
+            return;
+        }
         let Some(arbiter) = self.claims.arbiters.get(key) else { return };
         let Some((oldest_holder, holder)) = arbiter.holders.first_key_value() else { return };
         let from = if arbiter.bound.is_empty() {
@@ -201,7 +215,7 @@ impl Engine {
                 |(_, waiter): &(Tx, &Request)| !waiter.shares_with(holder) && self.is_admitted(key, waiter);
             let Some((oldest, _)) = arbiter.queue.iter().find(in_the_way) else { return };
             oldest
-        } else if arbiter.sharer().is_some() {
+        } else if arbiter.sharer().is_some() || self.is_broken(Fault::HoldWoundsNobody) {
             return;
         } else {
             *oldest_holder
@@ -222,7 +236,9 @@ impl Engine {
         let Some(arbiter) = self.claims.arbiters.get(key) else { return };
         let untold =
             |(_, request): &(Tx, &Request)| request.told != Some(shown) && !self.is_admitted(key, request);
-        for tx in arbiter.queue.iter().filter(untold).map(|(tx, _)| tx).collect::<Vec<_>>() {
+        let once = self.is_broken(Fault::BusyIsToldOnce);
+        let untold = arbiter.queue.iter().filter(untold).filter(|(_, r)| !once || r.told.is_none());
+        for tx in untold.map(|(tx, _)| tx).collect::<Vec<_>>() {
             if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
                 arbiter.queue.note_told(tx, shown);
             }
@@ -258,6 +274,9 @@ impl Engine {
     /// "No" to the claims that do not wait and would have to. Says whether there were any: they may have stood in the
     /// way of others.
     fn deny_hasty(&mut self, key: &Key) -> bool {
+        if self.is_broken(Fault::HastyWaits) {
+            return false;
+        }
         let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
         let hasty = arbiter.queue.hasty().filter(|(tx, request)| self.is_behind(*tx, key, request));
         let denied: Vec<Tx> = hasty.map(|(tx, _)| tx).collect();

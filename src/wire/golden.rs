@@ -85,7 +85,7 @@ pub(super) fn messages() -> Vec<Message> {
             facts: vec![
                 Fact::Binding(name(), binding()),
                 Fact::Kept(reg(1, 1)),
-                Fact::Peer(PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }),
+                Fact::Peers([NodeId(2), NodeId(300)].into()),
                 Fact::Hold(hold()),
                 Fact::Membership(membership()),
                 Fact::Existence(Existence::Live { group: name(), dot: dot(1, 2) }),
@@ -103,8 +103,8 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Disconnected },
         M::Goodbye { why: Goodbye::Violation },
         M::NameTaken,
-        M::Probe { about: NodeId(1) },
-        M::ProbeAnswer { about: NodeId(1), heard: true },
+        M::Probe { about: [NodeId(1), NodeId(300)].into() },
+        M::ProbeAnswer { silent: [NodeId(1)].into() },
         M::Acquire { tx: tx(), key: key(), want: Want::Name { replace: true }, nowait: false },
         M::Acquire {
             tx: tx(),
@@ -189,6 +189,11 @@ pub(super) fn messages() -> Vec<Message> {
         M::Demonitor { watcher: 1, reference: 2, target: 3 },
         M::Credit { to: 4, credit: Credit { messages: 64, bytes: 98304, taken: 5 } },
         M::NoReceiver { to: 4 },
+        M::Where { nodes: [NodeId(2), NodeId(300)].into() },
+        M::Peers {
+            peers: vec![PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }],
+            last: true,
+        },
     ]
 }
 

@@ -53,7 +53,7 @@ fn parts_of_messages() {
         every(vec![
             Fact::Binding(name(), binding()),
             Fact::Kept(reg(1, 1)),
-            Fact::Peer(PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }),
+            Fact::Peers([NodeId(2), NodeId(300)].into()),
             Fact::Hold(hold()),
             Fact::Membership(membership()),
             Fact::Existence(Existence::Seen { node: NodeId(1), up_to: 9 }),

@@ -117,8 +117,11 @@ fn a_peer_that_left_is_dialled_if_another_incarnation_is_known() {
         world.connect(0, witness);
         let address = world.nodes[old].address.clone();
         let new = PeerAddress { node: NodeId(22), name: "successor".into(), address: address.clone() };
-        let facts = if known { vec![Fact::Peer(new)] } else { vec![] };
+        let facts = if known { vec![Fact::Peers([new.node].into())] } else { vec![] };
         world.say(witness, 0, Message::Hello { facts, last: true });
+        if known {
+            world.say(witness, 0, Message::Peers { peers: vec![new], last: true });
+        }
         assert_eq!(world.dials(0), [""; 0], "not while the old one is linked");
         world.say(old, 0, Message::Goodbye { why: Goodbye::Closing });
         assert_eq!(world.pause_before_dial(0, &address).is_some(), known);
@@ -161,11 +164,48 @@ fn not_every_address_that_is_told_is_dialled() {
         peer(34, "good:1"),
         peer(34, "good:1"),
     ];
-    world.say(puppet, 0, Message::Hello { facts: peers.into_iter().map(Fact::Peer).collect(), last: true });
+    let nodes: BTreeSet<NodeId> = peers.iter().map(|peer| peer.node).collect();
+    world.told(puppet);
+    world.say(puppet, 0, Message::Hello { facts: vec![Fact::Peers(nodes)], last: true });
+    let asked = [31, 32, 33, 34].map(NodeId).into();
+    assert_eq!(world.told(puppet), [Message::Where { nodes: asked }, Message::HelloAck]);
+    world.say(puppet, 0, Message::Peers { peers, last: true });
     assert_eq!(world.dials(0), ["good:1"]);
     // Re-dialled like any peer that was known once.
     world.fail_dial(0, "good:1");
     assert!(world.pause_before_dial(0, "good:1").is_some());
+}
+
+/// "Unknown ones are asked for, and dialled": by their numbers first, so that nobody is told again what it knows.
+#[test]
+fn who_is_known_already_is_not_asked_for() {
+    let mut world = World::nodes(1);
+    let puppets = [20, 21, 22].map(|id| world.add_puppet(id));
+    for puppet in puppets {
+        world.connect(0, puppet);
+        world.told(puppet);
+    }
+    let hello = |nodes: &[u64]| {
+        let nodes = nodes.iter().copied().map(NodeId).collect();
+        Message::Hello { facts: vec![Fact::Peers(nodes)], last: true }
+    };
+    let [first, second, third] = puppets;
+    world.say(first, 0, hello(&[21, 22, 30]));
+    assert_eq!(world.told(first), [Message::Where { nodes: [NodeId(30)].into() }, Message::HelloAck]);
+    let peer = PeerAddress { node: NodeId(30), name: "n30".into(), address: "n30:1".into() };
+    world.say(first, 0, Message::Peers { peers: vec![peer], last: true });
+    assert_eq!(world.dials(0), ["n30:1"]);
+    world.fail_dial(0, "n30:1");
+    world.say(second, 0, hello(&[20, 30]));
+    assert_eq!(world.told(second), [Message::HelloAck]);
+    assert_eq!(world.dials(0), ["n30:1"], "whoever has a link to it can reach it now");
+    // And it tells others where its own peers are, whom it has links to.
+    world.say(third, 0, Message::Where { nodes: [20, 21, 30, 99].map(NodeId).into() });
+    let told = world.told(third);
+    let [Message::Peers { peers, last: true }] = &told[..] else { panic!("{told:?}") };
+    let told: Vec<(NodeId, &str)> = peers.iter().map(|peer| (peer.node, &peer.address[..])).collect();
+    let address = |puppet: NodeIndex| &world.nodes[puppet].address[..];
+    assert_eq!(told, [(NodeId(20), address(first)), (NodeId(21), address(second))]);
 }
 
 /// "Simultaneous dials end in one link", in every order of what follows.

@@ -146,6 +146,8 @@ impl World {
 
     pub(crate) fn add(&mut self, config: Config) -> NodeIndex {
         let (id, name, address) = (config.node, config.name.clone(), config.address.clone());
+        #[cfg(feature = "faults")]
+        let config = Config { fault: crate::mutants::fault(), ..config };
         let engine = Engine::new(config, id.0, self.now);
         self.push(Some(engine), id, name, address);
         let index = self.nodes.len() - 1;

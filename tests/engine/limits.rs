@@ -211,7 +211,9 @@ fn told_addresses_are_limited() {
     let peers: Vec<PeerAddress> = (0..1000_u64)
         .map(|i| PeerAddress { node: NodeId(100 + i), name: format!("n{i}"), address: format!("a{i}:1") })
         .collect();
-    world.say(puppet, 0, Message::Hello { facts: peers.into_iter().map(Fact::Peer).collect(), last: true });
+    let nodes = peers.iter().map(|peer| peer.node).collect();
+    world.say(puppet, 0, Message::Hello { facts: vec![Fact::Peers(nodes)], last: true });
+    world.say(puppet, 0, Message::Peers { peers, last: true });
     assert!(world.dials(0).len() <= 10);
 }
 

@@ -110,7 +110,7 @@ fn what_was_lost_is_acquired_anew_without_the_nodes_that_go() {
 /// A hold that was lost to a second holder is acquired anew on the other nodes of its set, just before the node with the
 /// second holder is merged and is in its set again: it is told once more.
 #[test]
-fn what_is_acquired_anew_meets_the_second_holder_again() {
+pub(crate) fn what_is_acquired_anew_meets_the_second_holder_again() {
     let mut world = World::mesh(3);
     let (pid, other) = (world.spawn(0), world.spawn(1));
     world.take_lock(pid, by("me"));

@@ -29,6 +29,8 @@ mod lock_voter;
 mod lock_watch;
 mod locks;
 mod membership;
+#[cfg(feature = "faults")]
+mod mutants;
 mod names;
 mod namesakes;
 mod outputs;

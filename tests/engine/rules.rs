@@ -62,7 +62,7 @@ fn a_vote_names_the_kept_rows() {
 
 /// "Hello{my bindings, the regs that I keep for a restore}."
 #[test]
-fn a_snapshot_names_the_kept_rows() {
+pub(crate) fn a_snapshot_names_the_kept_rows() {
     let Kept { mut world, kept, reg, .. } = kept();
     let newcomer = world.add_puppet(40);
     world.connect(ENGINE, newcomer);
@@ -74,6 +74,28 @@ fn a_snapshot_names_the_kept_rows() {
         facts.iter().any(|fact| matches!(fact, Fact::Binding(_, b) if b.reg == reg && !b.settled)),
         "{facts:?}"
     );
+}
+
+/// "Nothing of it ever comes back": a process moves its name to another one and ends before all have acknowledged that. Its
+/// call is undone, and what the call has kept of its own is not restored.
+#[test]
+pub(crate) fn the_end_of_a_process_takes_what_its_call_keeps() {
+    let mut world = world(State::Synced);
+    let (old, new) = (world.spawn(ENGINE), world.spawn(ENGINE));
+    let (_, first, _) = granted(&mut world, old);
+    world.say(PUPPET, ENGINE, Message::Ack { tx: first });
+    world.told(PUPPET);
+    world.register_as(old, "x", new, true, Patience::FOREVER);
+    let told = world.told(PUPPET);
+    let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
+    let told = world.told(PUPPET);
+    let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
+    world.exit(old);
+    let undone = Message::Unreg { name: name("x"), reg: binding.reg, restore: None, ack: None };
+    let told = world.told(PUPPET);
+    assert!(told.contains(&undone), "{told:?}");
+    assert_eq!(world.whereis(ENGINE, "x"), None);
 }
 
 /// "Settled(b): every row of mine in over goes, also one that is only kept for a restore (its op then restores
@@ -162,7 +184,7 @@ fn a_settlement_is_passed_on_once() {
 
 /// "Busy{reg} to every waiter that is not admitted and was not yet told of this reg": the name moves while it waits.
 #[test]
-fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
+pub(crate) fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
     let mut world = world(State::Synced);
     let claim = Message::Acquire {
         tx: tx(puppet()),
@@ -204,6 +226,27 @@ fn the_grace_ends_when_nothing_is_in_the_way() {
     world.settle();
     world.say(puppet, 0, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
+}
+
+// ---- links
+
+/// The arbiter made two connections the link, one after the other, and the bytes of the older one are read last. What its
+/// snapshot says was withdrawn since.
+#[test]
+pub(crate) fn a_snapshot_of_an_older_connection_is_void() {
+    let mut world = world(State::NotLinked);
+    let older = world.wire(PUPPET, ENGINE).expect("a connection");
+    let newer = world.connect(ENGINE, PUPPET);
+    let binding = binding(world.nodes[PUPPET].id);
+    let hello =
+        |clock, facts| Frame::Control(Stamped { clock, message: Message::Hello { facts, last: true } });
+    world.arrive(newer, ENGINE, Frame::Go);
+    world.arrive(newer, ENGINE, hello(9, vec![]));
+    assert!(world.engine(ENGINE).links().any(|(node, synced)| node == binding.reg.node && synced));
+    world.arrive(older, ENGINE, Frame::Go);
+    world.arrive(older, ENGINE, hello(5, vec![Fact::Binding(name("x"), binding.clone())]));
+    assert_eq!(world.whereis(ENGINE, "x"), None);
+    assert!(world.engine(ENGINE).links().all(|(node, _)| node != binding.reg.node));
 }
 
 // ---- clashes

@@ -77,6 +77,28 @@ fn sync_waits_for_the_word_that_the_peer_has_it_all() {
     assert_eq!(world.status(op), Some(Status::Ok));
 }
 
+/// Nor is it over before a peer has said where those are that its snapshot names.
+#[test]
+fn sync_waits_for_who_is_asked_for() {
+    for told in [true, false] {
+        let mut world = World::nodes(1);
+        let puppet = world.add_puppet(20);
+        let pid = world.spawn(0);
+        world.connect(0, puppet);
+        world.say(puppet, 0, Message::HelloAck);
+        let op = world.sync_call(pid, Patience::FOREVER);
+        let facts = vec![Fact::Peers([NodeId(30)].into())];
+        world.say(puppet, 0, Message::Hello { facts, last: true });
+        assert_eq!(world.status(op), None);
+        if told {
+            world.say(puppet, 0, Message::Peers { peers: vec![], last: true });
+        } else {
+            world.say(puppet, 0, Message::Goodbye { why: Goodbye::Closing });
+        }
+        assert_eq!(world.status(op), Some(Status::Ok));
+    }
+}
+
 /// A peer that goes down is not waited for any longer.
 #[test]
 fn sync_does_not_wait_for_who_is_gone() {

@@ -1,6 +1,7 @@
 //! What the world knows to be true: every process, operation, monitor and message of a run, over all incarnations.
 //! The checks hold the engines to it.
 
+use crate::blame::Taken;
 use crate::lock_book::LockBook;
 use crate::resolvers::ClashBook;
 use convoke::engine::{
@@ -183,6 +184,7 @@ pub(crate) struct Book {
     /// Senders that were refused and wait to be told, by the connection that refused them.
     pub(crate) refused: BTreeSet<(ConnectionId, Pid, Pid)>,
     pub(crate) kills: Vec<Kill>,
+    pub(crate) taken: Taken,
     /// Links that were seen to go down: (who saw it, the peer).
     pub(crate) breaks: BTreeMap<(NodeId, NodeId), Breaks>,
     /// Regs whose withdrawal a node has read.

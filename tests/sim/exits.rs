@@ -109,13 +109,14 @@ impl World {
                 self.book.stats.replaced += 1;
                 Ok(())
             }
-            Event::NameConflict { reason, winner, .. } => {
+            Event::NameConflict { reason, winner, name } => {
                 if reason != Reason::CONFLICT_LOST || self.plan.mode == Mode::Stable {
                     return Err(format!(
                         "P6: {me:?} has lost its name: {reason:?}, in {:?} mode",
                         self.plan.mode
                     ));
                 }
+                self.note_loss(me, &name, winner);
                 self.told_of_clash(me, Treatment::Notify { other: winner });
                 Ok(())
             }

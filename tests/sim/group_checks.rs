@@ -157,7 +157,7 @@ impl World {
         let What::Group { group, act } = &o.what else { return Ok(()) };
         match act {
             GroupAct::Create => {
-                if self.deletes_since(group, o.issued) == 0 {
+                if !self.is_deleted_since(group, o.issued) {
                     return self.all_peers(
                         slot,
                         |h| h.groups.contains_key(group),
@@ -233,6 +233,14 @@ impl World {
                 && o.answered.is_none_or(|at| at >= since)
         });
         acts.count()
+    }
+
+    /// Was a delete asked later than then, or under way at that moment? The undoing of one creation is not that of another.
+    fn is_deleted_since(&self, about: &Name, since: u64) -> bool {
+        self.book.operations.values().any(|o| {
+            matches!(&o.what, What::Group { group, act: GroupAct::Delete } if group == about)
+                && o.answered.is_none_or(|at| at >= since)
+        })
     }
 
     /// Is there another delete that may not have come everywhere yet?
@@ -355,7 +363,7 @@ impl World {
                 && act(o) == Some(GroupAct::Create)
                 && o.answer == Some(Status::Ok)
                 && !self.book.gone.contains(node)
-                && self.deletes_since(about, o.issued) == 0
+                && !self.is_deleted_since(about, o.issued)
         });
         if made && !exists {
             return Err(format!("P1: {about:?} was created, nobody deleted it since, and it is gone"));

@@ -111,6 +111,10 @@ impl Host {
         config.dial_max = Duration::from_micros(plan.dial_max);
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
+        #[cfg(feature = "faults")]
+        {
+            config.fault = plan.fault;
+        }
         // The counters start far apart, and in no order.
         config.first_token = (seed % 50) << 20;
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));

@@ -196,6 +196,13 @@ impl Waiter {
     }
 }
 
+/// The requester holds the lock wherever the claim is, so it enters at once.
+fn is_shared(locks: &LockBook, w: &Waiter, up: &BTreeSet<NodeId>) -> bool {
+    let on_all = |held: &Held| w.nodes.as_ref().unwrap_or(up).is_subset(&(&held.nodes - &held.broken));
+    let own = |share: &Share| share.resource == w.resource && share.requester == w.requester;
+    locks.live.iter().any(|(share, held)| own(share) && on_all(held))
+}
+
 /// Of those that wait, the ones that have nothing to wait for: neither a live share of another requester nor a claim
 /// of another requester that itself waits for something.
 pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>, up: &BTreeSet<NodeId>) -> Vec<Waiter> {
@@ -217,6 +224,7 @@ pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>, up: &BTreeSet
     loop {
         let behind = idle.iter().position(|w| {
             w.patient
+                && !is_shared(locks, w, up)
                 && blocked
                     .iter()
                     .any(|b| b.resource == w.resource && b.requester != w.requester && b.meets(w))

@@ -93,6 +93,8 @@ impl World {
         let mut set = BTreeSet::from([home]);
         let before = self.book.locks.live.get(&share).cloned();
         // What was lost is held again only where all of it was granted anew.
+        let lost = before.as_ref().filter(|h| h.lost.is_some());
+        let lost: BTreeSet<NodeId> = lost.map(|h| &h.nodes - &h.broken).unwrap_or_default();
         let prior = before.filter(|h| h.lost.is_none()).map(|h| h.nodes).unwrap_or_default();
         if let Some((tx, hold)) = &published {
             set = hold.nodes.clone();
@@ -116,6 +118,12 @@ impl World {
         if !set.is_superset(&needed) || !set.is_superset(&prior) {
             return Err(format!(
                 "P3: {share:?} is held on {set:?}; asked for were {needed:?}, held before {prior:?}"
+            ));
+        }
+        if !set.is_superset(&lost) {
+            return Err(format!(
+                "P9: {share:?} was lost and is held again on {set:?}, and not on all of {lost:?}\n{}",
+                self.describe()
             ));
         }
         let asked_home = nodes.as_ref().is_none_or(|nodes| nodes.contains(&home));

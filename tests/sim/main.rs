@@ -5,6 +5,7 @@
 //! `CONVOKE_SIM_MODE=stable|join|faulty` runs one mode, `CONVOKE_SIM_SEED=n` replays one seed with a trace on stderr.
 
 mod answers;
+mod blame;
 mod book;
 mod checks;
 mod exits;
@@ -17,6 +18,8 @@ mod lock_rest;
 mod locks;
 mod messages;
 mod misfortune;
+#[cfg(feature = "faults")]
+mod mutants;
 mod network;
 mod outputs;
 mod plan;
@@ -40,15 +43,19 @@ use world::World;
 /// What a run came to, and its world.
 fn run(mode: Mode, seed: u64, tracing: Tracing) -> (World, Result<(), String>) {
     let mut world = World::new(seed, mode, tracing);
-    let result = catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
+    let result = attempt(&mut world);
+    (world, result)
+}
+
+fn attempt(world: &mut World) -> Result<(), String> {
+    catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("of an unknown kind");
-        Err(format!("a panic: {text}"))
-    });
-    (world, result)
+        Err(format!("P7: a panic: {text}"))
+    })
 }
 
 /// Runs the seed again, traced, and says all that is known.

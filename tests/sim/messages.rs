@@ -126,6 +126,8 @@ impl World {
         }
         for (window, (messages, bytes)) in sums {
             self.trace.say(self.now, || format!("h{slot} TAKES {messages} messages of {window:?}"));
+            let sum = self.book.taken.entry((self.hosts[slot].id, window)).or_default();
+            *sum = (sum.0 + messages, sum.1 + bytes);
             self.feed(slot, |engine, now| engine.handle_taken(now, window, messages, bytes))?;
         }
         Ok(())
@@ -172,6 +174,7 @@ impl World {
             let soon = self.now + self.rng.below(self.plan.delay_max / 4 + 1);
             self.later(soon.max(at), Happening::Read { slot, pid: to });
         }
+        self.window_is_bounded(slot, to.serial, window)?;
         self.memory_bounded(slot)
     }
 

@@ -157,7 +157,7 @@ impl World {
             }
             Output::Log { status, text } => {
                 self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
-                Ok(())
+                self.nobody_is_blamed(slot, status, &text)
             }
         }
     }
@@ -171,14 +171,10 @@ impl World {
         match connection {
             Some(connection) => {
                 self.book.stats.links += 1;
-                let link = Link {
-                    connection,
-                    outbox: Outbox::new(&self.plan.limits),
-                    synced: false,
-                    acked: false,
-                    flowing: 0,
-                    queued: 0,
-                };
+                let outbox = Outbox::new(&self.plan.limits);
+                #[cfg(feature = "faults")]
+                let outbox = crate::mutants::outbox(self.plan.fault, outbox);
+                let link = Link { connection, outbox, synced: false, acked: false, flowing: 0, queued: 0 };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }

@@ -121,6 +121,9 @@ pub(crate) struct Plan {
     pub(crate) weights: Weights,
     pub(crate) rest_in_parts: bool,
     pub(crate) afterlife: bool,
+    /// The rule that all engines break.
+    #[cfg(feature = "faults")]
+    pub(crate) fault: Option<convoke::engine::Fault>,
 }
 
 impl Plan {
@@ -179,6 +182,8 @@ impl Plan {
             weights: Weights::draw(mode, rng),
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
+            #[cfg(feature = "faults")]
+            fault: None,
         }
     }
 

@@ -25,6 +25,8 @@ pub(crate) struct ClashBook {
     /// What must be told to whom in the present input, and what was.
     due: Vec<(Pid, Treatment)>,
     told: Vec<(Pid, Treatment)>,
+    /// Bindings that lost, and to whom, where their processes are told that.
+    lost: BTreeSet<(Reg, Pid)>,
 }
 
 /// The functions that nodes may have.
@@ -255,6 +257,15 @@ impl World {
         self.book.clashes.told.push((loser, how));
     }
 
+    pub(crate) fn note_loss(&mut self, loser: Pid, about: &Name, winner: Option<Pid>) {
+        // As the table was before this input.
+        let host = self.hosts.iter().find(|host| host.id == loser.node);
+        let row = host.and_then(|host| host.own_row(about)).filter(|row| row.pid() == loser);
+        if let (Some(row), Some(winner)) = (row, winner) {
+            self.book.clashes.lost.insert((row.reg, winner));
+        }
+    }
+
     /// After every input: each loser was told exactly what its resolver says, and nobody else was told anything.
     pub(crate) fn check_treatments(&mut self, slot: usize) -> R {
         self.book.clashes.engaged = None;
@@ -272,6 +283,19 @@ impl World {
         for (loser, how) in told {
             if !self.is_own_decision(slot, loser, how) {
                 return Err(format!("P6: {loser:?} is told {how:?}, and no resolver says so"));
+            }
+        }
+        Ok(())
+    }
+
+    /// At rest: where neither was to keep the name and the lower one has lost it, the higher one has too.
+    pub(crate) fn check_neither(&self) -> R {
+        let clashes = &self.book.clashes;
+        for pair in clashes.verdicts.keys() {
+            let Some((high, _)) = clashes.regs.get(&pair.high) else { continue };
+            let mut rows = self.hosts.iter().flat_map(|host| &host.rows);
+            if clashes.lost.contains(&(pair.low, *high)) && rows.any(|(_, row)| row.reg == pair.high) {
+                return Err(format!("P6: neither was to keep {pair:?}, and the higher one does"));
             }
         }
         Ok(())

@@ -241,6 +241,7 @@ impl World {
 
     fn check_rest(&mut self, when: &str) -> R {
         self.check_groups_at_rest().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
+        self.check_neither().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_names().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_leaks().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_monitors().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;

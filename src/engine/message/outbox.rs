@@ -52,6 +52,9 @@ pub struct Outbox<E> {
     closed: bool,
     link_buffer: usize,
     exit_data: usize,
+    /// A deliberate fault: see `Fault::ExitOvertakesMessages`.
+    #[cfg(feature = "faults")]
+    pub exits_overtake: bool,
     encoder: PhantomData<fn() -> E>,
 }
 
@@ -76,6 +79,8 @@ impl<E: EncodeData> Outbox<E> {
             closed: false,
             link_buffer: limits.link_buffer.max(1),
             exit_data: limits.exit_data.min(FRAGMENT),
+            #[cfg(feature = "faults")]
+            exits_overtake: false,
             encoder: PhantomData,
         }
     }
@@ -130,6 +135,8 @@ impl<E: EncodeData> Outbox<E> {
         };
         let pair = (to, from);
         let overtakes = matches!(header, DataHeader::Kill { .. }) && self.bulk.is_parked(pair);
+        #[cfg(feature = "faults")]
+        let overtakes = overtakes || self.exits_overtake;
         if receiver.queues > 0 && !overtakes && self.bulk.queue(pair, || Item::Signal(header, data.to_vec()))
         {
             self.blocks.add_backlog(data.len());

@@ -1,7 +1,7 @@
 //! Peers and strangers that do not keep to the protocol, or to any.
 
 use super::*;
-use crate::engine::{Fact, PeerAddress};
+use crate::engine::PeerAddress;
 use std::time::Instant;
 
 #[test]
@@ -149,7 +149,7 @@ fn a_peer_that_never_reads_does_not_keep_a_link_from_closing() {
 /// Some 200 kB.
 fn large_message() -> Stamped {
     let peer = PeerAddress { node: NodeId(1), name: "x".repeat(50_000), address: String::new() };
-    let message = Message::Hello { facts: vec![Fact::Peer(peer); 4], last: false };
+    let message = Message::Peers { peers: vec![peer; 4], last: false };
     Stamped { clock: 1, message }
 }
 

@@ -75,7 +75,7 @@ impl Words {
                 Fact::Existence(Existence::Live { dot, .. } | Existence::Beyond(dot)) => {
                     self.dots.learn(*dot)
                 }
-                Fact::Membership(_) | Fact::Existence(Existence::Seen { .. }) | Fact::Peer(_) => {}
+                Fact::Membership(_) | Fact::Existence(Existence::Seen { .. }) | Fact::Peers(_) => {}
             }),
             Message::Acquire { tx, .. }
             | Message::Grant { tx, .. }
@@ -127,6 +127,18 @@ impl Words {
                 self.nodes.0[usize::from(known) % self.nodes.0.len()]
             }
             _ => NodeId(source.number()),
+        }
+    }
+
+    fn nodes(&self, source: &mut Source) -> BTreeSet<NodeId> {
+        source.some(|source| self.node(source)).into_iter().collect()
+    }
+
+    fn peer(&self, source: &mut Source) -> PeerAddress {
+        PeerAddress {
+            node: self.node(source),
+            name: text(source),
+            address: ["host9:1", "no address", "", "host0:1"][source.below(4)].to_owned(),
         }
     }
 
@@ -197,7 +209,7 @@ impl Words {
                 requester: name(source),
                 serial: source.number(),
                 view: source.flag(),
-                nodes: source.some(|source| self.node(source)).into_iter().collect(),
+                nodes: self.nodes(source),
                 token: source.number(),
                 watched: source.flag(),
             },
@@ -226,11 +238,7 @@ impl Words {
         match source.below(6) {
             0 => Fact::Binding(name(source), self.binding(source)),
             1 => Fact::Kept(self.reg(source)),
-            2 => Fact::Peer(PeerAddress {
-                node: self.node(source),
-                name: text(source),
-                address: ["host9:1", "no address", "", "host0:1"][source.below(4)].to_owned(),
-            }),
+            2 => Fact::Peers(self.nodes(source)),
             3 => Fact::Hold(self.hold(source)),
             4 => Fact::Membership(self.membership(source)),
             _ => Fact::Existence(self.existence(source)),
@@ -289,7 +297,7 @@ impl Words {
     /// As many as there are messages; a test sees to it that each is made.
     pub(crate) fn message(&mut self, source: &mut Source) -> Message {
         use Message as M;
-        match source.below(43) {
+        match source.below(45) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
             1 => M::HelloAck,
             2 => M::Heartbeat,
@@ -304,8 +312,8 @@ impl Words {
                 ]),
             },
             6 => M::NameTaken,
-            7 => M::Probe { about: self.node(source) },
-            8 => M::ProbeAnswer { about: self.node(source), heard: source.flag() },
+            7 => M::Probe { about: self.nodes(source) },
+            8 => M::ProbeAnswer { silent: self.nodes(source) },
             9 => {
                 let (tx, key) = (self.tx(source), self.key(source));
                 let want = match (&key, source.below(8)) {
@@ -402,7 +410,9 @@ impl Words {
                 M::Demonitor { watcher: source.number(), reference: source.number(), target: source.number() }
             }
             41 => M::Credit { to: source.number(), credit: Words::credit(source) },
-            _ => M::NoReceiver { to: source.number() },
+            42 => M::NoReceiver { to: source.number() },
+            43 => M::Where { nodes: self.nodes(source) },
+            _ => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
         }
     }
 

@@ -1,0 +1,35 @@
+//! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
+//! others stand in `tests/sim/mutants.rs`.
+
+use crate::{lock_splits, rules};
+use convoke::engine::Fault;
+use std::cell::Cell;
+use std::panic::catch_unwind;
+
+thread_local! {
+    static FAULT: Cell<Option<Fault>> = const { Cell::new(None) };
+}
+
+/// The rule that engines of this thread break.
+pub(crate) fn fault() -> Option<Fault> {
+    FAULT.get()
+}
+
+const FAULTS: &[(Fault, fn())] = &[
+    (Fault::BusyIsToldOnce, rules::a_waiter_hears_of_every_binding_that_is_in_its_way),
+    (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
+    (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),
+    (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),
+    (Fault::StaleSnapshotCounts, rules::a_snapshot_of_an_older_connection_is_void),
+];
+
+#[test]
+fn every_fault_is_found_out() {
+    for (fault, test) in FAULTS {
+        test();
+        FAULT.set(Some(*fault));
+        let found = catch_unwind(test).is_err();
+        FAULT.set(None);
+        assert!(found, "no test notices {fault:?}");
+    }
+}
