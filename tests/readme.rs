@@ -81,7 +81,16 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     let header = read("include/convoke.h");
     let known: BTreeSet<&str> = words(&header, "convoke_").chain(words(&header, "CONVOKE_")).collect();
     // Not of the C interface: the CMake targets, and settings of builds and tests.
-    let others = ["convoke_static", "CONVOKE_BLESS", "CONVOKE_SIM_SEED", "CONVOKE_SIM_SEEDS"];
+    let others = [
+        "convoke_static",
+        "CONVOKE_BLESS",
+        "CONVOKE_FUZZ_FILE",
+        "CONVOKE_FUZZ_SECONDS",
+        "CONVOKE_FUZZ_SEED",
+        "CONVOKE_FUZZ_TARGET",
+        "CONVOKE_SIM_SEED",
+        "CONVOKE_SIM_SEEDS",
+    ];
     for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
     {
         let text = read(document);
