@@ -43,8 +43,14 @@ pub struct Dot {
     pub number: u64,
 }
 
+/// From 1, for that nothing is known up to 0 goes without saying.
+fn dot_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = up_to(deserializer)?;
+    (number > 0).then_some(number).ok_or_else(|| serde::de::Error::custom("a dot before the first"))
+}
+
 /// Up to [`MAX_DOT`].
-pub(super) fn dot_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(super) fn up_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number = u64::deserialize(deserializer)?;
     let too_late = || serde::de::Error::custom("a dot beyond the last");
     (number <= MAX_DOT).then_some(number).ok_or_else(too_late)

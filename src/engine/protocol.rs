@@ -1,7 +1,7 @@
 //! What two linked nodes say to each other on the control lane. The engine's rules for each message stand beside its
 //! handler; docs/design.md tells the whole protocol.
 
-use super::id::{Dot, Name, NodeId, Pid, Reg, Tx, dot_number};
+use super::id::{Dot, Name, NodeId, Pid, Reg, Tx, up_to};
 use super::limits::MAX_LIST;
 use super::message::Credit;
 use super::status::{Reason, Status};
@@ -159,7 +159,7 @@ pub enum Existence {
     /// All dots of the incarnation up to this number are known: those that are not live were deleted.
     Seen {
         node: NodeId,
-        #[serde(deserialize_with = "dot_number")]
+        #[serde(deserialize_with = "up_to")]
         up_to: u64,
     },
     /// This dot beyond those is known too.

@@ -163,7 +163,7 @@ impl Words {
     fn dot(&self, source: &mut Source) -> Dot {
         match source.byte() {
             known @ 0..=127 if !self.dots.0.is_empty() => self.dots.0[usize::from(known) % self.dots.0.len()],
-            _ => Dot { node: self.node(source), number: source.number().min(MAX_DOT) },
+            _ => Dot { node: self.node(source), number: source.number().clamp(1, MAX_DOT) },
         }
     }
 
