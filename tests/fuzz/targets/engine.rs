@@ -34,7 +34,8 @@ fn limits() -> Limits {
         processes: 40,
         names: 12,
         locks: 12,
-        groups: 12,
+        // More than one input can fill: a node that remembers more than the limit is ended by those that it tells.
+        groups: 4000,
         operations: 12,
         peers: 6,
         ..Limits::default()
@@ -54,6 +55,30 @@ struct Siege {
     looked: [usize; 4],
     untaken: Vec<(NodeIndex, Window, u64)>,
     unresolved: Vec<(NodeIndex, u64)>,
+    /// A peer has named dots of the honest. One that it says was deleted, and that its home makes only later, is known to
+    /// some nodes as deleted and to others as live: so groups need not be the same everywhere then (docs/hostile.md).
+    lied_about_groups: bool,
+}
+
+fn names_honest_dots(message: &Message) -> bool {
+    let honest = |node: &NodeId| HONEST.iter().any(|index| NodeId(IDS[*index]) == *node);
+    let any = |dots: &BTreeSet<Dot>| dots.iter().any(|dot| honest(&dot.node));
+    let existence = |part: &Existence| match part {
+        Existence::Live { dot, .. } | Existence::Beyond(dot) => honest(&dot.node),
+        Existence::Seen { node, .. } => honest(node),
+    };
+    match message {
+        Message::Delete { dots, .. }
+        | Message::Membership { membership: Membership { dots, .. }, .. }
+        | Message::Forward { task: Task::Join { dots, .. }, .. } => any(dots),
+        Message::GroupState { parts, .. } => parts.iter().any(existence),
+        Message::Hello { facts, .. } => facts.iter().any(|fact| match fact {
+            Fact::Existence(part) => existence(part),
+            Fact::Membership(membership) => any(&membership.dots),
+            _ => false,
+        }),
+        _ => false,
+    }
 }
 
 impl Siege {
@@ -79,6 +104,7 @@ impl Siege {
             looked: [0; 4],
             untaken: Vec::new(),
             unresolved: Vec::new(),
+            lied_about_groups: false,
             world,
         };
         for node in HONEST {
@@ -139,6 +165,7 @@ impl Siege {
         }
         let message = self.words.message(source);
         let clock = self.words.clock(source);
+        self.lied_about_groups |= names_honest_dots(&message);
         self.world.say_at(peer, node, clock, message);
     }
 
@@ -369,7 +396,7 @@ impl Siege {
     fn end(mut self) {
         for peer in HOSTILE {
             for node in HONEST {
-                self.world.cut(peer, node);
+                self.cut(peer, node);
             }
             self.world.nodes[peer].address = String::new();
         }
@@ -409,6 +436,21 @@ impl Siege {
         self.nothing_is_left();
     }
 
+    /// One connection after the other: under other names a peer may have several.
+    fn cut(&mut self, peer: NodeIndex, node: NodeIndex) {
+        let between = |wire: &Wire| wire.ends == [peer, node] || wire.ends == [node, peer];
+        let wires = self.world.wires.iter().filter(|(_, wire)| between(wire));
+        for id in wires.map(|(id, _)| *id).collect::<Vec<_>>() {
+            let Some(wire) = self.world.wires.get_mut(&id) else { continue };
+            let is_over = wire.over[wire.side(node)];
+            (wire.over, wire.mute) = ([true; 2], [true; 2]);
+            wire.to.iter_mut().for_each(|frames| frames.clear());
+            if !is_over {
+                self.world.input(node, |engine, now| engine.handle_connection_end(now, id, "end of stream"));
+            }
+        }
+    }
+
     /// Nothing is under way but calls that wait for a lock without a deadline.
     fn is_quiet(&self) -> bool {
         HONEST.into_iter().filter(|node| self.is_open(*node)).all(|node| {
@@ -437,7 +479,7 @@ impl Siege {
                 .map(|(name, members)| (name, sorted(members)))
                 .collect::<BTreeSet<_>>()
         };
-        assert_eq!(groups(a), groups(b), "{}", picture());
+        assert!(self.lied_about_groups || groups(a) == groups(b), "{}", picture());
         let locks = |engine: &Engine| {
             let rows = engine.locks(self.world.now, None).into_iter().filter(|row| !row.is_waiter);
             rows.map(|row| (row.resource, row.requester, row.pid, row.token)).collect::<BTreeSet<_>>()
