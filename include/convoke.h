@@ -218,6 +218,9 @@ enum {
     /** A clash for a resolver function to decide: see convoke_resolver_add. Never in a queue. Fields: PID, NAME,
      *  PEER, AGE_MS, OTHER_AGE_MS. */
     CONVOKE_EVENT_CLASH = 16,
+    /** A record of the log: see convoke_log_to_queue. The value is how many were dropped before it, because too many
+     *  were unread. Fields: VALUE, LEVEL, TARGET, TEXT. */
+    CONVOKE_EVENT_LOG = 17,
 };
 
 /** Reasons: values of convoke_reason. */
@@ -278,7 +281,7 @@ enum {
     CONVOKE_FIELD_REASON = 8,
     /** u64: the monitor or operation. */
     CONVOKE_FIELD_REF = 9,
-    /** u64: an operation's value. */
+    /** u64: an operation's value; of a LOG event, how many records were dropped before it. */
     CONVOKE_FIELD_VALUE = 10,
     /** u64: an operation's status, as a two's complement number. */
     CONVOKE_FIELD_STATUS = 11,
@@ -300,6 +303,12 @@ enum {
     CONVOKE_FIELD_IS_WAITER = 19,
     /** u64: how often the process is a member of the group. */
     CONVOKE_FIELD_COUNT = 20,
+    /** u64: how much a record of the log matters: one of the CONVOKE_LOG_ constants. */
+    CONVOKE_FIELD_LEVEL = 21,
+    /** Bytes: what a record of the log is about, such as "convoke.link". */
+    CONVOKE_FIELD_TARGET = 22,
+    /** Bytes: a text, with a zero behind it: of a record of the log, of metrics, of a dump. */
+    CONVOKE_FIELD_TEXT = 23,
 };
 
 /** What a resolver function returns: one of the first three, plus one of the flags or none. */
@@ -316,6 +325,22 @@ enum {
     /** To be added: whoever loses the name gets a NAME_CONFLICT event with the other pid. Without a flag it is not
      *  told. */
     CONVOKE_CLASH_NOTIFY_LOSER = 0x200,
+};
+
+/** How much a record of the log matters. */
+enum {
+    /** No record has this level: who names it hears of nothing. */
+    CONVOKE_LOG_OFF = 0,
+    /** Something is broken and stays so until somebody acts. */
+    CONVOKE_LOG_ERROR = 1,
+    /** Something went wrong, or waits for longer than it should. */
+    CONVOKE_LOG_WARN = 2,
+    /** What an operator wants to read afterwards: nodes that open, close, come and go; clashes that are decided. */
+    CONVOKE_LOG_INFO = 3,
+    /** What helps to understand a single case: dials, suspicions, who refused whom. */
+    CONVOKE_LOG_DEBUG = 4,
+    /** Every claim and every answer. */
+    CONVOKE_LOG_TRACE = 5,
 };
 
 /**
@@ -457,6 +482,13 @@ typedef void (*convoke_event_fn)(struct convoke_event *event, void *user_data);
  */
 typedef int32_t (*convoke_resolve_fn)(const struct convoke_event *clash, void *user_data);
 
+/**
+ * Gets a record of the log: see convoke_log_set. `target` and `text` are UTF-8, zero-terminated and lent until it returns;
+ * `text_len` is the length of `text` without its zero. It must return normally: no C++ exception, no `longjmp`.
+ */
+typedef void (*convoke_log_fn)(int32_t level, const char *target, const char *text, size_t text_len, void
+    *user_data);
+
 /* ==================================================================================================================
  * 1  The library
  * Nothing needs to be initialised or shut down. These functions work at any time, also before a node is opened, in
@@ -557,6 +589,54 @@ CONVOKE_API size_t convoke_last_error(char *buf, size_t cap);
  */
 CONVOKE_API size_t convoke_live_handles(void);
 
+/**
+ * Sets the function that gets the log of all nodes of this program. There is one; a second call replaces the first.
+ *
+ * It runs on a thread of its own ("convoke/log"), never on the thread of a node and with no lock held, so it may do
+ * anything: block, call any function of the library, remove itself. Up to 1024 records wait for it; what comes when it is
+ * slower than that is dropped and counted, and a record of the target "convoke.log" says how many were. Calls never
+ * overlap, but for one of a function that was replaced meanwhile. When this returns, no new call of the former function
+ * begins; records that waited for it are dropped.
+ *
+ * Records have a level, a target (docs/operations.md lists them) and a text that begins with the name of the node. They hold
+ * no secrets and no payloads. When nobody listens, nothing is formatted.
+ *
+ * @param max_level CONVOKE_LOG_ERROR to CONVOKE_LOG_TRACE: records up to this level; CONVOKE_LOG_OFF: none any more.
+ * @param fn the function; NULL for none any more.
+ * @param user_data handed to `fn` as it is; owned by the library until `free_fn` is called with it.
+ * @param free_fn gives `user_data` back, exactly once, after the last call, also when this call fails; may be NULL.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID there is no such level.
+ * @retval CONVOKE_E_IO the system has no thread left. The former function stays.
+ * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @threads any; also in `fn`; a forked child has no function until it sets one
+ * @since 0.1.0
+ */
+CONVOKE_API convoke_status convoke_log_set(int32_t max_level, convoke_log_fn fn, void *user_data, convoke_free_fn
+    free_fn);
+
+/**
+ * From now on a queue gets the log of all nodes of this program, as LOG events: for languages that cannot be called back on
+ * threads they do not know. Several queues may get it, each up to its own level.
+ *
+ * Up to 1024 LOG events may be unread in a queue; further ones are dropped and counted, in the value of the next one. They
+ * take no room from other events.
+ *
+ * @param queue the queue.
+ * @param max_level CONVOKE_LOG_ERROR to CONVOKE_LOG_TRACE: records up to this level; CONVOKE_LOG_OFF: none any more (those
+ *        that wait in the queue stay).
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `queue` is not a live queue, or there is no such level.
+ * @retval CONVOKE_E_CLOSED the node of the queue is closed, or the queue is being freed.
+ * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_log_to_queue(convoke_queue *queue, int32_t max_level);
+
 /* ==================================================================================================================
  * 2  Options
  * The configuration of a node is a set of text keys with text values, so that new options never change the ABI. The
@@ -628,8 +708,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set_bytes(convoke_op
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL, or the path is not UTF-8.
  * @retval CONVOKE_E_IO the file cannot be read, or is longer than 64 KiB: the detail says why.
- * @retval CONVOKE_E_AUTH there is a secret in the file, and others may read or write it. Nothing was changed. chmod 600.
- * @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Nothing was changed.
+ * @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Or there is a secret in the file, and others
+ *         may read or write it: chmod 600. Nothing was changed.
  * @retval CONVOKE_E_FORKED as for convoke_options_set.
  * @retval CONVOKE_E_INTERNAL a defect of the library.
  * @threads any; reads the file on the calling thread
@@ -686,8 +766,8 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `node_out` is NULL.
  * @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
- *         listen, dial or be dialled beyond this machine and has no secret.
- * @retval CONVOKE_E_AUTH others may read or write the file of `secret.file`. chmod 600.
+ *         listen, dial or be dialled beyond this machine and has no secret, and when others may read or write the file of
+ *         `secret.file`.
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
  * @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
@@ -750,10 +830,9 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `node` is not a live node.
  * @retval CONVOKE_E_OPTION another option differs from what the node was opened with, the options do not fit together, a
- *         secret is none, or the node was opened without a secret and is to get one, or the reverse: see the detail.
- *         Nothing was changed.
+ *         secret is none, others may read or write the file of `secret.file`, or the node was opened without a secret and is
+ *         to get one, or the reverse: see the detail. Nothing was changed.
  * @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
- * @retval CONVOKE_E_AUTH others may read or write a file of secrets. Nothing was changed. chmod 600.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
  *         these options when this child was forked.
@@ -945,6 +1024,52 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_monitor(convoke_process
  * @since 0.1.0
  */
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_stats(const convoke_node *node, convoke_stats *stats);
+
+/**
+ * Metrics of the node as OpenMetrics 1.0 text, to be served to Prometheus and the like: links, traffic, names, locks, claims
+ * in flight, clashes, queues, round trips and more, each with a label `node`. docs/operations.md lists them.
+ *
+ * Asks the node's thread, and waits for two seconds at most. If that does not answer, what only it knows is left out, and
+ * the metric that says so is 0.
+ *
+ * @param node the node.
+ * @param text_out receives a list with one row, whose CONVOKE_FIELD_TEXT is the text (UTF-8, with a zero behind it); owned by
+ *        the caller: free it with convoke_list_free. NULL on failure.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `node` is not a live node, or `text_out` is NULL.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits for the network
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_metrics(const convoke_node *node, convoke_list **text_out);
+
+/**
+ * What is under way on the node as JSON: every operation that is not answered, since when, and which nodes it waits for;
+ * who holds the locks that others wait for; links and how long their peers have been silent; clashes, resolvers, queues.
+ * The first thing to look at when something hangs; docs/operations.md explains it.
+ *
+ * Lists are cut after some hundreds of rows and long names after 256 bytes, so the text is a few MiB at most. Names that are
+ * not UTF-8 are objects with their bytes in hexadecimal. Fields may be added in later versions.
+ *
+ * Asks the node's thread, and waits for two seconds at most. If that does not answer, "node_thread" is "stuck", and the text
+ * has what is known without it.
+ *
+ * @param node the node.
+ * @param text_out receives a list with one row, whose CONVOKE_FIELD_TEXT is the text (UTF-8, with a zero behind it); owned by
+ *        the caller: free it with convoke_list_free. NULL on failure.
+ * @return the status:
+ * @retval CONVOKE_OK
+ * @retval CONVOKE_E_INVALID `node` is not a live node, or `text_out` is NULL.
+ * @retval CONVOKE_E_CLOSED the node is closed.
+ * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
+ * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @threads any; never waits for the network
+ * @since 0.1.0
+ */
+CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_dump(const convoke_node *node, convoke_list **text_out);
 
 /* ==================================================================================================================
  * 4  Queues

@@ -162,8 +162,8 @@ macro_rules! programs {
 }
 
 programs! {
-    callbacks dlopen everything exits fork free_fn free_order groups handles join locks nofile nulls operations
-    random reentrancy resolver secrets sigchld sigpipe texts waiters
+    callbacks dlopen everything exits fork free_fn free_order groups handles join locks logs nofile nulls observe
+    operations random reentrancy resolver secrets sigchld sigpipe texts waiters
 }
 
 #[test]

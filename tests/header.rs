@@ -7,7 +7,7 @@ mod generate;
 #[path = "header/read.rs"]
 mod read;
 
-use convoke::engine::{Reason, Status};
+use convoke::engine::{Level, Reason, Status};
 use convoke::node::{CLASH_CHOICES, EventKind, Field};
 use generate::root;
 use read::Function;
@@ -72,6 +72,8 @@ fn every_constant_is_documented() {
             + 1
             + Field::ALL.len()
             + CLASH_CHOICES.len()
+            + 1
+            + Level::ALL.len()
     );
 }
 

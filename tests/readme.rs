@@ -5,12 +5,22 @@
 
 mod support;
 
-use convoke::node::{OPTIONS, OptionType};
+use convoke::engine::{Level, Target};
+use convoke::node::{METRICS, OPTIONS, OptionType};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "docs/design.md",
+    "docs/operations.md",
+    "docs/options.md",
+    "docs/security.md",
+    "docs/hostile.md",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -70,6 +80,34 @@ fn the_table_of_options_is_that_of_the_code() {
     );
 }
 
+#[test]
+fn the_tables_of_the_log_and_of_metrics_are_those_of_the_code() {
+    let document = "docs/operations.md";
+    let mut levels = String::from("| level | | what has it |\n|---|---|---|\n");
+    for (level, name, meaning) in Level::ALL {
+        writeln!(levels, "| `{name}` | {} | {} |", level.number(), meaning.trim()).unwrap();
+    }
+    let (from, to) = ("<!-- the levels are written by tests/readme.rs -->", "<!-- end of the levels -->");
+    part(document, from, to, &levels);
+    let mut targets = String::from("| target | what it tells of |\n|---|---|\n");
+    for (target, meaning) in Target::ALL {
+        writeln!(targets, "| `{}` | {meaning} |", target.name()).unwrap();
+    }
+    let (from, to) = ("<!-- the targets are written by tests/readme.rs -->", "<!-- end of the targets -->");
+    part(document, from, to, &targets);
+    let mut metrics = String::from("| metric | type | unit | label | meaning |\n|---|---|---|---|---|\n");
+    for metric in METRICS {
+        let label = match metric.label.split_once(": ") {
+            Some((label, says)) => format!("`{label}`: {says}"),
+            None => String::new(),
+        };
+        let (name, kind, unit) = (metric.name, metric.kind.name(), metric.unit());
+        writeln!(metrics, "| `{name}` | {kind} | {unit} | {label} | {} |", metric.meaning).unwrap();
+    }
+    let (from, to) = ("<!-- the metrics are written by tests/readme.rs -->", "<!-- end of the metrics -->");
+    part(document, from, to, &metrics);
+}
+
 /// Words of this form in a text.
 fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -79,7 +117,9 @@ fn words<'a>(text: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> {
 #[test]
 fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     let header = read("include/convoke.h");
-    let known: BTreeSet<&str> = words(&header, "convoke_").chain(words(&header, "CONVOKE_")).collect();
+    let metrics = METRICS.iter().map(|metric| metric.name);
+    let known = words(&header, "convoke_").chain(words(&header, "CONVOKE_")).chain(metrics);
+    let known: BTreeSet<&str> = known.collect();
     // Not of the C interface: the CMake targets, and settings of builds and tests.
     let others = [
         "convoke_static",
@@ -90,9 +130,10 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
         "CONVOKE_FUZZ_TARGET",
         "CONVOKE_SIM_SEED",
         "CONVOKE_SIM_SEEDS",
+        "CONVOKE_SIM_FOREVER",
+        "CONVOKE_TEST_SECRET",
     ];
-    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
-    {
+    for document in DOCUMENTS {
         let text = read(document);
         for word in words(&text, "convoke_").chain(words(&text, "CONVOKE_")) {
             assert!(
@@ -194,8 +235,7 @@ fn every_difference_from_erlang_has_a_test() {
 
 #[test]
 fn the_tests_that_the_documents_name_are_there() {
-    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
-    {
+    for document in DOCUMENTS {
         for word in quoted(&read(document)).filter(|word| word.starts_with("tests/") && word.contains("::")) {
             assert!(is_test(word), "{document} names {word}, which is no test");
         }
@@ -204,8 +244,7 @@ fn the_tests_that_the_documents_name_are_there() {
 
 #[test]
 fn what_the_documents_link_to_is_there() {
-    for document in ["README.md", "docs/design.md", "docs/options.md", "docs/security.md", "docs/hostile.md"]
-    {
+    for document in DOCUMENTS {
         let text = read(document);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link) {
             let target = root().join(document).parent().expect("a folder").join(link);

@@ -246,6 +246,22 @@ fn secrets_change_under_traffic_and_nothing_is_lost() {
     }
 }
 
+/// The line of the manual that makes a file of a secret.
+#[test]
+fn the_manual_s_way_to_make_a_secret_works() {
+    let manual = include_str!("../docs/security.md");
+    let line = manual.split("```sh\n").nth(1).and_then(|rest| rest.lines().next()).unwrap();
+    let dir = std::env::temp_dir().join(format!("convoke-manual-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let made = std::process::Command::new("sh").args(["-c", line]).current_dir(&dir).status().unwrap();
+    assert!(made.success());
+    let file = dir.join("convoke.secret");
+    let set = [("secret.file", file.to_str().unwrap())];
+    let (one, two) = (open(&set), open(&set));
+    spawn(&one).connect(two.address(), LONG, Completion::Wait).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
 fn connect_error(from: &[(&str, &str)], to: &str) -> (Status, String) {
     let node = open(from);
     let error = spawn(&node).connect(to, LONG, Completion::Wait).unwrap_err();

@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::forward::Origin;
 use super::hold::MAX_TOKEN;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
+use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -26,8 +26,13 @@ impl Engine {
         nodes: BTreeSet<NodeId>,
         patience: Patience,
     ) {
-        let (undo, phase) = (Undo::Nothing, Phase::Acquiring);
-        self.start_operation(tx, Some(key), claim, undo, origin, nodes.clone(), phase, patience);
+        self.counters.claims += 1;
+        self.log(Level::Trace, Target::Claim, |engine| {
+            let (what, nodes) = (log::of_key(Some(&key)), engine.names_of(nodes.iter()));
+            format!("{tx:?} claims {what} for process {} on {nodes}", claim.serial)
+        });
+        let (deed, phase) = (Deed::Claim, Phase::Acquiring);
+        self.start_operation(tx, Some(key), claim, deed, origin, nodes.clone(), phase, patience);
         self.ask(tx, &nodes);
     }
 
@@ -37,14 +42,14 @@ impl Engine {
         &mut self,
         tx: Tx,
         key: Option<Key>,
-        undo: Undo,
+        deed: Deed,
         origin: Origin,
         patience: Patience,
     ) {
         let claim = Claim { serial: 0, aim: Aim::Nothing, nowait: false };
         let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
         let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
-        self.start_operation(tx, key, claim, undo, origin, BTreeSet::new(), phase, patience);
+        self.start_operation(tx, key, claim, deed, origin, BTreeSet::new(), phase, patience);
     }
 
     #[allow(clippy::too_many_arguments)] // the one constructor of an operation
@@ -53,7 +58,7 @@ impl Engine {
         tx: Tx,
         key: Option<Key>,
         claim: Claim,
-        undo: Undo,
+        deed: Deed,
         origin: Origin,
         nodes: BTreeSet<NodeId>,
         phase: Phase,
@@ -65,7 +70,11 @@ impl Engine {
         {
             self.timers.set(Timer::Operation(tx), deadline);
         }
-        let op = Operation { key, claim, undo, origin, nodes, granted: BTreeSet::new(), phase };
+        if self.is_logged(Level::Warn) {
+            self.watch_claims();
+        }
+        let (granted, since) = (BTreeSet::new(), self.now);
+        let op = Operation { key, claim, deed, origin, nodes, granted, phase, since, told: false };
         self.claims.insert(tx, op);
     }
 
@@ -87,6 +96,7 @@ impl Engine {
         for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::Hurry(tx)] {
             self.timers.cancel(&timer);
         }
+        self.groups.deletes.remove(&tx);
         self.claims.remove(tx)
     }
 
@@ -99,9 +109,6 @@ impl Engine {
         tenure: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
-        if regs.iter().any(|reg| reg.node != from) {
-            return Err("a vote that names what the voter does not own");
-        }
         if tenure > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
@@ -121,7 +128,12 @@ impl Engine {
             Aim::Nothing => {}
             Aim::Name(naming) => {
                 naming.busy.remove(&from);
-                naming.named.extend(regs);
+                // After a vote that was given back this one is the last word.
+                naming.named.retain(|reg| reg.node != from);
+                naming.shown.retain(|(voter, _)| *voter != from);
+                let (own, others): (Vec<Reg>, Vec<Reg>) = regs.into_iter().partition(|reg| reg.node == from);
+                naming.named.extend(own);
+                naming.shown.extend(others.into_iter().map(|reg| (from, reg)));
             }
             Aim::Lock(locking) if smallest && locking.token > 0 => locking.token = locking.token.min(tenure),
             Aim::Lock(locking) => locking.token = locking.token.max(tenure),
@@ -225,6 +237,10 @@ impl Engine {
             }
             Phase::Committing(acks) if acks.is_empty() => {
                 let Some(op) = self.end_operation(tx) else { return };
+                if matches!(op.claim.aim, Aim::Name(_)) {
+                    self.counters.registering.add(self.now.since(op.since));
+                    self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
+                }
                 if let (Some(Key::Name(name)), Aim::Name(naming)) = (&op.key, op.claim.aim)
                     && let Some(reg) = naming.reg
                 {
@@ -238,7 +254,7 @@ impl Engine {
                         self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
                     }
                 }
-                if let Undo::Create { group } = &op.undo {
+                if let Deed::Create { group } = &op.deed {
                     self.groups.made(group, tx);
                 }
                 self.conclude(op.origin, Outcome::of(Status::Ok));
@@ -255,6 +271,7 @@ impl Engine {
     /// Ends a claim that is not complete; gives back only what it took.
     pub(super) fn fail(&mut self, tx: Tx, outcome: Outcome) {
         if let Some(op) = self.end_operation(tx) {
+            self.claim_failed(tx, &outcome);
             if self.is_broken(Fault::FailureDropsWhatWasHeld)
                 && let (Some(Key::Lock(resource)), Aim::Lock(locking)) = (&op.key, &op.claim.aim)
             {
@@ -267,6 +284,11 @@ impl Engine {
             }
             self.conclude(op.origin, outcome);
         }
+    }
+
+    fn claim_failed(&mut self, tx: Tx, outcome: &Outcome) {
+        self.counters.claims_failed += 1;
+        self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is given up: {:?}", outcome.status));
     }
 
     pub(super) fn operation_deadline(&mut self, tx: Tx) {
@@ -293,6 +315,7 @@ impl Engine {
         if let (Some(Key::Name(name)), Aim::Name(Naming { reg: Some(reg), restore, .. })) =
             (op.key, op.claim.aim)
         {
+            self.claim_failed(tx, &outcome);
             let restore = restore.filter(|_| !self.is_broken(Fault::NothingIsRestored));
             self.forget_verdicts(&name, reg);
             if !self.is_broken(Fault::UndoneHereOnly) {
@@ -322,7 +345,7 @@ impl Engine {
             self.conclude(op.origin, outcome);
             self.clash(&name);
         } else {
-            self.undo_publication(tx, op.undo);
+            self.undo_publication(tx, op.deed);
             self.conclude(op.origin, outcome);
         }
     }
@@ -380,7 +403,10 @@ impl Engine {
         for (tx, op) in &mut self.claims.operations {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.insert(peer);
-                joined.insert(*tx);
+                // A delete is repeated, and acknowledged by itself.
+                if !self.groups.deletes.contains_key(tx) {
+                    joined.insert(*tx);
+                }
             }
         }
         joined

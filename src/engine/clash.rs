@@ -40,19 +40,20 @@ struct Case {
     verdict: Verdict,
     /// The process of the higher binding. A row of it need not be here, where a third node has told of it.
     high: Pid,
+    since: Time,
 }
 
 impl Case {
+    /// Also while the higher home has not withdrawn what has lost: until then a third home may find it here, and let it win
+    /// against the one that has beaten this one meanwhile, so that in the end all had lost to each other.
     /// `shown`: of the higher home this binding is shown. One that its home has replaced in place withdraws only if it is
     /// restored, and the verdict is told again then: it does not hold up the pair with the new one.
     fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool, shown: impl Fn(Reg) -> bool) -> bool {
         match self.verdict {
             Verdict::Running { .. } => true,
             Verdict::Asked => linked(pair.high.node),
-            Verdict::Decided(Decision { low: Some(_), high: Some(_) }) => {
-                linked(pair.high.node) && shown(pair.high)
-            }
-            Verdict::Decided(_) => false,
+            Verdict::Decided(Decision { high: Some(_), .. }) => linked(pair.high.node) && shown(pair.high),
+            Verdict::Decided(Decision { high: None, .. }) => false,
         }
     }
 }
@@ -185,7 +186,8 @@ impl Engine {
                 let clash = self.clashes.entry(name.clone()).or_default();
                 if asked.is_none() {
                     clash.make_room(|node| self.view.is_linked(node));
-                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high });
+                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high, since: self.now });
+                    self.clash_found(name, high);
                 }
                 self.send_clash(pair.high.node, ClashMessage::Engage { name: name.clone(), pair });
             }
@@ -201,10 +203,13 @@ impl Engine {
             let running = case.is_running(pair, linked, |reg| self.shows_reg(name, reg));
             pair.low == mine && *pair != except && running
         });
-        let engaged = clash
-            .engaged
-            .is_some_and(|pair| pair != except && pair.high == mine && self.view.is_linked(pair.low.node));
-        as_lower || engaged
+        as_lower || self.is_judged(clash, mine, except)
+    }
+
+    /// A lower home decides about my binding.
+    fn is_judged(&self, clash: &Clash, mine: Reg, except: Pair) -> bool {
+        let engaged = clash.engaged.filter(|pair| *pair != except && pair.high == mine);
+        engaged.is_some_and(|pair| self.view.is_linked(pair.low.node))
     }
 
     fn shows_reg(&self, name: &Name, reg: Reg) -> bool {
@@ -216,6 +221,49 @@ impl Engine {
         let linked = |node| self.view.is_linked(node);
         let all = self.clashes.iter();
         all.filter(|(name, clash)| !clash.is_at_rest(linked, |reg| self.shows_reg(name, reg))).count()
+    }
+
+    /// Every clash that is not at rest here: its name, this node's part in it, the other home, how far it is, since when.
+    pub(super) fn clash_rows(
+        &self,
+    ) -> impl Iterator<Item = (&Name, &'static str, NodeId, &'static str, Option<Time>)> {
+        let is_under_way = |(name, clash): &(&Name, &Clash)| {
+            !clash.is_at_rest(|node| self.view.is_linked(node), |reg| self.shows_reg(name, reg))
+        };
+        self.clashes.iter().filter(is_under_way).flat_map(|(name, clash)| {
+            let cases = clash.cases.iter().map(move |(pair, case)| {
+                let state = match case.verdict {
+                    Verdict::Asked => "asked",
+                    Verdict::Running { .. } => "its resolver runs",
+                    Verdict::Decided(_) => "decided",
+                };
+                (name, "decides", pair.high.node, state, Some(case.since))
+            });
+            let part = move |state| move |pair: &Pair| (name, "takes part", pair.low.node, state, None);
+            let engaged = clash.engaged.iter().map(part("engaged"));
+            cases.chain(engaged).chain(clash.waiting.iter().map(part("waiting")))
+        })
+    }
+
+    fn clash_found(&mut self, name: &Name, high: Pid) {
+        self.counters.clashes += 1;
+        self.log(Level::Info, Target::Clash, |engine| {
+            let (name, home) = (Short(name.as_bytes()), engine.name_of(high.node));
+            format!("the name {name} is bound here and on {home}; this node decides")
+        });
+    }
+
+    fn clash_decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
+        self.counters.clashes_decided += 1;
+        self.log(Level::Info, Target::Clash, |engine| {
+            let (name, home) = (Short(name.as_bytes()), engine.name_of(pair.high.node));
+            let who = match decision {
+                Decision { low: None, .. } => "this node keeps it".to_owned(),
+                Decision { high: None, .. } => format!("{home} keeps it"),
+                _ => "neither keeps it".to_owned(),
+            };
+            format!("the clash of the name {name} with {home} is decided: {who}")
+        });
     }
 
     /// The higher home: takes the next pair that waits for my binding.
@@ -342,6 +390,7 @@ impl Engine {
     /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.
     fn decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
         self.set_verdict(name, pair, Verdict::Decided(decision));
+        self.clash_decided(name, pair, decision);
         let is_known = self.names.of(name, pair.high.node).is_some_and(|b| b.reg == pair.high)
             || self.messengers.contains_key(&pair.high.node);
         if is_known && self.mine(name) == Some(pair.low) {
@@ -374,8 +423,9 @@ impl Engine {
             return;
         }
         let Some(clash) = self.clashes.get(name) else { return };
+        // Not while it is not certain that mine stays: what it beats must not lose to one that has lost itself.
         let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
-            Verdict::Decided(decision) => Some((*pair, decision)),
+            Verdict::Decided(decision) if !self.is_judged(clash, pair.low, *pair) => Some((*pair, decision)),
             _ => None,
         });
         for (pair, decision) in decided.collect::<Vec<_>>() {

@@ -41,6 +41,26 @@ pub(super) struct Dials {
 }
 
 impl Dials {
+    pub(super) fn len(&self) -> usize {
+        self.targets.len()
+    }
+    /// Calls that wait for a link to an address.
+    pub(super) fn connects(&self) -> impl Iterator<Item = (Ref, u64, &str)> {
+        self.connects.iter().map(|(op, (process, address))| (*op, *process, address.as_str()))
+    }
+    /// Address, name, whether it is a seed, what becomes of it, and how often in a row it failed.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &str, bool, &'static str, u32)> {
+        self.targets.iter().map(|(address, target)| {
+            let state = match target {
+                Target { myself: true, .. } => "myself",
+                Target { linked: Some(_), .. } => "linked",
+                Target { parted: true, .. } => "parted",
+                Target { dialling: true, .. } => "dialling",
+                _ => "waiting",
+            };
+            (address.as_str(), target.name.as_str(), target.seed, state, target.failures)
+        })
+    }
     /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
     pub(super) fn is_meeting(&self) -> bool {
         !self.asked.is_empty()
@@ -81,6 +101,7 @@ impl Engine {
         {
             target.dialling = true;
             self.timers.cancel(&Timer::Dial(address.to_owned()));
+            self.counters.dials += 1;
             self.output(Output::Dial { address: address.to_owned() });
         }
     }
@@ -207,11 +228,20 @@ impl Engine {
         target.dialling = false;
         target.met = true;
         target.failures = target.failures.saturating_add(1);
+        let failures = target.failures;
         let keep = target.seed || !target.name.is_empty();
         if keep {
             self.dial_later(address);
         } else {
             self.view.dials.targets.remove(address);
+        }
+        self.counters.dials_failed += 1;
+        // An address that never answers is told of ever more rarely.
+        if failures.is_power_of_two() {
+            self.log(Level::Info, log::Target::Dial, |_| {
+                let address = Short(address.as_bytes());
+                format!("dialling {address} failed, {failures} times in a row now: {detail}")
+            });
         }
         self.end_connects_to(address, &Outcome::failed(status, detail));
     }

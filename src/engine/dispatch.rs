@@ -203,6 +203,7 @@ impl Engine {
             Timer::GroupDigest => self.group_digest_due(),
             Timer::GroupMemory(node) => self.group_memory_over(node),
             Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
+            Timer::Claims => self.claims_due(),
             Timer::Hearsay(name) => self.hearsay_due(name),
         }
     }

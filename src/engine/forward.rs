@@ -35,6 +35,7 @@ pub(super) enum Work {
 struct Asked {
     origin: Origin,
     home: NodeId,
+    since: Time,
     /// The home was asked to stop because of this; its answer is on the way.
     cancelled: Option<Status>,
 }
@@ -58,6 +59,14 @@ pub(super) struct Forwards {
 }
 
 impl Forwards {
+    /// What other nodes run for this one: whose it is, where, since when, and whether it is to stop.
+    pub(super) fn asked(&self) -> impl Iterator<Item = (Tx, &Origin, NodeId, Time, bool)> {
+        let rows = self.asked.iter();
+        rows.map(|(id, asked)| (*id, &asked.origin, asked.home, asked.since, asked.cancelled.is_some()))
+    }
+    pub(super) fn served(&self) -> usize {
+        self.served.len()
+    }
     pub(super) fn residue(&self) -> usize {
         self.asked.len() + self.served.len() + self.joints.len()
     }
@@ -218,7 +227,8 @@ impl Engine {
         }
         let id = self.next_tx();
         self.track_work(&origin, Work::Forward(id));
-        self.forwards.asked.insert(id, Asked { origin, home, cancelled: None });
+        self.forwards.asked.insert(id, Asked { origin, home, since: self.now, cancelled: None });
+        self.counters.forwards += 1;
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Forward(id), deadline);
         }

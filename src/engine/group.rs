@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
 use super::member::MAX_COUNT;
-use super::operation::Undo;
+use super::operation::Deed;
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -43,7 +43,10 @@ impl Engine {
         let tx = self.next_tx();
         self.make_dot(&group, Some(tx));
         self.groups.is_being_made(&group, tx, replaces.is_some());
-        self.start_publication(tx, None, Undo::Create { group }, Origin::Call { process, op }, patience);
+        self.log(Level::Debug, Target::Group, |_| {
+            format!("process {process} makes the group {}", log::of_name(&group))
+        });
+        self.start_publication(tx, None, Deed::Create { group }, Origin::Call { process, op }, patience);
         self.check(tx);
     }
 
@@ -113,7 +116,11 @@ impl Engine {
             return self.conclude(origin, Outcome::of(Status::Ok)); // D22
         }
         let tx = self.next_tx();
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        self.log(Level::Debug, Target::Group, |_| {
+            format!("process {process} deletes the group {}", log::of_name(&group))
+        });
+        let deed = Deed::Delete { group: group.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         self.delete_seen(&group, Some(tx));
         self.check(tx);
     }
@@ -124,12 +131,29 @@ impl Engine {
         for row in self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values()) {
             dots.extend(&row.dots);
         }
-        while !dots.is_empty() {
-            let part: BTreeSet<Dot> = dots.iter().take(MAX_LIST).copied().collect();
-            dots.retain(|dot| !part.contains(dot));
-            self.carry_out_delete(group, &part);
-            let ack = ack.filter(|_| dots.is_empty());
-            self.broadcast(Message::Delete { group: group.clone(), dots: part, ack });
+        self.carry_out_delete(group, &dots);
+        let linked = self.view.linked();
+        self.send_delete(&linked, group, &dots, ack);
+        if let Some(tx) = ack {
+            self.groups.deletes.insert(tx, (group.clone(), dots));
+        }
+    }
+
+    fn send_delete(&mut self, to: &BTreeSet<NodeId>, group: &Name, dots: &BTreeSet<Dot>, ack: Option<Tx>) {
+        let mut left: Vec<Dot> = dots.iter().copied().collect();
+        while !left.is_empty() {
+            let part = left.drain(..left.len().min(MAX_LIST)).collect();
+            let ack = ack.filter(|_| left.is_empty());
+            self.send_to_all(to, Message::Delete { group: group.clone(), dots: part, ack });
+        }
+    }
+
+    /// A link has come up during deletes of this node. The snapshot tells that their dots are gone, but that ends no membership,
+    /// and the peer may have lost what it was told before: else a group would be there after the OK because a link has
+    /// flapped.
+    pub(super) fn repeat_deletes(&mut self, to: NodeId) {
+        for (tx, (group, dots)) in self.groups.deletes.clone() {
+            self.send_delete(&[to].into(), &group, &dots, Some(tx));
         }
     }
 
@@ -178,8 +202,8 @@ impl Engine {
             return;
         }
         for op in self.claims.operations.values_mut() {
-            if matches!(&op.undo, Undo::Join { group: g, serial } if g == group && serials.contains(serial)) {
-                op.undo = Undo::Nothing;
+            if matches!(&op.deed, Deed::Join { group: g, serial } if g == group && serials.contains(serial)) {
+                op.deed = Deed::Withdraw;
             }
         }
     }
@@ -251,8 +275,8 @@ impl Engine {
         let count = self.groups.row(&group, pid).map_or(0, |row| row.count) + 1;
         let dots = self.dots_to_name(&group);
         let tx = self.next_tx();
-        let undo = Undo::Join { group: group.clone(), serial };
-        self.start_publication(tx, None, undo, origin, patience);
+        let deed = Deed::Join { group: group.clone(), serial };
+        self.start_publication(tx, None, deed, origin, patience);
         self.publish_membership(Membership { group, serial, count, dots, why: Reason::NORMAL }, Some(tx));
         self.check(tx);
     }
@@ -291,7 +315,8 @@ impl Engine {
         if membership.count == 0 {
             self.groups.withdrawals.started(&membership.group, tx);
         }
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        let deed = Deed::Leave { group: membership.group.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         self.publish_membership(membership, Some(tx));
         self.check(tx);
     }
@@ -340,12 +365,11 @@ impl Engine {
     }
 
     /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
-    pub(super) fn undo_publication(&mut self, tx: Tx, undo: Undo) {
+    pub(super) fn undo_publication(&mut self, tx: Tx, deed: Deed) {
         let takes_all = self.is_broken(Fault::UndoneJoinTakesAll);
         let takes_all_dots = self.is_broken(Fault::UndoneCreateTakesAll);
-        match undo {
-            Undo::Nothing => {}
-            Undo::Create { group } => {
+        match deed {
+            Deed::Create { group } => {
                 if (self.groups.gave_up_making(&group, tx) || takes_all_dots)
                     && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
                 {
@@ -354,13 +378,19 @@ impl Engine {
                     self.broadcast(Message::Delete { group, dots, ack: None });
                 }
             }
-            Undo::Join { group, serial } => match self.one_less(&group, serial) {
+            Deed::Join { group, serial } => match self.one_less(&group, serial) {
                 Some(membership) if membership.count > 0 && !takes_all => {
                     self.publish_membership(membership, None)
                 }
                 Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
                 None => {}
             },
+            Deed::Claim
+            | Deed::Delete { .. }
+            | Deed::Leave { .. }
+            | Deed::Withdraw
+            | Deed::Release { .. }
+            | Deed::Unregister => {}
         }
     }
 

@@ -67,10 +67,18 @@ impl Holds {
     pub(super) fn residue(&self) -> usize {
         self.rows.len() + self.own.len()
     }
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+    /// The shares of a lock: their requesters and processes, and since when they are known.
+    pub(super) fn shares(&self, resource: &Name) -> impl Iterator<Item = (&Name, Pid, Time)> {
+        self.of(resource).map(|(share, row)| (&share.requester, share.pid, row.since))
+    }
     fn of(&self, resource: &Name) -> impl Iterator<Item = (&Share, &Row)> {
+        let resource = resource.clone();
         self.rows
             .range(Share::first(resource.clone())..)
-            .take_while(move |(share, _)| share.resource == *resource)
+            .take_while(move |(share, _)| share.resource == resource)
     }
     fn put(&mut self, share: Share, row: Row, watched: bool) {
         let home = share.pid.node;

@@ -16,13 +16,36 @@ const WITNESSES: usize = 3;
 /// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
 pub(super) const DOUBT: Duration = Duration::from_secs(1);
 
+/// How many detection times one frame may be on its way.
+const FRAME_DETECTIONS: u32 = 4;
+
 impl Engine {
     /// A frame came from this connection. `None`: it is not a link (any more); what it says is void.
     pub(super) fn heard(&mut self, connection: ConnectionId) -> Option<NodeId> {
         let node = *self.view.by_connection.get(&connection)?;
+        self.view.links.get_mut(&node)?.part_since = None;
+        self.lives(node)
+    }
+
+    /// Part of a frame came. On a slow line a block of data is on its way for longer than a peer may be silent. But who
+    /// never comes to an end says nothing.
+    pub(super) fn heard_part(&mut self, connection: ConnectionId) {
+        let Some(&node) = self.view.by_connection.get(&connection) else { return };
+        let Some(link) = self.view.links.get_mut(&node) else { return };
+        let since = *link.part_since.get_or_insert(self.now);
+        if self.now.since(since) < self.config.detection * FRAME_DETECTIONS {
+            self.lives(node);
+        }
+    }
+
+    fn lives(&mut self, node: NodeId) -> Option<NodeId> {
         let link = self.view.links.get_mut(&node)?;
         link.last_heard = self.now;
         if link.suspected.take().is_some() {
+            self.counters.rescues += 1;
+            self.log(Level::Info, Target::Liveness, |engine| {
+                format!("node {} is heard again", engine.name_of(node))
+            });
             self.timers.set(Timer::Silence(node), self.now + self.patience());
         }
         Some(node)
@@ -42,6 +65,10 @@ impl Engine {
             return;
         }
         self.view.ill_health = (self.view.ill_health + 1).min(6);
+        self.counters.own_pauses += 1;
+        self.log(Level::Warn, Target::Node, |_| {
+            format!("this node was paused or starved for {} ms", late.as_millis())
+        });
         let heard = now - self.config.detection.mul_f64(0.2);
         for link in self.view.links.values_mut() {
             link.last_heard = link.last_heard.max(heard);
@@ -58,9 +85,26 @@ impl Engine {
     pub(super) fn heartbeat_due(&mut self, node: NodeId) {
         let Some(link) = self.view.links.get(&node) else { return };
         if self.now.since(link.last_sent) >= self.config.heartbeat.mul_f64(0.8) {
-            self.send(node, Message::Heartbeat);
+            self.counters.heartbeats += 1;
+            // The answer to a ping is the peer's life sign: together they cost no more than two heartbeats.
+            if link.pinged.is_none() {
+                self.ping(node);
+            } else {
+                self.send(node, Message::Heartbeat);
+            }
         }
         self.arm_heartbeat(node);
+    }
+
+    /// Asks for an answer; measures how long it takes, if none is being measured. Gives the number.
+    fn ping(&mut self, node: NodeId) -> u64 {
+        self.view.pings += 1;
+        let number = self.view.pings;
+        if let Some(link) = self.view.links.get_mut(&node) {
+            link.pinged.get_or_insert((number, self.now));
+        }
+        self.send(node, Message::Ping { number });
+        number
     }
 
     pub(super) fn silence_due(&mut self, node: NodeId) {
@@ -96,8 +140,13 @@ impl Engine {
         let witnesses = self.witnesses(&suspects);
         let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
         for suspect in &suspects {
-            self.view.pings += 1;
-            self.send(*suspect, Message::Ping { number: self.view.pings });
+            self.counters.suspicions += 1;
+            self.log(Level::Info, Target::Liveness, |engine| {
+                let silent = engine.silence_of(*suspect).as_millis();
+                let (name, asked) = (engine.name_of(*suspect), witnesses.len());
+                format!("node {name} is silent for {silent} ms; {asked} neighbours are asked after it")
+            });
+            self.ping(*suspect);
             let Some(link) = self.view.links.get_mut(suspect) else { continue };
             link.suspected = Some(witnesses.iter().copied().filter(|witness| witness != suspect).collect());
             self.timers.set(Timer::Silence(*suspect), self.now + answers);
@@ -124,10 +173,18 @@ impl Engine {
         chosen.iter().copied().collect()
     }
 
+    fn silence_of(&self, node: NodeId) -> Duration {
+        self.view.links.get(&node).map(|link| self.now.since(link.last_heard)).unwrap_or_default()
+    }
+
     fn give_up(&mut self, node: NodeId) {
         if self.is_broken(Fault::SilenceIsEndless) {
             return;
         }
+        self.log(Level::Warn, Target::Liveness, |engine| {
+            let silent = engine.silence_of(node).as_millis();
+            format!("node {} is given up: silent for {silent} ms", engine.name_of(node))
+        });
         self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
     }
 
@@ -159,20 +216,25 @@ impl Engine {
 
     /// Somebody claims the place of this peer: it must show now that it lives.
     pub(super) fn doubt(&mut self, node: NodeId, claimant: NodeId) {
-        self.view.pings += 1;
-        let number = self.view.pings;
-        let Some(link) = self.view.links.get_mut(&node) else { return };
+        let Some(link) = self.view.links.get(&node) else { return };
         if link.doubted.is_some_and(|(_, by)| by == claimant) {
             return;
         }
-        link.doubted = Some((number, claimant));
-        self.send(node, Message::Ping { number });
+        let number = self.ping(node);
+        if let Some(link) = self.view.links.get_mut(&node) {
+            link.doubted = Some((number, claimant));
+        }
         self.timers.set(Timer::Doubt(node), self.now + DOUBT);
     }
 
     pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
-        if let Some(link) = self.view.links.get_mut(&from)
-            && let Some((asked, claimant)) = link.doubted
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        if let Some((_, sent)) = link.pinged.take_if(|(asked, _)| *asked == number) {
+            let took = self.now.since(sent);
+            link.round_trip = Some(took);
+            self.counters.round_trips.add(took);
+        }
+        if let Some((asked, claimant)) = link.doubted
             && asked == number
         {
             link.doubted = None;

@@ -3,7 +3,7 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Locking, Undo};
+use super::operation::{Aim, Claim, Deed, Locking};
 use super::process::Watch;
 use super::publish::Table;
 use super::scope::{Part, Scopes};
@@ -154,11 +154,16 @@ impl Engine {
             }
         }
         let Some(op) = self.end_operation(tx) else { return };
+        self.counters.acquiring.add(self.now.since(op.since));
+        self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
         let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
         let before = self.holds.own.get(&id).map(|own| Part::new(own.view, &own.nodes));
         let own = self.holds.own.entry(id.clone()).or_default();
         if scope.is_some() || own.scopes.is_some() {
             let scopes = own.scopes.get_or_insert_with(|| Box::new(Scopes::new(before)));
+            if own.lost {
+                scopes.shrink_lists(&op.nodes);
+            }
             scopes.add(scope, Part::new(view, &op.nodes));
         }
         if own.lost {
@@ -238,7 +243,8 @@ impl Engine {
             Err(status) => return self.conclude(origin, Outcome::of(status)),
         };
         let tx = self.next_tx();
-        self.start_publication(tx, None, Undo::Nothing, origin, patience);
+        let deed = Deed::Release { resource: id.1.clone() };
+        self.start_publication(tx, None, deed, origin, patience);
         match rest {
             Rest::On(nodes) => self.shrink_hold(&id, nodes, tx),
             Rest::Same | Rest::Nowhere => self.end_hold(&id, Some(tx)),
@@ -309,7 +315,7 @@ impl Engine {
         let Some(own) = self.holds.own.get_mut(id) else { return };
         own.broken.retain(|node, _| rest.contains(node));
         if let Some(scopes) = &mut own.scopes {
-            scopes.leave_the_view(&rest);
+            scopes.shrink(&rest);
         }
         (own.view, own.nodes) = (false, rest);
         let rest = self.own_hold(id);
@@ -332,6 +338,11 @@ impl Engine {
         let Some(own) = self.holds.own.get_mut(id).filter(|own| !own.lost) else { return };
         own.lost = true;
         let token = own.token;
+        self.counters.locks_lost += 1;
+        self.log(Level::Warn, Target::Lock, |_| {
+            let (resource, serial) = (log::of_name(&id.1), id.0);
+            format!("process {serial} can no longer rely on the lock {resource}: {reason:?}")
+        });
         self.publish_own(id, None);
         let (process, resource, requester) = id.clone();
         let event = Event::LockLost { resource, requester, token, reason };
@@ -360,6 +371,9 @@ impl Engine {
             if in_order {
                 own.nodes.remove(&node);
                 own.broken.remove(&node); // it had come back, and not been heard out
+                if let Some(scopes) = &mut own.scopes {
+                    scopes.leave(node);
+                }
             } else {
                 own.broken.insert(node, name.to_owned());
             }

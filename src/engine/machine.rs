@@ -1,6 +1,7 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
 use super::clash::Clash;
+use super::counters::Counters;
 use super::fault::Fault;
 use super::forward::Forwards;
 use super::hold::Holds;
@@ -36,6 +37,9 @@ pub struct Engine {
     /// The time of the present input.
     pub(super) now: Time,
     pub(super) opened: Time,
+    /// Records up to this level are made; 0: none.
+    pub(super) log_level: u8,
+    pub(super) counters: Counters,
     /// The Lamport clock; every message carries it.
     pub(super) clock: u64,
     pub(super) closed: bool,
@@ -71,6 +75,8 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             now,
             opened: now,
+            log_level: 0,
+            counters: Counters::default(),
             clock: 0,
             closed: false,
             view: View::default(),
@@ -175,6 +181,13 @@ impl Engine {
         {
             self.violated(from, what);
         }
+        self.finish();
+    }
+
+    /// Part of a frame came, of which the rest is still on its way.
+    pub fn handle_part(&mut self, now: Time, connection: ConnectionId) {
+        self.begin(now);
+        self.heard_part(connection);
         self.finish();
     }
 

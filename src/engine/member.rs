@@ -43,6 +43,8 @@ pub(super) struct Groups {
     /// Groups that this node is making, and the calls that none of has returned OK: they are undone together.
     making: BTreeMap<Name, BTreeSet<Tx>>,
     pub(super) withdrawals: Withdrawals,
+    /// Deletes of this node that are not acknowledged by all: what they have ended.
+    pub(super) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
     /// The number of the last dot that this node made, or is said to have made.
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
@@ -90,6 +92,13 @@ impl Groups {
     pub(super) fn homes(&self) -> Vec<NodeId> {
         self.owned.keys().copied().collect()
     }
+    /// How many members there are, and how many of them live on this node.
+    pub(super) fn memberships(&self) -> usize {
+        self.owned.values().map(|owned| owned.rows.len()).sum()
+    }
+    pub(super) fn memberships_of(&self, node: NodeId) -> usize {
+        self.owned.get(&node).map_or(0, |owned| owned.rows.len())
+    }
     /// (group, serial) of every member whose home is this node.
     pub(super) fn owned_by(&self, node: NodeId) -> Vec<(Name, u64)> {
         self.owned.get(&node).map(|owned| owned.rows.iter().cloned().collect()).unwrap_or_default()
@@ -125,6 +134,7 @@ impl Groups {
         self.unanswered.clear();
         self.making.clear();
         self.withdrawals = Withdrawals::default();
+        self.deletes.clear();
     }
     pub(super) fn residue(&self) -> usize {
         self.doomed.len()

@@ -10,6 +10,7 @@ use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The one authenticated connection to another node.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Link {
     /// When the peer was opened, by this node's clock; negative: before this node was.
     opened_ms: i64,
     pub(super) last_heard: Time,
+    /// Since when part of a frame has been there, and not the whole.
+    pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
     /// must not make the peer's own snapshots stale.
     pub(super) clock: u64,
@@ -42,6 +45,16 @@ pub(super) struct Link {
     pub(super) vouched: Option<(Time, NodeId)>,
     /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
+    /// The ping whose answer is measured, and when it was sent.
+    pub(super) pinged: Option<(u64, Time)>,
+    pub(super) round_trip: Option<Duration>,
+}
+
+impl Link {
+    /// The peer's table is merged here, and this node's there.
+    pub(super) fn is_merged(&self) -> bool {
+        self.synced && self.acked
+    }
 }
 
 /// A connection that waits for the arbiter.
@@ -92,7 +105,7 @@ impl View {
     }
     /// Every peer's table is merged here, and this node's there.
     pub(super) fn is_merged(&self) -> bool {
-        self.links.values().all(|link| link.synced && link.acked)
+        self.links.values().all(Link::is_merged)
     }
     pub(super) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
@@ -117,6 +130,14 @@ impl Engine {
     pub(super) fn admit(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         if let Some(why) = self.objection(&peer) {
             self.output(Output::Refuse { connection, why });
+            counters::count(&mut self.counters.refused, why);
+            // Dials that cross are the rule when nodes meet.
+            let usual = matches!(why, Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt);
+            let level = if usual { Level::Debug } else { Level::Warn };
+            self.log(level, Target::Handshake, |_| {
+                let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
+                format!("a connection with node {name} at {address} was refused: {why:?}")
+            });
             if let Some(address) = dialled {
                 self.dial_ended(&address, why, peer.node);
             }
@@ -192,6 +213,15 @@ impl Engine {
 
     pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
         let candidate = self.view.candidates.remove(&connection);
+        self.log(Level::Debug, Target::Handshake, |engine| {
+            let linked = engine.view.by_connection.get(&connection);
+            let name = match (&candidate, linked) {
+                (Some(candidate), _) => Short(candidate.peer.name.as_bytes()).to_string(),
+                (None, Some(node)) => engine.name_of(*node),
+                (None, None) => "that is not known any more".to_owned(),
+            };
+            format!("node {name} refuses the connection: {why:?}")
+        });
         if why == Refusal::NameTaken {
             self.close(Reason::NAME_TAKEN);
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
@@ -231,6 +261,13 @@ impl Engine {
         self.inbound.link_up(node, self.view.links_made);
         self.forget_engagements(node, false);
         let in_snapshot = self.join_acknowledgements(node);
+        self.counters.links_up += 1;
+        self.counters.reconnects += u64::from(self.view.heard_clocks.contains_key(&node));
+        self.log(Level::Info, Target::Link, |_| {
+            let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
+            let how = if dialled.is_some() { "dialled" } else { "accepted" };
+            format!("the link with node {name} at {address} is up ({how}, {node:?})")
+        });
         let link = Link {
             connection,
             name: peer.name.clone(),
@@ -239,6 +276,7 @@ impl Engine {
             acked: false,
             opened_ms: self.opened_ms(&peer),
             last_heard: self.now,
+            part_since: None,
             clock: 0,
             last_sent: self.now,
             in_snapshot,
@@ -248,6 +286,8 @@ impl Engine {
             doubted: None,
             vouched: None,
             suspected: None,
+            pinged: None,
+            round_trip: None,
         };
         self.view.links.insert(node, link);
         self.view.by_connection.insert(connection, node);
@@ -264,6 +304,7 @@ impl Engine {
         self.arm_heartbeat(node);
         self.timers.set(Timer::Silence(node), self.now + self.patience());
         self.send_snapshot(node);
+        self.repeat_deletes(node);
         for (process, reference) in self.processes.node_watchers() {
             let event = Event::NodeUp { reference, node, name: name.clone(), address: address.clone() };
             self.event(Output::Notify { process, event });
@@ -358,6 +399,13 @@ impl Engine {
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
         let Some(link) = self.view.links.remove(&node) else { return };
         self.view.by_connection.remove(&link.connection);
+        counters::count(&mut self.counters.links_down, reason);
+        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
+        self.log(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
+            let silent = engine.now.since(link.last_heard).as_millis();
+            let name = Short(link.name.as_bytes());
+            format!("the link with node {name} is down: {reason:?}; it was heard {silent} ms ago")
+        });
         self.view.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
             self.timers.cancel(&timer);
@@ -413,9 +461,10 @@ impl Engine {
     }
 
     pub(super) fn violated(&mut self, from: NodeId, what: &'static str) {
-        let name = self.view.links.get(&from).map(|link| link.name.clone()).unwrap_or_default();
-        let text = format!("the link with {name} was ended: {what}");
-        self.event(Output::Log { status: Status::Version, text });
+        self.counters.violations += 1;
+        self.log(Level::Error, Target::Link, |engine| {
+            format!("node {} broke the protocol, its link is ended: {what}", engine.name_of(from))
+        });
         // It would most likely do it again.
         self.link_fails(from, u32::MAX);
         self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
@@ -426,6 +475,11 @@ impl Engine {
         if self.closed {
             return;
         }
+        let level = if reason == Reason::NORMAL { Level::Info } else { Level::Error };
+        self.log(level, Target::Node, |_| match reason {
+            Reason::NORMAL => "the node closes".to_owned(),
+            _ => format!("the node closes: {reason:?}"),
+        });
         self.closed = true;
         self.end_all_connects(Status::Closed);
         self.syncs.clear(); // answered below, with all other calls

@@ -8,6 +8,7 @@ mod claim;
 mod clash;
 mod command;
 mod convergence;
+mod counters;
 mod dial;
 mod dispatch;
 mod existence;
@@ -20,6 +21,7 @@ mod id;
 mod limits;
 mod liveness;
 mod lock;
+mod log;
 mod machine;
 mod member;
 mod membership;
@@ -27,6 +29,7 @@ pub mod message;
 mod name;
 mod operation;
 mod output;
+mod picture;
 mod process;
 mod protocol;
 mod publish;
@@ -41,6 +44,7 @@ mod vote;
 mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
+pub use counters::{BUCKETS, Counters, Gauges, Histogram};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
@@ -48,8 +52,10 @@ pub use limits::{
     Config, FRAGMENT, LAST_CLOCK, Limits, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, MAX_NAME,
     MAX_RESOLVER, MAX_TEXT, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
 };
+pub use log::{Level, Short, Target};
 pub use machine::Engine;
 pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};
+pub use picture::{Picture, ROWS, Rows, Text};
 pub(crate) use protocol::text;
 pub use protocol::{
     Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,

@@ -6,7 +6,7 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Naming, Operation, Phase, Undo};
+use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::*;
 use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;
@@ -106,23 +106,28 @@ impl Names {
         let owner = binding.reg.node;
         self.seen += 1;
         let entry = self.entries.entry(name.clone()).or_default();
+        // What readers see is replaced by the newer one, and never by what that uncovers when it goes: one that was covered
+        // may be withdrawn already, with the word of that still on its way.
+        let replaces = |shown: &Binding| shown.reg.node == owner || binding.over.contains(&shown.reg);
+        let seen = match entry.visible() {
+            Some(shown) if replaces(shown) => {
+                entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen) - 1
+            }
+            _ => self.seen,
+        };
         match entry.find(owner) {
             Ok(at) => {
-                let is_visible = entry.visible().is_some_and(|shown| shown.reg.node == owner);
-                // One that it covered may be withdrawn already, with the word of that still on its way: what readers
-                // see is replaced by the newer one of the same owner, and not by what it uncovers.
-                let first = entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen);
                 let row = &mut entry.rows[at];
                 // The same binding again (a snapshot after a flap that only one side noticed) keeps its age here.
                 if row.binding.reg != binding.reg {
-                    row.seen = if is_visible { first - 1 } else { self.seen };
+                    row.seen = seen;
                 }
                 row.binding = binding;
             }
             Err(at) => {
                 // Room for one more and no others: nearly all names have one row for ever.
                 entry.rows.reserve_exact(1);
-                entry.rows.insert(at, Row { binding, seen: self.seen });
+                entry.rows.insert(at, Row { binding, seen });
                 let owned = || HashSet::with_hasher(self.hasher.clone());
                 self.owned.entry(owner).or_insert_with(owned).insert(name.clone());
                 if entry.rows.len() > 1 {
@@ -364,15 +369,34 @@ impl Engine {
         self.config.one_name_per_pid && process.names.iter().any(|held| held != name)
     }
 
-    /// Withdraws my binding of the name, and answers when every linked node has.
+    /// Withdraws my binding of the name, and answers when every linked node has. `reg`: the one that the caller saw. What has
+    /// come later stays; what is older is back, or may come back, because that one was withdrawn, and goes with it.
     pub(super) fn unregister_here(&mut self, origin: Origin, name: &Name, reg: Reg, patience: Patience) {
-        if self.mine(name) != Some(reg) {
-            return self.conclude(origin, Outcome::of(Status::Ok));
+        if reg.node != self.config.node {
+            return self.conclude(origin, Outcome::of(Status::Ok)); // no honest node asks that
         }
+        let mine = self.mine(name).filter(|mine| mine.seq <= reg.seq);
+        self.forget_kept(name, reg);
         let tx = self.next_tx();
-        self.start_publication(tx, Some(Key::Name(name.clone())), Undo::Nothing, origin, patience);
-        self.retire(name, reg, Some(tx));
+        self.start_publication(tx, Some(Key::Name(name.clone())), Deed::Unregister, origin, patience);
+        match mine {
+            Some(mine) => self.retire(name, mine, Some(tx)),
+            // It was withdrawn or replaced in place already, and not all may have heard of that.
+            None => self.broadcast(Message::Unreg { name: name.clone(), reg, restore: None, ack: Some(tx) }),
+        }
         self.check(tx);
+    }
+
+    /// Re-registers under way that keep this binding of mine, or older ones, do not restore them.
+    fn forget_kept(&mut self, name: &Name, reg: Reg) {
+        for tx in self.claims.of(&Key::Name(name.clone())) {
+            let naming = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut);
+            let Some(naming) = naming else { continue };
+            if let Some(kept) = naming.restore.take_if(|kept| kept.reg.seq <= reg.seq) {
+                let bound = self.names.of(name, reg.node);
+                self.processes.forget_name_unless_bound(kept.serial, name, bound);
+            }
+        }
     }
 
     /// All granted: the home publishes the binding.
@@ -387,13 +411,18 @@ impl Engine {
         let old = self.names.of(name, me).cloned();
         let reg = self.names_next_reg();
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-        let serial = op.claim.serial;
+        let (serial, voters) = (op.claim.serial, op.nodes.clone());
         let Some(naming) = op.naming_mut() else { return };
-        // A registration named by a grant stays covered even if that voter's link breaks now: after a heal it is
+        // A registration named by a grant of its owner stays covered even if that voter's link breaks now: after a heal it is
         // replaced without a resolver.
+        // So is one that another voter showed, if its owner has voted too. If the owner did not name it, it is withdrawn
+        // already, and that voter's readers must not go on seeing it after this call is answered. Of an owner that has no
+        // vote here nothing is covered: that is a clash.
         let over: BTreeSet<Reg> = if naming.replace {
             let shown = self.names.all(name).into_iter().map(|b| b.reg);
-            naming.named.iter().copied().chain(shown).filter(|reg| reg.node != me).collect()
+            let elsewhere = naming.shown.iter().map(|(_, reg)| *reg).filter(|reg| voters.contains(&reg.node));
+            let all = naming.named.iter().copied().chain(elsewhere).chain(shown);
+            all.filter(|reg| reg.node != me).collect()
         } else {
             BTreeSet::new()
         };

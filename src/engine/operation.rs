@@ -31,8 +31,10 @@ pub(super) struct Naming {
     /// A re-register.
     pub(super) replace: bool,
     pub(super) resolver: Resolver,
-    /// Registrations that grants have named: a re-register covers them.
+    /// Registrations that grants of their owners have named: a re-register covers them.
     pub(super) named: BTreeSet<Reg>,
+    /// Those of others that voters show: they are covered where their owners have voted too.
+    pub(super) shown: BTreeSet<(NodeId, Reg)>,
     /// Voters that show a binding and so cannot vote yet.
     pub(super) busy: BTreeMap<NodeId, Reg>,
     /// What was published when all had granted, and what it covers.
@@ -44,8 +46,8 @@ pub(super) struct Naming {
 
 impl Naming {
     pub(super) fn new(replace: bool, resolver: Resolver) -> Naming {
-        let (named, busy, over) = Default::default();
-        Naming { replace, resolver, named, busy, reg: None, over, restore: None }
+        let (named, shown, busy, over) = Default::default();
+        Naming { replace, resolver, named, shown, busy, reg: None, over, restore: None }
     }
 }
 
@@ -61,13 +63,31 @@ pub(super) struct Locking {
     pub(super) token: u64,
 }
 
-/// What a publication leaves to be undone when its deadline comes before its acknowledgements. What is not named here
-/// is not undone: unregister, release, leave and delete.
+/// What a publication does. When its deadline comes before its acknowledgements, what gives something is undone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Undo {
-    Nothing,
-    Create { group: Name },
-    Join { group: Name, serial: u64 },
+pub(super) enum Deed {
+    /// None: the operation is a claim, and its aim says what it is for.
+    Claim,
+    Create {
+        group: Name,
+    },
+    Join {
+        group: Name,
+        serial: u64,
+    },
+    // ---- what takes something away is not undone
+    Delete {
+        group: Name,
+    },
+    Leave {
+        group: Name,
+    },
+    /// Members of this node are gone, and nobody waits for it but deletes of others; also what a delete made of a join.
+    Withdraw,
+    Release {
+        resource: Name,
+    },
+    Unregister,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -83,13 +103,16 @@ pub(super) struct Operation {
     /// `None`: a publication that claims nothing.
     pub(super) key: Option<Key>,
     pub(super) claim: Claim,
-    pub(super) undo: Undo,
+    pub(super) deed: Deed,
     pub(super) origin: Origin,
     /// Who must grant. Loses nodes that go down; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Those of them that have.
     pub(super) granted: BTreeSet<NodeId>,
     pub(super) phase: Phase,
+    pub(super) since: Time,
+    /// The log has told that it waits for long.
+    pub(super) told: bool,
 }
 
 impl Operation {

@@ -2,9 +2,10 @@
 
 use super::command::Outcome;
 use super::id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
+use super::log::{Level, Target};
 use super::message::{Credit, DataHeader, Window};
 use super::protocol::{Goodbye, Refusal, Stamped};
-use super::status::{Reason, Status};
+use super::status::Reason;
 use std::sync::Arc;
 
 /// Drained with [`Engine::poll_output`](super::Engine::poll_output) until empty after every input, in the order given:
@@ -114,7 +115,8 @@ pub enum Output {
     },
     /// Worth telling an operator.
     Log {
-        status: Status,
+        level: Level,
+        target: Target,
         text: String,
     },
 }

@@ -264,7 +264,7 @@ pub enum Message {
         nowait: bool,
     },
     /// The vote. `tenure`, of a lock: this voter's number for the time from which on it is not free. `regs`: for a
-    /// re-register, the voter's own binding of the name and every row it keeps for a restore.
+    /// re-register, every binding of the name that the voter shows and every row it keeps for a restore.
     Grant {
         tx: Tx,
         key: Key,

@@ -16,6 +16,7 @@ struct Call {
     pair: Pair,
     a: Pid,
     b: Pid,
+    since: Time,
 }
 
 #[derive(Default, Debug)]
@@ -32,6 +33,10 @@ impl Resolvers {
     /// What was asked is not waited for any more.
     pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
+    }
+    /// Calls that are not answered, and since when.
+    pub(super) fn calls(&self) -> impl Iterator<Item = (&Name, Pid, Pid, Time)> {
+        self.calls.values().map(|call| (&call.name, call.a, call.b, call.since))
     }
     pub(super) fn residue(&self) -> usize {
         self.calls.len()
@@ -83,7 +88,8 @@ impl Engine {
             Resolver::Function(resolver) => {
                 self.resolvers.last_call += 1;
                 let id = self.resolvers.last_call;
-                let call = Call { name: name.clone(), pair, a: low, b: high };
+                let call = Call { name: name.clone(), pair, a: low, b: high, since: self.now };
+                self.counters.resolver_calls += 1;
                 self.resolvers.calls.insert(id, call);
                 let clash = ClashCall {
                     id,
@@ -102,7 +108,14 @@ impl Engine {
 
     /// The first answer to a call counts.
     pub(super) fn resolved(&mut self, id: u64, answer: ClashAnswer) {
-        if let Some(Call { name, pair, a, b }) = self.resolvers.calls.remove(&id) {
+        if let Some(Call { name, pair, a, b, .. }) = self.resolvers.calls.remove(&id) {
+            if answer == ClashAnswer::Failed {
+                self.counters.resolver_failures += 1;
+                self.log(Level::Warn, Target::Resolver, |_| {
+                    let name = log::of_name(&name);
+                    format!("the resolver function for the name {name} failed: neither process keeps it")
+                });
+            }
             self.function_decided(&name, pair, decision(answer, a, b));
         }
     }

@@ -24,14 +24,25 @@ impl Part {
             (Part::Nodes(nodes), Part::Nodes(more)) => nodes.extend(more),
         }
     }
+
+    /// What of a list is left on these nodes; `None`: nothing.
+    fn on(self, rest: &BTreeSet<NodeId>) -> Option<Part> {
+        match self {
+            Part::View => Some(Part::View),
+            // Its nodes have all left. That takes nothing away from what the process believes to hold.
+            Part::Nodes(nodes) if nodes.is_empty() => Some(Part::Nodes(nodes)),
+            Part::Nodes(nodes) => Some(&nodes & rest).filter(|nodes| !nodes.is_empty()).map(Part::Nodes),
+        }
+    }
 }
 
-/// Of a hold that scopes have a part in. Nodes that are gone from the hold are left standing here.
+/// Of a hold that scopes have a part in. All that stands here is in the hold.
 #[derive(Debug)]
 pub(super) struct Scopes {
     /// What was acquired until it is released.
     kept: Option<Part>,
-    open: BTreeMap<Ref, Part>,
+    /// `None`: what the scope had was given back before its end.
+    open: BTreeMap<Ref, Option<Part>>,
 }
 
 impl Scopes {
@@ -45,7 +56,7 @@ impl Scopes {
         let place = match scope {
             None => &mut self.kept,
             Some(scope) => {
-                self.open.insert(scope, part);
+                self.open.insert(scope, Some(part));
                 return;
             }
         };
@@ -66,17 +77,36 @@ impl Scopes {
 
     /// What the hold is without the scopes that have ended; `None`: nothing.
     pub(super) fn all(&self) -> Option<Part> {
-        let mut parts = self.kept.iter().chain(self.open.values());
+        let mut parts = self.kept.iter().chain(self.open.values().flatten());
         let mut all = parts.next()?.clone();
         parts.for_each(|part| all.add(part.clone()));
         Some(all)
     }
 
-    /// From now on nothing of it takes in nodes that join; what did is on these.
-    pub(super) fn leave_the_view(&mut self, nodes: &BTreeSet<NodeId>) {
-        for part in self.kept.iter_mut().chain(self.open.values_mut()) {
+    /// Something was given back: the hold is on these nodes from now on, and takes in none that join. Else a scope that
+    /// ends later would leave behind what was given back long ago.
+    pub(super) fn shrink(&mut self, rest: &BTreeSet<NodeId>) {
+        for part in self.kept.iter_mut().chain(self.open.values_mut().flatten()) {
             if *part == Part::View {
-                *part = Part::Nodes(nodes.clone());
+                *part = Part::Nodes(rest.clone());
+            }
+        }
+        self.shrink_lists(rest);
+    }
+
+    /// What was lost is acquired anew, on these nodes.
+    pub(super) fn shrink_lists(&mut self, rest: &BTreeSet<NodeId>) {
+        self.kept = self.kept.take().and_then(|part| part.on(rest));
+        for part in self.open.values_mut() {
+            *part = part.take().and_then(|part| part.on(rest));
+        }
+    }
+
+    /// A node has left in order, and is gone from the hold; it may come back as another one does.
+    pub(super) fn leave(&mut self, node: NodeId) {
+        for part in self.kept.iter_mut().chain(self.open.values_mut().flatten()) {
+            if let Part::Nodes(nodes) = part {
+                nodes.remove(&node);
             }
         }
     }
@@ -116,15 +146,38 @@ mod tests {
     }
 
     #[test]
-    fn what_has_left_the_view_is_on_a_list_for_every_scope() {
+    fn what_is_given_back_is_on_a_list_for_every_scope() {
         let mut scopes = Scopes::new(Some(Part::View));
         scopes.add(Some(Ref(1)), Part::View);
         scopes.add(Some(Ref(2)), on(&[1]));
         assert!(scopes.end(Ref(2)));
         assert_eq!(scopes.all(), Some(Part::View));
-        scopes.leave_the_view(&[NodeId(1), NodeId(2)].into());
+        scopes.shrink(&[NodeId(1), NodeId(2)].into());
         assert_eq!(scopes.all(), Some(on(&[1, 2])));
         scopes.add(None, Part::View);
         assert_eq!(scopes.all(), Some(Part::View));
+    }
+
+    #[test]
+    fn what_was_given_back_does_not_come_back_with_the_end_of_a_scope() {
+        let mut scopes = Scopes::new(Some(on(&[1, 2])));
+        scopes.add(Some(Ref(1)), on(&[2, 3]));
+        scopes.shrink(&[NodeId(3)].into());
+        scopes.add(Some(Ref(2)), on(&[2]));
+        assert!(scopes.end(Ref(2)));
+        assert_eq!(scopes.all(), Some(on(&[3])));
+        assert!(scopes.end(Ref(1)) && scopes.is_empty());
+        assert_eq!(scopes.all(), None, "nothing is kept any more");
+    }
+
+    /// Who believes to hold what is on no node any more is told by the hold that is left: it is on none.
+    #[test]
+    fn what_is_kept_on_nodes_that_have_left_is_kept() {
+        let mut scopes = Scopes::new(Some(on(&[1])));
+        scopes.add(Some(Ref(1)), on(&[1, 2]));
+        scopes.leave(NodeId(1));
+        assert_eq!(scopes.all(), Some(on(&[2])));
+        assert!(scopes.end(Ref(1)));
+        assert_eq!(scopes.all(), Some(on(&[])));
     }
 }

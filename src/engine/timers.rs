@@ -30,6 +30,8 @@ pub(super) enum Timer {
     GroupMemory(NodeId),
     /// Members of the group that a delete has ended are still there: their home has not heard of it, and they stay.
     Doomed(Name),
+    /// Claims may have waited for so long that somebody should be told.
+    Claims,
     /// Two bindings of other nodes clash here for a while already.
     Hearsay(Name),
 }
@@ -55,6 +57,9 @@ impl Timers {
     }
     pub(super) fn is_set(&self, timer: &Timer) -> bool {
         self.by_timer.contains_key(timer)
+    }
+    pub(super) fn at(&self, timer: &Timer) -> Option<Time> {
+        self.by_timer.get(timer).copied()
     }
     pub(super) fn next(&self) -> Option<Time> {
         self.by_time.first().map(|(at, _)| *at)

@@ -146,8 +146,9 @@ impl Engine {
     fn grant(&mut self, tx: Tx, key: &Key, request: Request) {
         let mut regs = Vec::new();
         if let (Key::Name(name), Want::Name { replace: true }) = (key, &request.want) {
-            // Not all that this table shows: only what this node owns, also what it keeps for a restore.
-            regs.extend(self.mine(name));
+            // What this node owns, also what it keeps for a restore; and what it shows of others, which may be withdrawn
+            // already: the coordinator knows that from the vote of the owner.
+            regs.extend(self.names.all(name).into_iter().map(|binding| binding.reg));
             if !self.is_broken(Fault::VoteWithoutKept) {
                 regs.extend(self.claims.kept(key));
             }

@@ -7,7 +7,7 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
-use super::operation::Undo;
+use super::operation::Deed;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +45,11 @@ impl Withdrawals {
         }
         withdrawal.waiting
     }
+    /// By the publication: the groups, and the deletes that wait.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (&Tx, &BTreeSet<Name>, &BTreeSet<(NodeId, Tx)>)> {
+        let waited_for = self.under_way.iter().filter(|(_, withdrawal)| !withdrawal.waiting.is_empty());
+        waited_for.map(|(tx, withdrawal)| (tx, &withdrawal.groups, &withdrawal.waiting))
+    }
     pub(super) fn residue(&self) -> usize {
         self.under_way.len() + self.last.len()
     }
@@ -55,7 +60,7 @@ impl Engine {
     pub(super) fn withdraw(&mut self, members: Vec<(Name, u64)>, why: Reason) {
         let Some(last) = members.len().checked_sub(1) else { return };
         let tx = self.next_tx();
-        self.start_publication(tx, None, Undo::Nothing, Origin::Nobody, Patience::FOREVER);
+        self.start_publication(tx, None, Deed::Withdraw, Origin::Nobody, Patience::FOREVER);
         for (number, (group, serial)) in members.into_iter().enumerate() {
             self.groups.withdrawals.started(&group, tx);
             let gone = Membership { group, serial, count: 0, dots: BTreeSet::new(), why };

@@ -1,8 +1,8 @@
 //! The program's callbacks: what is called with each event, and who gives its `user_data` back.
 
 use super::thread;
-use super::types::{convoke_event_fn, convoke_free_fn, convoke_resolve_fn};
-use crate::node::{Handler, Resolve, answer_of};
+use super::types::{convoke_event_fn, convoke_free_fn, convoke_log_fn, convoke_resolve_fn};
+use crate::node::{Handler, Logger, Resolve, answer_of};
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -55,6 +55,23 @@ pub(super) fn resolve(
         let data = &data;
         // SAFETY: as above.
         answer_of(thread::outside(|| unsafe { function(Arc::as_ptr(event).cast(), data.pointer) }))
+    }))
+}
+
+/// The same for the function that gets the log.
+pub(super) fn logger(
+    function: convoke_log_fn,
+    user_data: *mut c_void,
+    free_fn: convoke_free_fn,
+) -> Option<Logger> {
+    let data = UserData { pointer: user_data, free_fn };
+    let function = function?;
+    Some(Box::new(move |record| {
+        let data = &data;
+        let (level, target, text) = (i32::from(record.level.number()), record.target.c_name(), record.text());
+        let len = text.count_bytes();
+        // SAFETY: as above; the texts live until it returns.
+        thread::outside(|| unsafe { function(level, target.as_ptr(), text.as_ptr(), len, data.pointer) });
     }))
 }
 

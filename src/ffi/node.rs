@@ -41,8 +41,8 @@ impl Checked for Node {
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `node_out` is NULL.
 /// @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
-///         listen, dial or be dialled beyond this machine and has no secret.
-/// @retval CONVOKE_E_AUTH others may read or write the file of `secret.file`. chmod 600.
+///         listen, dial or be dialled beyond this machine and has no secret, and when others may read or write the file of
+///         `secret.file`.
 /// @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
 /// @retval CONVOKE_E_MEMORY there is no memory for another node.
 /// @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
@@ -127,10 +127,9 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `node` is not a live node.
 /// @retval CONVOKE_E_OPTION another option differs from what the node was opened with, the options do not fit together, a
-///         secret is none, or the node was opened without a secret and is to get one, or the reverse: see the detail.
-///         Nothing was changed.
+///         secret is none, others may read or write the file of `secret.file`, or the node was opened without a secret and is
+///         to get one, or the reverse: see the detail. Nothing was changed.
 /// @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
-/// @retval CONVOKE_E_AUTH others may read or write a file of secrets. Nothing was changed. chmod 600.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
 ///         these options when this child was forked.

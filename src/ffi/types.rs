@@ -1,6 +1,6 @@
 //! The types of the header.
 
-use std::ffi::c_void;
+use std::ffi::{c_char, c_void};
 
 /// What became of a call.
 // An enumeration of `int32_t` in the header, written by its generator from the table of statuses. A plain number here:
@@ -127,3 +127,16 @@ pub type convoke_event_fn = Option<unsafe extern "C" fn(event: *mut convoke_even
 #[allow(non_camel_case_types)] // the name in the header
 pub type convoke_resolve_fn =
     Option<unsafe extern "C" fn(clash: *const convoke_event, user_data: *mut c_void) -> i32>;
+
+/// Gets a record of the log: see convoke_log_set. `target` and `text` are UTF-8, zero-terminated and lent until it returns;
+/// `text_len` is the length of `text` without its zero. It must return normally: no C++ exception, no `longjmp`.
+#[allow(non_camel_case_types)] // the name in the header
+pub type convoke_log_fn = Option<
+    unsafe extern "C" fn(
+        level: i32,
+        target: *const c_char,
+        text: *const c_char,
+        text_len: usize,
+        user_data: *mut c_void,
+    ),
+>;

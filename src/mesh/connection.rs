@@ -2,6 +2,7 @@
 
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
+use super::pace;
 use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, NodeId, Refusal, Status};
@@ -23,8 +24,6 @@ use tokio::time::Sleep;
 const READ_TURN: usize = 256 << 10;
 /// Frames given to the core before its orders are drained, so that they do not pile up.
 const FRAMES_PER_DRAIN: u32 = 64;
-/// What the kernel may hold of a link that it cannot send yet.
-const UNSENT: u32 = 128 << 10;
 
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +47,7 @@ pub(super) struct Connection<O> {
     /// Stands in the mesh's list of connections with something to write.
     pub(super) dirty: Cell<bool>,
     stage: Cell<Stage>,
+    has_linked: Cell<bool>,
     /// Set: the connection is to end at once, for this reason.
     cut: RefCell<Option<String>>,
     waker: RefCell<Option<Waker>>,
@@ -73,9 +73,15 @@ impl<O: Clone> Connection<O> {
         self.stage.get() < Stage::Linked
     }
 
+    /// It counts as a handshake under way: until it is a link or gone, however it is being refused meanwhile.
+    pub(super) fn takes_a_place(&self) -> bool {
+        !self.has_linked.get()
+    }
+
     pub(super) fn linked(&self) {
         if self.is_half_open() {
             self.stage.set(Stage::Linked);
+            self.has_linked.set(true);
             self.out.borrow_mut().link();
             self.wake();
         }
@@ -130,7 +136,7 @@ pub(super) fn begin<C: Core>(
     let settings = mesh.settings();
     // A link works without these, if worse; a socket that is gone already shows that when it is read.
     let _ = stream.set_nodelay(true);
-    let _ = os::tune_link_socket(&stream, UNSENT, settings.unacknowledged);
+    let _ = os::tune_link_socket(&stream, pace::MOST, settings.unacknowledged);
     let (read, write) = stream.into_split();
     let setup = Setup {
         versions: settings.versions,
@@ -147,6 +153,7 @@ pub(super) fn begin<C: Core>(
         channel: RefCell::new(channel),
         dirty: Cell::new(false),
         stage: Cell::new(Stage::Stranger),
+        has_linked: Cell::new(false),
         cut: RefCell::default(),
         waker: RefCell::default(),
     });
@@ -154,6 +161,8 @@ pub(super) fn begin<C: Core>(
         connection: connection.clone(),
         read,
         frames: FrameReader::new(),
+        undrained: 0,
+        taken: 0,
         remote,
         has_dialled: dialled.is_some(),
         dialled,
@@ -172,6 +181,10 @@ struct Task<C: Core> {
     connection: Rc<Connection<C::Outbox>>,
     read: OwnedReadHalf,
     frames: FrameReader,
+    /// Frames given to the core since its orders were drained.
+    undrained: u32,
+    /// Frames that have come.
+    taken: u64,
     remote: Option<SocketAddr>,
     has_dialled: bool,
     /// The address, if this node dialled it and the core has not been told how that went.
@@ -192,6 +205,7 @@ impl<C: Core> Task<C> {
         self.poll_write(cx);
         let read = self.poll_read(cx);
         self.mesh.turn();
+        self.undrained = 0;
         if let ControlFlow::Break(end) = read {
             return Poll::Ready(end);
         }
@@ -238,8 +252,16 @@ impl<C: Core> Task<C> {
             self.mesh.count_read();
             channel.filled(n, &mut self.frames);
             drop(channel);
-            self.mesh.with_core(|core| core.begin());
+            self.mesh.with_core(|core| {
+                core.moved(n, 0);
+                core.begin();
+            });
+            let taken = self.taken;
             self.handle_bytes()?;
+            // On a slow line a frame may be on its way for longer than a peer may be silent.
+            if self.taken == taken && self.connection.is_linked() {
+                self.mesh.with_core(|core| core.handle_part(self.connection.id));
+            }
             left = left.saturating_sub(n);
             if left == 0 {
                 cx.waker().wake_by_ref();
@@ -284,8 +306,8 @@ impl<C: Core> Task<C> {
         let text = error.to_string();
         self.note_refusal(Refused::of(&error), &text);
         self.dial_failed(error.status(), &text);
-        if self.connection.stage.get() == Stage::Stranger && !self.connection.channel.borrow().is_open() {
-            self.connection.close(); // behind the words that tell the peer why, if there are any
+        if self.connection.stage.get() == Stage::Stranger && self.connection.channel.borrow().has_words() {
+            self.connection.close(); // behind the words, which tell the peer why
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(End::Broken(text))
@@ -297,7 +319,6 @@ impl<C: Core> Task<C> {
 
     fn handle_frames(&mut self) -> ControlFlow<End> {
         let id = self.connection.id;
-        let mut frames = 0;
         loop {
             match self.connection.stage.get() {
                 Stage::Closing => return ControlFlow::Continue(()), // the rest is discarded
@@ -314,9 +335,10 @@ impl<C: Core> Task<C> {
                 Frame::Data(header, body) => self.mesh.with_core(|core| core.handle_data(id, header, body)),
                 Frame::Handshake(handshake) => self.handle_handshake(handshake)?,
             }
-            frames += 1;
-            if frames == FRAMES_PER_DRAIN {
-                frames = 0;
+            self.taken += 1;
+            self.undrained += 1;
+            if self.undrained >= FRAMES_PER_DRAIN {
+                self.undrained = 0;
                 self.mesh.half_turn();
                 if self.connection.cut.borrow().is_some() {
                     return ControlFlow::Continue(()); // its wake-up is on its way
@@ -399,11 +421,11 @@ impl<C: Core> Task<C> {
         };
         deadline.as_mut().poll(cx).map(|()| {
             let why = self.connection.out.borrow().why_broken().map(str::to_owned);
-            End::Broken(why.unwrap_or_else(|| {
-                let text = "the peer did not end the handshake in time";
-                self.note_refusal(Refused::Late, text);
-                text.to_owned()
-            }))
+            let text = why.unwrap_or_else(|| "the peer did not end the handshake in time".to_owned());
+            if limit == Limit::Handshake {
+                self.note_refusal(Refused::Late, &text);
+            }
+            End::Broken(text)
         })
     }
 

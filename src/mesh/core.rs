@@ -30,16 +30,24 @@ pub trait Core: 'static {
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str);
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped);
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]);
+    /// Something came on a link, and it is not a whole frame yet.
+    fn handle_part(&mut self, connection: ConnectionId);
 
     /// What is to be done next; `None` when that is all.
     fn poll_order(&mut self) -> Option<Order<Self::Outbox>>;
     /// All orders so far are carried out: what waits behind them (events and answers) may go out.
     fn settle(&mut self);
 
-    /// The next block of whole data frames to write, if any. A block is small enough for control to wait for it.
-    fn next_block(&mut self, outbox: &Self::Outbox) -> Option<Vec<u8>>;
+    /// The next block of whole data frames to write, if any. A block is small enough for control to wait for it; of a large
+    /// payload it has `fragment` bytes at most.
+    fn next_block(&mut self, outbox: &Self::Outbox, fragment: usize) -> Option<Vec<u8>>;
     /// The block is written.
     fn written(&mut self, outbox: &Self::Outbox, block: Vec<u8>);
+
+    /// So many bytes were read from a socket, or written to one.
+    fn moved(&mut self, _read: usize, _written: usize) {}
+    /// Somebody has connected to this node.
+    fn accepted(&mut self) {}
 
     /// Worth telling an operator.
     fn log(&mut self, status: Status, text: String);

@@ -31,7 +31,7 @@ struct Waiting<O> {
 
 impl<O: Clone> Waiting<O> {
     fn is_under_way(&self) -> bool {
-        self.connection.upgrade().is_some_and(|connection| connection.is_half_open())
+        self.connection.upgrade().is_some_and(|connection| connection.takes_a_place())
     }
 }
 

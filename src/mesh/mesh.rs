@@ -247,6 +247,9 @@ impl<C: Core> Mesh<C> {
         let id = ConnectionId(self.0.last_connection.get() + 1);
         self.0.last_connection.set(id.0);
         let incoming = dialled.is_none();
+        if incoming {
+            self.with_core(C::accepted);
+        }
         let remote = stream.peer_addr().ok();
         let (connection, task) = connection::begin(self.clone(), id, stream, remote, dialled, nonce);
         self.0.connections.borrow_mut().insert(id, connection.clone());
@@ -306,6 +309,11 @@ impl<C: Core> Mesh<C> {
         if let Some(watcher) = &*self.0.watcher.borrow() {
             watcher.wake_by_ref();
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> usize {
+        self.0.connections.borrow().len()
     }
 
     /// The version of the protocol that is spoken on a connection.

@@ -19,6 +19,7 @@ mod listener;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
 mod outgoing;
+mod pace;
 mod refusals;
 #[cfg(test)]
 mod tests;

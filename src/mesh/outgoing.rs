@@ -4,6 +4,8 @@
 //! so control that is said later still waits for one block of data at most.
 
 use super::Core;
+use super::pace::Pace;
+use crate::os;
 use crate::wire::{Channel, WireError};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -78,7 +80,9 @@ pub(super) struct Outgoing<O> {
     /// What the link began with, whose size is the size of a table and no fault of the peer.
     snapshot: usize,
     in_snapshot: bool,
-    blocked: bool,
+    /// Since when the socket takes no more.
+    blocked: Option<Instant>,
+    pace: Pace,
     /// Shut down when all is written.
     closing: bool,
     why_broken: Option<String>,
@@ -98,7 +102,8 @@ impl<O: Clone> Outgoing<O> {
             tail: VecDeque::new(),
             snapshot: 0,
             in_snapshot: false,
-            blocked: false,
+            blocked: None,
+            pace: Pace::new(),
             closing: false,
             why_broken: None,
         }
@@ -153,12 +158,18 @@ impl<O: Clone> Outgoing<O> {
     }
 
     pub(super) fn is_blocked(&self) -> bool {
-        self.blocked
+        self.blocked.is_some()
     }
 
     /// The socket takes bytes again, or says now why it does not.
     pub(super) fn unblock(&mut self) {
-        self.blocked = false;
+        let time = self.blocked.take().map(|since| since.elapsed());
+        if let (Some(time), Some(socket)) = (time, &self.socket)
+            && let Some(unsent) = self.pace.was_blocked(time)
+        {
+            // A link works without it, if worse.
+            let _ = os::limit_unsent(socket.as_ref(), unsent);
+        }
     }
 
     /// Why nothing can be written any more.
@@ -177,7 +188,7 @@ impl<O: Clone> Outgoing<O> {
             self.snapshot = self.control.rest().len();
         }
         loop {
-            if self.blocked {
+            if self.is_blocked() {
                 return Pumped::Blocked;
             }
             if self.socket.is_none() {
@@ -208,6 +219,7 @@ impl<O: Clone> Outgoing<O> {
             }
             match self.write() {
                 Ok(n) => {
+                    core.moved(0, n);
                     if self.sealed.rest().is_empty() {
                         self.advance(core, n);
                     } else {
@@ -215,7 +227,7 @@ impl<O: Clone> Outgoing<O> {
                     }
                     budget = budget.saturating_sub(n);
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.blocked = Some(Instant::now()),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => self.break_off(format!("writing failed: {e}")),
             }
@@ -226,7 +238,7 @@ impl<O: Clone> Outgoing<O> {
     pub(super) fn break_off(&mut self, why: String) {
         self.why_broken.get_or_insert(why);
         self.socket = None;
-        self.blocked = false;
+        self.blocked = None;
         self.sealed = Pending::default();
         self.control = Pending::default();
         self.block = None;
@@ -241,7 +253,7 @@ impl<O: Clone> Outgoing<O> {
         if self.data
             && let Some(outbox) = &self.outbox
         {
-            if let Some(bytes) = core.next_block(outbox) {
+            if let Some(bytes) = core.next_block(outbox, self.pace.fragment()) {
                 self.block = Some((Pending { bytes, done: 0 }, Some(outbox.clone())));
                 return;
             }

@@ -65,6 +65,11 @@ impl NodeAccount {
         }
     }
 
+    /// Bytes that wait, and how many may.
+    pub(super) fn figures(&self) -> (u64, u64) {
+        (self.used.load(Ordering::Relaxed), self.cap)
+    }
+
     pub(super) fn admit(&self, bytes: u64) -> bool {
         let take = |used: u64| (used == 0 || used + bytes <= self.cap).then_some(used + bytes);
         self.used.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok()

@@ -45,6 +45,8 @@ pub(super) struct Backlog {
     /// The number of the first slot.
     first: u64,
     live: usize,
+    /// LOG events among them.
+    logs: usize,
     unread: BTreeMap<Key, u64>,
 }
 
@@ -56,6 +58,11 @@ impl Backlog {
     #[cfg(test)]
     pub(super) fn slots_held(&self) -> usize {
         self.slots.len()
+    }
+
+    /// LOG events that wait.
+    pub(super) fn logs(&self) -> usize {
+        self.logs
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -94,6 +101,7 @@ impl Backlog {
     }
 
     fn append(&mut self, entry: Entry) {
+        self.logs += usize::from(entry.is_log());
         self.slots.push_back(Some(entry));
         self.live += 1;
     }
@@ -107,6 +115,7 @@ impl Backlog {
         let entry = self.slots.pop_front()??;
         self.first += 1;
         self.live -= 1;
+        self.logs -= usize::from(entry.is_log());
         self.trim();
         if let Some(key) = entry.key() {
             self.unread.remove(&key);
@@ -176,6 +185,9 @@ impl Backlog {
 }
 
 impl Entry {
+    fn is_log(&self) -> bool {
+        matches!(&self.content, Content::System(body) if matches!(**body, Body::Log { .. }))
+    }
     fn key(&self) -> Option<Key> {
         match (&self.content, &self.process) {
             (Content::System(body), Some(process)) => key_of(process.pid().serial, body),

@@ -7,12 +7,13 @@
 #[cfg(feature = "test-hooks")]
 mod cables;
 
+use super::observe::{Observed, Traffic};
 use super::resolver::Late;
-use super::{Delivery, LinkOutbox, Request, Shared, operation_of};
+use super::{Delivery, LinkOutbox, Request, Shared, log, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ClashAnswer, ConnectionId, Engine, Identity, Name, NodeId, Output, Payload, Refusal, Stamped, Status,
-    Time,
+    ClashAnswer, ConnectionId, Engine, FRAGMENT, Identity, Level, Name, NodeId, Output, Payload, Refusal,
+    Stamped, Status, Target, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::HashMap;
@@ -32,10 +33,10 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    fn next_block(&self) -> Option<Vec<u8>> {
+    fn next_block(&self, fragment: usize) -> Option<Vec<u8>> {
         // Before the look: what is put in after it pokes again.
         self.link.begin();
-        self.link.outbox.lock().unwrap_or_else(PoisonError::into_inner).next_block()
+        self.link.outbox.lock().unwrap_or_else(PoisonError::into_inner).next_block_of(fragment)
     }
 }
 
@@ -50,6 +51,9 @@ pub(super) struct Bridge {
     /// Events and answers, until the mesh has written.
     later: Vec<Output>,
     closed: bool,
+    /// What the engine was told to log.
+    logged: Option<Level>,
+    traffic: Traffic,
     requests: Requests,
     /// A resolver function that runs, and its deadline.
     resolving: Option<(u64, Time)>,
@@ -90,6 +94,8 @@ impl Bridge {
             connections: HashMap::default(),
             later: Vec::new(),
             closed: false,
+            logged: None,
+            traffic: Traffic::default(),
             requests: Requests::default(),
             resolving: None,
             looks_at: None,
@@ -114,6 +120,7 @@ impl Bridge {
     /// Hands the engine at most so many requests of callers. `true`: there are more.
     pub(super) fn take_requests(&mut self, limit: usize) -> bool {
         self.requests.refill(&self.shared);
+        self.hear_who_listens();
         if self.requests.waiting.is_empty() {
             return false;
         }
@@ -124,6 +131,15 @@ impl Bridge {
             self.handle_request(request);
         }
         !self.requests.waiting.is_empty()
+    }
+
+    /// Who listens to the log may have changed.
+    fn hear_who_listens(&mut self) {
+        let loudest = log::loudest();
+        if self.logged != loudest {
+            self.logged = loudest;
+            self.engine.set_log_level(loudest);
+        }
     }
 
     /// The driver is at work, or will look again at this time.
@@ -168,14 +184,27 @@ impl Bridge {
                 let rows = self.engine.locks(self.now, resource.as_ref().map(Name::as_bytes));
                 let _ = answer.try_send(rows);
             }
+            Request::Observe { picture, answer } => {
+                let _ = answer.try_send(Box::new(self.observed(picture)));
+            }
             #[cfg(feature = "test-hooks")]
             Request::Hook(hook) => self.handle_hook(hook),
+        }
+    }
+
+    fn observed(&self, picture: bool) -> Observed {
+        Observed {
+            counters: self.engine.counters().clone(),
+            gauges: self.engine.gauges(self.now),
+            picture: picture.then(|| self.engine.picture(self.now)),
+            traffic: self.traffic.clone(),
         }
     }
 
     /// The manual's rule for a function that crashes.
     fn resolver_is_late(&mut self, call: u64) {
         let late = self.shared.resolvers.is_late(&self.shared, call);
+        self.traffic.resolvers_late += u64::from(late != Late::Answered);
         let text = match late {
             Late::Answered => return,
             Late::Replaced => "a resolver function was late and was left behind with its thread",
@@ -183,12 +212,15 @@ impl Bridge {
                 "a resolver function was late, as others were before: clashes wait undecided until it returns"
             }
         };
-        self.later.push(Output::Log { status: Status::Timeout, text: text.to_owned() });
+        let (level, target, text) = (Level::Warn, Target::Resolver, text.to_owned());
+        self.later.push(Output::Log { level, target, text });
         self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.
-    pub(super) fn fail(&mut self) {
+    pub(super) fn fail(&mut self, why: &str) {
+        let text = format!("the node is closed by a defect: {why}");
+        log::emit(&self.shared.config.name, Level::Error, Target::Node, &text);
         for request in self.requests.rest() {
             if let Request::Command { command, reply: Some(reply) } = request
                 && let Some(op) = operation_of(&command)
@@ -221,7 +253,7 @@ impl Bridge {
         // in order takes nothing back.
         let connection = self.connections.remove(&node);
         let lane = connection.and_then(|connection| self.lanes.remove(&connection));
-        let rest = lane.iter().flat_map(|lane| std::iter::from_fn(|| lane.next_block())).collect();
+        let rest = lane.iter().flat_map(|lane| std::iter::from_fn(|| lane.next_block(FRAGMENT))).collect();
         self.delivery.apply(output);
         connection.map(|connection| Order::Detach { connection, rest })
     }
@@ -298,6 +330,7 @@ impl Core for Bridge {
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
         #[cfg(feature = "test-hooks")]
         let Some(message) = self.cables.hear_message(connection, message) else { return };
+        self.traffic.messages_read += 1;
         self.engine.handle_message(self.now, connection, message);
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
@@ -305,7 +338,15 @@ impl Core for Bridge {
         if !self.cables.hear_data(connection, &header, body) {
             return;
         }
+        self.traffic.data_read += 1;
         self.engine.handle_data(self.now, connection, header, body);
+    }
+    fn handle_part(&mut self, connection: ConnectionId) {
+        #[cfg(feature = "test-hooks")]
+        if !self.cables.is_live(connection) {
+            return;
+        }
+        self.engine.handle_part(self.now, connection);
     }
 
     fn poll_order(&mut self) -> Option<Order<Lane>> {
@@ -320,7 +361,10 @@ impl Core for Bridge {
                     None
                 }
                 Output::PublishPeer { node, connection, .. } => self.publish_peer(node, connection, output),
-                Output::Send { to, message } => Some(Order::Send { to, message }),
+                Output::Send { to, message } => {
+                    self.traffic.messages_written += to.len() as u64;
+                    Some(Order::Send { to, message })
+                }
                 Output::Signal { to, header, data } => Some(self.signal(to, header, data)),
                 // A message that waited for this room may go now.
                 Output::Credit { connection, .. } | Output::NoReceiver { connection, .. } => {
@@ -360,14 +404,15 @@ impl Core for Bridge {
     }
 
     fn settle(&mut self) {
+        self.traffic.turns += 1;
         self.delivery.apply_all(&mut self.later);
         #[cfg(feature = "test-hooks")]
         self.cables.settle();
         self.shared.inbox.set_room_wanted(self.engine.is_room_wanted());
     }
 
-    fn next_block(&mut self, lane: &Lane) -> Option<Vec<u8>> {
-        lane.next_block()
+    fn next_block(&mut self, lane: &Lane, fragment: usize) -> Option<Vec<u8>> {
+        lane.next_block(fragment)
     }
 
     fn written(&mut self, lane: &Lane, block: Vec<u8>) {
@@ -377,7 +422,22 @@ impl Core for Bridge {
         }
     }
 
+    fn moved(&mut self, read: usize, written: usize) {
+        self.traffic.bytes_read += read as u64;
+        self.traffic.bytes_written += written as u64;
+    }
+
+    fn accepted(&mut self) {
+        self.traffic.accepted += 1;
+    }
+
     fn log(&mut self, status: Status, text: String) {
-        self.later.push(Output::Log { status, text });
+        // What is not the machine's or a defect is said of a connection that was refused before the engine heard of it.
+        let (level, target) = match status {
+            Status::Internal => (Level::Error, Target::Node),
+            Status::Io => (Level::Error, Target::Listener),
+            _ => (Level::Warn, Target::Handshake),
+        };
+        self.later.push(Output::Log { level, target, text });
     }
 }

@@ -5,7 +5,7 @@ use super::event::Body;
 use super::process_core::ProcessCore;
 use super::reply::{Asker, operation_of};
 use super::shared::{Shared, lock};
-use super::{Reply, Request};
+use super::{Reply, Request, log};
 use crate::engine::message::{Credit, Window, cost};
 use crate::engine::{ConnectionId, Event, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Status};
 use std::collections::BTreeMap;
@@ -23,7 +23,6 @@ pub struct Delivery {
     connection_of: BTreeMap<NodeId, ConnectionId>,
     /// Processes with a mailbox that the closing of the node has ended: their readers are told so.
     ended_by_close: Vec<Arc<ProcessCore>>,
-    log: bool,
 }
 
 impl Delivery {
@@ -34,7 +33,6 @@ impl Delivery {
             node_of: BTreeMap::new(),
             connection_of: BTreeMap::new(),
             ended_by_close: Vec::new(),
-            log: std::env::var_os("CONVOKE_LOG").is_some(),
         }
     }
 
@@ -49,7 +47,8 @@ impl Delivery {
         match output {
             Output::PublishName { name, pid } => {
                 let here = pid.filter(|pid| self.shared.processes.is_here(*pid));
-                let local = here.and_then(|pid| self.shared.processes.get(pid.serial));
+                let local =
+                    here.and_then(|pid| self.shared.processes.get(pid.serial)).map(|process| process.life());
                 self.shared.tables.publish_name(name, pid, local);
             }
             Output::PublishPeer { node, name, address, connection, message_limit } => {
@@ -82,11 +81,7 @@ impl Delivery {
             }
             Output::ProcessGone { process } => self.process_gone(process),
             Output::Closed { reason } => self.close(Status::Closed, reason),
-            Output::Log { status, text } => {
-                if self.log {
-                    eprintln!("convoke: {}: {text}", status.c_name());
-                }
-            }
+            Output::Log { level, target, text } => log::emit(&self.shared.config.name, level, target, &text),
             Output::Send { .. }
             | Output::Signal { .. }
             | Output::Dial { .. }

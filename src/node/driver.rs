@@ -147,7 +147,11 @@ fn run(
     }));
     if !matches!(ended, Ok(Ok(()))) {
         // The engine's state may be torn; what delivers to callers is asked for one last thing.
-        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail())));
+        let why = match ended {
+            Ok(Err(text)) => text,
+            _ => "a panic on its thread".to_owned(),
+        };
+        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail(&why))));
     }
     // Connections and dials that are left end here. A look-up that hangs is not waited for.
     let _ = catch_unwind(AssertUnwindSafe(|| drop((local, mesh))));

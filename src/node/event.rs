@@ -1,7 +1,9 @@
 //! What an application reads from a queue.
 
+use super::Record;
 use crate::engine::{Name, NodeId, Payload, Pid, Reason, Ref, Status};
 use std::ffi::{CStr, CString};
+use std::sync::Arc;
 
 macro_rules! numbered {
     ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $name:ident = $number:literal, $c:literal;)* }) => {
@@ -59,6 +61,9 @@ numbered! {
         SnapshotEnd = 15, "CONVOKE_EVENT_SNAPSHOT_END";
         /// A clash for a resolver function to decide: see convoke_resolver_add. Never in a queue.
         Clash = 16, "CONVOKE_EVENT_CLASH";
+        /// A record of the log: see convoke_log_to_queue. The value is how many were dropped before it, because too many
+        /// were unread.
+        Log = 17, "CONVOKE_EVENT_LOG";
     }
 }
 
@@ -83,7 +88,7 @@ numbered! {
         Reason = 8, "CONVOKE_FIELD_REASON";
         /// u64: the monitor or operation.
         Ref = 9, "CONVOKE_FIELD_REF";
-        /// u64: an operation's value.
+        /// u64: an operation's value; of a LOG event, how many records were dropped before it.
         Value = 10, "CONVOKE_FIELD_VALUE";
         /// u64: an operation's status, as a two's complement number.
         Status = 11, "CONVOKE_FIELD_STATUS";
@@ -105,6 +110,12 @@ numbered! {
         IsWaiter = 19, "CONVOKE_FIELD_IS_WAITER";
         /// u64: how often the process is a member of the group.
         Count = 20, "CONVOKE_FIELD_COUNT";
+        /// u64: how much a record of the log matters: one of the CONVOKE_LOG_ constants.
+        Level = 21, "CONVOKE_FIELD_LEVEL";
+        /// Bytes: what a record of the log is about, such as "convoke.link".
+        Target = 22, "CONVOKE_FIELD_TARGET";
+        /// Bytes: a text, with a zero behind it: of a record of the log, of metrics, of a dump.
+        Text = 23, "CONVOKE_FIELD_TEXT";
     }
 }
 
@@ -122,9 +133,13 @@ pub enum FieldType {
 impl Field {
     pub fn field_type(self) -> FieldType {
         match self {
-            Field::Name | Field::Address | Field::Payload | Field::Detail | Field::Requester => {
-                FieldType::Bytes
-            }
+            Field::Name
+            | Field::Address
+            | Field::Payload
+            | Field::Detail
+            | Field::Requester
+            | Field::Target
+            | Field::Text => FieldType::Bytes,
             Field::Pid | Field::Peer | Field::OldPid | Field::KilledBy => FieldType::Pid,
             Field::Node
             | Field::Reason
@@ -136,7 +151,8 @@ impl Field {
             | Field::OtherAgeMs
             | Field::Fence
             | Field::IsWaiter
-            | Field::Count => FieldType::Number,
+            | Field::Count
+            | Field::Level => FieldType::Number,
         }
     }
 }
@@ -158,6 +174,7 @@ pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
     (EventKind::Sendable, &[Field::Pid, Field::Peer]),
     (EventKind::SnapshotEnd, &[Field::Pid, Field::Ref]),
     (EventKind::Clash, &[Field::Pid, Field::Name, Field::Peer, Field::AgeMs, Field::OtherAgeMs]),
+    (EventKind::Log, &[Field::Value, Field::Level, Field::Target, Field::Text]),
 ];
 
 /// What an event says beside the process that it is for.
@@ -249,6 +266,11 @@ pub(super) enum Body {
         age_ms: u64,
         other_age_ms: u64,
     },
+    Log {
+        record: Arc<Record>,
+        /// So many before it were dropped.
+        dropped: u64,
+    },
 }
 
 /// One event. Immutable; what accessors lend lives as long as the event.
@@ -281,6 +303,7 @@ impl Event {
             Body::LockLost { .. } => EventKind::LockLost,
             Body::LockWanted { .. } => EventKind::LockWanted,
             Body::Clash { .. } => EventKind::Clash,
+            Body::Log { .. } => EventKind::Log,
         }
     }
     /// The process that the event is for; `None`: it is for the queue as a whole.
@@ -352,6 +375,8 @@ impl Event {
                 Some(payload.as_bytes())
             }
             (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
+            (Field::Text, Body::Log { record, .. }) => Some(record.text().to_bytes()),
+            (Field::Target, Body::Log { record, .. }) => Some(record.target.name().as_bytes()),
             _ => None,
         }
     }
@@ -359,7 +384,7 @@ impl Event {
     /// `None`: this kind has no such field, or it is not a pid. All zero where the field says "nobody".
     pub fn pid(&self, field: Field) -> Option<Pid> {
         match (field, &self.body) {
-            (Field::Pid, Body::NodeClosed { .. }) => None,
+            (Field::Pid, Body::NodeClosed { .. } | Body::Log { .. }) => None,
             (Field::Pid, _) => Some(self.process),
             (Field::Peer, Body::Message { from: pid, .. } | Body::Exit { pid, .. }) => Some(*pid),
             (Field::Peer, Body::Sendable { receiver }) => Some(*receiver),
@@ -407,6 +432,8 @@ impl Event {
             (Field::AgeMs, Body::Clash { age_ms, .. }) => Some(*age_ms),
             (Field::OtherAgeMs, Body::Clash { other_age_ms, .. }) => Some(*other_age_ms),
             (Field::Value, Body::Done { value, .. }) => Some(*value),
+            (Field::Value, Body::Log { dropped, .. }) => Some(*dropped),
+            (Field::Level, Body::Log { record, .. }) => Some(u64::from(record.level.number())),
             (Field::Status, Body::Done { status, .. }) => Some(*status as i32 as i64 as u64),
             _ => None,
         }
@@ -457,6 +484,7 @@ mod tests {
             Event::new(process, Body::Sendable { receiver: pid }),
             Event::new(process, Body::SnapshotEnd { reference }),
             Event::new(process, Body::Clash { name: group, other: pid, age_ms: 6, other_age_ms: 7 }),
+            Event::new(None, Body::Log { record: Record::sample(), dropped: 8 }),
         ]
     }
 

@@ -2,6 +2,7 @@
 
 use crate::engine::message::{INITIAL_CREDIT, Window};
 use crate::engine::{ClashAnswer, Command, ConnectionId, LockRow, Name, Time};
+use crate::node::observe::Observed;
 use crate::node::shared::closed;
 use crate::node::{Reply, Result};
 use crate::os::EventFd;
@@ -24,6 +25,8 @@ pub enum Request {
     Resolved { call: u64, answer: ClashAnswer },
     /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
+    /// What the node is doing. Who asks hears by the end of the channel when nobody answers.
+    Observe { picture: bool, answer: SyncSender<Box<Observed>> },
     /// A test cuts or heals a link.
     #[cfg(feature = "test-hooks")]
     Hook(crate::testing::Hook),
@@ -35,6 +38,7 @@ impl Request {
         match self {
             Request::Command { .. }
             | Request::Locks { .. }
+            | Request::Observe { .. }
             | Request::Resolving { .. }
             | Request::Resolved { .. } => true,
             #[cfg(feature = "test-hooks")]
@@ -66,6 +70,8 @@ struct State {
     /// Every report wakes a thread that sleeps.
     eager: bool,
     closed: bool,
+    /// How often the node's thread has slept.
+    wakeups: u64,
 }
 
 impl Inbox {
@@ -142,12 +148,20 @@ impl Inbox {
     /// The node's thread is awake again, for whatever reason. The eventfd stays set: it is watched for being set anew,
     /// and a system call for each wake-up is spared.
     pub fn awake(&self) {
-        self.lock().sleeping = false;
+        let mut state = self.lock();
+        state.sleeping = false;
+        state.wakeups += 1;
     }
 
     /// Set when there is something for a sleeping node's thread, never cleared.
     pub fn event_fd(&self) -> &EventFd {
         &self.fd
+    }
+
+    /// Requests that wait, and how often the node's thread was woken.
+    pub(super) fn figures(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.requests.len() as u64, state.wakeups)
     }
 
     #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::Field;
 use super::tables::Peer;
 use crate::engine::{LockRow, Members, Name, NodeId, Pid};
+use std::ffi::CString;
 
 /// Rows of a table as they were at one moment. What accessors lend lives as long as the list.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ enum Rows {
         rows: Vec<LockRow>,
         pids: Vec<Pid>,
     },
+    /// One row.
+    Text(CString),
 }
 
 impl List {
@@ -54,6 +57,13 @@ impl List {
         List(Rows::Locks { rows, pids })
     }
 
+    /// One row, with Text. No text of ours has a zero in it.
+    pub(super) fn of_text(text: String) -> List {
+        let mut bytes = text.into_bytes();
+        bytes.retain(|byte| *byte != 0);
+        List(Rows::Text(CString::new(bytes).unwrap_or_default()))
+    }
+
     pub fn len(&self) -> usize {
         match &self.0 {
             Rows::Names { names, .. } => names.len(),
@@ -61,6 +71,7 @@ impl List {
             Rows::Groups(rows) => rows.len(),
             Rows::Members(_, len) => *len,
             Rows::Locks { rows, .. } => rows.len(),
+            Rows::Text(_) => 1,
         }
     }
 
@@ -89,6 +100,7 @@ impl List {
             (Rows::Locks { rows, .. }, Field::Requester) => {
                 rows.get(index).map(|row| row.requester.as_bytes())
             }
+            (Rows::Text(text), Field::Text) if index == 0 => Some(text.as_bytes()),
             _ => None,
         }
     }
@@ -112,7 +124,7 @@ impl List {
         match &self.0 {
             Rows::Names { pids, .. } | Rows::Locks { pids, .. } => Some(pids),
             Rows::Members(members, len) => members.entries.get(..*len),
-            Rows::Peers(_) | Rows::Groups(_) => None,
+            Rows::Peers(_) | Rows::Groups(_) | Rows::Text(_) => None,
         }
     }
 }

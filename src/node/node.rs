@@ -4,7 +4,7 @@ use super::options::{is_here, not_loopback};
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
-use crate::engine::{Command, Engine, NodeId, Pid, Reason, Status};
+use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use crate::wire::{Mode, Protection};
 use rand::TryRng;
@@ -80,6 +80,10 @@ impl Node {
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
+        shared.log(Level::Info, Target::Node, || {
+            let (id, address) = (shared.config.node, &shared.config.address);
+            format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)
+        });
         let opened = options.without_secrets();
         let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         match options.join_wait_ms() {
@@ -151,8 +155,8 @@ impl Node {
 
     /// Takes over what may change while the node is open: the secrets. `options`: all that it was opened with, and the
     /// new values. Connections that begin from now on follow them; links go on with the keys of their sessions.
-    /// `Option`: something else differs, or the node has no secret and is to get one, or the reverse. `Io`, `Auth`: a
-    /// file cannot be read, or others can read it.
+    /// `Option`: something else differs, the node has no secret and is to get one, or the reverse, or others can read a
+    /// file of secrets. `Io`: a file cannot be read.
     pub fn reload(&self, options: &Options) -> Result<()> {
         let security = &self.0.shared.security;
         self.0.shared.check_open()?;

@@ -515,7 +515,7 @@ mod tests {
         let mut options = Options::without_secret();
         mode(0o644);
         let error = options.load(&path).unwrap_err();
-        assert!(error.status == Status::Auth && error.detail.contains("chmod 600"), "{error}");
+        assert!(error.status == Status::Option && error.detail.contains("chmod 600"), "{error}");
         assert!(options.secrets("secret").is_empty() && options.text("name").is_empty());
         mode(0o600);
         options.load(&path).unwrap();

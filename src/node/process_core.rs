@@ -11,14 +11,25 @@ use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
 
+/// Whether a process lives. Ends at once when it exits or is killed, before the engine has heard of it. Apart from the
+/// process, because the table of names, which holds on to this, gives memory back late; what else a process has, its
+/// mailbox and its descriptor, must not wait for that.
+#[derive(Clone)]
+pub(super) struct Life(Arc<AtomicBool>);
+
+impl Life {
+    pub(super) fn is_alive(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
 /// One process of this node.
 pub(super) struct ProcessCore {
     pid: Pid,
     pub(super) queue: Arc<QueueCore>,
     /// The queue is this process's own.
     pub(super) has_mailbox: bool,
-    /// Cleared at once when the process exits or is killed, before the engine has heard of it.
-    alive: AtomicBool,
+    life: Life,
     /// The application has let go of it.
     freed: AtomicBool,
     /// An outbox or the node's account has noted it as a sender to be told.
@@ -42,7 +53,7 @@ impl ProcessCore {
             pid,
             queue,
             has_mailbox,
-            alive: AtomicBool::new(true),
+            life: Life(Arc::new(AtomicBool::new(true))),
             freed: AtomicBool::new(false),
             was_refused: AtomicBool::new(false),
             handler: Mutex::new(None),
@@ -97,12 +108,16 @@ impl ProcessCore {
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.alive.load(Ordering::Acquire)
+        self.life.is_alive()
+    }
+
+    pub(super) fn life(&self) -> Life {
+        self.life.clone()
     }
 
     /// Says whether it was alive until now.
     pub(super) fn end(&self) -> bool {
-        self.alive.swap(false, Ordering::AcqRel)
+        self.life.0.swap(false, Ordering::AcqRel)
     }
 
     pub(super) fn is_freed(&self) -> bool {
@@ -149,6 +164,11 @@ pub(super) struct Processes {
 impl Processes {
     pub(super) fn new(node: NodeId) -> Processes {
         Processes { node, shards: Default::default(), count: AtomicUsize::new(0), dying: AtomicUsize::new(0) }
+    }
+
+    /// How many are alive.
+    pub(super) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Takes one of the places of living processes, if there is one left of `limit`.

@@ -2,7 +2,7 @@
 
 use super::queue_core::{End, QueueCore, Wait};
 use super::shared::Shared;
-use super::{Event, Node, Result};
+use super::{Event, Node, Result, log};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
@@ -74,11 +74,18 @@ impl Queue {
         self.core.wake();
     }
 
+    /// From now on the queue gets LOG events of all nodes of this OS process, up to this level; 0: none any more. Too many
+    /// unread ones are dropped and counted. `Invalid`: there is no such level.
+    pub fn log(&self, max_level: i32) -> Result<()> {
+        log::log_to_queue(&self.core, max_level)
+    }
+
     /// Frees the queue: no new callback starts, what waits is dropped, every later call gives `Closed`. Never waits
     /// for a callback. Processes that were spawned on it live on; what comes for them is dropped.
     pub fn close(&self) {
         if self.core.lock().end != End::Freed {
             self.shared.remove_queue(&self.core);
+            log::forget_queue(&self.core);
             self.shared.settle(self.core.free());
         }
     }

@@ -10,7 +10,7 @@ use super::dispatch::Dispatching;
 use super::event::Body;
 use super::process_core::ProcessCore;
 use super::shared::lock;
-use super::{Error, Event, Result};
+use super::{Error, Event, Record, Result, log};
 use crate::engine::message::{Window, cost};
 use crate::engine::{Payload, Pid, Status};
 use crate::os::EventFd;
@@ -19,6 +19,9 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+/// LOG events that may be unread.
+const UNREAD_LOGS: usize = 1024;
 
 /// Until when a call waits: one deadline, computed once, when it first finds that it has to wait.
 #[derive(Debug)]
@@ -159,6 +162,9 @@ pub(super) struct State {
     wakes_used: u64,
     /// Wakes whose write was over when the descriptor was last cleared.
     writes_cleared: u64,
+    /// LOG events are wanted; and how many were dropped since the last one.
+    log: bool,
+    log_dropped: u64,
 }
 
 #[cfg(test)]
@@ -193,6 +199,8 @@ impl QueueCore {
             signalled: false,
             wakes_used: 0,
             writes_cleared: 0,
+            log: false,
+            log_dropped: 0,
         };
         QueueCore {
             state: Mutex::new(state),
@@ -247,6 +255,28 @@ impl QueueCore {
             after.release(&mut state.windows, &entry);
         }
         after
+    }
+
+    /// LOG events are wanted from now on, or not any more.
+    pub(super) fn wants_log(&self, are_wanted: bool) {
+        self.lock().log = are_wanted;
+    }
+
+    /// Puts in a record of the log, unless too many are unread.
+    pub(super) fn push_log(&self, record: &Arc<Record>) {
+        let mut state = self.lock();
+        if !state.log || state.end != End::Open {
+            return;
+        }
+        if state.backlog.logs() >= UNREAD_LOGS {
+            state.log_dropped += 1;
+            log::count_dropped(1);
+            return;
+        }
+        let dropped = std::mem::take(&mut state.log_dropped);
+        let body = Body::Log { record: record.clone(), dropped };
+        state.backlog.push(Entry { process: None, content: Content::System(Box::new(body)) });
+        self.adjust(&mut state);
     }
 
     /// Puts in a message, if its charge is within bounds.

@@ -233,6 +233,17 @@ impl Resolvers {
         Late::Replaced
     }
 
+    /// What the thread that serves is doing, how many calls wait for it, and how often it was replaced.
+    pub(super) fn figures(&self) -> (&'static str, usize, u32) {
+        let state = lock(&self.state);
+        let doing = match state.server {
+            Server::None => "none",
+            Server::Idle => "idle",
+            Server::Busy(_) => "in a function",
+        };
+        (doing, state.waiting.len(), state.number)
+    }
+
     /// No function is called any more; threads end, one that is in a function after that.
     pub(super) fn stop(&self) {
         let mut state = lock(&self.state);

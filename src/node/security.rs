@@ -45,8 +45,8 @@ impl Security {
     }
 }
 
-/// What the options ask for. `Option`: they do not fit together, or a secret is none. `Io`: the file cannot be read.
-/// `Auth`: others may read or write the file.
+/// What the options ask for. `Option`: they do not fit together, a secret is none, or others may read or write its file.
+/// `Io`: the file cannot be read.
 pub(super) fn protection(options: &Options) -> Result<Protection> {
     let refused = |text: &str| Err(Error::new(Status::Option, text));
     let mut secrets = options.secrets("secret").to_vec();
@@ -119,10 +119,10 @@ pub(super) fn read(path: &Path, file: File) -> Result<Zeroizing<String>> {
     Ok(text)
 }
 
-/// `Auth`: somebody else than the user of this process, and the system, may read or write the file.
+/// `Option`: somebody else than the user of this process, and the system, may read or write the file.
 pub(super) fn check_private(path: &Path, metadata: &Metadata) -> Result<()> {
     let shown = path.display();
-    let refused = |text: String| Err(Error::new(Status::Auth, text));
+    let refused = |text: String| Err(Error::new(Status::Option, text));
     let (owner, user, mode) = (metadata.uid(), effective_user(), metadata.mode() & 0o7777);
     if mode & 0o077 != 0 {
         return refused(format!(
@@ -207,7 +207,7 @@ mod tests {
         for mode in [0o604, 0o640, 0o620, 0o602, 0o666, 0o601] {
             let file = Scratch::new("open", ONE, mode);
             let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())])).unwrap_err();
-            assert_eq!(error.status, Status::Auth);
+            assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains("chmod 600"), "{error}");
         }
         let file = Scratch::new("shut", ONE, 0o400);

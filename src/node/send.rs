@@ -52,7 +52,9 @@ impl Shared {
             for (sender, receiver) in self.account.refuse(from.pid().serial, to.serial) {
                 self.tell_sendable(sender, Pid { node: to.node, serial: receiver });
             }
-            return Err(Error::new(Status::Full, "the node's share of limits.memory is taken"));
+            let why = "the node's share of limits.memory is taken";
+            self.refused(from.pid().serial, to, why);
+            return Err(Error::new(Status::Full, why));
         }
         let payload = parcel.shared.get_or_init(|| Payload::new(parcel.bytes)).clone();
         let refused = match receiver.queue.push_message(&receiver, from.pid(), payload, Charge::Local) {
@@ -64,7 +66,11 @@ impl Shared {
         };
         self.release_room(bytes);
         match refused {
-            Refused::Full => Err(Error::new(Status::Full, "the receiver has no room")),
+            Refused::Full => {
+                let why = "the receiver has no room";
+                self.refused(from.pid().serial, to, why);
+                Err(Error::new(Status::Full, why))
+            }
             Refused::NoProcess => Err(Status::NoProcess.into()),
             Refused::Discarded => {
                 self.counters.dropped.fetch_add(1, Ordering::Relaxed);
@@ -79,6 +85,7 @@ impl Shared {
             if status == Status::Full {
                 // So that the outbox is asked to forget it when it exits.
                 from.was_refused.store(true, Ordering::Release);
+                self.refused(from.pid().serial, to, "the receiver or the link has no room");
             }
             Error::from(status)
         })

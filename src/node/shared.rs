@@ -5,8 +5,8 @@ use super::event::Body;
 use super::process_core::{ProcessCore, Processes};
 use super::queue_core::{After, QueueCore, Wait};
 use super::resolver::Resolvers;
-use super::{Error, Inbox, Links, Reply, Request, Result, Security, Tables};
-use crate::engine::{Command, Config, Name, Pid, Reason, Ref, Status, Time};
+use super::{Error, Inbox, Links, Reply, Request, Result, Security, Tables, log};
+use crate::engine::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Target, Time};
 use crate::os::{fork_epoch, thread_number};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -76,6 +76,10 @@ pub(super) struct Counters {
     pub(super) messages_received: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) locks_held: AtomicU64,
+    /// Messages that were not taken because there was no room.
+    pub(super) refused: AtomicU64,
+    /// When that was told of last, by the engine's clock.
+    refusal_told: AtomicU64,
 }
 
 /// The queues that the application has made, mailboxes not among them.
@@ -183,6 +187,31 @@ impl Shared {
         self.epoch
     }
 
+    // ---- the log
+
+    pub(super) fn log(&self, level: Level, target: Target, text: impl FnOnce() -> String) {
+        if log::is_wanted(level) {
+            log::emit(&self.config.name, level, target, &text());
+        }
+    }
+
+    /// A sender was refused. Told of once a second at most, from whatever thread.
+    #[cold]
+    pub(super) fn refused(&self, from: u64, to: Pid, why: &str) {
+        let count = self.counters.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        if !log::is_wanted(Level::Warn) {
+            return;
+        }
+        let (now, last) = (self.clock.now(), &self.counters.refusal_told);
+        let told = last.load(Ordering::Relaxed);
+        let is_due = told == 0 || now.since(Time(told)) >= Duration::from_secs(1);
+        if is_due && last.compare_exchange(told, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.log(Level::Warn, Target::Queue, || {
+                format!("process {from} may not send to {to:?} for now: {why} ({count} refusals so far)")
+            });
+        }
+    }
+
     // ---- commands
 
     pub(super) fn command(&self, command: Command, reply: Option<Reply>) -> Result<()> {
@@ -205,6 +234,11 @@ impl Shared {
             Ok(_) => Ok(()),
             Err(_) => Err(Error::new(Status::Full, "limits.operations are under way or unread")),
         }
+    }
+
+    /// Those places that are taken.
+    pub(super) fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
     }
 
     pub(super) fn release_operations(&self, count: u64) {

@@ -1,12 +1,12 @@
 //! The tables that callers read without asking anybody and without waiting for anybody.
 
 use super::map::Map;
-use super::process_core::ProcessCore;
+use super::process_core::Life;
 use crate::engine::{Members, Name, NodeId, Pid};
 use crate::sync::RwLock;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 /// Published names, groups and peers. Written by the node's thread alone.
 pub struct Tables {
@@ -25,13 +25,13 @@ pub(super) struct Peer {
 
 struct Published {
     pid: Pid,
-    /// The process, if it lives here: its death shows at once, before the binding is withdrawn.
-    local: Option<Arc<ProcessCore>>,
+    /// Of a process of this node: its death shows at once, before the binding is withdrawn.
+    local: Option<Life>,
 }
 
 impl Published {
     fn visible(&self) -> Option<Pid> {
-        self.local.as_ref().is_none_or(|process| process.is_alive()).then_some(self.pid)
+        self.local.as_ref().is_none_or(Life::is_alive).then_some(self.pid)
     }
 }
 
@@ -42,8 +42,8 @@ impl Tables {
 
     // ---- the node's thread
 
-    /// `local`: the process, if it lives on this node.
-    pub(super) fn publish_name(&self, name: Name, pid: Option<Pid>, local: Option<Arc<ProcessCore>>) {
+    /// `local`: whether the process lives, if it is one of this node.
+    pub(super) fn publish_name(&self, name: Name, pid: Option<Pid>, local: Option<Life>) {
         match pid {
             Some(pid) if pid.node != self.node || local.is_some() => {
                 self.names.insert(name, Published { pid, local });

@@ -5,6 +5,7 @@
 mod event_fd;
 mod fd_watch;
 mod fork;
+mod per_epoch;
 mod signals;
 mod socket;
 mod thread;
@@ -14,8 +15,9 @@ mod user;
 pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
+pub use per_epoch::PerEpoch;
 pub use signals::{block_all_signals, with_signals_blocked};
-pub use socket::tune_link_socket;
+pub use socket::{limit_unsent, tune_link_socket};
 pub use thread::thread_number;
 pub use timer_fd::TimerFd;
 pub use user::effective_user;

@@ -9,8 +9,13 @@ use std::time::Duration;
 /// when the peer's machine has acknowledged nothing for so long.
 pub fn tune_link_socket(socket: &impl AsFd, unsent: u32, unacknowledged: Duration) -> io::Result<()> {
     let ms = u32::try_from(unacknowledged.as_millis()).unwrap_or(u32::MAX);
-    set(socket, libc::TCP_NOTSENT_LOWAT, unsent)?;
+    limit_unsent(socket, unsent)?;
     set(socket, libc::TCP_USER_TIMEOUT, ms)
+}
+
+/// Changes what the kernel takes of what it cannot send yet.
+pub fn limit_unsent(socket: &impl AsFd, unsent: u32) -> io::Result<()> {
+    set(socket, libc::TCP_NOTSENT_LOWAT, unsent)
 }
 
 fn set(socket: &impl AsFd, option: libc::c_int, value: u32) -> io::Result<()> {

@@ -383,6 +383,11 @@ impl Channel {
         }
     }
 
+    /// Whether there is something to be said that is no frame.
+    pub fn has_words(&self) -> bool {
+        !self.words.is_empty()
+    }
+
     /// Appends the frames of an open channel as they travel. `Err`: the link cannot go on.
     pub fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
         match &mut self.cipher {

@@ -215,6 +215,19 @@ mod tests {
         assert_eq!(format!("{secret:?} {keyring:?}"), "Secret Keyring of 1");
     }
 
+    /// What is derived is of the protocol.
+    #[test]
+    fn golden() {
+        let text = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeef1";
+        let ring = Keyring::new("blue", &[Secret::from_text(text).unwrap()]).unwrap();
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        assert_eq!(hex(&ring.keys[0].hint), "802703667989e962");
+        assert_eq!(
+            hex(&**ring.keys[0].psk),
+            "71dfe0fa3907523cfead4077694f6850dfa03a3a82082ffb95804ee9acf4bcbb"
+        );
+    }
+
     #[test]
     fn a_keyring_finds_the_first_common_secret_and_tells_the_cluster_from_the_secret() {
         let secret = |seed| Secret::from_bytes(&random(seed)).unwrap();

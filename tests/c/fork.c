@@ -98,6 +98,9 @@ static void child(convoke_event *event, convoke_list *list, convoke_options *opt
     FORKED(convoke_process_pid(process, &pid));
     CHECK(is_none(&pid));
     pid.node = pid.serial = 1;
+    FORKED(convoke_log_to_queue(queue, CONVOKE_LOG_TRACE));
+    FORKED(convoke_node_metrics(node, &l));
+    FORKED(convoke_node_dump(node, &l));
     FORKED(convoke_process_recv(mailbox, -1, &e));
     FORKED(convoke_process_set_handler(process, ignore, NULL, count_free));
     CHECK(freed == 2);

@@ -16,8 +16,24 @@ static void ignore(convoke_event *event, void *user_data) {
     (void)user_data;
 }
 
+static void note(int32_t level, const char *target, const char *text, size_t text_len, void *user_data) {
+    (void)level;
+    (void)target;
+    (void)text;
+    (void)text_len;
+    (void)user_data;
+}
+
 static void library(void) {
     char buf[4];
+    INVALID(convoke_log_set(-1, note, &freed, count_free));
+    CHECK(freed == 1);
+    INVALID(convoke_log_set(CONVOKE_LOG_TRACE + 1, note, &freed, count_free));
+    CHECK(freed == 2);
+    freed = 0;
+    OK(convoke_log_set(CONVOKE_LOG_OFF, NULL, NULL, NULL));
+    OK(convoke_log_set(CONVOKE_LOG_TRACE, NULL, NULL, NULL));
+    INVALID(convoke_log_to_queue(NULL, CONVOKE_LOG_OFF));
     (void)convoke_version();
     (void)convoke_version_string();
     (void)convoke_check_version(0);
@@ -98,6 +114,14 @@ static void node(convoke_node *node, convoke_process *process) {
     INVALID(convoke_node_monitor(process, NULL));
     INVALID(convoke_node_stats(NULL, &stats));
     INVALID(convoke_node_stats(node, NULL));
+    list = (convoke_list *)&len;
+    INVALID(convoke_node_metrics(NULL, &list));
+    CHECK(list == NULL);
+    INVALID(convoke_node_metrics(node, NULL));
+    list = (convoke_list *)&len;
+    INVALID(convoke_node_dump(NULL, &list));
+    CHECK(list == NULL);
+    INVALID(convoke_node_dump(node, NULL));
 }
 
 static void queue(convoke_node *node, convoke_queue *queue) {
@@ -127,6 +151,8 @@ static void queue(convoke_node *node, convoke_queue *queue) {
     INVALID(convoke_queue_stop_thread(NULL, 0));
     INVALID(convoke_queue_stop_thread(queue, -2));
     INVALID(convoke_queue_wake(NULL));
+    INVALID(convoke_log_to_queue(queue, -1));
+    INVALID(convoke_log_to_queue(queue, CONVOKE_LOG_TRACE + 1));
 }
 
 static void event(const convoke_event *event) {

@@ -266,6 +266,11 @@ static int32_t with_lock(uint64_t fence, void *user_data) {
     return (int32_t)fence;
 }
 
+static void on_log(int32_t level, const char *target, const char *text, size_t text_len, void *user_data) {
+    CHECK(*(int *)user_data == 4711);
+    CHECK(level > CONVOKE_LOG_OFF && target[0] && strlen(text) == text_len);
+}
+
 /* What makes no sense counts as "neither". */
 static int32_t on_clash(const convoke_event *clash, void *user_data) {
     uint64_t age = 0;
@@ -281,7 +286,15 @@ static int32_t on_clash(const convoke_event *clash, void *user_data) {
 static void library(struct actor *actor) {
     char buf[8];
     convoke_status status = (convoke_status)((int)below(actor, 40) - 35);
-    switch (below(actor, 8)) {
+    uint8_t secret[32];
+    switch (below(actor, 10)) {
+    case 8: (void)CALL(convoke_secret_generate(seldom(actor) ? NULL : secret, below(actor, 3) ? sizeof secret : below(actor, sizeof secret))); break;
+    case 9:
+        if (below(actor, 2))
+            (void)CALL(convoke_log_set((int32_t)below(actor, 9) - 2, seldom(actor) ? NULL : on_log, lend(), give_back));
+        else
+            (void)CALL(convoke_log_to_queue(queue_(actor), (int32_t)below(actor, 9) - 2));
+        break;
     case 0: CHECK(convoke_version() == CONVOKE_VERSION); break;
     case 1: CHECK(convoke_version_string()); break;
     case 2: (void)CALL(convoke_check_version((uint32_t)number(actor))); break;
@@ -340,7 +353,14 @@ static void node(struct actor *actor) {
     convoke_ref *op = op_(actor);
     convoke_stats stats;
     stats.struct_size = below(actor, 4) ? sizeof stats : below(actor, sizeof stats);
-    switch (below(actor, 9)) {
+    switch (below(actor, 12)) {
+    case 9: (void)CALL(convoke_node_reload(node_(actor), options_(actor))); break;
+    case 10:
+        if (CALL(convoke_node_metrics(node_(actor), &list)) == CONVOKE_OK) keep_list(actor, list);
+        break;
+    case 11:
+        if (CALL(convoke_node_dump(node_(actor), &list)) == CONVOKE_OK) keep_list(actor, list);
+        break;
     case 0:
         /* Closing is the end of much; so not often. */
         if (seldom(actor) && !below(actor, 4)) (void)CALL(convoke_node_close(node_(actor), wait_(actor)));
@@ -678,6 +698,7 @@ int main(int argc, char **argv) {
         }
         convoke_node_free((convoke_node *)handles[NODE][i]);
     }
+    (void)CALL(convoke_log_set(CONVOKE_LOG_OFF, NULL, NULL, NULL));
     /* The library's threads may be in a last callback. */
     for (int rounds = 0; convoke_live_handles() > 0 || __atomic_load_n(&lent, __ATOMIC_RELAXED) != __atomic_load_n(&returned, __ATOMIC_RELAXED);
          rounds++) {

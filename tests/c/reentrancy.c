@@ -43,8 +43,17 @@ static void another_queue(struct all *all) {
     await(&calls, 2);
     OK(convoke_queue_stop_thread(queue, SOON));
     OK(convoke_queue_wake(queue));
+    OK(convoke_log_to_queue(queue, CONVOKE_LOG_TRACE));
     convoke_process_free(process);
     convoke_queue_free(queue);
+}
+
+static void note(int32_t level, const char *target, const char *text, size_t text_len, void *user_data) {
+    (void)level;
+    (void)target;
+    (void)text;
+    (void)text_len;
+    (void)user_data;
 }
 
 static int32_t decide(const convoke_event *clash, void *user_data) {
@@ -135,6 +144,7 @@ static void everything(convoke_event *event, void *user_data) {
     OK(convoke_check_version(CONVOKE_VERSION));
     CHECK(convoke_status_name(CONVOKE_OK) && convoke_status_text(CONVOKE_OK));
     CHECK(!convoke_status_is_retryable(CONVOKE_OK) && convoke_live_handles() > 0);
+    OK(convoke_log_set(CONVOKE_LOG_TRACE, note, NULL, NULL));
     STATUS(CONVOKE_E_INVALID, convoke_options_new(NULL));
     CHECK(convoke_last_error(buf, sizeof buf) > 0);
     /* options, another node */
@@ -153,6 +163,10 @@ static void everything(convoke_event *event, void *user_data) {
     OK(convoke_node_name(all->node, buf, sizeof buf, &len));
     OK(convoke_node_address(all->node, buf, sizeof buf, &len));
     OK(convoke_node_stats(all->node, &stats));
+    OK(convoke_node_metrics(all->node, &list));
+    convoke_list_free(list);
+    OK(convoke_node_dump(all->node, &list));
+    convoke_list_free(list);
     OK(convoke_node_peers(all->node, &list));
     CHECK(convoke_list_len(list) == 1);
     OK(convoke_list_name(list, 0, &data, &len));
@@ -231,6 +245,7 @@ static void everything(convoke_event *event, void *user_data) {
     OK(convoke_process_exit(mailbox, 0, NULL, 0));
     convoke_process_free(mailbox);
     another_queue(all);
+    OK(convoke_log_set(CONVOKE_LOG_OFF, NULL, NULL, NULL));
     CHECK(convoke_event_get_kind(event) == CONVOKE_EVENT_MESSAGE);
     __atomic_fetch_add(&all->calls, 1, __ATOMIC_SEQ_CST);
 }

@@ -88,7 +88,7 @@ static void files(const uint8_t *secret, const uint8_t *other) {
     if (!getenv("CONVOKE_TEST_SECRET")) {
         STATUS(CONVOKE_E_IO, convoke_node_open(options, &node));
         write_file(path, 0644, secret, NULL);
-        STATUS(CONVOKE_E_AUTH, convoke_node_open(options, &node));
+        STATUS(CONVOKE_E_OPTION, convoke_node_open(options, &node));
         says("chmod 600");
         write_file(path, 0600, secret, NULL);
         OK(convoke_node_open(options, &node));

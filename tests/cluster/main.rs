@@ -1,5 +1,7 @@
 //! Clusters of real OS processes on loopback, through the C interface.
 
+#[path = "../support/agent.rs"]
+#[allow(dead_code)] // other tests use more of it
 mod agent;
 #[path = "../support/mod.rs"]
 mod support;
@@ -141,6 +143,7 @@ fn a_node_restarted_under_its_old_name_is_a_new_incarnation() {
     let mut a = Agent::open("a", &[], "");
     let mut b = Agent::open("b", &[&a.address], "");
     a.wait_for_peers(&["b"]);
+    b.wait_for_peers(&["a"]);
     let (p, old) = b.spawn();
     b.ok(&format!("register {p} thing"));
     assert_eq!(a.ok("whereis thing"), old);
@@ -149,6 +152,7 @@ fn a_node_restarted_under_its_old_name_is_a_new_incarnation() {
     a.event("down b");
     let mut b = Agent::open("b", &[&a.address], &format!("listen={address}"));
     a.event("up b");
+    b.wait_for_peers(&["a"]);
     assert!(a.call("whereis thing").starts_with("CONVOKE_E_NOT_FOUND"));
     let (p, new) = b.spawn();
     b.ok(&format!("register {p} thing"));

@@ -75,9 +75,10 @@ impl World {
         })
     }
 
+    /// What it takes for broken.
     pub(crate) fn log(&self, node: NodeIndex) -> Vec<String> {
         let logged = self.nodes[node].seen.iter().filter_map(|output| match output {
-            Output::Log { text, .. } => Some(text.clone()),
+            Output::Log { level: Level::Error, text, .. } => Some(text.clone()),
             _ => None,
         });
         logged.collect()

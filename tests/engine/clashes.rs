@@ -128,6 +128,52 @@ fn three_parts_leave_one_winner() {
     }
 }
 
+/// A verdict that is on its way for long: until the loser has withdrawn, the winner takes part in no other pair. Else it
+/// could lose to a third one, which loses to the one that is beaten already: in the end all would have lost.
+#[test]
+fn a_slow_verdict_does_not_make_all_lose() {
+    for flap in [false, true] {
+        let mut world = World::nodes(3);
+        let sides: Vec<[Pid; 3]> = (0..24).map(|_| [0, 1, 2].map(|node| world.spawn(node))).collect();
+        for (i, pids) in sides.iter().enumerate() {
+            for pid in pids {
+                world.register(*pid, &format!("name{i}"));
+            }
+        }
+        world.connect(1, 2);
+        world.settle_but_for_verdicts();
+        if flap {
+            world.cut(1, 2);
+            world.settle();
+            world.connect(1, 2);
+            world.settle_but_for_verdicts();
+        }
+        world.connect(0, 1);
+        world.settle_but_for_verdicts();
+        world.connect(0, 2);
+        world.settle_but_for_verdicts();
+        world.settle();
+        for (i, pids) in sides.iter().enumerate() {
+            decided(&world, &format!("name{i}"), pids);
+        }
+    }
+}
+
+impl World {
+    /// All but what node 1 says to node 2 from its first verdict on.
+    fn settle_but_for_verdicts(&mut self) {
+        loop {
+            let next = self.in_flight().into_iter().find(|(from, to, _)| (*from, *to) == (1, 2));
+            let verdict =
+                next.is_some_and(|(_, _, frame)| matches!(frame.message(), Some(Message::Verdict { .. })));
+            let mut channels = self.channels();
+            channels.retain(|channel| !verdict || *channel != (1, 2));
+            let Some((from, to)) = channels.first().copied() else { return };
+            self.step(from, to);
+        }
+    }
+}
+
 /// "Same pid on both sides: not called": a link that was cut between two nodes that a third one sees.
 #[test]
 fn a_heal_without_two_bindings_is_no_clash() {

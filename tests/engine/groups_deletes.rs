@@ -334,3 +334,31 @@ fn gone_when_deleted_on(world: &World, op: Ref, nodes: &[NodeIndex]) {
         nodes.iter().for_each(|node| assert_eq!(world.members(*node, "g"), None, "{}", world.picture()));
     }
 }
+
+/// The link breaks at any moment of the delete and comes back: what was said on the old one may be lost, and the snapshot
+/// alone ends no membership.
+#[test]
+fn a_link_that_flaps_during_a_delete() {
+    for arrivals in 0..12 {
+        for hung in [false, true] {
+            let (mut world, pids) = full_group();
+            let op = world.delete(pids[0], "g");
+            for _ in 0..arrivals {
+                let mut channels = world.channels();
+                channels.retain(|channel| !hung || *channel != (0, 1));
+                let Some((from, to)) = channels.last().copied() else { break };
+                world.step(from, to);
+            }
+            world.cut(0, 1);
+            if world.status(op).is_none() {
+                world.connect(0, 1);
+            }
+            world.settle_with(|world| {
+                if world.status(op) == Some(Status::Ok) && world.is_linked(0, 1) {
+                    world.all_show_members("g", None);
+                }
+            });
+            assert_eq!(world.status(op), Some(Status::Ok), "after {arrivals}: {}", world.picture());
+        }
+    }
+}

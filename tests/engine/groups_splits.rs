@@ -258,7 +258,8 @@ fn who_differs_tells_all_and_gets_the_same_back() {
     assert_eq!(world.members(0, "g"), None);
     world.agree();
     assert_eq!(world.members(1, "g"), None);
-    let told = world.told(puppet);
+    let mut told = world.told(puppet);
+    told.retain(|message| !matches!(message, Message::Ping { .. }));
     assert_eq!(told, [Message::GroupDigest { digest: 0 }], "after news, to all");
     world.say(puppet, 0, Message::GroupDigest { digest: 0 });
     assert_eq!(world.told(puppet), []);

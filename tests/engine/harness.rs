@@ -148,7 +148,8 @@ impl World {
         let (id, name, address) = (config.node, config.name.clone(), config.address.clone());
         #[cfg(feature = "faults")]
         let config = Config { fault: crate::mutants::fault(), ..config };
-        let engine = Engine::new(config, id.0, self.now);
+        let mut engine = Engine::new(config, id.0, self.now);
+        engine.set_log_level(Some(Level::Trace));
         self.push(Some(engine), id, name, address);
         let index = self.nodes.len() - 1;
         self.drain(index);

@@ -10,12 +10,14 @@ pub(crate) struct Lock<'a> {
     /// The nodes of a list; `None`: all of the view.
     pub(crate) on: Option<&'a [NodeIndex]>,
     pub(crate) retries: Option<u64>,
+    /// Acquired for a while: what `convoke_lock_with` does.
+    pub(crate) scope: Option<Ref>,
     pub(crate) patience: Patience,
 }
 
 /// The lock "r" on all nodes for this requester, for as long as it takes.
 pub(crate) fn by(requester: &str) -> Lock<'_> {
-    Lock { resource: "r", requester, on: None, retries: None, patience: Patience::FOREVER }
+    Lock { resource: "r", requester, on: None, retries: None, scope: None, patience: Patience::FOREVER }
 }
 
 impl<'a> Lock<'a> {
@@ -24,6 +26,9 @@ impl<'a> Lock<'a> {
     }
     pub(crate) fn retries(self, retries: u64) -> Lock<'a> {
         Lock { retries: Some(retries), ..self }
+    }
+    pub(crate) fn scope(self, scope: u64) -> Lock<'a> {
+        Lock { scope: Some(Ref(scope)), ..self }
     }
     pub(crate) fn of(self, resource: &'a str) -> Lock<'a> {
         Lock { resource, ..self }
@@ -39,7 +44,7 @@ impl<'a> Lock<'a> {
 impl World {
     pub(crate) fn acquire(&mut self, pid: Pid, lock: Lock) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
-        let (retries, patience) = (lock.retries, lock.patience);
+        let (retries, scope, patience) = (lock.retries, lock.scope, lock.patience);
         self.call(pid, |process, op| Command::Acquire {
             process,
             op,
@@ -47,21 +52,21 @@ impl World {
             requester,
             nodes,
             retries,
-            scope: None,
+            scope,
             patience,
         })
     }
 
     pub(crate) fn release(&mut self, pid: Pid, lock: Lock) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
-        let patience = lock.patience;
+        let (scope, patience) = (lock.scope, lock.patience);
         self.call(pid, |process, op| Command::Release {
             process,
             op,
             resource,
             requester,
             nodes,
-            scope: None,
+            scope,
             patience,
         })
     }

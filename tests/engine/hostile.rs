@@ -106,10 +106,6 @@ fn violations() -> Vec<(&'static str, Message)> {
         ),
         ("a yield for another node", Message::Yield { tx: tx(foreign), key: key("x") }),
         ("a release for another node", Message::Release { tx: tx(foreign), key: key("x") }),
-        (
-            "a vote that names what the voter does not own",
-            Message::Grant { tx: tx(me()), key: key("x"), tenure: 0, regs: vec![reg(foreign)] },
-        ),
         ("a binding of another node", commit(tx(puppet()), "x", binding(foreign))),
         ("a binding of the receiver", commit(tx(puppet()), "x", binding(me()))),
         ("a commit under the claim of another node", commit(tx(foreign), "x", binding(puppet()))),

@@ -23,6 +23,7 @@ mod lock_hostile;
 mod lock_lists;
 mod lock_minority;
 mod lock_patience;
+mod lock_scopes;
 mod lock_splits;
 mod lock_tokens;
 mod lock_voter;

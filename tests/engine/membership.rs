@@ -4,8 +4,9 @@ use crate::harness::*;
 use convoke::engine::*;
 use std::time::Duration;
 
+/// A ping and its answer are the life signs of the two ends.
 fn heartbeat(message: &Message) -> bool {
-    *message == Message::Heartbeat
+    matches!(message, Message::Heartbeat | Message::Ping { .. } | Message::Pong { .. })
 }
 
 impl World {
@@ -238,6 +239,24 @@ fn a_suspected_peer_that_speaks_is_believed() {
     // And it is suspected anew when it falls silent anew.
     world.hang(1);
     assert!(world.time_to_notice(0, 1) <= DETECTION);
+}
+
+/// A frame that is long on its way, on a slow line, is no silence while more of it arrives.
+#[test]
+fn a_peer_in_the_middle_of_a_frame_is_heard() {
+    let mut world = World::mesh(3);
+    let connection = world.nodes[0].peers[&NodeId(2)];
+    world.hang(1);
+    let began = world.now;
+    while world.is_linked(0, 1) && world.now.since(began) < DETECTION * 10 {
+        world.advance(DETECTION.mul_f64(0.39));
+        let now = world.now;
+        world.nodes[0].engine.as_mut().expect("an engine").handle_part(now, connection);
+        world.settle();
+    }
+    // But not for ever: a peer that never ends its frame says nothing.
+    let heard = world.now.since(began);
+    assert!(heard > DETECTION * 4 && heard < DETECTION * 5 + HEARTBEAT * 2, "{heard:?}");
 }
 
 /// Silence of the data lane is no silence of the link: what comes on it counts as well.

@@ -289,3 +289,132 @@ fn a_node_joins_during_a_reregister() {
         }
     }
 }
+
+/// As above, but the covering binding is replaced by one of a third home, which knows nothing of the first any more: when the
+/// covering one goes, readers at its home do not see the first one again.
+#[test]
+fn a_reregister_by_a_third_home_does_not_bring_back_the_first_owner() {
+    let mut world = World::mesh(3);
+    let [old, new, newest] = [0, 1, 2].map(|node| world.spawn(node));
+    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    world.register(old, "x");
+    world.settle();
+    for pid in [new, newest] {
+        let op = world.reregister(pid, "x");
+        // Node 1 does not hear that node 0 has given up the name.
+        world.settle_but(0, 1, late);
+        assert_eq!(world.status(op), Some(Status::Ok));
+    }
+    world.settle();
+    assert_eq!(world.history(1, "x"), [old, new, newest].map(Some));
+    world.all_show("x", Some(newest));
+    world.assert_at_rest();
+}
+
+/// Promise 1: a voter may not have heard of the end of the binding before, of which the home that registers knows nothing any
+/// more. Its readers see the new one as soon as the call is answered.
+#[test]
+fn what_a_voter_still_shows_is_covered() {
+    for owner_dies in [false, true] {
+        let mut world = World::mesh(3);
+        let [old, asker, new] = [0, 0, 2].map(|node| world.spawn(node));
+        let late = |message: &Message| matches!(message, Message::Unreg { .. });
+        world.register(old, "x");
+        world.settle();
+        if owner_dies {
+            world.exit(old);
+        } else {
+            world.unregister(asker, "x");
+        }
+        world.settle_but(0, 1, late);
+        assert_eq!([1, 2].map(|node| world.whereis(node, "x")), [Some(old), None]);
+        let op = world.reregister(new, "x");
+        world.settle_but(0, 1, late);
+        assert_eq!(world.status(op), Some(Status::Ok));
+        assert_eq!(world.whereis(1, "x"), Some(new));
+        world.settle();
+        assert_eq!(world.history(1, "x"), [Some(old), Some(new)]);
+        world.all_show("x", Some(new));
+        world.assert_at_rest();
+    }
+}
+
+/// What only a third node shows of a home that has no vote is not replaced without a word: it is a clash.
+#[test]
+fn what_a_voter_shows_of_a_home_without_a_vote_is_not_covered() {
+    let (mut world, owner, claimant) = crate::asks::line();
+    let op = world.reregister(claimant, "x");
+    world.settle();
+    assert_eq!(world.status(op), Some(Status::Ok));
+    assert_eq!(world.whereis(1, "x"), Some(owner), "readers see what they saw first");
+    assert!(world.events(owner).is_empty());
+    world.advance(DETECTION);
+    world.settle();
+    let gone = [owner, claimant].map(|pid| world.is_gone(pid));
+    assert!(gone[0] != gone[1], "one of the two has lost: {gone:?}");
+}
+
+/// Who unregisters what a re-register of the same home has just replaced has unregistered it, also when the re-register is
+/// taken back afterwards.
+#[test]
+fn an_unregistered_binding_is_not_restored() {
+    let mut world = World::mesh(3);
+    let [old, new, asker] = [0, 0, 1].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    let patience = world.within(50);
+    let op = world.register_as(new, "x", new, true, patience);
+    // Node 1 does not hear of the new binding before it unregisters the old one.
+    world.settle_but(0, 1, |message| matches!(message, Message::Commit { .. }));
+    assert_eq!([0, 1].map(|node| world.whereis(node, "x")), [Some(new), Some(old)]);
+    let end = world.unregister(asker, "x");
+    world.settle_but(0, 1, |message| matches!(message, Message::Commit { .. }));
+    assert_eq!(world.status(end), None, "node 1 shows it still");
+    world.advance_still(ms(50));
+    assert_eq!(world.status(op), Some(Status::Timeout));
+    world.settle();
+    assert_eq!(world.status(end), Some(Status::Ok));
+    world.all_show("x", None);
+    assert!(!world.is_gone(old) && !world.is_gone(new));
+    world.assert_at_rest();
+}
+
+/// The reverse: who unregisters a binding that is taken back meanwhile has unregistered what that restores.
+#[test]
+fn what_is_restored_during_an_unregister_goes_with_it() {
+    let mut world = World::mesh(3);
+    let [old, new, asker] = [0, 0, 1].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    let patience = world.within(50);
+    let op = world.register_as(new, "x", new, true, patience);
+    // Node 2 does not acknowledge.
+    world.settle_but(2, 0, |message| matches!(message, Message::Ack { .. }));
+    assert_eq!(world.whereis(1, "x"), Some(new));
+    world.advance_still(ms(50));
+    assert_eq!((world.status(op), world.whereis(0, "x")), (Some(Status::Timeout), Some(old)));
+    let end = world.unregister(asker, "x");
+    world.settle();
+    assert_eq!(world.status(end), Some(Status::Ok));
+    world.all_show("x", None);
+    world.assert_at_rest();
+}
+
+/// The process of the binding has ended, and not all have heard of it: who unregisters the name is answered when they have.
+#[test]
+fn an_unregister_waits_for_a_withdrawal_that_is_under_way() {
+    let mut world = World::mesh(3);
+    let [pid, asker] = [0, 1].map(|node| world.spawn(node));
+    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    world.register(pid, "x");
+    world.settle();
+    let end = world.unregister(asker, "x");
+    world.exit(pid);
+    world.settle_but(0, 2, late);
+    assert_eq!([1, 2].map(|node| world.whereis(node, "x")), [None, Some(pid)]);
+    assert_eq!(world.status(end), None, "node 2 shows it still");
+    world.settle();
+    assert_eq!(world.status(end), Some(Status::Ok));
+    world.all_show("x", None);
+    world.assert_at_rest();
+}

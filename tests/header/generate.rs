@@ -1,15 +1,15 @@
 //! Puts the header together: cbindgen turns types and functions into C, the rest comes from the tables of the library.
 
-use convoke::engine::{Reason, Status};
-use convoke::node::{CLASH_CHOICES, EVENT_FIELDS, EventKind, Field};
+use convoke::engine::{Level, Reason, Status};
+use convoke::node::{CLASH_CHOICES, EVENT_FIELDS, EventKind, Field, LOG_OFF};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files with the functions, in the order of the header.
 const SECTIONS: &[&str] = &[
-    "library", "options", "node", "queue", "event", "process", "pid", "name", "resolver", "lock", "group",
-    "message", "list",
+    "library", "log", "options", "node", "observe", "queue", "event", "process", "pid", "name", "resolver",
+    "lock", "group", "message", "list",
 ];
 
 pub(crate) fn root() -> PathBuf {
@@ -87,9 +87,23 @@ fn choices() -> Vec<Constant> {
     CLASH_CHOICES.iter().map(constant).collect()
 }
 
+fn levels() -> Vec<Constant> {
+    let off = Constant {
+        name: "CONVOKE_LOG_OFF".to_owned(),
+        value: i64::from(LOG_OFF),
+        doc: "No record has this level: who names it hears of nothing.".to_owned(),
+    };
+    let constant = |(level, name, doc): &(Level, &str, &str)| Constant {
+        name: (*name).to_owned(),
+        value: i64::from(level.number()),
+        doc: doc.trim().to_owned(),
+    };
+    [off].into_iter().chain(Level::ALL.iter().map(constant)).collect()
+}
+
 /// Every constant of the header.
 pub(crate) fn constants() -> Vec<Constant> {
-    [statuses(), kinds(), reasons(), fields(), choices()].into_iter().flatten().collect()
+    [statuses(), kinds(), reasons(), fields(), choices(), levels()].into_iter().flatten().collect()
 }
 
 /// The documentation in front of the line with `mark`.
@@ -264,6 +278,7 @@ pub(crate) fn header() -> String {
         .unwrap();
     let what = "What a resolver function returns: one of the first three, plus one of the flags or none.";
     writeln!(text, "{}", open_set(what, &choices())).unwrap();
+    writeln!(text, "{}", open_set("How much a record of the log matters.", &levels())).unwrap();
     writeln!(text, "{}", bindings("types.rs")).unwrap();
     for section in SECTIONS {
         writeln!(text, "{}{}", banner(section), bindings(&format!("{section}.rs"))).unwrap();

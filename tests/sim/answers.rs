@@ -1,6 +1,7 @@
 //! Answers to operations: each once, to the right process, in time, with a status that makes sense, and what an OK promises.
 
 use crate::book::{GroupAct, Operation, What};
+use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
 use convoke::engine::{NodeId, Outcome, Ref, Status};
@@ -9,6 +10,8 @@ impl World {
     pub(crate) fn answered(&mut self, slot: usize, process: u64, op: Ref, outcome: &Outcome) -> R {
         let host = &self.hosts[slot];
         let (id, local, resumed) = (host.id, host.local(self.now).0, host.resumed);
+        let near = self.plan.timer_lag * host.slow * 2 + u64::from(self.plan.drift > 0);
+        let far = near + self.plan.detection + self.clocks_are_off(self.plan.detection);
         if !host.processes.contains_key(&process) {
             return Err(format!("P7: h{slot} answers {op:?} to process {process}, which is gone"));
         }
@@ -21,6 +24,8 @@ impl World {
         let status = outcome.status;
         o.answer = Some(status);
         o.answered = Some(self.now);
+        o.answered_step = Some(self.book.stats.steps);
+        self.book.histories.answered((id, op), self.book.stats.steps, status);
         *self.book.stats.answers.entry(status).or_default() += 1;
         // At the deadline of what another node runs, that node is asked to undo it; only its answer says that it has.
         let elsewhere = match &o.what {
@@ -30,7 +35,7 @@ impl World {
             What::Unregister { .. } => true,
             _ => false,
         };
-        let patience = if elsewhere { self.plan.detection } else { 0 } + self.plan.timer_lag * 2;
+        let patience = if elsewhere { far } else { near };
         if let Some(deadline) = o.deadline
             && local > deadline + patience
             && resumed < o.issued
@@ -46,6 +51,9 @@ impl World {
         }
         if !self.is_sane(id, &o, status) {
             return Err(format!("P7: {o:?} is answered {outcome:?} in {:?} mode", self.plan.mode));
+        }
+        if status != Status::Ok {
+            self.not_left_behind(slot, &o)?;
         }
         match &o.what {
             What::Register { name, pid, .. } if status == Status::Ok => {
@@ -68,6 +76,7 @@ impl World {
                 if status == Status::Ok { self.acquired(slot, process, &o, outcome.value) } else { Ok(()) }
             }
             What::Release { .. } => self.released(slot, &o, status),
+            What::Sync if status == Status::Ok => self.synced(slot),
             What::Group { act, .. } if status == Status::Ok => {
                 self.book.stats.joined += u64::from(matches!(act, GroupAct::Join(_)));
                 self.group_done(slot, &o)
@@ -76,10 +85,70 @@ impl World {
         }
     }
 
+    /// Promise 1, the other half: what was not granted is withdrawn before the answer.
+    fn not_left_behind(&self, slot: usize, o: &Operation) -> R {
+        let What::Register { name, pid, .. } = &o.what else { return Ok(()) };
+        let host = &self.hosts[slot];
+        let Some(engine) = host.engine.as_ref().filter(|_| pid.node == host.id) else { return Ok(()) };
+        let others = self.book.operations.values().filter(
+            |other| matches!(&other.what, What::Register { name: n, pid: p, .. } if n == name && p == pid),
+        );
+        // Another one may have bound the same.
+        if others.count() > 1 {
+            return Ok(());
+        }
+        let left = engine.bindings().find(|(n, b)| *n == name && b.pid() == *pid);
+        match left {
+            Some((_, binding)) => Err(format!("P1: h{slot} has not granted {o:?}, and keeps {binding:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Every node that there was to meet is merged with this one: each shows what the other has published.
+    fn synced(&mut self, slot: usize) -> R {
+        self.book.stats.synced += 1;
+        let host = &self.hosts[slot];
+        for (peer, link) in &host.links {
+            if !link.synced || !link.acked {
+                return Err(format!("sync: h{slot} is in sync, and not merged with {peer:?}"));
+            }
+            let other = self.hosts.iter().find(|h| h.id == *peer && h.is_up());
+            let Some(other) = other.filter(|h| h.link_to(host.id) == Some(other_end(link.connection))) else {
+                continue;
+            };
+            for (owner, reader) in [(host, other), (other, host)] {
+                let settled = owner.rows.iter().filter(|(_, b)| b.reg.node == owner.id && b.settled);
+                for (name, binding) in settled {
+                    let shown = reader.rows.iter().any(|(n, b)| n == name && b.reg.node == owner.id);
+                    if !shown {
+                        return Err(format!(
+                            "sync: h{slot} is in sync with {peer:?}, and h{} does not show {name:?} {binding:?}",
+                            reader.slot
+                        ));
+                    }
+                }
+            }
+        }
+        // Where nothing is in the way, whoever was there to be met was met.
+        let missed = self.hosts.iter().find(|other| {
+            other.is_up()
+                && host.seeds.contains(&other.address)
+                && other.id != host.id
+                && other.started < host.started
+                && !host.links.contains_key(&other.id)
+        });
+        match missed {
+            Some(missed) if self.plan.mode == Mode::Stable => {
+                Err(format!("sync: h{slot} is in sync and has not met h{}", missed.slot))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Can an operation end like this?
     fn is_sane(&self, id: NodeId, o: &Operation, status: Status) -> bool {
         use Status::{
-            Cancelled, Closed, Exists, Internal, Memory, NoProcess, NotFound, NotOwner, Ok, Timeout,
+            Cancelled, Closed, Exists, Full, Internal, Memory, NoProcess, NotFound, NotOwner, Ok, Timeout,
             Unreachable,
         };
         // E_NO_PROCESS: the process that asked ends.
@@ -89,18 +158,25 @@ impl World {
                 NotFound => !self.has_resolver(pid.node, resolver),
                 Ok => self.has_resolver(pid.node, resolver),
                 Exists | NoProcess | Unreachable => true,
+                Full => self.plan.tight,
                 _ => always,
             },
+            What::Sync => always,
             What::Unregister { .. } | What::IsAlive { .. } => {
                 always || matches!(status, NoProcess | Unreachable)
             }
             What::Connect | What::Disconnect => !matches!(status, Internal | Memory),
-            What::Acquire { nodes, .. } => always || status == Unreachable && nodes.is_some(),
+            What::Acquire { nodes, .. } => {
+                always || status == Unreachable && nodes.is_some() || status == Full && self.plan.tight
+            }
             What::Release { .. } => always || status == NotOwner,
             What::Group { act, .. } => match act {
-                GroupAct::Create | GroupAct::Delete => always,
+                GroupAct::Create | GroupAct::Delete => always || status == Full && self.plan.tight,
                 GroupAct::Join(pid) | GroupAct::Leave(pid) => {
-                    always || status == NotFound || status == Unreachable && pid.node != id
+                    always
+                        || status == NotFound
+                        || status == Unreachable && pid.node != id
+                        || status == Full && self.plan.tight
                 }
             },
         };

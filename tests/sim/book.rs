@@ -2,6 +2,7 @@
 //! The checks hold the engines to it.
 
 use crate::blame::Taken;
+use crate::calm::Histories;
 use crate::lock_book::LockBook;
 use crate::resolvers::ClashBook;
 use convoke::engine::{
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct End {
     pub(crate) at: u64,
+    pub(crate) step: u64,
     pub(crate) reason: Reason,
     pub(crate) data: Payload,
 }
@@ -46,13 +48,16 @@ pub(crate) enum What {
         replace: bool,
         resolver: Resolver,
     },
+    /// `shown`: the caller's node showed somebody under it.
     Unregister {
         name: Name,
+        shown: bool,
     },
     IsAlive {
         pid: Pid,
         over_at_start: bool,
     },
+    Sync,
     Connect,
     Disconnect,
     /// `floor`: the largest token of another requester that was bound at the home when it was asked.
@@ -61,9 +66,10 @@ pub(crate) enum What {
         requester: Name,
         nodes: Option<BTreeSet<NodeId>>,
         retries: Option<u64>,
+        scope: Option<Ref>,
         floor: u64,
     },
-    /// `held`: the process had a share then.
+    /// `held`: the process had a share then, or that scope was open.
     Release {
         resource: Name,
         requester: Name,
@@ -94,8 +100,9 @@ pub(crate) struct Operation {
     pub(crate) cancelled: bool,
     pub(crate) answer: Option<Status>,
     pub(crate) answered: Option<u64>,
-    /// The step in which it was given.
+    /// The step in which it was given, and that in which it was answered.
     pub(crate) step: u64,
+    pub(crate) answered_step: Option<u64>,
     /// Breaks of the links between caller and home before it was given.
     pub(crate) breaks: u64,
 }
@@ -203,6 +210,7 @@ pub(crate) struct Book {
     pub(crate) clashes: ClashBook,
     /// What homes showed of memberships of theirs, one count after the other: (step, count).
     pub(crate) counts: BTreeMap<(Name, Pid), Vec<(u64, u64)>>,
+    pub(crate) histories: Histories,
     pub(crate) stats: Stats,
 }
 
@@ -230,6 +238,12 @@ pub(crate) struct Stats {
     pub(crate) group_events: u64,
     pub(crate) resolver_calls: u64,
     pub(crate) third_node_calls: u64,
+    pub(crate) synced: u64,
+    pub(crate) scopes: u64,
+    pub(crate) swizzles: u64,
+    pub(crate) jumps: u64,
+    pub(crate) histories: u64,
+    pub(crate) undecided: u64,
     pub(crate) virtual_ms: u64,
 }
 
@@ -258,6 +272,12 @@ impl Stats {
         self.group_events += other.group_events;
         self.resolver_calls += other.resolver_calls;
         self.third_node_calls += other.third_node_calls;
+        self.synced += other.synced;
+        self.scopes += other.scopes;
+        self.swizzles += other.swizzles;
+        self.jumps += other.jumps;
+        self.histories += other.histories;
+        self.undecided += other.undecided;
         self.virtual_ms += other.virtual_ms;
     }
 }

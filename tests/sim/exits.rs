@@ -51,7 +51,7 @@ impl World {
                 (Reason::NODE_CLOSED, Payload::default())
             }
         };
-        life.end = Some(End { at: now, reason, data });
+        life.end = Some(End { at: now, step: self.book.stats.steps, reason, data });
         for link in self.hosts[slot].links.values_mut() {
             link.outbox.forget_sender(process);
         }

@@ -4,7 +4,7 @@
 use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
-use convoke::engine::{Binding, Config, ConnectionId, Engine, Members, Name, NodeId, Pid, Ref, Time};
+use convoke::engine::{Binding, Config, ConnectionId, Engine, Level, Members, Name, NodeId, Pid, Ref, Time};
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -42,13 +42,23 @@ pub(crate) struct Host {
     /// `None`: crashed or closed.
     pub(crate) engine: Option<Engine>,
     pub(crate) id: NodeId,
-    /// The engine's clock is the world's plus this.
+    /// The engine's clock is the world's plus this, and runs faster by so many permille since the start (or slower).
     pub(crate) offset: u64,
+    drift: i64,
+    /// By how much it has jumped, in all.
+    pub(crate) jumped: u64,
+    /// What it showed when it jumped last: an engine has seen this, and sees nothing less.
+    reached: Time,
+    /// How many times slower than others: what comes and goes, and its timers.
+    pub(crate) slow: u64,
+    /// Addresses that it was told at its start.
+    pub(crate) seeds: Vec<String>,
     pub(crate) started: u64,
     /// The engine's next timeout, in world time.
     pub(crate) wake: Option<u64>,
     pub(crate) idle_wakes: u32,
     pub(crate) paused: bool,
+    /// When it last did something after a time in which it could not, or was slow.
     pub(crate) resumed: u64,
     pub(crate) closing: bool,
     pub(crate) links: BTreeMap<NodeId, Link>,
@@ -74,6 +84,11 @@ impl Host {
             engine: None,
             id: NodeId(0),
             offset: 0,
+            drift: 0,
+            jumped: 0,
+            reached: Time(0),
+            slow: 1,
+            seeds: Vec::new(),
             started: 0,
             wake: None,
             idle_wakes: 0,
@@ -92,7 +107,7 @@ impl Host {
         }
     }
 
-    /// A new incarnation.
+    /// A new incarnation. `clock`: what the engine's shows, and its drift.
     pub(crate) fn start(
         &mut self,
         plan: &Plan,
@@ -100,11 +115,11 @@ impl Host {
         seeds: Vec<String>,
         seed: u64,
         now: u64,
-        offset: u64,
+        clock: (u64, i64),
     ) {
         let mut config = Config::new(id, &self.name);
         config.address = self.address.clone();
-        config.seeds = seeds;
+        config.seeds = seeds.clone();
         config.detection = plan.detection();
         config.heartbeat = Duration::from_micros(plan.heartbeat);
         config.dial_min = Duration::from_micros(plan.dial_max / 16);
@@ -115,18 +130,68 @@ impl Host {
         {
             config.fault = plan.fault;
         }
-        // The counters start far apart, and in no order.
-        config.first_token = (seed % 50) << 20;
+        // The wall clocks that tokens start at are far apart, and those of successors in no order.
+        config.first_token =
+            if seed.is_multiple_of(40) { u64::MAX >> (2 + seed % 58) } else { (seed % 50) << 20 };
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;
-        self.offset = offset;
+        (self.offset, self.drift) = clock;
+        self.seeds = seeds;
         self.started = now;
         self.resumed = now;
-        self.engine = Some(Engine::new(config, seed, self.local(now)));
+        let mut engine = Engine::new(config, seed, self.local(now));
+        // Always, so that a replay with a trace does the same.
+        engine.set_log_level(Some(Level::Debug));
+        self.engine = Some(engine);
     }
 
     pub(crate) fn local(&self, world: u64) -> Time {
-        Time(world + self.offset)
+        let age = world.saturating_sub(self.started) as i64;
+        Time((world + self.offset).saturating_add_signed(age * self.drift / 1000))
+    }
+
+    /// The first moment of the world at which the engine's clock shows this, or more.
+    pub(crate) fn world(&self, local: Time) -> u64 {
+        let reached = local.0.saturating_sub(self.offset);
+        if self.drift == 0 {
+            return reached;
+        }
+        let age = reached.saturating_sub(self.started) as i64;
+        let mut at = self.started + (age * 1000 / (1000 + self.drift)) as u64;
+        while self.local(at) < local {
+            at += 1;
+        }
+        at
+    }
+
+    /// The clock leaps ahead, or stands still until as much has passed: monotonic clocks do not go back.
+    pub(crate) fn jump(&mut self, by: u64, ahead: bool, now: u64) {
+        let by = if ahead { by } else { by.min(self.offset) };
+        self.jumped += by;
+        self.resumed = now;
+        self.reached = self.reached.max(self.local(now));
+        if ahead {
+            self.offset += by;
+            self.wake = self.wake.map(|at| at.saturating_sub(by));
+        } else {
+            self.offset -= by;
+            self.wake = self.wake.map(|at| at.saturating_add(by));
+        }
+    }
+
+    /// It is as fast as the others again; what was to come late may still do so.
+    pub(crate) fn recover(&mut self, now: u64) {
+        if self.slow > 1 {
+            (self.slow, self.resumed) = (1, now);
+        }
+    }
+
+    /// A clock that stands still goes on.
+    pub(crate) fn wind_up(&mut self, now: u64) {
+        let behind = self.reached.0.saturating_sub(self.local(now).0);
+        if behind > 0 {
+            self.jump(behind, true, now);
+        }
     }
 
     /// Can its processes do something now?

@@ -6,7 +6,7 @@ use convoke::engine::{ConnectionId, Hold, Name, NodeId, Pid, Reason, Ref, Tx};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One process's share of a lock under one requester.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct Share {
     pub(crate) resource: Name,
     pub(crate) requester: Name,
@@ -27,9 +27,42 @@ pub(crate) struct Bound {
     pub(crate) void: Option<u64>,
 }
 
+/// Where something of a share is held.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    View,
+    On(BTreeSet<NodeId>),
+}
+
+impl Part {
+    fn add(&mut self, other: &Part) {
+        match (&mut *self, other) {
+            (Part::On(nodes), Part::On(more)) => nodes.extend(more),
+            _ => *self = Part::View,
+        }
+    }
+    /// What of a list is left on these nodes; `None`: nothing.
+    fn on(self, rest: &BTreeSet<NodeId>) -> Option<Part> {
+        match self {
+            Part::On(nodes) if !nodes.is_empty() => {
+                Some(&nodes & rest).filter(|nodes| !nodes.is_empty()).map(Part::On)
+            }
+            other => Some(other),
+        }
+    }
+    fn without(&mut self, node: NodeId) {
+        if let Part::On(nodes) = self {
+            nodes.remove(&node);
+        }
+    }
+}
+
 /// A share from its grant to its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Held {
+    /// What was acquired to be kept, and what for a scope; `None`: nothing of it is left.
+    pub(crate) kept: Option<Part>,
+    pub(crate) scopes: BTreeMap<Ref, Option<Part>>,
     pub(crate) token: u64,
     pub(crate) view: bool,
     /// It was on the view once: nodes that join may yet hear of that.
@@ -54,6 +87,43 @@ impl Held {
     }
 }
 
+impl Held {
+    /// Something is acquired; what was lost before is no part of it any more.
+    pub(crate) fn add(&mut self, scope: Option<Ref>, part: Part) {
+        match scope {
+            Some(scope) => {
+                self.scopes.insert(scope, Some(part));
+            }
+            None => match &mut self.kept {
+                Some(kept) => kept.add(&part),
+                None => self.kept = Some(part),
+            },
+        }
+    }
+
+    /// What of it is left where it was given back, or lost and not acquired again.
+    pub(crate) fn parts_shrink(&mut self, rest: &BTreeSet<NodeId>) {
+        self.kept = self.kept.take().and_then(|part| part.on(rest));
+        for part in self.scopes.values_mut() {
+            *part = part.take().and_then(|part| part.on(rest));
+        }
+    }
+
+    pub(crate) fn parts_without(&mut self, node: NodeId) {
+        self.kept.iter_mut().chain(self.scopes.values_mut().flatten()).for_each(|part| part.without(node));
+    }
+
+    /// What is to be held when a scope has ended.
+    fn without_scope(&self, scope: Ref) -> Option<Part> {
+        let others =
+            self.scopes.iter().filter(|(other, _)| **other != scope).filter_map(|(_, part)| part.as_ref());
+        let mut parts = self.kept.iter().chain(others);
+        let mut all = parts.next()?.clone();
+        parts.for_each(|part| all.add(part));
+        Some(all)
+    }
+}
+
 /// A share that has ended.
 #[derive(Debug)]
 pub(crate) struct Past {
@@ -75,6 +145,8 @@ pub(crate) struct LockBook {
     pub(crate) wants: BTreeMap<Tx, (Name, Name)>,
     /// What a home said of completions in the present input.
     pub(crate) published: BTreeMap<Share, VecDeque<(Tx, Hold)>>,
+    /// What a home said last of what is left of a share: where it stays, if anywhere.
+    pub(crate) said_of_rest: Option<(Share, Option<BTreeSet<NodeId>>)>,
     /// The largest token of each requester that was ever bound at a node.
     floors: BTreeMap<(NodeId, Name), BTreeMap<Name, u64>>,
 }
@@ -117,13 +189,34 @@ impl LockBook {
         // A share whose nodes have all left ends wherever it is given back.
         let touched = |held: &&mut Held| !gone.is_empty() || held.nodes.is_empty();
         let Some(held) = self.live.get_mut(share).filter(touched) else { return };
-        held.view = false;
-        held.nodes.retain(|node| !gone.contains(node));
-        held.broken.retain(|node| !gone.contains(node));
-        held.bound.retain(|node, _| !gone.contains(node));
-        if held.nodes.is_empty() {
+        let rest = held.nodes.difference(&gone).copied().collect();
+        if !shrink(held, rest) {
             self.end(share, now);
         }
+    }
+
+    /// A scope of the share ends; what is left of it.
+    pub(crate) fn end_scope(&mut self, share: &Share, scope: Ref, now: u64) {
+        let Some(held) = self.live.get_mut(share) else { return };
+        let all = held.without_scope(scope);
+        held.scopes.remove(&scope);
+        match all {
+            None => self.end(share, now),
+            Some(Part::View) => {}
+            Some(Part::On(nodes)) => {
+                let rest = &held.nodes & &nodes;
+                if held.view || rest.len() < held.nodes.len() {
+                    shrink(held, rest);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn open_scopes(&self, home: NodeId) -> Vec<(Share, Ref)> {
+        let scopes = |(share, held): (&Share, &Held)| {
+            held.scopes.keys().map(|scope| (share.clone(), *scope)).collect::<Vec<_>>()
+        };
+        self.of_home(home).flat_map(scopes).collect()
     }
 
     pub(crate) fn end_all_of(&mut self, now: u64, is_over: impl Fn(Pid) -> bool) {
@@ -149,6 +242,21 @@ impl LockBook {
                 .iter()
                 .any(|p| rival(&p.share) && meets(p.view, &p.ever) && p.end + late >= held.since)
     }
+}
+
+/// The share stays on a list of nodes only; `false`: on none.
+fn shrink(held: &mut Held, rest: BTreeSet<NodeId>) -> bool {
+    held.view = false;
+    for part in held.kept.iter_mut().chain(held.scopes.values_mut().flatten()) {
+        if *part == Part::View {
+            *part = Part::On(rest.clone());
+        }
+    }
+    held.parts_shrink(&rest);
+    held.broken.retain(|node| rest.contains(node));
+    held.bound.retain(|node, _| rest.contains(node));
+    held.nodes = rest;
+    !held.nodes.is_empty()
 }
 
 /// A claim that waits.

@@ -1,7 +1,7 @@
 //! What is checked of locks while a run goes on: promises 3 and 9, and that what a process may rely on is what it was told.
 
 use crate::book::{Operation, Watch, What};
-use crate::lock_book::{Bound, Held, LockBook, Share};
+use crate::lock_book::{Bound, Held, LockBook, Part, Share};
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
@@ -38,6 +38,11 @@ impl World {
             Message::Held { tx, hold } => {
                 let share = share_of(id, hold);
                 self.book.locks.published.entry(share).or_default().push_back((*tx, hold.clone()));
+            }
+            Message::Drop { resource, requester, serial, rest, .. } => {
+                let pid = Pid { node: id, serial: *serial };
+                let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
+                self.book.locks.said_of_rest = Some((share, rest.as_ref().map(|hold| hold.nodes.clone())));
             }
             _ => {}
         }
@@ -84,7 +89,7 @@ impl World {
     // ---- a claim is complete
 
     pub(crate) fn acquired(&mut self, slot: usize, process: u64, o: &Operation, token: u64) -> R {
-        let What::Acquire { resource, requester, nodes, floor, .. } = &o.what else { return Ok(()) };
+        let What::Acquire { resource, requester, nodes, scope, floor, .. } = &o.what else { return Ok(()) };
         let home = self.hosts[slot].id;
         let pid = Pid { node: home, serial: process };
         let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
@@ -159,7 +164,11 @@ impl World {
             });
         self.book.stats.shared += u64::from(shared);
         let now = self.book.stats.steps;
+        self.book.stats.scopes += u64::from(scope.is_some());
+        self.book.histories.held(o.step, now, &share, &set, token);
         let held = self.book.locks.live.entry(share).or_insert(Held {
+            kept: None,
+            scopes: Default::default(),
             token,
             view: nodes.is_none(),
             was_view: false,
@@ -171,10 +180,18 @@ impl World {
             step: now,
             lost: None,
         });
+        let part = match nodes {
+            None => Part::View,
+            // What was lost is acquired anew on all of its set.
+            Some(_) if held.lost.is_some() => Part::On(set.clone()),
+            Some(nodes) => Part::On(nodes.clone()),
+        };
         if held.lost.take().is_some() {
             held.broken.clear();
             held.bound.clear();
+            held.parts_shrink(&set);
         }
+        held.add(*scope, part);
         bound.retain(|_, vote| vote.void.is_none());
         held.broken.retain(|node| !bound.contains_key(node));
         // Links that broke in the same input, after the claim was complete.
@@ -264,6 +281,7 @@ impl World {
             if in_order {
                 held.nodes.remove(&node);
                 held.broken.remove(&node);
+                held.parts_without(node);
             } else if held.nodes.contains(&node) {
                 held.broken.insert(node);
             }

@@ -4,7 +4,7 @@
 use crate::book::{Watch, What};
 use crate::lock_book::Share;
 use crate::world::{R, World};
-use convoke::engine::{Command, Name, NodeId, Patience, Pid, Reason};
+use convoke::engine::{Command, Name, NodeId, Patience, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 /// What the lock is on.
@@ -60,8 +60,9 @@ impl World {
             (None, None)
         };
         let retries = if self.rng.percent(25) { Some(self.rng.below(4)) } else { None };
+        let scope = self.rng.percent(self.plan.scopes).then(|| self.hosts[slot].next_reference());
         let patience = self.patience(slot);
-        self.acquire(slot, process, resource, requester, (nodes, ids), retries, patience)
+        self.acquire(slot, process, (resource, requester), (nodes, ids), retries, scope, patience)
     }
 
     #[allow(clippy::too_many_arguments)] // those of the command
@@ -69,10 +70,10 @@ impl World {
         &mut self,
         slot: usize,
         process: u64,
-        resource: Name,
-        requester: Name,
+        (resource, requester): (Name, Name),
         (nodes, ids): (Option<Vec<String>>, Option<BTreeSet<NodeId>>),
         retries: Option<u64>,
+        scope: Option<Ref>,
         patience: Patience,
     ) -> R {
         let home = self.hosts[slot].id;
@@ -82,12 +83,13 @@ impl World {
             requester: requester.clone(),
             nodes: ids,
             retries,
+            scope,
             floor,
         };
         let op = self.operation(slot, process, what, patience, home);
         self.give(
             slot,
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope: None, patience },
+            Command::Acquire { process, op, resource, requester, nodes, retries, scope, patience },
         )
     }
 
@@ -107,27 +109,61 @@ impl World {
         self.release(slot, share, part)
     }
 
+    /// What `convoke_lock_with` does at its end. Now and then a scope that is not open.
+    pub(crate) fn end_some_scope(&mut self, slot: usize) -> R {
+        let open = self.book.locks.open_scopes(self.hosts[slot].id);
+        if open.is_empty() {
+            return Ok(());
+        }
+        let (share, scope) = open[self.rng.index(open.len())].clone();
+        let scope = if self.rng.percent(5) { self.hosts[slot].next_reference() } else { scope };
+        self.release_on(slot, share, None, Some(scope))
+    }
+
     pub(crate) fn release(&mut self, slot: usize, share: Share, part: bool) -> R {
+        let nodes = if part { Some(self.some_nodes(slot).0) } else { None };
+        self.release_on(slot, share, nodes, None)
+    }
+
+    fn release_on(&mut self, slot: usize, share: Share, nodes: Option<Vec<String>>, scope: Option<Ref>) -> R {
         let home = self.hosts[slot].id;
         let patience = self.patience(slot);
-        let nodes = if part { Some(self.some_nodes(slot).0) } else { None };
-        let held = self.book.locks.is_held_on(&share, nodes.as_deref());
-        let what = What::Release {
-            resource: share.resource.clone(),
-            requester: share.requester.clone(),
-            all: !part,
-            held,
+        let before = self.book.locks.live.get(&share).cloned();
+        let held = match scope {
+            None => self.book.locks.is_held_on(&share, nodes.as_deref()),
+            Some(scope) => before.as_ref().is_some_and(|held| held.scopes.contains_key(&scope)),
         };
+        let all = nodes.is_none() && scope.is_none();
+        let what =
+            What::Release { resource: share.resource.clone(), requester: share.requester.clone(), all, held };
         let op = self.operation(slot, share.pid.serial, what, patience, home);
         let now = self.now;
-        if let Some(names) = &nodes {
-            self.book.locks.shrink(&share, names, now);
-        } else {
-            self.book.locks.end(&share, now);
+        match (&nodes, scope) {
+            (_, Some(scope)) if held => self.book.locks.end_scope(&share, scope, now),
+            (_, Some(_)) => {}
+            (Some(names), None) => self.book.locks.shrink(&share, names, now),
+            (None, None) => self.book.locks.end(&share, now),
         }
-        let Share { resource, requester, pid } = share;
-        let process = pid.serial;
-        self.give(slot, Command::Release { process, op, resource, requester, nodes, scope: None, patience })
+        let after = self.book.locks.live.get(&share).map(|held| (held.view, held.nodes.clone()));
+        let changes = held && after != before.as_ref().map(|held| (held.view, held.nodes.clone()));
+        if let Some(before) = before.filter(|_| changes) {
+            let left = after.as_ref().map(|(_, nodes)| &before.nodes - nodes);
+            self.book.histories.dropped((home, op), self.book.stats.steps, &share, left);
+        }
+        self.book.locks.said_of_rest = None;
+        let process = share.pid.serial;
+        let Share { resource, requester, .. } = share.clone();
+        self.give(slot, Command::Release { process, op, resource, requester, nodes, scope, patience })?;
+        // What the home says to others of what is left.
+        let said = self.book.locks.said_of_rest.take();
+        let expected = changes.then(|| (share, after.map(|(_, nodes)| nodes)));
+        if said != expected && !self.hosts[slot].links.is_empty() && self.hosts[slot].is_up() {
+            return Err(format!(
+                "P3: h{slot} gives back {expected:?}, and tells {said:?}\n{}",
+                self.describe()
+            ));
+        }
+        Ok(())
     }
 
     pub(crate) fn watch_lock(&mut self, slot: usize) -> R {

@@ -1,25 +1,31 @@
 //! The simulator: several real engines in one thread, with a virtual clock and a virtual network, and one seed that
 //! decides everything. It checks the promises to the caller; the number of the promise stands in the failure.
 //!
-//! `CONVOKE_SIM_SEEDS=n` runs n seeds in each mode, `CONVOKE_SIM_FROM=n` starts at another seed,
-//! `CONVOKE_SIM_MODE=stable|join|faulty` runs one mode, `CONVOKE_SIM_SEED=n` replays one seed with a trace on stderr.
+//! `CONVOKE_SIM_SEEDS=n` runs n seeds, each once in every mode; `CONVOKE_SIM_FOREVER=1` fresh ones until one is red;
+//! `CONVOKE_SIM_FROM=n` starts at another seed, `CONVOKE_SIM_MODE=stable|join|faulty` runs one mode, `CONVOKE_SIM_SEED=n`
+//! replays one seed with a trace on stderr. docs/simulator.md tells the rest.
 
 mod answers;
 mod blame;
 mod book;
+mod calm;
+mod campaign;
 mod checks;
 mod exits;
 mod group_checks;
 mod groups;
 mod host;
+mod linear;
 mod lock_book;
 mod lock_checks;
+mod lock_history;
 mod lock_rest;
 mod locks;
 mod messages;
 mod misfortune;
 #[cfg(feature = "faults")]
 mod mutants;
+mod name_history;
 mod network;
 mod outputs;
 mod plan;
@@ -31,12 +37,9 @@ mod trace;
 mod workload;
 mod world;
 
-use book::Stats;
+use campaign::{modes, number, run_many};
 use plan::Mode;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 use trace::Tracing;
 use world::World;
 
@@ -70,51 +73,6 @@ fn report(mode: Mode, seed: u64) -> String {
     )
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
-}
-
-fn modes() -> Vec<Mode> {
-    match std::env::var("CONVOKE_SIM_MODE").ok().and_then(|m| Mode::from_name(&m)) {
-        Some(mode) => vec![mode],
-        None => Mode::ALL.to_vec(),
-    }
-}
-
-/// Runs seeds of one mode on all cores; the failure with the smallest seed is told.
-fn run_many(mode: Mode, from: u64, count: u64) -> Result<Stats, String> {
-    let next = AtomicU64::new(from);
-    let failed = AtomicU64::new(u64::MAX);
-    let total = Mutex::new(Stats::default());
-    let workers = number("CONVOKE_SIM_THREADS")
-        .map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), |n| n as usize);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let mut stats = Stats::default();
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= from + count || seed > failed.load(Ordering::Relaxed) {
-                        break;
-                    }
-                    let (world, result) = run(mode, seed, Tracing::Off);
-                    stats.add(&world.book.stats);
-                    if result.is_err() {
-                        failed.fetch_min(seed, Ordering::Relaxed);
-                    }
-                }
-                if let Ok(mut total) = total.lock() {
-                    total.add(&stats);
-                }
-            });
-        }
-    });
-    match failed.into_inner() {
-        u64::MAX => Ok(total.into_inner().unwrap_or_default()),
-        seed => Err(report(mode, seed)),
-    }
-}
-
 /// A run that fails prints what it found; the panics that it caught would only stand in the way.
 fn silence_panics() {
     if number("CONVOKE_SIM_SEED").is_none() {
@@ -133,16 +91,18 @@ fn promises_hold() {
         return; // `replay` does that one.
     }
     silence_panics();
-    let count = number("CONVOKE_SIM_SEEDS").unwrap_or(if cfg!(debug_assertions) { 400 } else { 2_000 });
-    let from = number("CONVOKE_SIM_FROM").unwrap_or(1);
-    for mode in modes() {
-        let start = Instant::now();
-        match run_many(mode, from, count) {
-            Ok(stats) => {
-                println!("{count} seeds in {} mode, {:?}: {stats:?}", mode.name(), start.elapsed());
-            }
-            Err(failure) => panic!("{failure}"),
-        }
+    let result = if number("CONVOKE_SIM_FOREVER").is_some_and(|n| n > 0) {
+        // Other seeds each time; which, is said every minute.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let fresh = now.map_or(1, |age| age.as_millis() as u64);
+        run_many(modes(), number("CONVOKE_SIM_FROM").unwrap_or(fresh), None)
+    } else {
+        let usual = if cfg!(debug_assertions) { 1_200 } else { 2_000 };
+        let count = number("CONVOKE_SIM_SEEDS").unwrap_or(usual);
+        run_many(modes(), number("CONVOKE_SIM_FROM").unwrap_or(1), Some(count))
+    };
+    if let Err(failure) = result {
+        panic!("{failure}");
     }
 }
 
@@ -165,15 +125,44 @@ fn kept_seeds_hold() {
     }
 }
 
-/// Without this nothing that the simulator finds could be found again.
+/// Without this nothing that the simulator finds could be found again. Whatever it can do happens in these runs.
 #[test]
 fn the_same_seed_makes_the_same_run() {
+    let mut stats = book::Stats::default();
     for mode in Mode::ALL {
-        for seed in 1..=20 {
-            let digest = || run(mode, seed, Tracing::Keep).0.trace.digest();
-            let first = digest();
+        for seed in 1..=30 {
+            let digest = |stats: &mut book::Stats| {
+                let world = run(mode, seed, Tracing::Keep).0;
+                stats.add(&world.book.stats);
+                world.trace.digest()
+            };
+            let first = digest(&mut stats);
             assert!(first.0 > 10, "a run without events");
-            assert_eq!(first, digest(), "seed {seed} in {} mode made two different runs", mode.name());
+            assert_eq!(
+                first,
+                digest(&mut stats),
+                "seed {seed} in {} mode made two different runs",
+                mode.name()
+            );
         }
+    }
+    let happened = [
+        ("clashes", stats.conflicts),
+        ("calls of resolvers", stats.resolver_calls),
+        ("replaced bindings", stats.replaced),
+        ("locks", stats.locked),
+        ("lost locks", stats.lost_minority + stats.lost_second),
+        ("scopes", stats.scopes),
+        ("groups", stats.joined),
+        ("messages", stats.delivered),
+        ("refused messages", stats.refused),
+        ("sync", stats.synced),
+        ("crashes", stats.crashes),
+        ("swizzles", stats.swizzles),
+        ("clocks that jump", stats.jumps),
+        ("histories", stats.histories),
+    ];
+    for (what, count) in happened {
+        assert!(count > 0, "none of these runs has any {what}: {stats:?}");
     }
 }

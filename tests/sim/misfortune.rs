@@ -5,75 +5,184 @@ use crate::plan::Mode;
 use crate::world::{Happening, R, World};
 
 impl World {
-    pub(crate) fn misfortune(&mut self, slot: usize, weights: &[u64]) -> R {
-        let other = self.rng.index(self.hosts.len());
-        match 16 + self.rng.weighted(weights) {
-            16 => {
-                let near = self.connections_of(slot);
-                if let Some(connection) = self.rng.pick(&near) {
-                    self.cut_somehow(connection);
-                }
-            }
-            17 => {
-                for connection in self.connections_of(slot) {
-                    self.cut_somehow(connection);
-                }
-                for other in 0..self.hosts.len() {
-                    if other != slot && self.rng.percent(50) {
-                        self.net.blocked.insert(pair(slot, other));
-                    }
-                }
-            }
-            18 => {
-                let near = self.connections_of(slot);
-                if let Some(connection) = self.rng.pick(&near) {
-                    let end = self.rng.index(2);
-                    self.darken(connection, end);
-                }
-            }
-            19 if other != slot => {
-                self.trace.say(self.now, || format!("h{slot}-h{other} BLOCKED"));
-                self.net.blocked.insert(pair(slot, other));
-                for connection in self.connections_between(slot, other) {
-                    self.cut_somehow(connection);
-                }
-            }
-            20 => {
-                let blocked: Vec<_> = self.net.blocked.iter().copied().collect();
-                if let Some(pair) = self.rng.pick(&blocked) {
-                    self.trace.say(self.now, || format!("h{}-h{} UNBLOCKED", pair.0, pair.1));
-                    self.net.blocked.remove(&pair);
-                }
-                let doors: Vec<_> = self.net.closed_doors.iter().copied().collect();
-                if let Some(door) = self.rng.pick(&doors) {
-                    self.net.closed_doors.remove(&door);
-                }
-            }
-            21 => {
-                self.crash(slot);
-                let down = self.rng.below(self.plan.detection * 2);
-                self.later(self.now + down, Happening::Start { slot });
-            }
-            22 => {
-                // In a mesh where nothing may break nobody may be thought dead.
-                let most = if self.plan.mode == Mode::Faulty {
-                    self.plan.detection * 2
-                } else {
-                    self.plan.detection / 10
-                };
-                let until = self.now + self.rng.below(most);
-                self.pause(slot, until);
-            }
-            // A clogged direction is freed, a free one is clogged.
-            23 if other != slot
-                && self.plan.mode != Mode::Stable
-                && self.net.clogged.remove(&(slot, other)).is_none() =>
-            {
-                self.net.clogged.insert((slot, other), self.rng.between(2, 8));
-            }
-            _ => {}
+    pub(crate) fn cut_one(&mut self, slot: usize) -> R {
+        let near = self.connections_of(slot);
+        if let Some(connection) = self.rng.pick(&near) {
+            self.cut_somehow(connection);
         }
         Ok(())
+    }
+
+    pub(crate) fn isolate(&mut self, slot: usize) -> R {
+        for connection in self.connections_of(slot) {
+            self.cut_somehow(connection);
+        }
+        for other in 0..self.hosts.len() {
+            if other != slot && self.rng.percent(50) {
+                self.net.blocked.insert(pair(slot, other));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn darken_one(&mut self, slot: usize) -> R {
+        let near = self.connections_of(slot);
+        if let Some(connection) = self.rng.pick(&near) {
+            let end = self.rng.index(2);
+            self.darken(connection, end);
+        }
+        Ok(())
+    }
+
+    /// One way only, on all its links: it hears the others and is not heard, or the reverse.
+    pub(crate) fn mute(&mut self, slot: usize) -> R {
+        let speaks = self.rng.percent(50);
+        for connection in self.connections_of(slot) {
+            let Some(c) = self.net.connections.get(&connection) else { continue };
+            let own = usize::from(c.ends[0].slot != slot);
+            self.darken(connection, if speaks { 1 - own } else { own });
+        }
+        for other in 0..self.hosts.len() {
+            if other != slot && self.rng.percent(50) {
+                let door = if speaks { (other, slot) } else { (slot, other) };
+                self.net.closed_doors.insert(door);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn block(&mut self, slot: usize) -> R {
+        let other = self.rng.index(self.hosts.len());
+        if other == slot {
+            return Ok(());
+        }
+        self.trace.say(self.now, || format!("h{slot}-h{other} BLOCKED"));
+        self.net.blocked.insert(pair(slot, other));
+        for connection in self.connections_between(slot, other) {
+            self.cut_somehow(connection);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn unblock(&mut self, _: usize) -> R {
+        let blocked: Vec<_> = self.net.blocked.iter().copied().collect();
+        if let Some(pair) = self.rng.pick(&blocked) {
+            self.trace.say(self.now, || format!("h{}-h{} UNBLOCKED", pair.0, pair.1));
+            self.net.blocked.remove(&pair);
+        }
+        let doors: Vec<_> = self.net.closed_doors.iter().copied().collect();
+        if let Some(door) = self.rng.pick(&doors) {
+            self.net.closed_doors.remove(&door);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn crash_and_restart(&mut self, slot: usize) -> R {
+        self.crash(slot);
+        let down = self.rng.below(self.plan.detection * 2);
+        self.later(self.now + down, Happening::Start { slot });
+        Ok(())
+    }
+
+    /// The longest time that something may stand still. In a mesh where nothing may break nobody may be thought dead.
+    fn longest_stop(&self) -> u64 {
+        match self.plan.mode {
+            Mode::Faulty => self.plan.detection * 2,
+            Mode::Join | Mode::Stable => self.plan.detection / 10,
+        }
+    }
+
+    pub(crate) fn pause_a_while(&mut self, slot: usize) -> R {
+        let until = self.now + self.rng.below(self.longest_stop());
+        self.pause(slot, until);
+        Ok(())
+    }
+
+    /// A clock that leaps ahead, or stands still for a while as that of a machine that was suspended.
+    pub(crate) fn jump(&mut self, slot: usize) -> R {
+        let by = self.rng.below(self.longest_stop());
+        let ahead = self.rng.percent(60);
+        self.book.stats.jumps += 1;
+        self.trace.say(self.now, || format!("h{slot} CLOCK {}{by}", if ahead { "+" } else { "-" }));
+        self.hosts[slot].jump(by, ahead, self.now);
+        Ok(())
+    }
+
+    /// A clogged direction is freed, a free one is clogged.
+    pub(crate) fn clog(&mut self, slot: usize) -> R {
+        let other = self.rng.index(self.hosts.len());
+        if other != slot
+            && self.plan.mode != Mode::Stable
+            && self.net.clogged.remove(&(slot, other)).is_none()
+        {
+            self.net.clogged.insert((slot, other), self.rng.between(2, 8));
+        }
+        Ok(())
+    }
+
+    /// All that comes to it and from it is slow for a while, its timers are late.
+    pub(crate) fn slow_down(&mut self, slot: usize) -> R {
+        // Stragglers of a slow host would pass for dead.
+        let most = if self.plan.mode == Mode::Faulty { 12 } else { 3 };
+        if self.hosts[slot].slow > 1 || self.plan.mode != Mode::Faulty && self.plan.stragglers > 0 {
+            return Ok(());
+        }
+        let factor = self.rng.between(2, most);
+        self.trace.say(self.now, || format!("h{slot} SLOW {factor}"));
+        self.hosts[slot].slow = factor;
+        let until = self.now + self.rng.below(self.plan.detection * 3);
+        self.later(until, Happening::Recover { slot });
+        Ok(())
+    }
+
+    /// Directions of links, of some hosts or at random, are stopped up one by one, then freed in another order.
+    pub(crate) fn swizzle(&mut self, _: usize) -> R {
+        if self.plan.mode != Mode::Faulty && self.plan.stragglers > 0 {
+            return Ok(());
+        }
+        self.book.stats.swizzles += 1;
+        let hosts = self.hosts.len();
+        let by_host = self.rng.percent(40);
+        let chosen: Vec<bool> = (0..hosts).map(|_| self.rng.percent(50)).collect();
+        let mut ways = Vec::new();
+        for from in 0..hosts {
+            for to in 0..hosts {
+                let taken = if by_host { chosen[from] || chosen[to] } else { self.rng.percent(50) };
+                if from != to && taken {
+                    ways.push((from, to));
+                }
+            }
+        }
+        self.trace.say(self.now, || format!("SWIZZLE {ways:?}"));
+        let half = match self.plan.mode {
+            Mode::Faulty => self.plan.detection,
+            Mode::Join | Mode::Stable => self.plan.detection / 24,
+        };
+        for (from, to) in ways {
+            let stop = self.now + self.rng.below(half);
+            let free = self.now + half + self.rng.below(half);
+            self.later(stop, Happening::Stop { from, to });
+            self.later(free, Happening::Free { from, to });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn free(&mut self, from: usize, to: usize) {
+        self.trace.say(self.now, || format!("h{from}>h{to} FREE"));
+        self.net.stopped.remove(&(from, to));
+        let mut held = Vec::new();
+        for (connection, c) in &mut self.net.connections {
+            for end in 0..2 {
+                if (c.ends[end].slot, c.ends[1 - end].slot) == (from, to) {
+                    let count = std::mem::take(&mut c.ways[end].held);
+                    held.extend(std::iter::repeat_n((*connection, end), count));
+                }
+            }
+        }
+        for (connection, from) in held {
+            let at = self.now + self.rng.below(self.plan.delay_min + 1);
+            self.later(at, Happening::Arrive { connection, from });
+        }
     }
 
     fn cut_somehow(&mut self, connection: u64) {

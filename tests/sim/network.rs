@@ -28,6 +28,8 @@ pub(crate) struct Parcel {
 pub(crate) struct Way {
     pub(crate) queue: VecDeque<Parcel>,
     last_arrival: u64,
+    /// So many have arrived where nothing passes for the time being.
+    pub(crate) held: usize,
     /// Whatever is put in is lost.
     pub(crate) dark: bool,
 }
@@ -61,6 +63,8 @@ pub(crate) struct Network {
     pub(crate) closed_doors: BTreeSet<(usize, usize)>,
     /// (from, to) -> how many times slower.
     pub(crate) clogged: BTreeMap<(usize, usize), u64>,
+    /// (from, to): for the time being nothing passes, and nothing is lost.
+    pub(crate) stopped: BTreeSet<(usize, usize)>,
 }
 
 pub(crate) fn id_of(connection: u64, end: usize) -> ConnectionId {
@@ -316,8 +320,12 @@ impl World {
 
     pub(crate) fn arrive(&mut self, connection: u64, from: usize) -> R {
         let Some(c) = self.net.connections.get_mut(&connection) else { return Ok(()) };
-        let Some(parcel) = c.ways[from].queue.pop_front() else { return Ok(()) };
         let to = 1 - from;
+        if self.net.stopped.contains(&(c.ends[from].slot, c.ends[to].slot)) {
+            c.ways[from].held += 1;
+            return Ok(());
+        }
+        let Some(parcel) = c.ways[from].queue.pop_front() else { return Ok(()) };
         let (sender, sender_node) = (c.ends[from].slot, c.ends[from].node);
         if parcel.load == Load::Block && self.hosts[sender].id == sender_node {
             let peer = c.ends[to].node;
@@ -476,11 +484,27 @@ impl World {
         }
     }
 
+    /// What is under way on a slow network goes on as on a fast one.
+    pub(crate) fn speed_up(&mut self) {
+        let mut under_way = Vec::new();
+        for (connection, c) in &mut self.net.connections {
+            for (from, way) in c.ways.iter_mut().enumerate() {
+                way.last_arrival = self.now;
+                under_way.extend(way.queue.iter().map(|_| (*connection, from)));
+            }
+        }
+        for (connection, from) in under_way {
+            let at = self.now + self.rng.below(self.plan.delay_max + 1);
+            self.later(at, Happening::Arrive { connection, from });
+        }
+    }
+
     /// How long a parcel takes.
     fn delay(&mut self, from: usize, to: usize) -> u64 {
         let delay = self.rng.between(self.plan.delay_min, self.plan.delay_max);
         let delay = if self.rng.percent(self.plan.stragglers) { delay * 10 } else { delay };
-        delay * self.net.clogged.get(&(from, to)).copied().unwrap_or(1)
+        let clogged = self.net.clogged.get(&(from, to)).copied().unwrap_or(1);
+        delay * clogged * self.hosts[from].slow.max(self.hosts[to].slow)
     }
 }
 

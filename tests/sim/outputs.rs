@@ -39,12 +39,10 @@ impl World {
             self.apply(slot, output)?;
         }
         let host = &mut self.hosts[slot];
-        let lag = if self.plan.timer_lag > 0 { self.rng.below(self.plan.timer_lag) } else { 0 };
-        host.wake = host
-            .engine
-            .as_ref()
-            .and_then(Engine::poll_timeout)
-            .map(|at| (at.0.saturating_sub(host.offset)).saturating_add(lag));
+        let lag = self.plan.timer_lag * host.slow;
+        let lag = if lag > 0 { self.rng.below(lag) } else { 0 };
+        let next = host.engine.as_ref().and_then(Engine::poll_timeout);
+        host.wake = next.map(|at| host.world(at).saturating_add(lag));
         self.after(slot)
     }
 
@@ -52,10 +50,13 @@ impl World {
         match output {
             Output::PublishName { name, pid } => {
                 self.trace.say(self.now, || format!("h{slot} PUBLISH {name:?} {pid:?}"));
-                match pid {
-                    Some(pid) => self.hosts[slot].table.insert(name, pid),
-                    None => self.hosts[slot].table.remove(&name),
+                let host = &mut self.hosts[slot];
+                let old = match pid {
+                    Some(pid) => host.table.insert(name.clone(), pid),
+                    None => host.table.remove(&name),
                 };
+                let (step, node) = (self.book.stats.steps, host.id);
+                self.book.histories.read(step, node, name, old, pid);
                 Ok(())
             }
             Output::PublishGroup { group, members } => {
@@ -155,9 +156,9 @@ impl World {
                 self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
                 self.closed(slot, reason)
             }
-            Output::Log { status, text } => {
-                self.trace.say(self.now, || format!("h{slot} LOG {status:?} {text}"));
-                self.nobody_is_blamed(slot, status, &text)
+            Output::Log { level, target, text } => {
+                self.trace.say(self.now, || format!("h{slot} LOG {level:?} {text}"));
+                self.nobody_is_blamed(slot, level, target, &text)
             }
         }
     }

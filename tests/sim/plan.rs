@@ -45,11 +45,13 @@ pub(crate) struct Weights {
     pub(crate) watch: u64,
     pub(crate) send: u64,
     pub(crate) deafen: u64,
+    pub(crate) sync: u64,
     pub(crate) connect: u64,
     pub(crate) disconnect: u64,
     pub(crate) close: u64,
     pub(crate) acquire: u64,
     pub(crate) release: u64,
+    pub(crate) end_scope: u64,
     pub(crate) watch_lock: u64,
     pub(crate) create: u64,
     pub(crate) delete: u64,
@@ -65,6 +67,10 @@ pub(crate) struct Weights {
     pub(crate) crash: u64,
     pub(crate) pause: u64,
     pub(crate) clog: u64,
+    pub(crate) swizzle: u64,
+    pub(crate) slow: u64,
+    pub(crate) jump: u64,
+    pub(crate) mute: u64,
 }
 
 /// Which resolvers names are registered with.
@@ -112,6 +118,8 @@ pub(crate) struct Plan {
     /// Blocks of messages under way in one direction at a time.
     pub(crate) blocks: usize,
     pub(crate) limits: Limits,
+    /// There is room for hardly anything.
+    pub(crate) tight: bool,
     pub(crate) largest_payload: u64,
     /// In percent: operations without a deadline, and such that never queue.
     pub(crate) patient: u64,
@@ -119,7 +127,13 @@ pub(crate) struct Plan {
     /// In percent: ends that never notice that their connection was cut.
     pub(crate) unnoticed: u64,
     pub(crate) weights: Weights,
+    /// In percent: locks that are acquired for a while only.
+    pub(crate) scopes: u64,
+    /// How much faster or slower than the world's a clock may run, in permille.
+    pub(crate) drift: u64,
     pub(crate) rest_in_parts: bool,
+    /// So much is done after the heal, when nothing breaks any more.
+    pub(crate) calm: u64,
     pub(crate) afterlife: bool,
     /// The rule that all engines break.
     #[cfg(feature = "faults")]
@@ -132,12 +146,18 @@ impl Plan {
         // Far above what a parcel takes, so that nothing is declared down in a stable mesh.
         let detection = (delay_max * rng.between(60, 100)).max(200_000);
         let memory = [96 << 10, 512 << 10, 256 << 20][rng.weighted(&[2, 2, 4])];
-        let limits = Limits {
+        let mut limits = Limits {
             message: memory / 2,
             memory,
             link_buffer: [64 << 10, 8 << 20][rng.weighted(&[1, 3])],
             ..Limits::default()
         };
+        let tight = rng.percent(6);
+        if tight {
+            limits.names = 1 + rng.index(2);
+            limits.locks = 1 + rng.index(3);
+            limits.groups = 2 + rng.index(3);
+        }
         let largest_payload = match rng.below(20) {
             0 => 400 << 10,
             1..=3 => 70 << 10,
@@ -145,7 +165,7 @@ impl Plan {
         };
         Plan {
             mode,
-            hosts: 2 + rng.weighted(&[60, 100, 80, 20, 2, 2, 1, 1]),
+            hosts: 2 + rng.weighted(&[60, 100, 80, 24, 6, 4, 3, 3]),
             twins: usize::from(mode == Mode::Faulty && rng.percent(8)),
             names: 1 + rng.weighted(&[4, 3, 2]),
             resources: 1 + rng.weighted(&[3, 1]),
@@ -176,10 +196,14 @@ impl Plan {
             blocks: 1 + rng.index(3),
             largest_payload: largest_payload.min(limits.message as u64),
             limits,
+            tight,
             patient: rng.below(101),
             nowait: if rng.percent(50) { rng.below(40) } else { 0 },
             unnoticed: [0, 10, 50][rng.index(3)],
             weights: Weights::draw(mode, rng),
+            scopes: if rng.percent(40) { rng.between(20, 80) } else { 0 },
+            drift: if rng.percent(30) { rng.between(1, 50) } else { 0 },
+            calm: if mode != Mode::Stable && rng.percent(30) { rng.between(10, 30) } else { 0 },
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
             #[cfg(feature = "faults")]
@@ -210,14 +234,19 @@ impl Weights {
             watch: often(50, 3),
             send: often(60, 20),
             deafen: often(50, 3),
+            sync: often(30, 3),
             connect: often(20, 2),
             pause: often(20, 2),
             clog: often(40, 4),
+            swizzle: often(20, 1),
+            slow: often(15, 1),
+            jump: often(20, 2),
             ..Weights::default()
         };
         if often(60, 1) > 0 {
             weights.acquire = 6 + often(80, 14);
             weights.release = 2 + often(80, 8);
+            weights.end_scope = often(90, 10);
             weights.watch_lock = often(40, 3);
         }
         if often(50, 1) > 0 {
@@ -243,6 +272,7 @@ impl Weights {
                 weights.cut = often(80, 10);
                 weights.isolate = often(40, 3);
                 weights.darken = often(40, 4);
+                weights.mute = often(20, 1);
                 weights.block = often(60, 4);
                 weights.unblock = often(80, 5);
                 weights.crash = often(50, 3);
@@ -251,5 +281,27 @@ impl Weights {
             }
         }
         weights
+    }
+
+    /// The same work, and nothing befalls anybody.
+    pub(crate) fn calm(&self) -> Weights {
+        Weights {
+            connect: 0,
+            disconnect: 0,
+            close: 0,
+            cut: 0,
+            isolate: 0,
+            darken: 0,
+            mute: 0,
+            block: 0,
+            unblock: 0,
+            crash: 0,
+            pause: 0,
+            clog: 0,
+            swizzle: 0,
+            slow: 0,
+            jump: 0,
+            ..self.clone()
+        }
     }
 }

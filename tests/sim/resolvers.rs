@@ -119,7 +119,10 @@ impl World {
         }
         let born = |reg| self.book.born.get(&reg).copied().unwrap_or(self.now);
         let ages = (self.now.saturating_sub(born(pair.low)), self.now.saturating_sub(born(pair.high)));
-        if clash.age_a_ms.abs_diff(ages.0 / 1000) > 1 || clash.age_b_ms > ages.1 / 1000 + 1 {
+        let slack = |age: u64| 1 + self.clocks_are_off(age).div_ceil(1000);
+        if clash.age_a_ms.abs_diff(ages.0 / 1000) > slack(ages.0)
+            || clash.age_b_ms > ages.1 / 1000 + slack(ages.1)
+        {
             return Err(format!("D21: h{slot} calls {clash:?}; the ages in us are {ages:?}"));
         }
         self.never_together(pair)?;
@@ -243,7 +246,7 @@ impl World {
     fn check_oldest(&self, winner: Reg, loser: Reg) -> R {
         let born = |reg: Reg| self.book.born.get(&reg).copied();
         match (born(winner), born(loser)) {
-            (Some(w), Some(l)) if w > l + 3 * self.plan.detection => {
+            (Some(w), Some(l)) if w > l + 3 * self.plan.detection + self.clocks_are_off(self.now - l) => {
                 Err(format!("D21: keep-oldest keeps {winner:?}, born {w}, before {loser:?}, born {l}"))
             }
             _ => Ok(()),

@@ -37,7 +37,11 @@ impl World {
         if self.name_stays {
             self.name_was_granted()?;
         }
-        if self.plan.afterlife {
+        self.check_histories()?;
+        if self.plan.calm > 0 {
+            self.calm()?;
+        }
+        if self.plan.afterlife && !self.plan.tight {
             self.afterlife()?;
             if self.plan.weights.acquire > 0 {
                 self.lock_afterlife()?;
@@ -83,6 +87,7 @@ impl World {
                 return Err(format!("P7: the first registration of a name is answered {answer:?}"));
             }
             self.name_stays = true;
+            self.begin_histories();
         }
         Ok(())
     }
@@ -93,7 +98,13 @@ impl World {
         self.net.blocked.clear();
         self.net.closed_doors.clear();
         self.net.clogged.clear();
+        for (from, to) in std::mem::take(&mut self.net.stopped) {
+            self.free(from, to);
+        }
+        self.speed_up();
         for slot in 0..self.hosts.len() {
+            self.hosts[slot].recover(self.now);
+            self.hosts[slot].wind_up(self.now);
             self.resume(slot);
             for process in self.hosts[slot].processes.values_mut() {
                 process.deaf_until = 0;
@@ -239,7 +250,7 @@ impl World {
         Ok(())
     }
 
-    fn check_rest(&mut self, when: &str) -> R {
+    pub(crate) fn check_rest(&mut self, when: &str) -> R {
         self.check_groups_at_rest().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_neither().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
         self.check_names().map_err(|e| format!("{e} ({when})\n{}", self.describe()))?;
@@ -296,7 +307,7 @@ impl World {
         let (mut granted, mut withdrawn, mut spares_losers) = (false, false, false);
         for o in self.book.operations.values() {
             match &o.what {
-                What::Unregister { name: n } if n == name => return false,
+                What::Unregister { name: n, .. } if n == name => return false,
                 What::Register { name: n, pid, resolver, .. } if n == name => {
                     if self.book.is_over(*pid) || World::may_choose_neither(resolver) {
                         return false;

@@ -25,5 +25,12 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     (Mode::Faulty, 2304, "a lost lock was acquired anew on a node whose link had just ended"),
     (Mode::Faulty, 5512, "a node that came back only to leave in order was missed by a lock"),
     (Mode::Faulty, 11292, "a decided clash waited for a binding that its home had replaced in place"),
+    (Mode::Faulty, 119135, "three homes lost a name to each other while a verdict was on its way"),
+    (Mode::Stable, 456, "a binding that was replaced twice was seen again when the first replacement went"),
+    (Mode::Join, 315, "a re-register was granted while a voter still showed the one before"),
+    (Mode::Join, 314359, "what had been unregistered came back with a re-register that was taken back"),
+    (Mode::Stable, 305404, "an unregister of what was taken back meanwhile left what that restored"),
+    (Mode::Faulty, 50547, "an unregister was answered while the withdrawal of an exit was on its way"),
+    (Mode::Faulty, 320221, "a clock that stood still after the heal, as the simulator saw it"),
     (Mode::Join, 157, "a member whose home did not hear of a delete was about to go for ever"),
 ];

@@ -18,68 +18,49 @@ impl World {
         let awake: Vec<usize> = self.hosts.iter().filter(|h| h.is_awake()).map(|h| h.slot).collect();
         let Some(slot) = self.rng.pick(&awake) else { return Ok(()) };
         let w = &self.plan.weights;
-        let weights = [
-            w.register,
-            w.reregister,
-            w.unregister,
-            w.cancel_operation,
-            w.is_alive,
-            w.spawn,
-            w.exit,
-            w.kill,
-            w.monitor,
-            w.demonitor,
-            w.watch,
-            w.send,
-            w.deafen,
-            w.connect,
-            w.disconnect,
-            w.close,
-            w.cut,
-            w.isolate,
-            w.darken,
-            w.block,
-            w.unblock,
-            w.crash,
-            w.pause,
-            w.clog,
-            w.acquire,
-            w.release,
-            w.watch_lock,
-            w.create,
-            w.delete,
-            w.join,
-            w.leave,
-            w.watch_group,
+        type Act = fn(&mut World, usize) -> R;
+        let acts: [(u64, Act); 38] = [
+            (w.register, |world, slot| world.register_something(slot, false)),
+            (w.reregister, |world, slot| world.register_something(slot, true)),
+            (w.unregister, World::unregister_something),
+            (w.cancel_operation, World::cancel_operation),
+            (w.is_alive, World::ask_is_alive),
+            (w.spawn, |world, slot| world.spawn(slot, false).map(|_| ())),
+            (w.exit, World::exit),
+            (w.kill, World::kill),
+            (w.monitor, World::monitor),
+            (w.demonitor, World::demonitor),
+            (w.watch, World::watch),
+            (w.send, World::send_something),
+            (w.deafen, World::deafen),
+            (w.sync, World::sync),
+            (w.connect, World::connect_to),
+            (w.disconnect, World::disconnect),
+            (w.close, World::close_node),
+            (w.acquire, World::acquire_something),
+            (w.release, World::release_something),
+            (w.end_scope, World::end_some_scope),
+            (w.watch_lock, World::watch_lock),
+            (w.create, World::create_group),
+            (w.delete, World::delete_group),
+            (w.join, World::join_group),
+            (w.leave, World::leave_group),
+            (w.watch_group, World::watch_group),
+            (w.cut, World::cut_one),
+            (w.isolate, World::isolate),
+            (w.darken, World::darken_one),
+            (w.mute, World::mute),
+            (w.block, World::block),
+            (w.unblock, World::unblock),
+            (w.crash, World::crash_and_restart),
+            (w.pause, World::pause_a_while),
+            (w.clog, World::clog),
+            (w.swizzle, World::swizzle),
+            (w.slow, World::slow_down),
+            (w.jump, World::jump),
         ];
-        match self.rng.weighted(&weights) {
-            0 => self.register_something(slot, false),
-            1 => self.register_something(slot, true),
-            2 => self.unregister_something(slot),
-            3 => self.cancel_operation(slot),
-            4 => self.ask_is_alive(slot),
-            5 => self.spawn(slot, false).map(|_| ()),
-            6 => self.exit(slot),
-            7 => self.kill(slot),
-            8 => self.monitor(slot),
-            9 => self.demonitor(slot),
-            10 => self.watch(slot),
-            11 => self.send_something(slot),
-            12 => self.deafen(slot),
-            13 => self.connect_to(slot),
-            14 => self.disconnect(slot),
-            15 => self.close_node(slot),
-            16..=23 => self.misfortune(slot, &weights[16..24]),
-            24 => self.acquire_something(slot),
-            25 => self.release_something(slot),
-            26 => self.watch_lock(slot),
-            27 => self.create_group(slot),
-            28 => self.delete_group(slot),
-            29 => self.join_group(slot),
-            30 => self.leave_group(slot),
-            31 => self.watch_group(slot),
-            _ => Ok(()),
-        }
+        let act = acts[self.rng.weighted(&acts.map(|(weight, _)| weight))].1;
+        act(self, slot)
     }
 
     // ---- names
@@ -126,7 +107,9 @@ impl World {
     pub(crate) fn unregister(&mut self, slot: usize, process: u64, name: Name) -> R {
         let patience = self.patience(slot);
         let home = self.hosts[slot].id;
-        let op = self.operation(slot, process, What::Unregister { name: name.clone() }, patience, home);
+        let shown = self.hosts[slot].table.contains_key(&name);
+        let what = What::Unregister { name: name.clone(), shown };
+        let op = self.operation(slot, process, what, patience, home);
         self.give(slot, Command::Unregister { process, op, name, patience })
     }
 
@@ -168,6 +151,7 @@ impl World {
             answer: None,
             answered: None,
             step: self.book.stats.steps,
+            answered_step: None,
             breaks,
         };
         self.book.operations.insert((host.id, op), operation);
@@ -309,6 +293,14 @@ impl World {
     }
 
     // ---- nodes
+
+    pub(crate) fn sync(&mut self, slot: usize) -> R {
+        let Some(process) = self.some_process(slot) else { return Ok(()) };
+        let patience = self.patience(slot);
+        let home = self.hosts[slot].id;
+        let op = self.operation(slot, process, What::Sync, patience, home);
+        self.give(slot, Command::Sync { process, op, patience })
+    }
 
     fn connect_to(&mut self, slot: usize) -> R {
         let address = self.hosts[self.rng.clone().index(self.hosts.len())].address.clone();

@@ -48,6 +48,19 @@ pub(crate) enum Happening {
     Start {
         slot: usize,
     },
+    /// A slow host is as fast as the others again.
+    Recover {
+        slot: usize,
+    },
+    /// From now on nothing passes in this direction; now again.
+    Stop {
+        from: usize,
+        to: usize,
+    },
+    Free {
+        from: usize,
+        to: usize,
+    },
     /// A process takes messages out of its mailbox.
     Read {
         slot: usize,
@@ -278,6 +291,9 @@ impl World {
             Happening::Dialled { .. }
             | Happening::Resume { .. }
             | Happening::Start { .. }
+            | Happening::Recover { .. }
+            | Happening::Stop { .. }
+            | Happening::Free { .. }
             | Happening::Tick => None,
         };
         if let Some(slot) = concerned.filter(|slot| self.hosts[*slot].paused) {
@@ -295,6 +311,19 @@ impl World {
                 Ok(())
             }
             Happening::Start { slot } => self.start(slot),
+            Happening::Recover { slot } => {
+                self.hosts[slot].recover(self.now);
+                Ok(())
+            }
+            Happening::Stop { from, to } => {
+                self.trace.say(self.now, || format!("h{from}>h{to} STOPPED"));
+                self.net.stopped.insert((from, to));
+                Ok(())
+            }
+            Happening::Free { from, to } => {
+                self.free(from, to);
+                Ok(())
+            }
             Happening::Read { slot, pid } => self.read(slot, pid),
             Happening::Discard { slot, node } => self.discard(slot, node),
             Happening::Retry { slot, from, to } => {
@@ -317,7 +346,8 @@ impl World {
         }
         let id = NodeId(self.rng.below(900) * 1000 + 1000 + self.book.gone.len() as u64 * 16 + slot as u64);
         let seed = self.rng.number();
-        let offset = self.rng.below(1_000_000_000);
+        let drift = self.rng.between(0, self.plan.drift * 2) as i64 - self.plan.drift as i64;
+        let clock = (self.plan.detection * 200 + self.rng.below(1_000_000_000), drift);
         // Everybody knows the first host, some know others; a node may well be told its own address.
         let mut seeds = vec![self.hosts[0].address.clone()];
         for other in 1..self.hosts.len() {
@@ -327,7 +357,7 @@ impl World {
             }
         }
         let now = self.now;
-        self.hosts[slot].start(&self.plan, id, seeds, seed, now, offset);
+        self.hosts[slot].start(&self.plan, id, seeds, seed, now, clock);
         self.book.locks.names.insert(id, self.hosts[slot].name.clone());
         self.trace.say(now, || format!("h{slot} STARTS as {id:?}"));
         self.drain(slot)?;
@@ -391,6 +421,13 @@ impl World {
         for (_, what) in due {
             self.later(self.now, what);
         }
+    }
+
+    /// By how much two clocks may have come apart in this time.
+    pub(crate) fn clocks_are_off(&self, time: u64) -> u64 {
+        let jumped = self.hosts.iter().map(|h| h.jumped).max().unwrap_or(0);
+        let drift = time * self.plan.drift / 1000;
+        2 * (jumped + drift)
     }
 
     // ---- for failures

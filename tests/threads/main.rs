@@ -63,6 +63,43 @@ mod node {
     pub use tables::Tables;
 
     pub use convoke::node::Security;
+    pub use log::Record;
+
+    /// Nobody listens to it here.
+    mod log {
+        use crate::engine::{Level, Target};
+        use std::ffi::{CStr, CString};
+        use std::sync::Arc;
+
+        #[derive(Debug)]
+        pub struct Record {
+            pub level: Level,
+            pub target: Target,
+            text: CString,
+        }
+        impl Record {
+            pub fn text(&self) -> &CStr {
+                &self.text
+            }
+            /// For the tests of events, which come along.
+            pub(in crate::node) fn sample() -> Arc<Record> {
+                Arc::new(Record { level: Level::Warn, target: Target::Queue, text: CString::default() })
+            }
+        }
+
+        pub(super) fn is_wanted(_: Level) -> bool {
+            false
+        }
+        pub(super) fn emit(_: &str, _: Level, _: Target, _: &str) {}
+        pub(super) fn count_dropped(_: u64) {}
+    }
+
+    /// Nor does anybody ask for figures.
+    mod observe {
+        #[derive(Debug)]
+        pub struct Observed;
+    }
+
     pub type Handler = Box<dyn Fn(&std::sync::Arc<Event>) + Send + Sync>;
 
     pub(crate) mod messages;

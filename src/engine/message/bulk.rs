@@ -115,13 +115,13 @@ impl Bulk {
         }
     }
 
-    /// The next fragment, in turn; `Bulk::cut` must follow.
-    pub(super) fn next(&mut self) -> Option<Fragment> {
+    /// The next fragment, in turn, of at most so many bytes; `Bulk::cut` must follow.
+    pub(super) fn next(&mut self, size: usize) -> Option<Fragment> {
         loop {
             let pair = self.ring.pop_front()?;
             let Some(queue) = self.queues.get(&pair) else { continue };
             let total = queue.items.front().map_or(0, Item::len);
-            let (start, end) = (queue.cut, total.min(queue.cut + FRAGMENT));
+            let (start, end) = (queue.cut, total.min(queue.cut + size));
             let (to, from) = pair;
             let header = if start > 0 {
                 DataHeader::More { from, to }

@@ -93,6 +93,11 @@ impl Inbound {
         self.serve();
     }
 
+    /// Bytes granted beyond the first windows, and how many may be.
+    pub fn granted(&self) -> (u64, u64) {
+        (self.pool.total(), self.pool.cap())
+    }
+
     /// A frame of the peer. `alive(serial)`: is there such a process. Checks credit; reassembles. The credit goes back
     /// to the peer.
     pub fn frame(

@@ -223,8 +223,14 @@ impl<E: EncodeData> Outbox<E> {
     /// What to write next: a block of whole frames (64 KiB and a little at most), or one fragment of a large message,
     /// by turns. Blocks are written in the order they are given out, and each is given back with `written`.
     pub fn next_block(&mut self) -> Option<Vec<u8>> {
+        self.next_block_of(FRAGMENT)
+    }
+
+    /// As `next_block`, with at most so many bytes of a large message in a fragment: on a slow line less stands in the way.
+    pub fn next_block_of(&mut self, fragment: usize) -> Option<Vec<u8>> {
+        let size = fragment.clamp(1, FRAGMENT);
         if self.fragment_next
-            && let Some(fragment) = self.next_fragment()
+            && let Some(fragment) = self.next_fragment(size)
         {
             self.fragment_next = false;
             return Some(fragment);
@@ -234,7 +240,7 @@ impl<E: EncodeData> Outbox<E> {
             self.fragment_next = true;
             return Some(block);
         }
-        self.next_fragment()
+        self.next_fragment(size)
     }
 
     /// The block was written: takes the buffer for reuse. Returns the (sender, receiver) that may try again, as the
@@ -332,8 +338,8 @@ impl<E: EncodeData> Outbox<E> {
         }
     }
 
-    fn next_fragment(&mut self) -> Option<Vec<u8>> {
-        let fragment = self.bulk.next()?;
+    fn next_fragment(&mut self, size: usize) -> Option<Vec<u8>> {
+        let fragment = self.bulk.next(size)?;
         let bytes = self.bulk.bytes(&fragment);
         let block = self.blocks.frame::<E>(&fragment.header, bytes);
         self.blocks.sub_backlog(bytes.len());

@@ -35,6 +35,10 @@ impl Pool {
         Pool { cap, grown_cap: (cap / 2).min(cap - largest), grown: 0, large: 0, unread: 0, waited_for: 0 }
     }
 
+    pub(super) fn cap(&self) -> u64 {
+        self.cap
+    }
+
     pub(super) fn total(&self) -> u64 {
         self.grown + self.large + self.unread
     }

@@ -198,3 +198,21 @@ fn closing_the_mesh_cuts_what_is_left() {
         assert!(stranger.is_ended().await);
     });
 }
+
+/// All in one go, before this side has written a word: the core, which knows of the connection, is told of its end.
+#[test]
+fn garbage_right_behind_an_identity_is_told_to_the_core() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        low.settings().protection.write().unwrap().clone_from(&Protection::Plain);
+        let mut peer = Peer::connect_as(&address, Setup { protection: Protection::Plain, ..setup(9) }).await;
+        let mut words = Vec::new();
+        peer.channel.words(&mut words);
+        wire::encode_handshake(&Handshake::identity("test", identity(9)), &mut words);
+        words.extend([0xff; 9]);
+        peer.stream.write_all(&words).await.unwrap();
+        low.wait_seen(|seen| matches!(seen, Seen::Connection { .. }).then_some(())).await;
+        low.wait_seen(|seen| matches!(seen, Seen::End(..)).then_some(())).await;
+        low.empty().await;
+    });
+}

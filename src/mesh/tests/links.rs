@@ -36,6 +36,32 @@ fn the_lower_node_may_be_the_one_that_dials() {
     });
 }
 
+/// On a slow line a frame takes its time; the core learns that the peer lives.
+#[test]
+fn a_frame_that_comes_bit_by_bit_is_heard_before_it_is_whole() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        // A stranger is heard when it has said who it is, and not before.
+        let mut stranger = Peer::connect(&address).await;
+        stranger.stream.write_all(b"CON").await.unwrap();
+        let mut peer = Peer::link(&address, 2).await;
+        let connection = low.connection().await;
+        let mut sealed = Vec::new();
+        peer.channel.seal(&data_block(100), &mut sealed).unwrap();
+        let (last, parts) = sealed.split_last().unwrap();
+        for (i, part) in parts.chunks(40).enumerate() {
+            peer.stream.write_all(part).await.unwrap();
+            let count = |core: &Script| core.seen.iter().filter(|s| **s == Seen::Part(connection)).count();
+            low.wait(|core| (count(core) == i + 1).then_some(())).await;
+        }
+        peer.stream.write_all(&[*last]).await.unwrap();
+        let is_whole = |seen: &Seen| matches!(seen, Seen::Data(id, _, 100) if *id == connection);
+        low.wait_seen(|seen| is_whole(seen).then_some(())).await;
+        let is_other = |seen: &Seen| matches!(seen, Seen::Part(id) if *id != connection);
+        assert!(low.with_core(|core| !core.seen.iter().any(is_other)));
+    });
+}
+
 #[test]
 fn a_host_name_is_resolved() {
     run(async {

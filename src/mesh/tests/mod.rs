@@ -33,6 +33,7 @@ enum Seen {
     DialFailed { address: String, status: Status, detail: String },
     Message(ConnectionId, Message),
     Data(ConnectionId, DataHeader, usize),
+    Part(ConnectionId),
     Log(Status, String),
 }
 
@@ -121,11 +122,16 @@ impl Core for Script {
             self.see(Seen::Data(connection, header, body.len()));
         }
     }
+    fn handle_part(&mut self, connection: ConnectionId) {
+        if !self.quiet {
+            self.see(Seen::Part(connection));
+        }
+    }
     fn poll_order(&mut self) -> Option<Order<Blocks>> {
         self.orders.pop_front()
     }
     fn settle(&mut self) {}
-    fn next_block(&mut self, outbox: &Blocks) -> Option<Vec<u8>> {
+    fn next_block(&mut self, outbox: &Blocks, _fragment: usize) -> Option<Vec<u8>> {
         outbox.borrow_mut().pop_front()
     }
     fn written(&mut self, _outbox: &Blocks, _block: Vec<u8>) {

@@ -200,3 +200,25 @@ fn one_address_has_only_so_many_handshakes_under_way() {
         }
     });
 }
+
+/// Who is refused keeps its place until it is gone, so that those who are refused and stay cannot pile up.
+#[test]
+fn who_is_refused_and_stays_takes_a_place() {
+    run(async {
+        let (low, address) = start(Settings {
+            half_open: 4,
+            farewell: Duration::from_secs(20),
+            handshake: Duration::from_secs(20),
+            ..settings(1)
+        })
+        .await;
+        let mut refused = Vec::new();
+        for _ in 0..12 {
+            let mut peer = Peer::connect_as(&address, Setup { versions: (8, 9), ..setup(2) }).await;
+            assert!(matches!(peer.knock().await, Err(WireError::Version(..))));
+            refused.push(peer);
+        }
+        assert!(low.connections() <= 4, "{} connections", low.connections());
+        Peer::link(&address, 3).await;
+    });
+}

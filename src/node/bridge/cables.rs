@@ -100,6 +100,11 @@ impl Cables {
         self.cut == 0 || self.hear(connection, Said::Data(*header, body.to_vec())).is_some()
     }
 
+    /// Whether what is said on the line is heard now.
+    pub(super) fn is_live(&self, connection: ConnectionId) -> bool {
+        self.lines.get(&connection).is_none_or(|line| matches!(line.state, State::Live))
+    }
+
     /// A new link with the peer: nothing needs the dead lines any more.
     pub(super) fn linked(&mut self, connection: ConnectionId) {
         let Some(peer) = self.lines.get(&connection).map(|line| line.peer.clone()) else { return };

@@ -6,6 +6,7 @@ mod dispatch;
 mod group;
 mod inbox;
 mod lock;
+mod observe;
 mod process;
 mod queue;
 mod resolver;

@@ -186,6 +186,25 @@ fn limits_are_kept() {
     spawn().unwrap();
 }
 
+/// The table of names gives its memory back late; a process that had a name does not wait for that.
+#[test]
+fn nothing_of_a_freed_process_is_kept() {
+    let node = open(&[]);
+    let other = Process::spawn(&node, None).unwrap();
+    for _ in 0..20 {
+        let process = Process::spawn(&node, None).unwrap();
+        assert_eq!(register(&process, b"name"), Status::Ok);
+        assert_eq!(status(process.recv(1)), Status::Timeout); // its mailbox has a descriptor now
+        process.free();
+        let core = Arc::downgrade(&process.core);
+        drop(process);
+        // Behind the end of the process on the node's thread; the rest of that turn is done with the next.
+        other.sync(LONG, Completion::Wait).unwrap();
+        other.sync(LONG, Completion::Wait).unwrap();
+        assert!(core.upgrade().is_none());
+    }
+}
+
 #[test]
 fn exit_ends_the_calls_of_the_process() {
     let node = open(&[]);

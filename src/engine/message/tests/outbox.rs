@@ -113,6 +113,24 @@ fn large_messages_take_turns_and_small_ones_of_others_wait_for_one_fragment() {
     }
 }
 
+/// The writer may find out in the middle of a message how fast the line is.
+#[test]
+fn fragments_are_as_small_as_the_line_is_slow() {
+    let mut outbox = rich();
+    let payload: Vec<u8> = (0..LARGE).map(|i| (i / 7) as u8).collect();
+    outbox.send(1, 1, &payload).unwrap();
+    let mut arrived = Vec::new();
+    for size in [FRAGMENT, 1000, 1, 0, usize::MAX].into_iter().cycle() {
+        let Some(block) = outbox.next_block_of(size) else { break };
+        let (header, body) = decode(&block).remove(0);
+        assert_eq!(header, if arrived.is_empty() { first(1, 1) } else { more(1, 1) });
+        assert!(!body.is_empty() && body.len() <= size.clamp(1, FRAGMENT));
+        arrived.extend(body);
+        outbox.written(block);
+    }
+    assert!(arrived == payload && outbox.is_empty() && outbox.backlog() == 0);
+}
+
 #[test]
 fn a_pair_is_first_in_first_out() {
     let mut outbox = rich();

@@ -14,8 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
-        let program = support::scratch_dir("cluster").join("agent");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/agent.c");
+        let program = support::scratch_dir("agent").join("agent");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/agent.c");
         support::compile_c(&source, &program);
         program
     })
@@ -34,22 +34,26 @@ pub struct Agent {
 impl Agent {
     /// Starts a process and opens a node in it. `options`: "key=value key=value".
     pub fn open(name: &str, seeds: &[&str], options: &str) -> Agent {
-        let mut agent = Agent::start();
+        let mut agent = Agent::start(|_| {});
         let seeds = if seeds.is_empty() { String::new() } else { format!(" seeds={}", seeds.join(",")) };
-        let answer = agent.call(&format!("open name={name}{seeds} {options}"));
-        let mut words = answer.strip_prefix("ok ").unwrap_or_else(|| panic!("open: {answer}")).split(' ');
-        agent.name = words.next().unwrap_or_default().to_owned();
-        agent.address = words.next().unwrap_or_default().to_owned();
+        agent.open_node(&format!("name={name}{seeds} {options}"));
         agent
     }
 
-    /// Starts a process without a node.
-    pub fn start() -> Agent {
-        let mut child = Command::new(program())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the agent starts");
+    /// Opens the node of a process that was only started.
+    pub fn open_node(&mut self, options: &str) {
+        let answer = self.call(&format!("open {options}"));
+        let mut words = answer.strip_prefix("ok ").unwrap_or_else(|| panic!("open: {answer}")).split(' ');
+        self.name = words.next().unwrap_or_default().to_owned();
+        self.address = words.next().unwrap_or_default().to_owned();
+    }
+
+    /// Starts a process without a node. `prepare` may say where and how it is to run.
+    pub fn start(prepare: impl FnOnce(&mut Command)) -> Agent {
+        let mut command = Command::new(program());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        prepare(&mut command);
+        let mut child = command.spawn().expect("the agent starts");
         let commands = child.stdin.take().expect("its standard input");
         let output = BufReader::new(child.stdout.take().expect("its standard output"));
         let (sender, lines) = channel();
@@ -116,6 +120,19 @@ impl Agent {
         self.event_within(start, PATIENCE)
     }
 
+    /// Waits for a line of this kind for a while, if none has come; it stays.
+    pub fn wait_for_event(&mut self, start: &str, patience: Duration) -> bool {
+        let seen = self.seen(start);
+        let deadline = Instant::now() + patience;
+        while self.seen(start) == seen {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => self.events.push(line),
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
     pub fn event_within(&mut self, start: &str, patience: Duration) -> String {
         let wanted = format!("! {start}");
         let deadline = Instant::now() + patience;
@@ -153,6 +170,24 @@ impl Agent {
         self.ok(&format!("monitor_name {watcher} {name}"));
         self.event(&format!("name {name} {pid}"));
         self.ok(&format!("free {watcher}"));
+    }
+
+    /// Every event of this kind that has come so far, in order; they stay.
+    pub fn all(&mut self, start: &str) -> Vec<String> {
+        self.seen(start);
+        let wanted = format!("! {start}");
+        self.events.iter().filter(|event| event.starts_with(&wanted)).cloned().collect()
+    }
+
+    /// Events that came before this are of no interest.
+    pub fn forget_events(&mut self) {
+        self.seen("");
+        self.events.clear();
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Resident memory of the process, in bytes.

@@ -1,5 +1,6 @@
 /* One node of a test cluster: an OS process that takes commands on standard input, a line each, and answers each with
- * one line "= ...". Events come as lines "! ..." in between. The tests in main.rs start several and play with them. */
+ * one line "= ...". Events come as lines "! ..." in between. The tests of clusters start several and play with them. */
+#include "churn.h"
 #include "convoke.h"
 
 #include <inttypes.h>
@@ -85,6 +86,10 @@ static void on_event(convoke_event *event, void *user_data) {
         break;
     case CONVOKE_EVENT_NODE_CLOSED: printf("! closed reason=%" PRIu32 "\n", reason); break;
     case CONVOKE_EVENT_SENDABLE: printf("! sendable %s %s\n", own_text, peer_text); break;
+    case CONVOKE_EVENT_LOCK_LOST:
+        (void)convoke_event_name(event, &data, &len);
+        printf("! lock_lost %.*s %s reason=%" PRIu32 "\n", (int)len, (const char *)data, own_text, reason);
+        break;
     case CONVOKE_EVENT_SNAPSHOT_END: printf("! snapshot\n"); break;
     default: printf("! kind=%" PRIu32 "\n", kind); break;
     }
@@ -187,6 +192,7 @@ static void list(convoke_status status, convoke_list *names) {
         return;
     }
     size_t count = convoke_list_len(names);
+    flockfile(stdout); /* no event gets between the words */
     printf("= ok %zu", count);
     for (size_t i = 0; i < count && i < 100; i++) {
         const void *data;
@@ -196,7 +202,80 @@ static void list(convoke_status status, convoke_list *names) {
         }
     }
     printf("\n");
+    funlockfile(stdout);
     convoke_list_free(names);
+}
+
+static void print_pids(const convoke_list *rows) {
+    char text[80];
+    for (size_t i = 0; i < convoke_list_len(rows); i++) {
+        convoke_pid pid;
+        if (convoke_list_pid(rows, i, &pid) == CONVOKE_OK) {
+            printf(" %s", pid_text(&pid, text, sizeof text));
+        }
+    }
+}
+
+static void print_name(const convoke_list *rows, size_t row) {
+    const void *data = "";
+    size_t len = 0;
+    (void)convoke_list_name(rows, row, &data, &len);
+    printf("%.*s", (int)len, (const char *)data);
+}
+
+/* Everything that this node shows, in one line: "peers a b; name n pid; group g pid pid; lock l pid fence waiter". */
+static void tables(void) {
+    convoke_list *rows = NULL, *members = NULL;
+    convoke_status status = CONVOKE_OK;
+    char text[80];
+    flockfile(stdout);
+    printf("= ok peers");
+    if ((status = convoke_node_peers(node, &rows)) == CONVOKE_OK) {
+        for (size_t i = 0; i < convoke_list_len(rows); i++) {
+            printf(" ");
+            print_name(rows, i);
+        }
+    }
+    convoke_list_free(rows);
+    if (status == CONVOKE_OK && (status = convoke_name_list(node, NULL, 0, &rows)) == CONVOKE_OK) {
+        for (size_t i = 0; i < convoke_list_len(rows); i++) {
+            convoke_pid pid = {0, 0};
+            (void)convoke_list_pid(rows, i, &pid);
+            printf("; name ");
+            print_name(rows, i);
+            printf(" %s", pid_text(&pid, text, sizeof text));
+        }
+        convoke_list_free(rows);
+    }
+    if (status == CONVOKE_OK && (status = convoke_group_list(node, &rows)) == CONVOKE_OK) {
+        for (size_t i = 0; i < convoke_list_len(rows); i++) {
+            const void *data;
+            size_t len;
+            printf("; group ");
+            print_name(rows, i);
+            if (convoke_list_name(rows, i, &data, &len) == CONVOKE_OK &&
+                convoke_group_members(node, data, len, &members) == CONVOKE_OK) {
+                print_pids(members);
+                convoke_list_free(members);
+            }
+        }
+        convoke_list_free(rows);
+    }
+    if (status == CONVOKE_OK && (status = convoke_lock_list(node, NULL, 0, &rows)) == CONVOKE_OK) {
+        for (size_t i = 0; i < convoke_list_len(rows); i++) {
+            convoke_pid pid = {0, 0};
+            uint64_t fence = 0, is_waiter = 0;
+            (void)convoke_list_pid(rows, i, &pid);
+            (void)convoke_list_u64(rows, i, CONVOKE_FIELD_FENCE, &fence);
+            (void)convoke_list_u64(rows, i, CONVOKE_FIELD_IS_WAITER, &is_waiter);
+            printf("; lock ");
+            print_name(rows, i);
+            printf(" %s %" PRIu64 " %s", pid_text(&pid, text, sizeof text), fence, is_waiter ? "waits" : "holds");
+        }
+        convoke_list_free(rows);
+    }
+    printf("%s\n", status == CONVOKE_OK ? "" : "; failed");
+    funlockfile(stdout);
 }
 
 static void run(char *line) {
@@ -253,6 +332,39 @@ static void run(char *line) {
         answer_status(convoke_name_reregister(process, text, strlen(text), NULL, NULL, timeout, NULL));
     } else if (strcmp(line, "unregister") == 0) {
         answer_status(convoke_name_unregister(process, text, strlen(text), timeout, NULL));
+    } else if (strcmp(line, "lock") == 0) {
+        uint64_t fence = 0;
+        convoke_status status = convoke_lock_acquire(process, text, strlen(text), NULL, 0, timeout, &fence, NULL);
+        if (status == CONVOKE_OK) {
+            printf("= ok %" PRIu64 "\n", fence);
+        } else {
+            answer_status(status);
+        }
+    } else if (strcmp(line, "unlock") == 0) {
+        answer_status(convoke_lock_release(process, text, strlen(text), NULL, 0, timeout, NULL));
+    } else if (strcmp(line, "lock_check") == 0) {
+        answer_status(convoke_lock_check(process, text, strlen(text), NULL, 0, NULL));
+    } else if (strcmp(line, "create") == 0) {
+        answer_status(convoke_group_create(process, text, strlen(text), timeout, NULL));
+    } else if (strcmp(line, "join") == 0) {
+        answer_status(convoke_group_join(process, text, strlen(text), NULL, timeout, NULL));
+    } else if (strcmp(line, "sync") == 0) { /* process timeout */
+        answer_status(convoke_node_sync(process, atoll(text), NULL));
+    } else if (strcmp(line, "tables") == 0) {
+        tables();
+    } else if (strcmp(line, "handles") == 0) {
+        printf("= ok %zu\n", convoke_live_handles());
+    } else if (strcmp(line, "churn") == 0) { /* seed threads */
+        churn_start(node, words[0] != NULL ? strtoull(words[0], NULL, 10) : 1, atoi(text));
+        printf("= ok\n");
+    } else if (strcmp(line, "churn_stop") == 0) {
+        churn_stop();
+    } else if (strcmp(line, "churn_live") == 0) {
+        churn_live();
+    } else if (strcmp(line, "churn_exit") == 0) {
+        churn_exit();
+    } else if (strcmp(line, "churn_end") == 0) {
+        churn_end();
     } else if (strcmp(line, "whereis") == 0) {
         const char *name = words[0] != NULL ? words[0] : "";
         convoke_status status = convoke_name_whereis(node, name, strlen(name), &pid);
@@ -297,6 +409,10 @@ static void run(char *line) {
     } else if (strcmp(line, "send_name") == 0) { /* process name text */
         const char *payload = words[2] != NULL ? words[2] : "";
         answer_status(convoke_send_name(process, text, strlen(text), payload, strlen(payload), &pid));
+    } else if (strcmp(line, "send_size") == 0) { /* process pid size */
+        char *payload = calloc(1, (size_t)timeout + 1);
+        answer_status(payload != NULL ? convoke_send(process, &pid, payload, (size_t)timeout) : CONVOKE_E_MEMORY);
+        free(payload);
     } else if (strcmp(line, "flood") == 0) { /* process pid size */
         flood(process, &pid, (size_t)timeout);
     } else if (strcmp(line, "drain") == 0) { /* process count */

@@ -1,0 +1,172 @@
+//! What the engine counts of its own doings, for metrics. Plain numbers: nothing in the engine depends on them.
+
+use super::machine::Engine;
+use super::{Reason, Refusal, Time};
+use std::time::Duration;
+
+/// Upper bounds of the buckets of every histogram, in microseconds. What is beyond the last has a bucket of its own.
+pub const BUCKETS: [u64; 17] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 10_000_000, 60_000_000,
+];
+
+/// How often something took how long.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Histogram {
+    /// Of each bucket by itself.
+    counts: [u64; BUCKETS.len() + 1],
+    sum_us: u64,
+}
+
+impl Histogram {
+    pub fn add(&mut self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.counts[BUCKETS.partition_point(|bound| *bound < us)] += 1;
+        self.sum_us = self.sum_us.saturating_add(us);
+    }
+    /// So many took no longer than each bound, the last being "for ever".
+    pub fn cumulative(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
+        let bounds = BUCKETS.iter().copied().map(Some).chain([None]);
+        bounds.zip(&self.counts).scan(0, |sum, (bound, count)| {
+            *sum += count;
+            Some((bound, *sum))
+        })
+    }
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+    pub fn sum_us(&self) -> u64 {
+        self.sum_us
+    }
+}
+
+/// Since the node was opened.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    pub links_up: u64,
+    /// Links to an incarnation that had one before.
+    pub reconnects: u64,
+    /// By the reason.
+    pub links_down: Vec<(Reason, u64)>,
+    pub dials: u64,
+    pub dials_failed: u64,
+    /// Connections that this node refused after the peer had said who it is, by why.
+    pub refused: Vec<(Refusal, u64)>,
+    pub heartbeats: u64,
+    pub round_trips: Histogram,
+    pub suspicions: u64,
+    /// Suspected peers that were heard again.
+    pub rescues: u64,
+    pub own_pauses: u64,
+    pub violations: u64,
+    /// Claims that this node began.
+    pub claims: u64,
+    /// Claims that ended without what they were for: no, too late, cancelled, or their process ended.
+    pub claims_failed: u64,
+    /// From the claim to the answer.
+    pub registering: Histogram,
+    pub acquiring: Histogram,
+    /// Pairs that this node had to decide as the lower home.
+    pub clashes: u64,
+    pub clashes_decided: u64,
+    pub resolver_calls: u64,
+    pub resolver_failures: u64,
+    pub locks_lost: u64,
+    pub forwards: u64,
+}
+
+/// What there is at this moment.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Gauges {
+    pub links: u64,
+    pub links_synced: u64,
+    pub links_suspected: u64,
+    pub targets: u64,
+    pub names_own: u64,
+    pub claims_naming: u64,
+    pub claims_locking: u64,
+    pub publications: u64,
+    /// Of this node's operations the one that waits for longest.
+    pub oldest_wait: Duration,
+    /// Claims of any node at this voter: granted and not complete, or waiting.
+    pub claims_here: u64,
+    pub holds: u64,
+    pub holds_own: u64,
+    pub clashes_undecided: u64,
+    pub resolvers_running: u64,
+    pub memberships: u64,
+    pub memberships_own: u64,
+    pub forwards: u64,
+    /// Bytes granted to messages of other nodes beyond the first windows, and how many there may be.
+    pub granted: u64,
+    pub granted_cap: u64,
+    /// How late this node's timers were lately, 0 (well) to 6.
+    pub ill_health: u64,
+}
+
+/// One more of this kind; there are few kinds.
+pub(super) fn count<K: PartialEq>(rows: &mut Vec<(K, u64)>, kind: K) {
+    match rows.iter_mut().find(|(known, _)| *known == kind) {
+        Some((_, count)) => *count += 1,
+        None => rows.push((kind, 1)),
+    }
+}
+
+impl Engine {
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Looks at no more than what is under way, however much there is at rest.
+    pub fn gauges(&self, now: Time) -> Gauges {
+        let me = self.config.node;
+        let claims = &self.claims;
+        // Numbers of transactions rise, so the first is the oldest.
+        let oldest = claims.operations.values().next().map(|op| now.since(op.since));
+        let links = self.view.links.values();
+        let (granted, granted_cap) = self.inbound.granted();
+        Gauges {
+            links: links.len() as u64,
+            links_synced: links.clone().filter(|link| link.synced).count() as u64,
+            links_suspected: links.filter(|link| link.suspected.is_some()).count() as u64,
+            targets: self.view.dials.len() as u64,
+            names_own: self.names.count(me) as u64,
+            claims_naming: claims.naming as u64,
+            claims_locking: claims.locking as u64,
+            publications: (claims.operations.len() - claims.naming - claims.locking) as u64,
+            oldest_wait: oldest.unwrap_or_default(),
+            claims_here: claims.requests.values().sum::<usize>() as u64,
+            holds: self.holds.len() as u64,
+            holds_own: self.holds.own.len() as u64,
+            clashes_undecided: self.undecided_clashes() as u64,
+            resolvers_running: self.resolvers.residue() as u64,
+            memberships: self.groups.memberships() as u64,
+            memberships_own: self.groups.memberships_of(me) as u64,
+            forwards: self.forwards.residue() as u64,
+            granted,
+            granted_cap,
+            ill_health: u64::from(self.view.ill_health),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_adds_up() {
+        let mut histogram = Histogram::default();
+        for us in [0, 50, 51, 1_000, 61_000_000] {
+            histogram.add(Duration::from_micros(us));
+        }
+        let rows: Vec<_> = histogram.cumulative().collect();
+        assert_eq!(rows[0], (Some(50), 2));
+        assert_eq!(rows[1], (Some(100), 3));
+        assert_eq!(rows[4], (Some(1_000), 4));
+        assert_eq!(rows[BUCKETS.len() - 1], (Some(60_000_000), 4));
+        assert_eq!(rows[BUCKETS.len()], (None, 5));
+        assert_eq!((histogram.count(), histogram.sum_us()), (5, 61_001_101));
+        assert!(BUCKETS.is_sorted());
+    }
+}
