@@ -84,6 +84,7 @@ fn names_honest_dots(message: &Message) -> bool {
 impl Siege {
     fn begin() -> Siege {
         let mut world = World::empty();
+        world.members_may_come_and_go = true;
         for (index, id) in IDS.into_iter().enumerate() {
             if HONEST.contains(&index) {
                 world.add(Config { node: NodeId(id), limits: limits(), ..config(index) });
