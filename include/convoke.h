@@ -817,8 +817,10 @@ CONVOKE_API convoke_status convoke_node_close(convoke_node *node, int64_t timeou
 CONVOKE_API void convoke_node_free(convoke_node *node);
 
 /**
- * Changes what can be changed of a node that is open: the options `secret`, `secret.previous` and `secret.file`; files
- * are read anew.
+ * Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous` and
+ * `secret.file`; files are read anew.
+ *
+ * New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
  *
  * Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
  * secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
@@ -884,10 +886,12 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_address(const convoke_n
 
 /**
  * Makes a link to the node at an address, once. Nodes that are linked find all others by themselves; addresses that are
- * to be dialled for ever belong into the option `seeds`.
+ * to be dialled for ever belong into the option `seeds`. A name may stand for several addresses, and a range of ports does:
+ * each is dialled, and one that leads to a link is enough.
  *
  * @param process on whose behalf; its node dials.
- * @param address host and port, UTF-8, zero-terminated: "10.0.0.7:4370", "[::1]:4370", "host.example:4370".
+ * @param address host and port, UTF-8, zero-terminated: "10.0.0.7:4370", "[::1]:4370", "host.example:4370",
+ *        "127.0.0.1:4370-4380".
  * @param timeout_ms how long it may take; see the rules of waiting.
  * @param op_out NULL to wait for the link, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:

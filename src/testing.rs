@@ -1,4 +1,5 @@
-//! Cutting and healing links between nodes of this OS process, by the names of the nodes: for tests of whole clusters.
+//! Cutting and healing links between nodes of this OS process, by the names of the nodes, and host names with addresses of
+//! the test's choice: for tests of whole clusters.
 //!
 //! And a secret for all nodes of a test run, so that whole test programs run once more with encrypted links.
 //!
@@ -8,7 +9,9 @@
 
 use crate::node::{Request, Shared};
 use crate::wire::Secret;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::IpAddr;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -118,4 +121,18 @@ fn carry_out(acts: [(&str, &str, Option<Act>); 2]) {
         Err(RecvTimeoutError::Timeout),
         "a node does not carry out a cut"
     );
+}
+
+static HOSTS: Mutex<BTreeMap<String, Vec<IpAddr>>> = Mutex::new(BTreeMap::new());
+
+/// From now on look-ups of this host, in the whole process, find these addresses; none: they fail.
+pub fn set_addresses(host: &str, addresses: &[IpAddr]) {
+    HOSTS.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_owned(), addresses.to_vec());
+}
+
+/// What a look-up of the host finds by order of a test, if one has given any.
+pub(crate) fn addresses_of(host: &str) -> Option<io::Result<Vec<IpAddr>>> {
+    let hosts = HOSTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = hosts.get(host)?;
+    Some(if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found.clone()) })
 }

@@ -173,6 +173,10 @@ pub enum Command {
     AddResolver {
         resolver: Name,
     },
+    /// The seeds from now on, instead of those before. Links stay.
+    SetSeeds {
+        seeds: Vec<String>,
+    },
     /// Dials an address once (no back-off) and answers when the link is up.
     Connect {
         process: u64,

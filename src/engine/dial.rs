@@ -1,4 +1,6 @@
 //! Who is dialled, and when: seeds and lost peers for ever, with back-off and jitter.
+//!
+//! A target may turn out to be a name, which stands for a changing set of addresses: see `lookup`.
 
 use super::machine::Engine;
 use super::membership::Link;
@@ -8,30 +10,64 @@ use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default, Debug)]
-struct Target {
+pub(super) struct Target {
     /// Dialled for ever, also after an orderly goodbye.
-    seed: bool,
+    pub(super) seed: bool,
     /// Who answers here, as far as known.
-    name: String,
-    /// The link that makes a dial needless.
-    linked: Option<NodeId>,
-    dialling: bool,
-    failures: u32,
+    pub(super) name: String,
+    /// The link that makes a dial needless. Of a name: one of those that its addresses led to.
+    pub(super) linked: Option<NodeId>,
+    /// A dial or a look-up is under way.
+    pub(super) dialling: bool,
+    pub(super) failures: u32,
     /// `disconnect` was called: not dialled until somebody asks.
-    parted: bool,
+    pub(super) parted: bool,
     /// This very node answers here.
-    myself: bool,
+    pub(super) myself: bool,
     /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
     successor: bool,
-    /// Who answers here was merged with at least once, or could not be had.
-    met: bool,
+    /// Who answers here was merged with at least once, or could not be had. Of a name: it was looked up.
+    pub(super) met: bool,
+    /// It is a name, and stood for these addresses when it was looked up last.
+    pub(super) found: Option<BTreeSet<String>>,
+    /// It stands among the addresses of a name.
+    pub(super) listed: bool,
+    /// It did, and does no longer: it is forgotten when it is not linked.
+    pub(super) vanished: bool,
+}
+
+impl Target {
+    pub(super) fn is_name(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Dialled for its own sake, for ever.
+    pub(super) fn is_kept(&self) -> bool {
+        self.seed || (!self.name.is_empty() && !self.vanished)
+    }
+
+    /// No dial would find anything new here.
+    pub(super) fn is_settled(&self) -> bool {
+        self.linked.is_some() || self.myself || self.parted
+    }
+
+    /// It is not known yet what a dial leads to.
+    pub(super) fn is_open(&self) -> bool {
+        self.dialling || !(self.met || self.is_settled())
+    }
+
+    /// A name that is a seed is looked up also when it led to a link: others may have come.
+    fn wants_dial(&self) -> bool {
+        let linked = self.linked.is_some() && !(self.seed && self.is_name());
+        !(self.dialling || self.myself || self.parted || linked)
+    }
 }
 
 #[derive(Default, Debug)]
 pub(super) struct Dials {
-    targets: BTreeMap<String, Target>,
+    pub(super) targets: BTreeMap<String, Target>,
     /// Calls that wait for a link to an address.
-    connects: BTreeMap<Ref, (u64, String)>,
+    pub(super) connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
     parted: BTreeSet<NodeId>,
     /// Where nodes without a link are dialled, of which peers have told.
@@ -65,7 +101,8 @@ impl Dials {
     pub(super) fn is_meeting(&self) -> bool {
         !self.asked.is_empty()
             || self.targets.values().any(|target| {
-                (target.seed || !target.name.is_empty()) && !(target.met || target.myself || target.parted)
+                (target.seed || !target.name.is_empty() || target.listed)
+                    && !(target.met || target.myself || target.parted)
             })
     }
 }
@@ -85,6 +122,10 @@ fn failure(why: Refusal) -> Option<(Status, &'static str)> {
     }
 }
 
+pub(super) fn myself() -> Outcome {
+    Outcome::failed(Status::Invalid, "the address is that of this node itself")
+}
+
 impl Engine {
     pub(super) fn dial_seeds(&mut self) {
         for address in self.config.seeds.clone() {
@@ -94,10 +135,10 @@ impl Engine {
     }
 
     /// Dials now, unless that is needless.
-    fn dial(&mut self, address: &str) {
+    pub(super) fn dial(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address)
-            && target.linked.is_none()
-            && !(target.dialling || target.myself || target.parted || self.closed)
+            && target.wants_dial()
+            && !self.closed
         {
             target.dialling = true;
             self.timers.cancel(&Timer::Dial(address.to_owned()));
@@ -118,13 +159,19 @@ impl Engine {
         self.dial(&address);
     }
 
-    fn dial_later(&mut self, address: &str) {
+    pub(super) fn dial_later(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.get(address) else { return };
-        if target.linked.is_some() || target.myself || target.parted || self.closed {
+        if target.dialling || !target.wants_dial() || self.closed {
             return;
         }
         let doubled = self.config.dial_min.saturating_mul(1 << target.failures.min(16));
-        let pause = doubled.min(self.config.dial_max).mul_f64(self.rng.random_range(0.5..1.0));
+        let pause = match target.linked {
+            // A name whose other addresses may come to life, or change.
+            Some(_) if self.is_all_settled(target) => self.config.seeds_refresh,
+            Some(_) => doubled.min(self.config.seeds_refresh.max(self.config.dial_max)),
+            None => doubled.min(self.config.dial_max),
+        };
+        let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
         self.timers.set(Timer::Dial(address.to_owned()), self.now + pause);
     }
 
@@ -145,7 +192,8 @@ impl Engine {
         let mut unknown = BTreeSet::new();
         for node in nodes {
             let Dials { told, targets, .. } = &self.view.dials;
-            match told.get(&node).filter(|at| targets.contains_key(*at)).cloned() {
+            let is_kept = |at: &&String| targets.get(*at).is_some_and(Target::is_kept);
+            match told.get(&node).filter(is_kept).cloned() {
                 _ if !self.is_to_be_met(node) => {}
                 Some(address) => self.meet(&address),
                 None => {
@@ -202,12 +250,14 @@ impl Engine {
         {
             return;
         }
-        let limit = self.config.limits.peers.saturating_mul(2);
-        let dials = &mut self.view.dials;
-        if dials.targets.len() >= limit {
+        if self.room_for_targets() == 0 {
             return;
         }
-        dials.targets.entry(peer.address.clone()).or_default().name = peer.name;
+        let limit = self.config.limits.peers.saturating_mul(2);
+        let dials = &mut self.view.dials;
+        let target = dials.targets.entry(peer.address.clone()).or_default();
+        target.name = peer.name;
+        target.vanished = false;
         if dials.told.len() >= limit {
             dials.told.pop_first();
         }
@@ -229,11 +279,11 @@ impl Engine {
         target.met = true;
         target.failures = target.failures.saturating_add(1);
         let failures = target.failures;
-        let keep = target.seed || !target.name.is_empty();
-        if keep {
+        let names = self.names_leading_to(address);
+        if self.view.dials.targets.get(address).is_some_and(Target::is_kept) {
             self.dial_later(address);
         } else {
-            self.view.dials.targets.remove(address);
+            self.let_go(address);
         }
         self.counters.dials_failed += 1;
         // An address that never answers is told of ever more rarely.
@@ -243,24 +293,36 @@ impl Engine {
                 format!("dialling {address} failed, {failures} times in a row now: {detail}")
             });
         }
-        self.end_connects_to(address, &Outcome::failed(status, detail));
+        let outcome = Outcome::failed(status, detail);
+        self.end_connects_to(address, &outcome);
+        for name in names {
+            self.name_failed(&name, &outcome);
+        }
     }
 
     /// The other side, or this one, refused what was dialled.
     pub(super) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
         let linked = self.view.is_linked(peer);
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
+        if target.is_name() {
+            return; // its addresses are dialled, each for itself
+        }
         match why {
             Refusal::Myself => {
                 target.myself = true;
                 target.dialling = false;
-                let text = "the address is that of this node itself";
-                self.end_connects_to(address, &Outcome::failed(Status::Invalid, text));
+                let outcome = myself();
+                self.end_connects_to(address, &outcome);
+                for name in self.names_leading_to(address) {
+                    self.name_failed(&name, &outcome);
+                }
             }
             // Another address of a peer that is linked already.
             Refusal::Linked if linked => {
                 target.dialling = false;
                 target.linked = Some(peer);
+                let names = self.names_leading_to(address);
+                self.names_linked(&names, peer);
                 if self.view.is_synced(peer) {
                     self.connected(peer);
                 }
@@ -288,16 +350,15 @@ impl Engine {
     pub(super) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
         self.view.dials.parted.remove(&node);
         self.view.dials.told.remove(&node);
-        let targets = &mut self.view.dials.targets;
+        let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
+        let names: Vec<String> = led_here.iter().flat_map(|at| self.names_leading_to(at)).collect();
         // The same name at another address: the node has moved.
-        let moved = targets.iter().filter(|(at, target)| {
-            !target.seed && target.name == name && *at != address && Some(at.as_str()) != dialled
+        let moved = self.view.dials.targets.iter().filter(|(at, target)| {
+            !target.seed && target.name == name && !led_here.contains(at.as_str()) && !names.contains(at)
         });
         for at in moved.map(|(at, _)| at.clone()).collect::<Vec<_>>() {
-            targets.remove(&at);
-            self.timers.cancel(&Timer::Dial(at));
+            self.let_go(&at);
         }
-        let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
         for at in led_here.into_iter().filter(|at| !at.is_empty()) {
             let target = self.view.dials.targets.entry(at.to_owned()).or_default();
             target.name = name.to_owned();
@@ -305,8 +366,11 @@ impl Engine {
             target.dialling &= Some(at) != dialled;
             target.parted = false;
             target.successor = false;
-            self.timers.cancel(&Timer::Dial(at.to_owned()));
+            if !(target.seed && target.is_name()) {
+                self.timers.cancel(&Timer::Dial(at.to_owned()));
+            }
         }
+        self.names_linked(&names, node);
     }
 
     /// A link went down. A peer that left in order is not dialled again, a seed always.
@@ -319,19 +383,33 @@ impl Engine {
         let mut again = Vec::new();
         for (address, target) in lost {
             target.linked = None;
-            target.parted = parted;
+            // A name stands for others too.
+            target.parted = parted && !target.is_name();
             let successor = std::mem::take(&mut target.successor);
-            again.push((address.clone(), left && !target.seed && !successor));
+            // What a name leads to is met again when it is looked up, and must be known then.
+            let known = target.seed || successor || (parted && target.listed);
+            again.push((address.clone(), (left || target.vanished) && !known));
         }
+        let mut names = BTreeSet::new();
         for (address, forget) in again {
+            names.extend(self.names_leading_to(&address));
+            if self.adopt(&address) {
+                continue; // a name that led to other links too
+            }
             // Whoever still waits for the tables of the peer: a connect dials once.
             let text = "the link ended before the tables were merged";
             self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
             if forget {
-                self.view.dials.targets.remove(&address);
-                self.timers.cancel(&Timer::Dial(address));
+                self.let_go(&address);
             } else {
                 self.dial_later(&address);
+            }
+        }
+        // Who was there may come back at another address.
+        for name in names {
+            if let Some(target) = self.view.dials.targets.get_mut(&name) {
+                target.failures = 0;
+                self.dial_later(&name);
             }
         }
     }
@@ -344,12 +422,17 @@ impl Engine {
         }
         let target = self.view.dials.targets.entry(address.clone()).or_default();
         target.parted = false;
+        target.vanished = false;
         if target.linked.is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.synced)) {
             return self.answer_call(process, op, Outcome::of(Status::Ok));
         }
         if target.myself {
-            let text = "the address is that of this node itself";
-            return self.answer_call(process, op, Outcome::failed(Status::Invalid, text));
+            return self.answer_call(process, op, myself());
+        }
+        for found in target.found.clone().unwrap_or_default() {
+            if let Some(target) = self.view.dials.targets.get_mut(&found) {
+                target.parted = false;
+            }
         }
         if let Some(process) = self.processes.get_mut(process) {
             process.calls.insert(op, forward::Work::Connect);
@@ -373,7 +456,7 @@ impl Engine {
     }
 
     /// Answers every connect to the address.
-    fn end_connects_to(&mut self, address: &str, outcome: &Outcome) {
+    pub(super) fn end_connects_to(&mut self, address: &str, outcome: &Outcome) {
         let waiting = self.view.dials.connects.iter().filter(|(_, (_, at))| at == address);
         for op in waiting.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.end_connect(op, outcome.clone());

@@ -62,6 +62,7 @@ impl Engine {
             }
             Command::Sync { process, op, patience } => self.sync(process, op, patience),
             Command::AddResolver { resolver } => self.add_resolver(resolver),
+            Command::SetSeeds { seeds } => self.set_seeds(seeds),
             Command::Connect { process, op, address, patience } => {
                 self.connect(process, op, address, patience);
             }
@@ -104,6 +105,7 @@ impl Engine {
             | Command::MonitorGroup { .. }
             | Command::WatchLock { .. }
             | Command::AddResolver { .. }
+            | Command::SetSeeds { .. }
             | Command::Cancel { .. }
             | Command::Close => {}
         }

@@ -83,7 +83,7 @@ pub struct Config {
     pub name: String,
     /// The address that other nodes dial, once known; empty: not dialled by others.
     pub address: String,
-    /// Addresses that are dialled for ever.
+    /// Addresses, and names of addresses, that are dialled for ever.
     pub seeds: Vec<String>,
     /// A silent peer is down after this time at the latest (option `detection_ms`).
     pub detection: Duration,
@@ -92,6 +92,9 @@ pub struct Config {
     /// First and longest pause between two dials of one address (options `dial.min_ms`, `dial.max_ms`).
     pub dial_min: Duration,
     pub dial_max: Duration,
+    /// The longest pause between two look-ups of a seed that is a name, when it led to a link (option
+    /// `seeds.refresh_ms`).
+    pub seeds_refresh: Duration,
     /// `names.per_pid = one`: a pid has at most one name (`E_EXISTS`).
     pub one_name_per_pid: bool,
     /// Fencing tokens of this node are above this: wall-clock milliseconds at the start, times 2^20, so that they rise
@@ -114,6 +117,7 @@ impl Config {
             heartbeat: Duration::from_millis(500),
             dial_min: Duration::from_millis(50),
             dial_max: Duration::from_secs(5),
+            seeds_refresh: Duration::from_secs(30),
             one_name_per_pid: false,
             first_token: 0,
             limits: Limits::default(),

@@ -146,10 +146,17 @@ impl Engine {
         self.finish();
     }
 
-    /// The address could not be connected to, or what answers there cannot be a peer.
+    /// The address could not be connected to, or the name not be looked up, or what answers there cannot be a peer.
     pub fn handle_dial_failed(&mut self, now: Time, address: &str, status: Status, detail: &str) {
         self.begin(now);
         self.dial_failed(address, status, detail);
+        self.finish();
+    }
+
+    /// What was dialled is a name that stands for these addresses at present. They are dialled, each for itself.
+    pub fn handle_looked_up(&mut self, now: Time, name: &str, addresses: Vec<String>) {
+        self.begin(now);
+        self.looked_up(name, addresses);
         self.finish();
     }
 

@@ -22,6 +22,7 @@ mod limits;
 mod liveness;
 mod lock;
 mod log;
+mod lookup;
 mod machine;
 mod member;
 mod membership;

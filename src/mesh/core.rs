@@ -26,7 +26,9 @@ pub trait Core: 'static {
     fn handle_refused(&mut self, connection: ConnectionId, why: Refusal);
     /// A connection that was told of by `handle_connection` is over, and not by an order.
     fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str);
-    /// No connection came to be.
+    /// What was dialled is a name, or a range of ports, and stands for these addresses at present.
+    fn handle_looked_up(&mut self, name: &str, addresses: Vec<String>);
+    /// No connection came to be, or the name could not be looked up.
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str);
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped);
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]);
@@ -66,7 +68,7 @@ pub enum Order<O> {
     Detach { connection: ConnectionId, rest: Vec<Vec<u8>> },
     /// A data frame behind the last block of a detached outbox.
     Tail { connection: ConnectionId, header: DataHeader, data: Payload },
-    /// Connect to this address.
+    /// Connect to this address, or look up what it stands for.
     Dial { address: String },
     /// The connection is a link: say so.
     Open { connection: ConnectionId },

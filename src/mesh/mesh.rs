@@ -2,6 +2,7 @@
 
 use super::connection::{self, Connection};
 use super::listener::HalfOpen;
+use super::lookup::{Hosts, LookUps};
 use super::outgoing::Pumped;
 use super::refusals::{RefusalCounts, Refused, Told};
 use super::{Core, Order, dialler, listener};
@@ -16,7 +17,6 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub farewell: Duration,
     /// Handshakes of strangers under way at one time.
     pub half_open: usize,
+    /// Where the addresses of host names are found.
+    pub hosts: Hosts,
     /// Of them, of one address: so one that connects and says nothing leaves room for others.
     pub half_open_of_one: usize,
 }
@@ -65,6 +67,7 @@ impl Settings {
             handshake: Duration::from_secs(5),
             farewell: Duration::from_secs(1),
             half_open: 128,
+            hosts: Hosts::of_system(),
             half_open_of_one: 64,
         }
     }
@@ -110,7 +113,7 @@ struct Inner<C: Core> {
     /// Counts what was read from sockets, so that the driver sees whether there was anything.
     reads: Cell<u64>,
     /// Look-ups of host names under way, on threads of their own.
-    lookups: Arc<AtomicUsize>,
+    lookups: LookUps,
     closed: Cell<bool>,
     panic: RefCell<Option<String>>,
     /// Woken when a connection is gone and when a task has panicked.
@@ -130,7 +133,7 @@ impl<C: Core> Mesh<C> {
             half_open,
             told: RefCell::default(),
             reads: Cell::new(0),
-            lookups: Arc::default(),
+            lookups: LookUps::default(),
             closed: Cell::new(false),
             panic: RefCell::default(),
             watcher: RefCell::default(),
@@ -213,7 +216,7 @@ impl<C: Core> Mesh<C> {
         &self.0.settings
     }
 
-    pub(super) fn lookups(&self) -> &Arc<AtomicUsize> {
+    pub(super) fn lookups(&self) -> &LookUps {
         &self.0.lookups
     }
 

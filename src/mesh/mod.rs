@@ -16,6 +16,7 @@ mod connection;
 mod core;
 mod dialler;
 mod listener;
+mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
 mod outgoing;
@@ -26,5 +27,7 @@ mod tests;
 
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;
+pub use self::lookup::Hosts;
+pub(crate) use self::lookup::{MAX_PORTS, is_link_local, split_address};
 pub use self::mesh::{Mesh, Settings};
 pub use self::refusals::{RefusalCounts, Refused};

@@ -324,6 +324,9 @@ impl Core for Bridge {
         }
         self.engine.handle_connection_end(self.now, connection, detail);
     }
+    fn handle_looked_up(&mut self, name: &str, addresses: Vec<String>) {
+        self.engine.handle_looked_up(self.now, name, addresses);
+    }
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         self.engine.handle_dial_failed(self.now, address, status, detail);
     }

@@ -29,8 +29,8 @@ const REQUESTS_PER_TURN: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the sockets have a turn after a pause, as long as there is something to read.
 const TURNS_AFTER_PAUSE: usize = 256;
-/// Names that a node is told to dial may have to be looked up; each look-up that hangs holds one thread for a while.
-const LOOKUP_THREADS: usize = 4;
+/// Names that a node is told to dial have to be looked up; each look-up that hangs holds one thread for a while.
+const LOOKUP_THREADS: usize = 8;
 
 /// Starts the thread of a node. The listener is bound and listening. When this returns the node accepts connections.
 pub(crate) fn start(

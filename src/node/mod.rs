@@ -6,6 +6,7 @@
 //! This room may use all the others but `ffi`; it keeps clear of the native protocol's details.
 
 mod accounts;
+mod address;
 mod backlog;
 mod bridge;
 mod chance;

@@ -1,6 +1,6 @@
 //! Opening and closing a node, and what it can be asked.
 
-use super::options::{is_here, not_loopback};
+use super::address::{advertised, bind, check_advertised};
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
@@ -9,7 +9,6 @@ use crate::os::watch_forks;
 use crate::wire::{Mode, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -67,7 +66,7 @@ impl Node {
             super::options::check_seeds(&config.seeds)?;
             check_advertised(options.text("advertise"))?;
         }
-        let listener = bind(options.text("listen"), may_leave)?;
+        let listener = bind(options.text("listen"), options.text("advertise"), may_leave)?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
         config.first_token = first_token(SystemTime::now());
@@ -153,8 +152,9 @@ impl Node {
         self.0.free();
     }
 
-    /// Takes over what may change while the node is open: the secrets. `options`: all that it was opened with, and the
-    /// new values. Connections that begin from now on follow them; links go on with the keys of their sessions.
+    /// Takes over what may change while the node is open: the secrets and the seeds. `options`: all that it was opened
+    /// with, and the new values. Connections that begin from now on follow them; links go on with the keys of their
+    /// sessions, and stay when their seed goes.
     /// `Option`: something else differs, the node has no secret and is to get one, or the reverse, or others can read a
     /// file of secrets. `Io`: a file cannot be read.
     pub fn reload(&self, options: &Options) -> Result<()> {
@@ -162,6 +162,10 @@ impl Node {
         self.0.shared.check_open()?;
         self.0.opened.check_reload(options)?;
         let protection = super::security::protection(options)?;
+        let seeds = options.seeds();
+        if !security.plaintext_may_leave && matches!(protection, Protection::Plain) {
+            super::options::check_seeds(&seeds)?;
+        }
         match (protection.mode(), security.present().mode()) {
             (new, old) if new == old => security.replace(protection),
             (Mode::Plain, _) => {
@@ -174,7 +178,7 @@ impl Node {
                 return Err(Error::new(Status::Option, text));
             }
         }
-        Ok(())
+        self.0.shared.command(Command::SetSeeds { seeds }, None)
     }
 
     /// Whether calls are still accepted.
@@ -292,35 +296,4 @@ fn io(what: &str, error: &std::io::Error) -> Error {
 fn first_token(now: SystemTime) -> u64 {
     let ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
-}
-
-/// Listens. `may_leave`: also where others can reach it.
-fn bind(listen: &str, may_leave: bool) -> Result<TcpListener> {
-    let failed = |e: std::io::Error| Error::new(Status::Io, format!("listen {listen}: {e}"));
-    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(failed)?.collect();
-    if !may_leave && !addresses.iter().all(|address| is_here(address.ip())) {
-        return Err(not_loopback("listen", listen));
-    }
-    let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(listener)
-}
-
-/// What nobody may dial is not told to others. A name without an address cannot be dialled.
-fn check_advertised(advertise: &str) -> Result<()> {
-    let found = if advertise.is_empty() { None } else { advertise.to_socket_addrs().ok() };
-    match found.into_iter().flatten().all(|address| is_here(address.ip())) {
-        true => Ok(()),
-        false => Err(not_loopback("advertise", advertise)),
-    }
-}
-
-/// What other nodes are told to dial: option `advertise`, with the port that was bound where it says 0, or the bound
-/// address.
-fn advertised(advertise: &str, bound: SocketAddr) -> String {
-    match advertise.rsplit_once(':') {
-        Some((host, "0")) => format!("{host}:{}", bound.port()),
-        Some(_) => advertise.to_owned(),
-        None => bound.to_string(),
-    }
 }

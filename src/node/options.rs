@@ -1,5 +1,6 @@
 //! Options: one table of keys, checked when they are set.
 
+use super::address::{Purpose, canonical, check_address, ip_of};
 use super::{Error, Result, security};
 use crate::engine::{Config, MAX_NAME, NodeId, Status};
 use crate::mesh::UNPROTECTED;
@@ -7,7 +8,7 @@ use crate::wire::{SECRET, Secret};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,9 +17,11 @@ use std::time::Duration;
 pub enum OptionType {
     /// 1 to 255 bytes of text without control characters.
     Text,
-    /// `host:port`; an IPv6 host in brackets.
+    /// `host:port`, or `host:low-high` for a range of ports; an IPv6 host in brackets.
+    Listen,
+    /// `host:port`.
     Address,
-    /// Addresses, separated by commas.
+    /// Addresses or ranges of ports, separated by commas.
     Addresses,
     /// A whole number from the first to the second.
     Number(u64, u64),
@@ -58,7 +61,7 @@ macro_rules! options {
     };
 }
 
-use OptionType::{Address, Addresses, Choice, Number, Path as File, Text};
+use OptionType::{Address, Addresses, Choice, Listen, Number, Path as File, Text};
 const KIB: u64 = 1 << 10;
 const GIB: u64 = 1 << 30;
 const HOUR_MS: u64 = 3_600_000;
@@ -66,9 +69,10 @@ const HOUR_MS: u64 = 3_600_000;
 options! {
     "name": Text, "", "", "The node's name, unique in the cluster. Default: host name, process id and a random number.";
     "cluster": Text, "default", "", "Nodes link only with nodes of the same cluster name.";
-    "listen": Address, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free. An address that is not a loopback one needs a secret (or `insecure.plaintext`).";
-    "advertise": Address, "", "", "The address that other nodes are told to dial. Default: the one that was bound; port 0 is replaced by its port.";
-    "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. An own address among them does no harm.";
+    "listen": Listen, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free, a range (`host:4370-4380`) its first that is free. `0.0.0.0` and `[::]` (IPv4 too) need `advertise`. An address that is not a loopback one needs a secret (or `insecure.plaintext`).";
+    "advertise": Address, "", "", "The address that other nodes are told to dial, where it is not the one listened at: NAT, containers. Port 0 is replaced by the one that was bound. Default: the address that was bound.";
+    "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. A name may stand for many addresses, which may change; a range of ports (`host:4370-4380`) for each of them. An own address among them does no harm.";
+    "seeds.refresh_ms": Number(100, 24 * HOUR_MS), "30000", "ms", "How often a seed that is a name is looked up again when it led to a link already, at the latest.";
     "secret": OptionType::Secret, "", "", "The secret that all nodes of the cluster share: 32 random bytes (`convoke_options_set_bytes`) or 64 hexadecimal digits. With it every link is encrypted, and nobody else can join. No password: see security.md.";
     "secret.previous": OptionType::Secrets, "", "", "Other secrets that are good too, while the secret is being changed: at most 7, separated by commas.";
     "secret.file": File, "", "", "A file with the secret instead, and behind it those that are good too, one a line as hexadecimal digits. Nobody but its owner may read or write it (mode 0600 or 0400).";
@@ -93,7 +97,7 @@ options! {
 }
 
 /// What may change while a node runs.
-const RELOADABLE: &[&str] = &["secret", "secret.previous", "secret.file"];
+const RELOADABLE: &[&str] = &["seeds", "secret", "secret.previous", "secret.file"];
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug)]
@@ -226,6 +230,11 @@ impl Options {
         i64::try_from(self.number("join.wait")).unwrap_or(i64::MAX)
     }
 
+    /// Addresses to dial, each in its one form.
+    pub(super) fn seeds(&self) -> Vec<String> {
+        split(self.text("seeds")).map(canonical).collect()
+    }
+
     /// Whether links may leave this machine although nothing protects them.
     pub(super) fn plaintext_may_leave(&self) -> bool {
         self.text("insecure.plaintext") == "allow"
@@ -243,7 +252,7 @@ impl Options {
             name => name.to_owned(),
         };
         let mut config = Config::new(node, &name);
-        config.seeds = split(self.text("seeds")).map(str::to_owned).collect();
+        config.seeds = self.seeds();
         config.detection = ms("detection_ms");
         config.heartbeat = match self.text("heartbeat_ms") {
             "" => Duration::from_millis(500).min(config.detection / 10),
@@ -251,6 +260,7 @@ impl Options {
         };
         config.dial_min = ms("dial.min_ms");
         config.dial_max = ms("dial.max_ms");
+        config.seeds_refresh = ms("seeds.refresh_ms");
         config.one_name_per_pid = self.text("names.per_pid") == "one";
         let limits = &mut config.limits;
         let size = |key| usize::try_from(self.number(key)).unwrap_or(usize::MAX);
@@ -271,7 +281,7 @@ impl Options {
 
 /// Without protection what is a number is judged here, what is a name when it is looked up.
 pub(super) fn check_seeds(seeds: &[String]) -> Result<()> {
-    match seeds.iter().find(|seed| seed.parse::<SocketAddr>().is_ok_and(|address| !is_here(address.ip()))) {
+    match seeds.iter().find(|seed| ip_of(seed).is_some_and(|ip| !is_here(ip))) {
         Some(seed) => Err(not_loopback("seeds", seed)),
         None => Ok(()),
     }
@@ -318,8 +328,9 @@ fn check(info: &OptionInfo, value: &str) -> Result<(), String> {
             1..=255 if !value.chars().any(char::is_control) => Ok(()),
             _ => Err("takes 1 to 255 bytes of text without control characters".to_owned()),
         },
-        Address => check_address(value),
-        Addresses => split(value).try_for_each(check_address),
+        Listen => check_address(value, Purpose::Listen),
+        Address => check_address(value, Purpose::Advertise),
+        Addresses => split(value).try_for_each(|seed| check_address(seed, Purpose::Dial)),
         Number(low, high) => match value.parse::<u64>() {
             Ok(number) if (low..=high).contains(&number) => Ok(()),
             _ => Err(format!("takes a whole number from {low} to {high} {}", info.unit)),
@@ -334,20 +345,6 @@ fn check(info: &OptionInfo, value: &str) -> Result<(), String> {
         OptionType::Secret | OptionType::Secrets => Ok(()), // by their own way
         Choice(words) if words.contains(&value) => Ok(()),
         Choice(words) => Err(format!("takes one of: {}", words.join(", "))),
-    }
-}
-
-/// `Err`: what is expected.
-pub(super) fn check_address(value: &str) -> Result<(), String> {
-    let is_address = value.parse::<SocketAddr>().is_ok()
-        || value.rsplit_once(':').is_some_and(|(host, port)| {
-            let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-            !host.is_empty() && host.len() <= 253 && host.chars().all(is_host) && port.parse::<u16>().is_ok()
-        });
-    if is_address {
-        Ok(())
-    } else {
-        Err("takes host:port; an IPv6 host in brackets, as in [::1]:4370".to_owned())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Processes, and what is done on their behalf.
 
+use super::address::{Purpose, canonical, check_address};
 use super::event::NOBODY;
 use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
@@ -261,10 +262,10 @@ impl Process {
         self.watch(|process, reference| Command::MonitorNodes { process, reference })
     }
 
-    /// Links to the node at `address` (host:port).
+    /// Links to the node at `address`: host:port, or a range of ports. A name may stand for several nodes; one is enough.
     pub fn connect(&self, address: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
-        super::options::check_address(address).map_err(|text| Error::new(Status::Invalid, text))?;
-        let address = address.to_owned();
+        check_address(address, Purpose::Dial).map_err(|text| Error::new(Status::Invalid, text))?;
+        let address = canonical(address);
         self.operate(timeout_ms, completion, |process, op, patience| Command::Connect {
             process,
             op,

@@ -73,6 +73,7 @@ pub fn operation_of(command: &Command) -> Option<Ref> {
         | Command::MonitorGroup { .. }
         | Command::WatchLock { .. }
         | Command::AddResolver { .. }
+        | Command::SetSeeds { .. }
         | Command::Cancel { .. }
         | Command::Close => None,
     }

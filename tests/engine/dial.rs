@@ -6,7 +6,7 @@ use convoke::engine::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-fn with_seeds(index: NodeIndex, seeds: &[&str]) -> Config {
+pub(crate) fn with_seeds(index: NodeIndex, seeds: &[&str]) -> Config {
     Config { seeds: seeds.iter().map(|seed| seed.to_string()).collect(), ..config(index) }
 }
 
@@ -16,13 +16,13 @@ impl World {
         self.call(process, |process, op| Command::Connect { process, op, address, patience })
     }
 
-    fn disconnect_call(&mut self, process: Pid, node_name: &str) -> Ref {
+    pub(crate) fn disconnect_call(&mut self, process: Pid, node_name: &str) -> Ref {
         let (node_name, patience) = (node_name.to_owned(), Patience::FOREVER);
         self.call(process, |process, op| Command::Disconnect { process, op, node_name, patience })
     }
 
     /// How long it takes from now until the node dials this address.
-    fn pause_before_dial(&mut self, node: NodeIndex, address: &str) -> Option<Duration> {
+    pub(crate) fn pause_before_dial(&mut self, node: NodeIndex, address: &str) -> Option<Duration> {
         let start = self.now;
         for _ in 0..10_000 {
             if self.dials(node).iter().any(|dialled| dialled == address) {

@@ -98,6 +98,10 @@ pub(crate) struct World {
     pub(crate) members_may_come_and_go: bool,
     /// Whether dials are answered by themselves, by who lives at the address.
     pub(crate) dials_go_through: bool,
+    /// What names stand for, when dials are answered.
+    pub(crate) directory: BTreeMap<String, Vec<String>>,
+    /// Every dial that was answered by itself.
+    pub(crate) answered: Vec<(NodeIndex, String)>,
     /// Frames delivered so far, for tests that count what a call costs.
     pub(crate) delivered: Vec<(NodeIndex, NodeIndex, Frame)>,
 }
@@ -123,6 +127,8 @@ impl World {
             refused: Vec::new(),
             members_may_come_and_go: false,
             dials_go_through: false,
+            directory: BTreeMap::new(),
+            answered: Vec::new(),
             delivered: Vec::new(),
         }
     }
@@ -310,15 +316,24 @@ impl World {
         id
     }
 
-    /// Each dial reaches who lives at its address, or fails. Says whether there were any.
+    /// Each dial reaches who lives at its address, or fails; names are looked up. Says whether there were any.
     pub(crate) fn answer_dials(&mut self) -> bool {
         let mut any = false;
         for node in 0..self.nodes.len() {
             for address in std::mem::take(&mut self.nodes[node].dials) {
                 any = true;
+                self.answered.push((node, address.clone()));
+                if let Some(found) = self.directory.get(&address).cloned() {
+                    self.look_up(node, &address, &found);
+                    continue;
+                }
                 let alive = |other: &Node| other.engine.is_some() && other.closed.is_none();
                 let at = self.nodes.iter().rposition(|other| alive(other) && other.address == address);
                 match at {
+                    Some(other) if other == node => {
+                        let (own, id) = (self.identity(node), ConnectionId(u64::MAX));
+                        self.input(node, |engine, now| engine.handle_connection(now, id, own, Some(address)));
+                    }
                     Some(other) => {
                         self.connect_at(node, other, &address);
                     }
@@ -327,6 +342,12 @@ impl World {
             }
         }
         any
+    }
+
+    /// The node is told that the name it dialled stands for these addresses.
+    pub(crate) fn look_up<T: AsRef<str>>(&mut self, node: NodeIndex, name: &str, found: &[T]) {
+        let found = found.iter().map(|address| address.as_ref().to_owned()).collect();
+        self.input(node, |engine, now| engine.handle_looked_up(now, name, found));
     }
 
     pub(crate) fn fail_dial(&mut self, node: NodeIndex, address: &str) {

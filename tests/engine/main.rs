@@ -29,6 +29,7 @@ mod lock_tokens;
 mod lock_voter;
 mod lock_watch;
 mod locks;
+mod lookup;
 mod membership;
 #[cfg(feature = "faults")]
 mod mutants;

@@ -4,7 +4,7 @@ use crate::harness::*;
 use convoke::engine::*;
 
 impl World {
-    fn sync_call(&mut self, process: Pid, patience: Patience) -> Ref {
+    pub(crate) fn sync_call(&mut self, process: Pid, patience: Patience) -> Ref {
         self.call(process, |process, op| Command::Sync { process, op, patience })
     }
 

@@ -124,6 +124,7 @@ impl Host {
         config.heartbeat = Duration::from_micros(plan.heartbeat);
         config.dial_min = Duration::from_micros(plan.dial_max / 16);
         config.dial_max = Duration::from_micros(plan.dial_max);
+        config.seeds_refresh = Duration::from_micros(plan.dial_max * 2);
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
         #[cfg(feature = "faults")]

@@ -53,6 +53,9 @@ pub(crate) struct Connection {
     pub(crate) cut: bool,
 }
 
+/// A name for the addresses of all hosts, as far as whoever looks it up can tell.
+pub(crate) const SERVICE: &str = "service";
+
 #[derive(Default)]
 pub(crate) struct Network {
     pub(crate) connections: BTreeMap<u64, Connection>,
@@ -127,7 +130,7 @@ impl World {
     pub(crate) fn dial(&mut self, slot: usize, address: String) {
         let at = self.now + self.delay(slot, slot);
         let node = self.hosts[slot].id;
-        let up = self.hosts.iter().any(|h| h.address == address && h.is_up());
+        let up = address == SERVICE || self.hosts.iter().any(|h| h.address == address && h.is_up());
         self.later(
             at,
             if up {
@@ -141,6 +144,9 @@ impl World {
     pub(crate) fn dialled(&mut self, slot: usize, node: NodeId, address: String) -> R {
         if self.hosts[slot].id != node || !self.hosts[slot].is_up() {
             return Ok(());
+        }
+        if address == SERVICE {
+            return self.look_up(slot, node, address);
         }
         let target = self.hosts.iter().position(|h| h.address == address);
         let open = target.is_some_and(|to| {
@@ -157,6 +163,19 @@ impl World {
                 Ok(())
             }
         }
+    }
+
+    /// Who is down may still be found, and who is up may not be yet.
+    fn look_up(&mut self, slot: usize, node: NodeId, name: String) -> R {
+        let mut found: Vec<String> = self.hosts.iter().map(|host| host.address.clone()).collect();
+        found.retain(|_| self.rng.percent(85));
+        let first = self.rng.index(found.len().max(1));
+        found.rotate_left(first);
+        if self.rng.percent(10) {
+            return self.dial_failed(slot, node, name);
+        }
+        self.trace.say(self.now, || format!("h{slot} finds {found:?}"));
+        self.feed(slot, |engine, now| engine.handle_looked_up(now, &name, found))
     }
 
     pub(crate) fn dial_failed(&mut self, slot: usize, node: NodeId, address: String) -> R {

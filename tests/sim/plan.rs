@@ -135,6 +135,8 @@ pub(crate) struct Plan {
     /// So much is done after the heal, when nothing breaks any more.
     pub(crate) calm: u64,
     pub(crate) afterlife: bool,
+    /// Hosts are told a name that stands for all of them, more or less, instead of an address.
+    pub(crate) service: bool,
     /// The rule that all engines break.
     #[cfg(feature = "faults")]
     pub(crate) fault: Option<convoke::engine::Fault>,
@@ -206,6 +208,7 @@ impl Plan {
             calm: if mode != Mode::Stable && rng.percent(30) { rng.between(10, 30) } else { 0 },
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
+            service: rng.clone().percent(25),
             #[cfg(feature = "faults")]
             fault: None,
         }

@@ -3,6 +3,7 @@
 use crate::book::{Kill, Life, Monitor, Operation, Watch, What};
 use crate::checks::name;
 use crate::host::Process;
+use crate::network::SERVICE;
 use crate::world::{Happening, R, World};
 use convoke::engine::{Command, Name, NodeId, Patience, Payload, Pid, Reason, Ref, Resolver, Time};
 use std::collections::BTreeSet;
@@ -303,7 +304,11 @@ impl World {
     }
 
     fn connect_to(&mut self, slot: usize) -> R {
-        let address = self.hosts[self.rng.clone().index(self.hosts.len())].address.clone();
+        let mut rng = self.rng.clone();
+        let mut address = self.hosts[rng.index(self.hosts.len())].address.clone();
+        if self.plan.service && rng.percent(50) {
+            address = SERVICE.to_owned();
+        }
         self.connect_host(slot, address)
     }
 

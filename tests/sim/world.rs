@@ -4,7 +4,7 @@
 use crate::book::Book;
 use crate::exits::ExitSeen;
 use crate::host::Host;
-use crate::network::Network;
+use crate::network::{Network, SERVICE};
 use crate::plan::{Mode, Plan};
 use crate::rng::Rng;
 use crate::trace::{Trace, Tracing};
@@ -350,9 +350,12 @@ impl World {
         let clock = (self.plan.detection * 200 + self.rng.below(1_000_000_000), drift);
         // Everybody knows the first host, some know others; a node may well be told its own address.
         let mut seeds = vec![self.hosts[0].address.clone()];
+        if self.plan.service {
+            seeds = vec![SERVICE.to_owned()];
+        }
         for other in 1..self.hosts.len() {
             // With a twin about the first host may be gone for good.
-            if slot == 0 || self.plan.twins > 0 || self.rng.percent(30) {
+            if !self.plan.service && (slot == 0 || self.plan.twins > 0) || self.rng.percent(30) {
                 seeds.push(self.hosts[other].address.clone());
             }
         }

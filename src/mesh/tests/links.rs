@@ -63,16 +63,6 @@ fn a_frame_that_comes_bit_by_bit_is_heard_before_it_is_whole() {
 }
 
 #[test]
-fn a_host_name_is_resolved() {
-    run(async {
-        let (low, address) = start(settings(1)).await;
-        let (high, _) = start(settings(2)).await;
-        high.order(Order::Dial { address: address.replace("127.0.0.1", "localhost") });
-        low.connection().await;
-    });
-}
-
-#[test]
 fn a_refused_connection_ends_on_both_sides() {
     run(async {
         let (low, address) = start(settings(1)).await;

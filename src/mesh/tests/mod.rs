@@ -3,6 +3,7 @@
 mod ciphers;
 mod hostile;
 mod links;
+mod lookups;
 mod refused;
 
 use super::{Core, Mesh, Order, Settings};
@@ -30,6 +31,7 @@ enum Seen {
     Go(ConnectionId),
     Refused(ConnectionId, Refusal),
     End(ConnectionId, String),
+    LookedUp(String, Vec<String>),
     DialFailed { address: String, status: Status, detail: String },
     Message(ConnectionId, Message),
     Data(ConnectionId, DataHeader, usize),
@@ -109,6 +111,9 @@ impl Core for Script {
     }
     fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str) {
         self.see(Seen::End(connection, detail.to_owned()));
+    }
+    fn handle_looked_up(&mut self, name: &str, addresses: Vec<String>) {
+        self.see(Seen::LookedUp(name.to_owned(), addresses));
     }
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         self.see(Seen::DialFailed { address: address.to_owned(), status, detail: detail.to_owned() });
