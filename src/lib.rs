@@ -22,6 +22,7 @@ pub mod ffi;
 pub mod mesh;
 pub mod node;
 pub mod os;
+mod sync;
 #[cfg(feature = "test-hooks")]
 pub mod testing;
 pub mod wire;

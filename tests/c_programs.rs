@@ -163,12 +163,12 @@ macro_rules! programs {
 
 programs! {
     callbacks dlopen everything exits fork free_fn free_order groups handles join locks logs nofile nulls observe
-    operations reentrancy resolver secrets sigchld sigpipe texts waiters
+    operations random reentrancy resolver secrets sigchld sigpipe texts waiters
 }
 
 #[test]
 fn some_programs_leave_out_no_function() {
-    for program in ["nulls", "reentrancy"] {
+    for program in ["nulls", "random", "reentrancy"] {
         let source = fs::read_to_string(root().join(format!("tests/c/{program}.c"))).unwrap();
         let helpers = fs::read_to_string(root().join("tests/c/check.h")).unwrap();
         for function in read::functions(&header()) {
@@ -301,9 +301,17 @@ fn the_address_sanitizer_finds_nothing() {
         println!("SKIPPED: the compiler has no address sanitizer here: {}", text(&built.stderr));
         return;
     }
-    for name in
-        ["everything", "handles", "free_order", "callbacks", "operations", "resolver", "locks", "groups"]
-    {
+    for name in [
+        "everything",
+        "handles",
+        "free_order",
+        "callbacks",
+        "operations",
+        "random",
+        "resolver",
+        "locks",
+        "groups",
+    ] {
         let program = build(name, C11, &flags);
         let said = succeed(&mut Command::new(&program));
         assert!(said.ends_with("ok\n"), "{name}: {said}");

@@ -13,8 +13,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "docs/design.md", "docs/operations.md", "docs/options.md", "docs/security.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "docs/design.md",
+    "docs/operations.md",
+    "docs/options.md",
+    "docs/security.md",
+    "docs/hostile.md",
+];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -119,6 +125,10 @@ fn every_function_and_constant_that_the_documents_name_is_in_the_header() {
     let others = [
         "convoke_static",
         "CONVOKE_BLESS",
+        "CONVOKE_FUZZ_FILE",
+        "CONVOKE_FUZZ_SECONDS",
+        "CONVOKE_FUZZ_SEED",
+        "CONVOKE_FUZZ_TARGET",
         "CONVOKE_SIM_SEED",
         "CONVOKE_SIM_SEEDS",
         "CONVOKE_SIM_FOREVER",
@@ -242,6 +252,28 @@ fn what_the_documents_link_to_is_there() {
             assert!(link.contains("://") || target.exists(), "{document} links to {link}");
         }
     }
+}
+
+/// Each row of hostile input names tests, or whole programs, that exist.
+#[test]
+fn every_hostile_input_has_a_test() {
+    let text = read("docs/hostile.md");
+    let mut rows = 0;
+    for row in table(&text, "| input | what happens | where tested |") {
+        let [input, _, tests] = row[..] else { panic!("not three cells: {row:?}") };
+        if input.starts_with("**") {
+            continue;
+        }
+        rows += 1;
+        assert!(tests.starts_with('`'), "no test: {row:?}");
+        for word in quoted(tests) {
+            let (file, name) = word.split_once("::").unwrap_or((word, ""));
+            assert!(root().join(file).is_file(), "{word}");
+            let is_there = name.is_empty() || read(file).contains(&format!("fn {name}() {{"));
+            assert!(is_there, "there is no test {word}");
+        }
+    }
+    assert!(rows > 20, "the table is not read");
 }
 
 /// Runs a command; its output, if it succeeds.

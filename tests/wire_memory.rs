@@ -1,40 +1,21 @@
 //! Whatever bytes a peer sends, decoding them takes no more memory than the frame that they came in allows.
 //! A test binary of its own, because it counts every allocation.
 
+#[path = "support/memory.rs"]
+mod memory;
+
 use convoke::engine::NodeId;
 use convoke::wire::{Channel, FrameReader, Keyring, Protection, Secret, Setup, Step, VERSIONS};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-struct Counting;
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(live, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// The most memory that was in use at one time while a reader took in these bytes.
 fn peak_of(linked: bool, bytes: &[u8]) -> usize {
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    memory::peak_of(|| read(linked, bytes))
+}
+
+fn read(linked: bool, bytes: &[u8]) {
     let mut reader = FrameReader::new();
     if linked {
         reader.link();
@@ -57,8 +38,6 @@ fn peak_of(linked: bool, bytes: &[u8]) -> usize {
         reader.filled(n);
         rest = &rest[n..];
     }
-    drop(reader);
-    PEAK.load(Ordering::Relaxed) - before
 }
 
 /// The same for a channel that was dialled.
@@ -71,8 +50,10 @@ fn peak_of_channel(protection: &Protection, bytes: &[u8]) -> usize {
         protection: protection.clone(),
         nonce: [1; 16],
     };
-    let before = LIVE.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
+    memory::peak_of(|| read_channel(setup, bytes))
+}
+
+fn read_channel(setup: Setup, bytes: &[u8]) {
     let mut channel = Channel::accept(setup);
     let mut frames = FrameReader::new();
     let mut rest = bytes;
@@ -89,8 +70,6 @@ fn peak_of_channel(protection: &Protection, bytes: &[u8]) -> usize {
         channel.filled(n, &mut frames);
         rest = &rest[n..];
     }
-    drop((channel, frames));
-    PEAK.load(Ordering::Relaxed) - before
 }
 
 fn frame(lane: u8, body: &[u8]) -> Vec<u8> {
@@ -100,9 +79,9 @@ fn frame(lane: u8, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The reader's largest buffer, the string a frame may claim, and the lists of a message: at most 4096 elements of some
-/// 200 bytes, twice while a list grows.
-const LINK_LIMIT: usize = (256 << 10) + (256 << 10) + 2 * 4096 * 200 + (64 << 10);
+/// The reader's largest buffer, and the lists of a message: at most 4096 elements of some 200 bytes, twice while a list
+/// grows.
+const LINK_LIMIT: usize = (256 << 10) + 2 * 4096 * 200 + (64 << 10);
 /// Before a connection is a link.
 const STRANGER_LIMIT: usize = 8 << 10;
 
@@ -153,5 +132,24 @@ fn hostile_bytes_take_no_more_memory_than_their_frame() {
         let lane = (round % 3) as u8;
         let peak = peak_of(lane != 0, &frame(lane, &body));
         assert!(peak <= if lane == 0 { STRANGER_LIMIT } else { LINK_LIMIT }, "{peak} bytes");
+    }
+}
+
+/// A text that claims more bytes than there are gets no room for them: a stranger's too, for an identity has three.
+#[test]
+fn texts_take_no_more_memory_than_their_bytes() {
+    let claims = [&[0xfb, 0xff, 0xff][..], &[0xfc, 0xff, 0xff, 0x03, 0x00]];
+    for claim in claims {
+        // The cluster; the name, behind the incarnation; the address.
+        for head in [&[][..], &[0, 7], &[0, 7, 1, b'n']] {
+            let body = [&[0], head, claim, b"text"].concat();
+            let peak = peak_of(false, &frame(0, &body));
+            assert!(peak <= STRANGER_LIMIT, "{head:?} {claim:?}: {peak} bytes");
+        }
+        // Clock 0, Peers with one peer: its name, and where it can be dialled.
+        for head in [&[0, 44, 1, 7][..], &[0, 44, 1, 7, 1, b'n']] {
+            let peak = peak_of(true, &frame(1, &[head, claim, b"text"].concat()));
+            assert!(peak <= 8 << 10, "{head:?} {claim:?}: {peak} bytes");
+        }
     }
 }

@@ -87,18 +87,23 @@ impl Engine {
 
     /// Part of what a peer knows, in a snapshot or by itself.
     pub(super) fn learn_existence(&mut self, from: NodeId, part: Existence) -> Result<(), &'static str> {
-        let (me, last_dot) = (self.config.node, self.groups.last_dot);
         let (node, number) = match &part {
             Existence::Live { group, .. } if group.as_bytes().is_empty() => return Err("an empty name"),
             Existence::Live { dot, .. } | Existence::Beyond(dot) => (dot.node, dot.number),
             Existence::Seen { node, up_to } => (*node, *up_to),
         };
-        if node == me && number > last_dot {
-            return Err("a dot that was never made");
-        }
+        self.adopt(node, number);
         let picture = self.groups.pictures.entry(from).or_default();
         picture.add(part);
         if picture.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
+    }
+
+    /// A dot of this node that it never made: some node lied, and whoever passes that on does so in good faith. It was made
+    /// from now on; another one of its number would count as deleted where the lie went.
+    pub(super) fn adopt(&mut self, node: NodeId, number: u64) {
+        if node == self.config.node {
+            self.groups.last_dot = self.groups.last_dot.max(number);
+        }
     }
 
     /// What the peer knows is complete.

@@ -244,7 +244,8 @@ impl Engine {
     fn learn_peer(&mut self, peer: PeerAddress) {
         if !self.is_to_be_met(peer.node)
             || peer.address.is_empty()
-            || peer.address.len() > 255
+            || peer.address.len() > MAX_TEXT
+            || peer.name.len() > MAX_TEXT
             || peer.address == self.config.address
         {
             return;
@@ -392,7 +393,7 @@ impl Engine {
         let mut names = BTreeSet::new();
         for (address, forget) in again {
             names.extend(self.names_leading_to(&address));
-            if self.adopt(&address) {
+            if self.adopt_link(&address) {
                 continue; // a name that led to other links too
             }
             // Whoever still waits for the tables of the peer: a connect dials once.
@@ -471,6 +472,13 @@ impl Engine {
                 target.met = true;
             }
             self.end_connects_to(&address, &Outcome::of(Status::Ok));
+        }
+    }
+
+    /// The link with this peer is about to end, and was worth no more than so many dials that failed.
+    pub(super) fn link_fails(&mut self, node: NodeId, failures: u32) {
+        for target in self.view.dials.targets.values_mut().filter(|target| target.linked == Some(node)) {
+            target.failures = target.failures.saturating_add(failures);
         }
     }
 

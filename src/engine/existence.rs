@@ -145,11 +145,15 @@ impl Dots {
             return false;
         }
         self.see(&dot);
+        self.put(group, dot);
+        true
+    }
+
+    fn put(&mut self, group: &Name, dot: Dot) {
         self.live.entry(group.clone()).or_default().insert(dot);
         self.live_count += 1;
         self.seen.entry(dot.node).or_default().live += 1;
         self.digest = self.digest.wrapping_add(hash(group, &dot));
-        true
     }
 
     /// Says whether it was live.
@@ -180,9 +184,18 @@ impl Dots {
             self.remove(&group, dot);
             changed.insert(group);
         }
+        let mut groups: Option<BTreeMap<Dot, Name>> = None;
         for (group, dot) in &picture.live {
             if self.add(group, *dot) {
                 changed.insert(group.clone());
+            } else if !self.is_live_dot(group, dot) && self.live_count_of(dot.node) > 0 {
+                // Deleted here; or its maker has told two nodes of two groups. Then all come to agree on the first name.
+                let groups = groups.get_or_insert_with(|| self.groups_of_dots());
+                if let Some(other) = groups.get_mut(dot).filter(|other| group < *other) {
+                    self.remove(other, *dot);
+                    self.put(group, *dot);
+                    changed.extend([group.clone(), std::mem::replace(other, group.clone())]);
+                }
             }
         }
         for (node, up_to) in picture.seen {
@@ -194,6 +207,11 @@ impl Dots {
             self.see(dot);
         }
         changed
+    }
+
+    fn groups_of_dots(&self) -> BTreeMap<Dot, Name> {
+        let all = self.live.iter().flat_map(|(group, dots)| dots.iter().map(|dot| (*dot, group.clone())));
+        all.collect()
     }
 
     /// All of it, to be told.
@@ -289,6 +307,23 @@ mod tests {
             assert_eq!(sum.of(&g), [dot(2, 1)].into(), "{order:?}");
             assert!(sum.merge(picture(&all[0])).is_empty());
         }
+    }
+
+    /// A maker that tells each node of another group under one dot does not set them at odds for ever.
+    #[test]
+    fn a_dot_of_two_groups_comes_to_be_of_the_first() {
+        let (g, h) = (Name::new(b"g"), Name::new(b"h"));
+        let (mut one, mut two) = (Dots::default(), Dots::default());
+        assert!(one.add(&g, dot(1, 1)) && two.add(&h, dot(1, 1)));
+        let (of_one, of_two) = (picture(&one), picture(&two));
+        assert_eq!(two.merge(of_one), [g.clone(), h.clone()].into());
+        assert_eq!(one.merge(of_two), BTreeSet::new());
+        assert_eq!((one.of(&g), two.of(&g), two.is_live(&h)), (two.of(&g), [dot(1, 1)].into(), false));
+        assert_eq!((one.digest(), one.live_count()), (two.digest(), two.live_count()));
+        // Deleted under one name it is deleted under each.
+        one.remove(&g, dot(1, 1));
+        assert_eq!(two.merge(picture(&one)), [g].into());
+        assert_eq!((two.live_count(), two.digest()), (0, 0));
     }
 
     #[test]

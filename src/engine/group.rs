@@ -36,7 +36,8 @@ impl Engine {
             return;
         }
         let replaces = self.groups.dots.made_by(&group, self.config.node);
-        if replaces.is_none() && !self.has_room_for_dot(&group) {
+        let has_room = if replaces.is_none() { self.has_room_for_dot(&group) } else { self.has_dots() };
+        if !has_room {
             return self.answer_call(process, op, Outcome::of(Status::Full));
         }
         let tx = self.next_tx();
@@ -54,7 +55,13 @@ impl Engine {
     fn has_room_for_dot(&self, group: &Name) -> bool {
         let (dots, limit) = (&self.groups.dots, self.config.limits.groups);
         let is_there = dots.is_live(group);
-        (is_there || dots.groups().len() < limit) && dots.live_count() < limit.saturating_mul(2)
+        (is_there || dots.groups().len() < limit)
+            && dots.live_count() < limit.saturating_mul(2)
+            && self.has_dots()
+    }
+
+    fn has_dots(&self) -> bool {
+        self.groups.last_dot < MAX_DOT
     }
 
     /// A dot of this node, in the place of its older one of the group.
@@ -213,9 +220,7 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        if dots.iter().any(|dot| dot.node == self.config.node && dot.number > self.groups.last_dot) {
-            return Err("a dot that was never made");
-        }
+        dots.iter().for_each(|dot| self.adopt(dot.node, dot.number));
         self.carry_out_delete(&group, &dots);
         self.remember_absent();
         self.check_remembered()?;

@@ -1,5 +1,6 @@
 //! The identities that everything else refers to.
 
+use super::limits::{MAX_DOT, MAX_NAME};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Borrow;
 use std::fmt;
@@ -38,7 +39,21 @@ pub struct Reg {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Dot {
     pub node: NodeId,
+    #[serde(deserialize_with = "dot_number")]
     pub number: u64,
+}
+
+/// From 1, for that nothing is known up to 0 goes without saying.
+fn dot_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = up_to(deserializer)?;
+    (number > 0).then_some(number).ok_or_else(|| serde::de::Error::custom("a dot before the first"))
+}
+
+/// Up to [`MAX_DOT`].
+pub(super) fn up_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    let too_late = || serde::de::Error::custom("a dot beyond the last");
+    (number <= MAX_DOT).then_some(number).ok_or_else(too_late)
 }
 
 /// Names a monitor or a pending operation of one node (`convoke_ref` in C). Given out by the caller's side; 0 is none.
@@ -140,10 +155,11 @@ impl serde::de::Visitor<'_> for BytesVisitor {
         f.write_str("bytes")
     }
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Name, E> {
-        Ok(Name::new(bytes))
+        let too_long = || E::custom("a name that is too long");
+        (bytes.len() <= MAX_NAME).then(|| Name::new(bytes)).ok_or_else(too_long)
     }
     fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Name, E> {
-        Ok(Name::new(&bytes))
+        self.visit_bytes(&bytes)
     }
 }
 

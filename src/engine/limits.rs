@@ -59,10 +59,20 @@ pub const MAX_FRAME: usize = 256 << 10;
 pub const SNAPSHOT_ROWS: usize = 128;
 /// Peers named in one snapshot part, and elements of any other list in a message.
 pub const MAX_LIST: usize = 4096;
+/// The longest name and address of a node, in bytes.
+pub const MAX_TEXT: usize = 255;
+/// The longest name that any node may be configured to take, in bytes: a longer one does not decode.
+pub const MAX_NAME: usize = 32 << 10;
+/// The last dot of an incarnation; what claims a later one does not decode. Beyond any count of real ones, and far from
+/// where numbers end: a node that was made to believe in its last dot makes no further group.
+pub const MAX_DOT: u64 = 1 << 56;
 /// The longest name of a resolver function, in bytes: every row may carry one.
 pub const MAX_RESOLVER: usize = 255;
-/// A clock that jumps further than this in one message is a defect or an attack; the link is ended.
-pub const MAX_CLOCK_JUMP: u64 = 1 << 32;
+/// One message moves the clock by no more than this; a clock that is further ahead is followed step by step. It is no
+/// violation: an honest node whose clock somebody has moved would lose its links with all others.
+pub const MAX_CLOCK_STEP: u64 = 1 << 32;
+/// Clocks of others are followed up to here. What is left above lasts for all times.
+pub const LAST_CLOCK: u64 = 1 << 62;
 
 /// What an engine is told once, at its start.
 #[derive(Clone, Debug)]

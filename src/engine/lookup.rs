@@ -44,7 +44,7 @@ impl Engine {
             target.myself |= *address == self.config.address;
             self.dial(address);
         }
-        self.adopt(name);
+        self.adopt_link(name);
         self.round_over(name);
         let synced = |target: &Target| target.linked.is_some_and(|node| self.view.is_synced(node));
         if self.view.dials.targets.get(name).is_some_and(synced) {
@@ -104,7 +104,7 @@ impl Engine {
     }
 
     /// Looks for a link that an address of the name has led to. Says whether there is one.
-    pub(super) fn adopt(&mut self, name: &str) -> bool {
+    pub(super) fn adopt_link(&mut self, name: &str) -> bool {
         let targets = &self.view.dials.targets;
         let found = targets.get(name).and_then(|target| target.found.as_ref());
         let linked = found.into_iter().flatten().find_map(|address| targets.get(address)?.linked);

@@ -45,7 +45,7 @@ pub(super) struct Groups {
     pub(super) withdrawals: Withdrawals,
     /// Deletes of this node that are not acknowledged by all: what they have ended.
     pub(super) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
-    /// The number of the last dot that this node made.
+    /// The number of the last dot that this node made, or is said to have made.
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
     pub(super) pictures: BTreeMap<NodeId, Picture>,

@@ -27,7 +27,8 @@ pub(super) struct Link {
     pub(super) last_heard: Time,
     /// Since when part of a frame has been there, and not the whole.
     pub(super) part_since: Option<Time>,
-    /// The highest clock that was heard on it.
+    /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
+    /// must not make the peer's own snapshots stale.
     pub(super) clock: u64,
     pub(super) last_sent: Time,
     /// Operations whose publication my snapshot contained: acknowledged with it.
@@ -242,6 +243,9 @@ impl Engine {
                 self.dial_failed(&address, Status::Unreachable, detail);
             }
         } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
+            if !self.view.is_synced(node) {
+                self.link_fails(node, 1);
+            }
             let goodbye = self.view.links.get(&node).and_then(|link| link.goodbye);
             // A side that gives up a link says so; an end without it means that the OS process died.
             let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
@@ -461,6 +465,8 @@ impl Engine {
         self.log(Level::Error, Target::Link, |engine| {
             format!("node {} broke the protocol, its link is ended: {what}", engine.name_of(from))
         });
+        // It would most likely do it again.
+        self.link_fails(from, u32::MAX);
         self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
     }
 

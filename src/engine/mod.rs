@@ -50,13 +50,14 @@ pub use counters::{BUCKETS, Counters, Gauges, Histogram};
 pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
-    Config, FRAGMENT, Limits, MAX_CLOCK_JUMP, MAX_FRAME, MAX_LIST, MAX_RESOLVER, MESSAGE_OVERHEAD,
-    SNAPSHOT_ROWS,
+    Config, FRAGMENT, LAST_CLOCK, Limits, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, MAX_NAME,
+    MAX_RESOLVER, MAX_TEXT, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
 };
 pub use log::{Level, Short, Target};
 pub use machine::Engine;
 pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};
 pub use picture::{Picture, ROWS, Rows, Text};
+pub(crate) use protocol::text;
 pub use protocol::{
     Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,
     PeerAddress, Refusal, Resolver, Stamped, Task, Treatment, Want,

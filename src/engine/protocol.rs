@@ -1,7 +1,7 @@
 //! What two linked nodes say to each other on the control lane. The engine's rules for each message stand beside its
 //! handler; docs/design.md tells the whole protocol.
 
-use super::id::{Dot, Name, NodeId, Pid, Reg, Tx};
+use super::id::{Dot, Name, NodeId, Pid, Reg, Tx, up_to};
 use super::limits::MAX_LIST;
 use super::message::Credit;
 use super::status::{Reason, Status};
@@ -157,7 +157,11 @@ pub enum Existence {
     /// The group has this dot.
     Live { group: Name, dot: Dot },
     /// All dots of the incarnation up to this number are known: those that are not live were deleted.
-    Seen { node: NodeId, up_to: u64 },
+    Seen {
+        node: NodeId,
+        #[serde(deserialize_with = "up_to")]
+        up_to: u64,
+    },
     /// This dot beyond those is known too.
     Beyond(Dot),
 }
@@ -166,7 +170,9 @@ pub enum Existence {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub struct PeerAddress {
     pub node: NodeId,
+    #[serde(deserialize_with = "text")]
     pub name: String,
+    #[serde(deserialize_with = "text")]
     pub address: String,
 }
 
@@ -473,8 +479,10 @@ pub enum ClashMessage {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Identity {
     pub node: NodeId,
+    #[serde(deserialize_with = "text")]
     pub name: String,
     /// Where it can be dialled; empty: nowhere.
+    #[serde(deserialize_with = "text")]
     pub address: String,
     /// For how long it has been open, in ms: of two nodes with one name the younger goes.
     pub uptime_ms: u64,
@@ -543,4 +551,19 @@ where
         }
     }
     deserializer.deserialize_seq(Visitor::<T, C>(std::marker::PhantomData))
+}
+
+/// Reads a text out of the frame. A `String` that reads itself makes room first for as many bytes as are claimed.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    struct Visitor;
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = String;
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("a text")
+        }
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+            Ok(text.to_owned())
+        }
+    }
+    deserializer.deserialize_str(Visitor)
 }

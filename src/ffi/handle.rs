@@ -14,12 +14,12 @@
 use super::live;
 use crate::engine::Status;
 use crate::os;
+use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
 use std::ops::Deref;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 
 /// The tag stands in the lowest bits, where an aligned pointer has zeroes: no address of an object is a valid cookie.
 const TAG_BITS: u32 = 4;

@@ -1,6 +1,6 @@
 //! How many objects the program holds: one line of a leak test in any language.
 
-use std::sync::atomic::{AtomicIsize, Ordering};
+use crate::sync::atomic::{AtomicIsize, Ordering};
 
 /// Each thread counts on a cache line of its own as far as they reach; the sum is what counts.
 #[repr(align(64))]

@@ -5,9 +5,10 @@
 //! receiver's account or the node's is full, and is told when half of it is free again.
 
 use crate::engine::message::{INITIAL_CREDIT, MAX_WINDOW, Window};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 /// Local messages that wait for one receiver. Guarded by the lock of the receiver's queue.
 #[derive(Default, Debug)]

@@ -9,8 +9,9 @@ use super::shared::Shared;
 use super::{Error, Handler, Result};
 use crate::engine::Status;
 use crate::os::{thread_number, with_signals_blocked};
-use std::sync::{Arc, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use crate::sync::MutexGuard;
+use crate::sync::thread::{self, JoinHandle};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 /// The part of a queue's state that is about callbacks.
@@ -186,7 +187,7 @@ impl QueueCore {
         let (core, shared) = (self.clone(), shared.clone());
         // The new thread's first act is to take the lock, so it sees what is written below.
         let start = || {
-            let thread = std::thread::Builder::new().name("convoke/queue".into());
+            let thread = thread::Builder::new().name("convoke/queue".into());
             thread.spawn(move || core.run_thread(&shared))
         };
         let handle = with_signals_blocked(start)

@@ -6,10 +6,11 @@ use crate::node::observe::Observed;
 use crate::node::shared::closed;
 use crate::node::{Reply, Result};
 use crate::os::EventFd;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::PoisonError;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One thing for the engine to do.
 #[derive(Debug)]

@@ -4,12 +4,13 @@ use super::shared::lock;
 use crate::engine::message::{Outbox, SendRefusal};
 use crate::engine::{ConnectionId, Limits, NodeId, Status};
 use crate::node::Inbox;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, RwLock};
 use crate::wire::DataEncoder;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 /// The sending side of one link: callers put messages in, the node's thread writes them to the socket.
 pub struct LinkOutbox {

@@ -2,7 +2,7 @@
 
 use super::address::{Purpose, canonical, check_address, ip_of};
 use super::{Error, Result, security};
-use crate::engine::{Config, NodeId, Status};
+use crate::engine::{Config, MAX_NAME, NodeId, Status};
 use crate::mesh::UNPROTECTED;
 use crate::wire::{SECRET, Secret};
 use rand::TryRng;
@@ -88,7 +88,7 @@ options! {
     "join.wait": Number(0, HOUR_MS), "0", "ms", "How long opening waits for the node to be merged with all others that it learns of. 0: not at all.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
-    "limits.name": Number(1, 32 * KIB), "1024", "bytes", "The longest name.";
+    "limits.name": Number(1, MAX_NAME as u64), "1024", "bytes", "The longest name.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
     "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
     "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";

@@ -5,10 +5,11 @@ use super::accounts::LocalAccount;
 use super::queue_core::QueueCore;
 use super::shared::lock;
 use crate::engine::{Name, NodeId, Pid, Ref};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::{Mutex, RwLock};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 /// Whether a process lives. Ends at once when it exits or is killed, before the engine has heard of it. Apart from the
 /// process, because the table of names, which holds on to this, gives memory back late; what else a process has, its

@@ -14,9 +14,10 @@ use super::{Error, Event, Record, Result, log};
 use crate::engine::message::{Window, cost};
 use crate::engine::{Payload, Pid, Status};
 use crate::os::EventFd;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::cell::OnceCell;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// LOG events that may be unread.

@@ -3,7 +3,8 @@
 use super::process_core::ProcessCore;
 use super::shared::lock;
 use crate::engine::{Command, Outcome, Ref};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use crate::sync::{Condvar, Mutex};
+use std::sync::{Arc, PoisonError};
 
 /// Who gets the answer.
 #[derive(Clone, Debug)]

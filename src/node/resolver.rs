@@ -12,11 +12,12 @@ use crate::engine::{
     ClashAnswer, ClashCall, ClashLoser, ClashWinner, MAX_RESOLVER, Name, Resolver, Status, Time,
 };
 use crate::os::with_signals_blocked;
+use crate::sync::{Condvar, Mutex, thread};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// Decides a clash, given as an event of kind CLASH. Dropped exactly once, after its last call, with no lock held.
@@ -208,7 +209,7 @@ impl Resolvers {
         let (shared, number) = (shared.clone(), state.number);
         // The new thread's first act is to take the lock, so it sees what is written below.
         with_signals_blocked(|| {
-            std::thread::Builder::new().name("convoke/resolver".into()).spawn(move || serve(&shared, number))
+            thread::Builder::new().name("convoke/resolver".into()).spawn(move || serve(&shared, number))
         })?;
         state.server = Server::Idle;
         Ok(())

@@ -8,9 +8,10 @@ use super::resolver::Resolvers;
 use super::{Error, Inbox, Links, Reply, Request, Result, Security, Tables, log};
 use crate::engine::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Target, Time};
 use crate::os::{fork_epoch, thread_number};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Takes a lock. One that a panic has poisoned is taken all the same: the panic closes the node, and until then every

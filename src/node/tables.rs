@@ -3,9 +3,10 @@
 use super::map::Map;
 use super::process_core::Life;
 use crate::engine::{Members, Name, NodeId, Pid};
+use crate::sync::RwLock;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{PoisonError, RwLock};
+use std::sync::PoisonError;
 
 /// Published names, groups and peers. Written by the node's thread alone.
 pub struct Tables {

@@ -4,13 +4,11 @@
 //! `Go`, and the connection is a link, or `Refuse`, and it ends. Either says `Refuse` to a peer of another cluster.
 
 use super::{WireError, codec};
-use crate::engine::{Identity, NodeId, Refusal};
+use crate::engine::{Identity, MAX_TEXT, NodeId, Refusal};
 use serde::{Deserialize, Serialize};
 
 /// The protocol versions that this node speaks, first and last.
 pub const VERSIONS: (u16, u16) = (1, 1);
-/// The longest node name, cluster name and address in bytes.
-pub const MAX_TEXT: usize = 255;
 /// The largest frame before a connection is a link: three texts and what stands around them.
 pub(super) const MAX_HANDSHAKE_FRAME: usize = 1024;
 
@@ -18,7 +16,11 @@ pub(super) const MAX_HANDSHAKE_FRAME: usize = 1024;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Handshake {
     /// What the sender is.
-    Identity { cluster: String, identity: Identity },
+    Identity {
+        #[serde(deserialize_with = "crate::engine::text")]
+        cluster: String,
+        identity: Identity,
+    },
     /// The connection is a link from here on.
     Go,
     /// The connection does not become a link.

@@ -4,7 +4,7 @@
 use super::frame::{Frame, FrameReader, encode_handshake};
 use super::golden::{frame_of, frame_of_data, handshakes, headers, messages};
 use super::{Handshake, WireError};
-use crate::engine::{Identity, MAX_FRAME, NodeId};
+use crate::engine::{Dot, Existence, Identity, MAX_DOT, MAX_FRAME, MAX_NAME, Message, Name, NodeId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
@@ -196,4 +196,31 @@ fn the_buffer_grows_under_load_and_shrinks_when_it_is_over() {
         assert_eq!(feed(&mut reader, &small, usize::MAX), Ok(1));
     }
     assert!(reader.space().len() <= 4 << 10);
+}
+
+/// What cannot be true of anybody does not decode, so that nobody passes it on in good faith: dots before the first and
+/// beyond the last, names longer than any.
+#[test]
+fn what_nobody_can_mean_does_not_decode() {
+    let dot = |number| Dot { node: NodeId(1), number };
+    let live = |number| Existence::Live { group: Name::new(b"g"), dot: dot(number) };
+    let state = |part| Message::GroupState { parts: vec![part], last: true, answer: false };
+    let create =
+        |len| Message::Create { group: Name::new(&vec![b'n'; len]), dot: dot(1), replaces: None, ack: None };
+    let seen = |up_to| Existence::Seen { node: NodeId(1), up_to };
+    for good in [state(live(1)), state(live(MAX_DOT)), state(seen(0)), state(seen(MAX_DOT)), create(MAX_NAME)]
+    {
+        assert_eq!(feed(&mut linked(), &frame_of(good), usize::MAX), Ok(1));
+    }
+    let bad = [
+        state(live(0)),
+        state(live(MAX_DOT + 1)),
+        state(Existence::Beyond(dot(0))),
+        state(seen(MAX_DOT + 1)),
+        create(MAX_NAME + 1),
+    ];
+    for bad in bad {
+        let error = Err(WireError::Malformed("control message"));
+        assert_eq!(feed(&mut linked(), &frame_of(bad), usize::MAX), error);
+    }
 }

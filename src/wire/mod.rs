@@ -30,7 +30,7 @@ mod tls;
 pub use channel::{Channel, Protection, Setup, Step, deny};
 pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, encode_control, encode_handshake};
-pub use handshake::{Handshake, MAX_TEXT, VERSIONS};
+pub use handshake::{Handshake, VERSIONS};
 pub use preamble::{Denial, Mode};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
 pub use tls::{Complaint, Credentials, Pem};

@@ -521,3 +521,36 @@ fn disconnect_of_an_unknown_node() {
     }
     assert!(world.is_linked(0, 1));
 }
+
+/// A peer that breaks the protocol whenever it is linked is dialled as seldom as one that never answers, and so is one
+/// whose links end before the tables are merged.
+#[test]
+fn a_peer_with_which_no_link_lasts_is_dialled_seldom() {
+    for violates in [false, true] {
+        let mut world = World::empty();
+        let mut config = config(0);
+        config.seeds = vec![address(1)];
+        let longest = config.dial_max;
+        world.add(config);
+        let puppet = world.add_puppet(20);
+        let mut links = 0;
+        let end = world.now + longest * 20;
+        while world.now < end {
+            for dialled in world.dials(0) {
+                assert_eq!(dialled, address(1));
+                world.connect(0, puppet);
+                links += 1;
+                if violates {
+                    // After its tables are merged, so that it seems to be a good peer.
+                    world.say(puppet, 0, Message::Hello { facts: vec![], last: true });
+                    world.say(puppet, 0, Message::Hello { facts: vec![], last: true });
+                }
+                world.cut(0, puppet);
+                world.settle();
+            }
+            world.advance(ms(10));
+        }
+        // One in each longest pause, or in half of it, and some at the beginning.
+        assert!((20..60).contains(&links), "{links} links, violating: {violates}");
+    }
+}

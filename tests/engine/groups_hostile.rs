@@ -66,15 +66,11 @@ fn what_no_honest_node_says_of_groups_ends_the_link() {
         ("in place of itself", create("x", own, Some(own))),
         ("an empty name made", create("", own, None)),
         ("an empty name deleted", delete("", &[own])),
-        ("a deleted dot that was never made", delete("g", &[dot(me(), 99)])),
         ("a member of an empty name", membership("", 1, 1, &[own])),
         ("a member that is no process", membership("g", 0, 1, &[own])),
         ("a count above the limit", membership("g", 1, (1 << 16) + 1, &[own])),
         ("a count beyond all", membership("g", 1, u64::MAX, &[own])),
         ("a member under no dot", membership("g", 1, 1, &[])),
-        ("a live dot that was never made", state(vec![live("x", dot(me(), 99))])),
-        ("a known dot that was never made", state(vec![Existence::Beyond(dot(me(), 99))])),
-        ("numbers that were never made", state(vec![Existence::Seen { node: me(), up_to: 99 }])),
         ("a live dot of an empty name", state(vec![live("", own)])),
         ("a question that nobody asked for", Message::GroupState { parts: vec![], last: true, answer: true }),
     ];
@@ -96,7 +92,6 @@ fn what_no_honest_node_says_of_groups_ends_the_link() {
 fn a_snapshot_is_held_to_the_same_rules() {
     let facts = [
         Fact::Existence(live("", dot(puppet(), 1))),
-        Fact::Existence(Existence::Seen { node: me(), up_to: 1 }),
         Fact::Membership(Membership {
             group: name("x"),
             serial: 0,
@@ -112,6 +107,59 @@ fn a_snapshot_is_held_to_the_same_rules() {
         world.say(PUPPET, ENGINE, Message::Hello { facts: vec![good, fact.clone()], last: true });
         assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation), "{fact:?}");
         assert_eq!(shown(&world), before);
+        world.assert_at_rest();
+    }
+}
+
+/// A lie about dots of an honest node, told to another one, must not set the two at odds: the other passes it on in good
+/// faith. What was never made counts from then on, and what is made later is new everywhere.
+#[test]
+fn a_lie_about_an_honest_node_does_not_part_the_honest() {
+    let lies = [
+        vec![live("x", dot(me(), 99))],
+        vec![live("x", dot(me(), MAX_DOT))],
+        vec![Existence::Beyond(dot(me(), 99))],
+        vec![Existence::Seen { node: me(), up_to: 99 }],
+        vec![Existence::Seen { node: me(), up_to: MAX_DOT }],
+    ];
+    for lie in lies {
+        let mut world = with_group();
+        world.link(FRIEND, PUPPET);
+        world.say(PUPPET, FRIEND, state(lie.clone()));
+        // As if the home had deleted it, too: then its own delete names the dot.
+        let pid = world.spawn(FRIEND);
+        world.settle();
+        let patience = Patience::FOREVER;
+        world.call(pid, |process, op| Command::DeleteGroup { process, op, group: name("x"), patience });
+        for peer in [ENGINE, FRIEND] {
+            world.cut(peer, PUPPET);
+        }
+        // Their link goes down and comes up again: the snapshots tell of it.
+        for _ in 0..2 {
+            world.agree();
+            assert!(world.is_linked(ENGINE, FRIEND) && world.is_linked(FRIEND, ENGINE), "{lie:?}");
+            assert_eq!((world.log(ENGINE), world.log(FRIEND)), (vec![], vec![]), "{lie:?}");
+            let names =
+                |groups: &[(Name, Members)]| groups.iter().map(|(g, _)| g.clone()).collect::<Vec<_>>();
+            let shown = shown(&world);
+            assert_eq!(names(&shown[0]), names(&shown[1]), "{lie:?}");
+            world.cut(ENGINE, FRIEND);
+            world.link(ENGINE, FRIEND);
+        }
+        let pid = world.spawn(ENGINE);
+        let op =
+            world.call(pid, |process, op| Command::CreateGroup { process, op, group: name("new"), patience });
+        world.agree();
+        // A node that was made to believe that it has made its last dot makes no further group.
+        let is_spent = matches!(
+            lie[0],
+            Existence::Live { dot: Dot { number: MAX_DOT, .. }, .. } | Existence::Seen { up_to: MAX_DOT, .. }
+        );
+        assert_eq!(world.status(op), Some(if is_spent { Status::Full } else { Status::Ok }), "{lie:?}");
+        for node in [ENGINE, FRIEND] {
+            let there = world.engine(node).groups().iter().any(|(group, _)| *group == name("new"));
+            assert_eq!(there, !is_spent, "{lie:?} at {node}");
+        }
         world.assert_at_rest();
     }
 }

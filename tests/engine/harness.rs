@@ -94,6 +94,8 @@ pub(crate) struct World {
     last_ref: u64,
     /// Connections that an engine has refused.
     pub(crate) refused: Vec<(ConnectionId, Refusal)>,
+    /// A group may be published once more as it was: with a member that came and went in one message, as no honest node says.
+    pub(crate) members_may_come_and_go: bool,
     /// Whether dials are answered by themselves, by who lives at the address.
     pub(crate) dials_go_through: bool,
     /// What names stand for, when dials are answered.
@@ -123,6 +125,7 @@ impl World {
             answers: BTreeMap::new(),
             last_ref: 0,
             refused: Vec::new(),
+            members_may_come_and_go: false,
             dials_go_through: false,
             directory: BTreeMap::new(),
             answered: Vec::new(),

@@ -1,0 +1,2 @@
+#![no_main]
+libfuzzer_sys::fuzz_target!(|input: &[u8]| (convoke_fuzz::targets::target("messages").run)(input));

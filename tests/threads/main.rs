@@ -1,0 +1,147 @@
+//! What threads share, in every order that a scheduler can think of: the files of `src` that hold it are compiled once
+//! more, with the primitives of shuttle in the place of the standard library's. A thread that is never woken, or a lock that is
+//! never given back, is a deadlock, which shuttle reports with the schedule that led to it.
+//!
+//!   CONVOKE_THREADS_SCHEDULES   how many schedules each model is run in (default 3000)
+//!
+//! Orders of execution are looked at, not the orderings of atomics: every one counts as `SeqCst` here.
+
+mod atomic;
+mod inbox;
+mod os;
+mod waiter;
+
+/// Primitives whose every use is a place where another thread may go on.
+mod sync {
+    pub(crate) use crate::atomic;
+    pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, RwLock};
+    pub(crate) use shuttle::thread;
+}
+
+pub(crate) use convoke::{engine, testing, wire};
+
+/// The part of the room that is shared by threads. The node's thread itself is played by the models.
+#[allow(dead_code, unused_imports)] // a model uses a part of what there is
+mod node {
+    #[path = "../../../src/node/accounts.rs"]
+    mod accounts;
+    #[path = "../../../src/node/backlog.rs"]
+    mod backlog;
+    #[path = "../../../src/node/dispatch.rs"]
+    mod dispatch;
+    #[path = "../../../src/node/error.rs"]
+    mod error;
+    #[path = "../../../src/node/event.rs"]
+    mod event;
+    #[path = "../../../src/node/inbox.rs"]
+    mod inbox;
+    #[path = "../../../src/node/links.rs"]
+    mod links;
+    #[path = "../../../src/node/map.rs"]
+    mod map;
+    #[path = "../../../src/node/process_core.rs"]
+    mod process_core;
+    #[path = "../../../src/node/queue_core.rs"]
+    mod queue_core;
+    #[path = "../../../src/node/reply.rs"]
+    mod reply;
+    #[path = "../../../src/node/resolver.rs"]
+    mod resolver;
+    #[path = "../../../src/node/send.rs"]
+    mod send;
+    #[path = "../../../src/node/shared.rs"]
+    mod shared;
+    #[path = "../../../src/node/tables.rs"]
+    mod tables;
+
+    pub use error::{Error, Result};
+    pub use event::{Event, EventKind};
+    pub use inbox::{Inbox, Request};
+    pub use links::{LinkOutbox, Links};
+    pub use reply::{Asker, Reply, Waiter, operation_of};
+    pub use shared::{Clock, Shared};
+    pub use tables::Tables;
+
+    pub use convoke::node::Security;
+    pub use log::Record;
+
+    /// Nobody listens to it here.
+    mod log {
+        use crate::engine::{Level, Target};
+        use std::ffi::{CStr, CString};
+        use std::sync::Arc;
+
+        #[derive(Debug)]
+        pub struct Record {
+            pub level: Level,
+            pub target: Target,
+            text: CString,
+        }
+        impl Record {
+            pub fn text(&self) -> &CStr {
+                &self.text
+            }
+            /// For the tests of events, which come along.
+            pub(in crate::node) fn sample() -> Arc<Record> {
+                Arc::new(Record { level: Level::Warn, target: Target::Queue, text: CString::default() })
+            }
+        }
+
+        pub(super) fn is_wanted(_: Level) -> bool {
+            false
+        }
+        pub(super) fn emit(_: &str, _: Level, _: Target, _: &str) {}
+        pub(super) fn count_dropped(_: u64) {}
+    }
+
+    /// Nor does anybody ask for figures.
+    mod observe {
+        #[derive(Debug)]
+        pub struct Observed;
+    }
+
+    pub type Handler = Box<dyn Fn(&std::sync::Arc<Event>) + Send + Sync>;
+
+    pub(crate) mod messages;
+    pub(crate) mod queues;
+}
+
+#[allow(dead_code)]
+mod ffi {
+    #[path = "../../../src/ffi/handle.rs"]
+    pub(crate) mod handle;
+    pub(crate) mod handles;
+    #[path = "../../../src/ffi/live.rs"]
+    pub(crate) mod live;
+}
+
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, MaxSteps, Runner};
+
+type Model = (&'static str, fn());
+
+fn main() {
+    let schedules =
+        std::env::var("CONVOKE_THREADS_SCHEDULES").ok().and_then(|n| n.parse().ok()).unwrap_or(3000);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // As cargo's test harness: words that do not begin with a dash choose.
+    let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let models =
+        [inbox::MODELS, waiter::MODELS, node::queues::MODELS, node::messages::MODELS, ffi::handles::MODELS];
+    let models = models.concat();
+    if arguments.iter().any(|word| word == "--list") {
+        models.iter().for_each(|(name, _)| println!("{name}: test"));
+        return;
+    }
+    for (name, model) in models {
+        if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
+            // At random, then with few changes of threads at places of their own choice, which finds other mistakes.
+            // Endless is what takes so many steps; a schedule of that length is not worth printing in full.
+            let mut config = Config::new();
+            config.max_steps = MaxSteps::FailAfter(20_000);
+            Runner::new(RandomScheduler::new(schedules), config.clone()).run(model);
+            Runner::new(PctScheduler::new(3, schedules), config).run(model);
+            println!("{name}: ok in {} schedules", 2 * schedules);
+        }
+    }
+}
