@@ -377,7 +377,9 @@ impl Engine {
     fn has_in_snapshot(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.snapshot.insert(reg);
-        if link.snapshot.len() > self.config.limits.names.saturating_mul(2) {
+        // Every operation under way may keep a row beside the names that are bound.
+        let limits = &self.config.limits;
+        if link.snapshot.len() > limits.names.saturating_add(limits.operations) {
             return Err("more names than the limit");
         }
         Ok(())

@@ -80,9 +80,11 @@ fn names_of_a_peer_are_limited() {
     assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
     assert_eq!(world.engine(0).names().count(), 0);
 
-    for kept in [false, true] {
+    // Beside the names that are bound a peer may keep one for each operation that is under way.
+    for (kept, most) in [(false, 3), (true, 3 + 2)] {
         let mut world = World::empty();
-        world.add(Config { limits: Limits { names: 3, ..Limits::default() }, ..config(0) });
+        let limits = Limits { names: 3, operations: 2, ..Limits::default() };
+        world.add(Config { limits, ..config(0) });
         let puppet = world.add_puppet(20);
         world.connect(0, puppet);
         let mut seq = 0;
@@ -93,7 +95,7 @@ fn names_of_a_peer_are_limited() {
             let fact = if kept { Fact::Kept(row.1.reg) } else { Fact::Binding(row.0, row.1) };
             world.say(puppet, 0, Message::Hello { facts: vec![fact], last: false });
         }
-        assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
+        assert_eq!((world.goodbye(puppet), seq), (Some(Goodbye::Violation), most + 1));
     }
 }
 
