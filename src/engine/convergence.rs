@@ -92,7 +92,7 @@ impl Engine {
             Existence::Live { dot, .. } | Existence::Beyond(dot) => (dot.node, dot.number),
             Existence::Seen { node, up_to } => (*node, *up_to),
         };
-        self.adopt(node, number);
+        self.own_up_to(node, number);
         let picture = self.groups.pictures.entry(from).or_default();
         picture.add(part);
         if picture.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
@@ -100,7 +100,7 @@ impl Engine {
 
     /// A dot of this node that it never made: some node lied, and whoever passes that on does so in good faith. It was made
     /// from now on; another one of its number would count as deleted where the lie went.
-    pub(super) fn adopt(&mut self, node: NodeId, number: u64) {
+    pub(super) fn own_up_to(&mut self, node: NodeId, number: u64) {
         if node == self.config.node {
             self.groups.last_dot = self.groups.last_dot.max(number);
         }

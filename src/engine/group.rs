@@ -220,7 +220,7 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        dots.iter().for_each(|dot| self.adopt(dot.node, dot.number));
+        dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
         self.carry_out_delete(&group, &dots);
         self.remember_absent();
         self.check_remembered()?;
