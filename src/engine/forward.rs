@@ -4,7 +4,7 @@ use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Who gets the answer of an operation.
@@ -237,7 +237,8 @@ impl Engine {
         self.send(home, Message::Forward { id, task, remaining_ms: left });
     }
 
-    /// Removes every binding of the name that is shown here, each at its home.
+    /// Removes every binding of the name that is shown here, each at its home; and what they have covered: a node that
+    /// has not heard yet that its home has withdrawn it would show it again behind the withdrawal of what covers it.
     pub(super) fn unregister(&mut self, process: u64, op: Ref, name: Name, patience: Patience) {
         let origin = Origin::Call { process, op };
         if !self.processes.exists(process) {
@@ -246,7 +247,11 @@ impl Engine {
         if let Err(status) = self.config.check_name(name.as_bytes()) {
             return self.conclude(origin, Outcome::of(status));
         }
-        let regs: Vec<Reg> = self.names.all(&name).into_iter().map(|b| b.reg).collect();
+        let shown = self.names.all(&name);
+        let covered = shown.iter().flat_map(|binding| &binding.over).copied();
+        let covered = covered.filter(|reg| reg.node == self.config.node || self.view.is_linked(reg.node));
+        let regs: BTreeSet<Reg> = shown.iter().map(|binding| binding.reg).chain(covered).collect();
+        let regs: Vec<Reg> = regs.into_iter().collect();
         match regs[..] {
             [] => self.conclude(origin, Outcome::of(Status::Ok)),
             [reg] => self.run_at(origin, reg.node, Task::Unregister { name, reg }, patience),

@@ -418,3 +418,27 @@ fn an_unregister_waits_for_a_withdrawal_that_is_under_way() {
     world.all_show("x", None);
     world.assert_at_rest();
 }
+
+/// What a re-register has replaced is withdrawn, and not all have heard of that: they would show it again once what covers
+/// it is gone, so who unregisters the name is answered when they have.
+#[test]
+fn an_unregister_waits_for_the_withdrawal_of_what_was_replaced() {
+    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    for asker in 0..3 {
+        let mut world = World::mesh(3);
+        let [old, new, third] = [0, 1, 2].map(|node| world.spawn(node));
+        world.register(old, "x");
+        world.settle();
+        world.reregister(new, "x");
+        world.settle_but(0, 2, late);
+        world.all_show("x", Some(new));
+        let end = world.unregister([old, new, third][asker], "x");
+        world.settle_but(0, 2, late);
+        assert_eq!([0, 1, 2].map(|node| world.whereis(node, "x")), [None, None, Some(old)]);
+        assert_eq!(world.status(end), None, "node 2 shows it again");
+        world.settle();
+        assert_eq!(world.status(end), Some(Status::Ok));
+        world.all_show("x", None);
+        world.assert_at_rest();
+    }
+}

@@ -33,4 +33,5 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     (Mode::Faulty, 50547, "an unregister was answered while the withdrawal of an exit was on its way"),
     (Mode::Faulty, 320221, "a clock that stood still after the heal, as the simulator saw it"),
     (Mode::Join, 157, "a member whose home did not hear of a delete was about to go for ever"),
+    (Mode::Stable, 1073493, "an unregister was OK while a node showed again what had been replaced before"),
 ];
