@@ -768,6 +768,7 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
  *         listen, dial or be dialled beyond this machine and has no secret, and when others may read or write the file of
  *         `secret.file`.
+ * @retval CONVOKE_E_UNSUPPORTED the options ask for TLS, and this library was built without it.
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
  * @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
@@ -818,13 +819,14 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
 
 /**
  * Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous` and
- * `secret.file`; files are read anew.
+ * `secret.file`, and those that begin with `tls.`; files are read anew.
  *
  * New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
  *
  * Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
  * secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
- * `secret.previous`, one node after the other; when all have it, every node gets the new one alone.
+ * `secret.previous`, one node after the other; when all have it, every node gets the new one alone. Certificates are
+ * renewed by writing the new ones into the files and calling this with the options as they are.
  *
  * @param node the node.
  * @param options everything that the node was opened with, and the new values. NULL for the defaults.
@@ -834,6 +836,7 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
  * @retval CONVOKE_E_OPTION another option differs from what the node was opened with, the options do not fit together, a
  *         secret is none, others may read or write the file of `secret.file`, or the node was opened without a secret and is
  *         to get one, or the reverse: see the detail. Nothing was changed.
+ * @retval CONVOKE_E_UNSUPPORTED the options ask for TLS, and this library was built without it. Nothing was changed.
  * @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at

@@ -126,7 +126,8 @@ fn who_has_no_good_certificate_is_refused() {
         };
         let stranger = |name: &str| Files { ca: ours.pem.clone(), ..foreign.node(name) };
         let forged = |name: &str| Files { ca: ours.pem.clone(), ..namesake.node(name) };
-        let cases: [(&str, &dyn Fn(&str) -> Files, &str, &str); 6] = [
+        type Case<'a> = (&'a str, &'a dyn Fn(&str) -> Files, &'a str, &'a str);
+        let cases: [Case; 6] = [
             ("expired", &kind(Kind::Expired), "not valid any more", "not valid any more"),
             ("early", &kind(Kind::Early), "not valid yet", "not valid any more, or not yet"),
             ("foreign", &stranger, "no authority that is trusted", "no authority that is trusted"),
