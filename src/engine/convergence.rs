@@ -76,7 +76,21 @@ impl Engine {
     }
 
     fn tell_existence(&mut self, to: NodeId, answer: bool) {
-        let facts = self.existence_to_tell();
+        self.tell_parts(to, self.existence_to_tell(), answer);
+    }
+
+    /// All that this node knows of the dots that a peer has made, so that the peer knows which of them are no more.
+    pub(super) fn tell_existence_of(&mut self, maker: NodeId) {
+        let mut facts = self.existence_to_tell();
+        facts.retain(|fact| match fact {
+            Fact::Existence(Existence::Live { dot, .. } | Existence::Beyond(dot)) => dot.node == maker,
+            Fact::Existence(Existence::Seen { node, .. }) => *node == maker,
+            _ => false,
+        });
+        self.tell_parts(maker, facts, false);
+    }
+
+    fn tell_parts(&mut self, to: NodeId, facts: Vec<Fact>, answer: bool) {
         let mut parts = membership::in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             let existence = |fact| if let Fact::Existence(part) = fact { Some(part) } else { None };

@@ -114,7 +114,7 @@ impl Dots {
         self.seen.keys().copied()
     }
 
-    fn knows(&self, dot: &Dot) -> bool {
+    pub(super) fn knows(&self, dot: &Dot) -> bool {
         let seen = self.seen.get(&dot.node);
         seen.is_some_and(|seen| dot.number <= seen.up_to || seen.beyond.contains(&dot.number))
     }

@@ -97,8 +97,13 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
+        // A delete has overtaken it, or somebody lied about it: its maker must know, or it shows a group that is none here.
+        let is_deleted = self.groups.dots.knows(&dot) && !self.groups.dots.is_live_dot(&group, &dot);
         self.put_dot(&group, dot, replaces);
         self.check_remembered()?;
+        if is_deleted {
+            self.tell_existence_of(from);
+        }
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });
         }

@@ -41,6 +41,10 @@ fn shown(world: &World) -> [Vec<(Name, Members)>; 2] {
     [world.engine(ENGINE).groups(), world.engine(FRIEND).groups()]
 }
 
+fn names_shown(world: &World) -> [Vec<Name>; 2] {
+    shown(world).map(|groups| groups.into_iter().map(|(group, _)| group).collect())
+}
+
 /// An engine and its friend with a group, and a puppet.
 fn with_group() -> World {
     let mut world = World::empty();
@@ -139,10 +143,8 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
             world.agree();
             assert!(world.is_linked(ENGINE, FRIEND) && world.is_linked(FRIEND, ENGINE), "{lie:?}");
             assert_eq!((world.log(ENGINE), world.log(FRIEND)), (vec![], vec![]), "{lie:?}");
-            let names =
-                |groups: &[(Name, Members)]| groups.iter().map(|(g, _)| g.clone()).collect::<Vec<_>>();
-            let shown = shown(&world);
-            assert_eq!(names(&shown[0]), names(&shown[1]), "{lie:?}");
+            let [here, there] = names_shown(&world);
+            assert_eq!(here, there, "{lie:?}");
             world.cut(ENGINE, FRIEND);
             world.link(ENGINE, FRIEND);
         }
@@ -161,6 +163,34 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
             assert_eq!(there, !is_spent, "{lie:?} at {node}");
         }
         world.assert_at_rest();
+    }
+}
+
+/// The same while the honest have their link all the time, so that no snapshot tells of the lie: what is said to be deleted
+/// before it is made is made known to its maker when it makes it. The maker's other groups stay, and it can make the group again.
+#[test]
+fn a_dot_that_is_said_to_be_deleted_before_it_is_made() {
+    let lies = [
+        Existence::Seen { node: me(), up_to: 99 },
+        Existence::Beyond(dot(me(), 2)),
+        Existence::Beyond(dot(me(), 3)),
+    ];
+    for lie in lies {
+        let mut world = with_group();
+        world.link(FRIEND, PUPPET);
+        world.say(PUPPET, FRIEND, state(vec![lie.clone()]));
+        world.agree();
+        let pid = world.spawn(ENGINE);
+        for group in ["new", "newer", "new"] {
+            let patience = Patience::FOREVER;
+            world.call(pid, |process, op| Command::CreateGroup { process, op, group: name(group), patience });
+            world.agree();
+            let [here, there] = names_shown(&world);
+            assert_eq!(here, there, "{lie:?}");
+        }
+        assert!(names_shown(&world)[0].contains(&name("new")), "{lie:?}");
+        assert!(world.is_linked(ENGINE, FRIEND) && world.is_linked(FRIEND, ENGINE));
+        assert_eq!((world.log(ENGINE), world.log(FRIEND)), (vec![], vec![]), "{lie:?}");
     }
 }
 

@@ -55,30 +55,6 @@ struct Siege {
     looked: [usize; 4],
     untaken: Vec<(NodeIndex, Window, u64)>,
     unresolved: Vec<(NodeIndex, u64)>,
-    /// A peer has named dots of the honest. One that it says was deleted, and that its home makes only later, is known to
-    /// some nodes as deleted and to others as live: so groups need not be the same everywhere then (docs/hostile.md).
-    lied_about_groups: bool,
-}
-
-fn names_honest_dots(message: &Message) -> bool {
-    let honest = |node: &NodeId| HONEST.iter().any(|index| NodeId(IDS[*index]) == *node);
-    let any = |dots: &BTreeSet<Dot>| dots.iter().any(|dot| honest(&dot.node));
-    let existence = |part: &Existence| match part {
-        Existence::Live { dot, .. } | Existence::Beyond(dot) => honest(&dot.node),
-        Existence::Seen { node, .. } => honest(node),
-    };
-    match message {
-        Message::Delete { dots, .. }
-        | Message::Membership { membership: Membership { dots, .. }, .. }
-        | Message::Forward { task: Task::Join { dots, .. }, .. } => any(dots),
-        Message::GroupState { parts, .. } => parts.iter().any(existence),
-        Message::Hello { facts, .. } => facts.iter().any(|fact| match fact {
-            Fact::Existence(part) => existence(part),
-            Fact::Membership(membership) => any(&membership.dots),
-            _ => false,
-        }),
-        _ => false,
-    }
 }
 
 impl Siege {
@@ -105,7 +81,6 @@ impl Siege {
             looked: [0; 4],
             untaken: Vec::new(),
             unresolved: Vec::new(),
-            lied_about_groups: false,
             world,
         };
         for node in HONEST {
@@ -166,7 +141,6 @@ impl Siege {
         }
         let message = self.words.message(source);
         let clock = self.words.clock(source);
-        self.lied_about_groups |= names_honest_dots(&message);
         self.world.say_at(peer, node, clock, message);
     }
 
@@ -480,7 +454,7 @@ impl Siege {
                 .map(|(name, members)| (name, sorted(members)))
                 .collect::<BTreeSet<_>>()
         };
-        assert!(self.lied_about_groups || groups(a) == groups(b), "{}", picture());
+        assert!(groups(a) == groups(b), "{}", picture());
         let locks = |engine: &Engine| {
             let rows = engine.locks(self.world.now, None).into_iter().filter(|row| !row.is_waiter);
             rows.map(|row| (row.resource, row.requester, row.pid, row.token)).collect::<BTreeSet<_>>()
