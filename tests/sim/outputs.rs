@@ -11,6 +11,10 @@ impl World {
     /// Gives an input to the engine of a host and carries out what it wants.
     pub(crate) fn feed(&mut self, slot: usize, input: impl FnOnce(&mut Engine, Time)) -> R {
         let host = &mut self.hosts[slot];
+        // A process that is stopped does nothing: what comes for it waits, and what it would do is late.
+        if host.paused {
+            return Err(format!("the simulator gave h{slot} an input while it was paused"));
+        }
         let now = host.local(self.now);
         if let Some(engine) = host.engine.as_mut() {
             input(engine, now);

@@ -35,4 +35,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     (Mode::Join, 157, "a member whose home did not hear of a delete was about to go for ever"),
     (Mode::Stable, 1073493, "an unregister was OK while a node showed again what had been replaced before"),
     (Mode::Join, 1096031, "an honest node was cut off: what its operations keep was counted among its names"),
+    (
+        Mode::Faulty,
+        1795695355841,
+        "a look-up was answered to a paused process, as the simulator saw it: its calls ran out unserved",
+    ),
 ];

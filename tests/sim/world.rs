@@ -288,6 +288,8 @@ impl World {
             | Happening::Discard { slot, .. }
             | Happening::Resolved { slot, .. }
             | Happening::Retry { slot, .. } => Some(*slot),
+            // The answer of a look-up goes straight to its engine.
+            Happening::Dialled { slot, address, .. } if address == SERVICE => Some(*slot),
             Happening::Dialled { .. }
             | Happening::Resume { .. }
             | Happening::Start { .. }
