@@ -3,69 +3,16 @@
 //! A target may turn out to be a name, which stands for a changing set of addresses: see `lookup`.
 
 use super::machine::Engine;
-use super::membership::Link;
+use super::target::{Target, Targets};
 use super::timers::Timer;
+use super::view::Link;
 use super::*;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default, Debug)]
-pub(super) struct Target {
-    /// Dialled for ever, also after an orderly goodbye.
-    pub(super) seed: bool,
-    /// Who answers here, as far as known.
-    pub(super) name: String,
-    /// The link that makes a dial needless. Of a name: one of those that its addresses led to.
-    pub(super) linked: Option<NodeId>,
-    /// A dial or a look-up is under way.
-    pub(super) dialling: bool,
-    pub(super) failures: u32,
-    /// `disconnect` was called: not dialled until somebody asks.
-    pub(super) parted: bool,
-    /// This very node answers here.
-    pub(super) myself: bool,
-    /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
-    successor: bool,
-    /// Who answers here was merged with at least once, or could not be had. Of a name: it was looked up.
-    pub(super) met: bool,
-    /// It is a name, and stood for these addresses when it was looked up last.
-    pub(super) found: Option<BTreeSet<String>>,
-    /// It stands among the addresses of a name.
-    pub(super) listed: bool,
-    /// It did, and does no longer: it is forgotten when it is not linked.
-    pub(super) vanished: bool,
-}
-
-impl Target {
-    pub(super) fn is_name(&self) -> bool {
-        self.found.is_some()
-    }
-
-    /// Dialled for its own sake, for ever.
-    pub(super) fn is_kept(&self) -> bool {
-        self.seed || (!self.name.is_empty() && !self.vanished)
-    }
-
-    /// No dial would find anything new here.
-    pub(super) fn is_settled(&self) -> bool {
-        self.linked.is_some() || self.myself || self.parted
-    }
-
-    /// It is not known yet what a dial leads to.
-    pub(super) fn is_open(&self) -> bool {
-        self.dialling || !(self.met || self.is_settled())
-    }
-
-    /// A name that is a seed is looked up also when it led to a link: others may have come.
-    fn wants_dial(&self) -> bool {
-        let linked = self.linked.is_some() && !(self.seed && self.is_name());
-        !(self.dialling || self.myself || self.parted || linked)
-    }
-}
-
-#[derive(Default, Debug)]
 pub(super) struct Dials {
-    pub(super) targets: BTreeMap<String, Target>,
+    pub(super) targets: Targets,
     /// Calls that wait for a link to an address.
     pub(super) connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
@@ -89,19 +36,19 @@ impl Dials {
         self.targets.iter().map(|(address, target)| {
             let state = match target {
                 Target { myself: true, .. } => "myself",
-                Target { linked: Some(_), .. } => "linked",
+                _ if target.linked().is_some() => "linked",
                 Target { parted: true, .. } => "parted",
                 Target { dialling: true, .. } => "dialling",
                 _ => "waiting",
             };
-            (address.as_str(), target.name.as_str(), target.seed, state, target.failures)
+            (address, target.name(), target.seed, state, target.failures)
         })
     }
     /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
     pub(super) fn is_meeting(&self) -> bool {
         !self.asked.is_empty()
-            || self.targets.values().any(|target| {
-                (target.seed || !target.name.is_empty() || target.listed)
+            || self.targets.iter().any(|(_, target)| {
+                (target.seed || !target.name().is_empty() || target.listed)
                     && !(target.met || target.myself || target.parted)
             })
     }
@@ -129,7 +76,7 @@ pub(super) fn myself() -> Outcome {
 impl Engine {
     pub(super) fn dial_seeds(&mut self) {
         for address in self.config.seeds.clone() {
-            self.view.dials.targets.entry(address.clone()).or_default().seed = true;
+            self.view.dials.targets.at(&address).seed = true;
             self.dial(&address);
         }
     }
@@ -149,8 +96,9 @@ impl Engine {
 
     #[cfg(feature = "test-hooks")]
     pub(super) fn dial_all(&mut self) {
-        self.view.dials.targets.values_mut().for_each(|target| target.failures = 0);
-        for address in self.view.dials.targets.keys().cloned().collect::<Vec<_>>() {
+        let addresses: Vec<String> = self.view.dials.targets.iter().map(|(at, _)| at.to_owned()).collect();
+        for address in addresses {
+            self.view.dials.targets.at(&address).failures = 0;
             self.dial(&address);
         }
     }
@@ -165,7 +113,7 @@ impl Engine {
             return;
         }
         let doubled = self.config.dial_min.saturating_mul(1 << target.failures.min(16));
-        let pause = match target.linked {
+        let pause = match target.linked() {
             // A name whose other addresses may come to life, or change.
             Some(_) if self.is_all_settled(target) => self.config.seeds_refresh,
             Some(_) => doubled.min(self.config.seeds_refresh.max(self.config.dial_max)),
@@ -192,7 +140,7 @@ impl Engine {
         let mut unknown = BTreeSet::new();
         for node in nodes {
             let Dials { told, targets, .. } = &self.view.dials;
-            let is_kept = |at: &&String| targets.get(*at).is_some_and(Target::is_kept);
+            let is_kept = |at: &&String| targets.get(at).is_some_and(Target::is_kept);
             match told.get(&node).filter(is_kept).cloned() {
                 _ if !self.is_to_be_met(node) => {}
                 Some(address) => self.meet(&address),
@@ -255,9 +203,8 @@ impl Engine {
         }
         let limit = self.config.limits.peers.saturating_mul(2);
         let dials = &mut self.view.dials;
-        let target = dials.targets.entry(peer.address.clone()).or_default();
-        target.name = peer.name;
-        target.vanished = false;
+        dials.targets.at(&peer.address).vanished = false;
+        dials.targets.set_name(&peer.address, &peer.name);
         if dials.told.len() >= limit {
             dials.told.pop_first();
         }
@@ -268,7 +215,7 @@ impl Engine {
     /// Others know a node here that has no link to this one.
     fn meet(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address) {
-            target.successor = target.linked.is_some();
+            target.successor = target.linked().is_some();
             self.dial(address);
         }
     }
@@ -320,7 +267,7 @@ impl Engine {
             // Another address of a peer that is linked already.
             Refusal::Linked if linked => {
                 target.dialling = false;
-                target.linked = Some(peer);
+                self.view.dials.targets.set_linked(address, Some(peer));
                 let names = self.names_leading_to(address);
                 self.names_linked(&names, peer);
                 if self.view.is_synced(peer) {
@@ -353,20 +300,22 @@ impl Engine {
         let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
         let names: Vec<String> = led_here.iter().flat_map(|at| self.names_leading_to(at)).collect();
         // The same name at another address: the node has moved.
-        let moved = self.view.dials.targets.iter().filter(|(at, target)| {
-            !target.seed && target.name == name && !led_here.contains(at.as_str()) && !names.contains(at)
+        let moved = self.view.dials.targets.named(name).filter(|(at, target)| {
+            !target.seed && !led_here.contains(at) && !names.iter().any(|name| name == at)
         });
-        for at in moved.map(|(at, _)| at.clone()).collect::<Vec<_>>() {
+        for at in moved.map(|(at, _)| at.to_owned()).collect::<Vec<_>>() {
             self.let_go(&at);
         }
         for at in led_here.into_iter().filter(|at| !at.is_empty()) {
-            let target = self.view.dials.targets.entry(at.to_owned()).or_default();
-            target.name = name.to_owned();
-            target.linked = Some(node);
+            let targets = &mut self.view.dials.targets;
+            let target = targets.at(at);
             target.dialling &= Some(at) != dialled;
             target.parted = false;
             target.successor = false;
-            if !(target.seed && target.is_name()) {
+            let looked_up_again = target.seed && target.is_name();
+            targets.set_name(at, name);
+            targets.set_linked(at, Some(node));
+            if !looked_up_again {
                 self.timers.cancel(&Timer::Dial(at.to_owned()));
             }
         }
@@ -379,16 +328,16 @@ impl Engine {
         if parted {
             self.view.dials.parted.insert(node);
         }
-        let lost = self.view.dials.targets.iter_mut().filter(|(_, t)| t.linked == Some(node));
         let mut again = Vec::new();
-        for (address, target) in lost {
-            target.linked = None;
+        for address in self.led_to(node) {
+            self.view.dials.targets.set_linked(&address, None);
+            let Some(target) = self.view.dials.targets.get_mut(&address) else { continue };
             // A name stands for others too.
             target.parted = parted && !target.is_name();
             let successor = std::mem::take(&mut target.successor);
             // What a name leads to is met again when it is looked up, and must be known then.
             let known = target.seed || successor || (parted && target.listed);
-            again.push((address.clone(), (left || target.vanished) && !known));
+            again.push((address, (left || target.vanished) && !known));
         }
         let mut names = BTreeSet::new();
         for (address, forget) in again {
@@ -420,16 +369,16 @@ impl Engine {
         if !self.processes.exists(process) {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
         }
-        let target = self.view.dials.targets.entry(address.clone()).or_default();
+        let target = self.view.dials.targets.at(&address);
         target.parted = false;
         target.vanished = false;
-        if target.linked.is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.synced)) {
+        if target.linked().is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.synced)) {
             return self.answer_call(process, op, Outcome::of(Status::Ok));
         }
         if target.myself {
             return self.answer_call(process, op, myself());
         }
-        for found in target.found.clone().unwrap_or_default() {
+        for found in target.found().cloned().unwrap_or_default() {
             if let Some(target) = self.view.dials.targets.get_mut(&found) {
                 target.parted = false;
             }
@@ -477,15 +426,16 @@ impl Engine {
 
     /// The link with this peer is about to end, and was worth no more than so many dials that failed.
     pub(super) fn link_fails(&mut self, node: NodeId, failures: u32) {
-        for target in self.view.dials.targets.values_mut().filter(|target| target.linked == Some(node)) {
-            target.failures = target.failures.saturating_add(failures);
+        for address in self.led_to(node) {
+            if let Some(target) = self.view.dials.targets.get_mut(&address) {
+                target.failures = target.failures.saturating_add(failures);
+            }
         }
     }
 
     /// The addresses behind which this linked peer is.
     pub(super) fn led_to(&self, node: NodeId) -> Vec<String> {
-        let led_here = self.view.dials.targets.iter().filter(|(_, t)| t.linked == Some(node));
-        led_here.map(|(address, _)| address.clone()).collect()
+        self.view.dials.targets.led_to(node)
     }
 
     pub(super) fn end_all_connects(&mut self, status: Status) {
@@ -503,8 +453,7 @@ impl Engine {
     }
 
     pub(super) fn disconnect(&mut self, process: u64, op: Ref, name: &str) {
-        let found = self.view.links.iter().find(|(_, link)| link.name == name).map(|(node, _)| *node);
-        let outcome = match found {
+        let outcome = match self.view.named(name) {
             Some(_) if !self.processes.exists(process) => Outcome::of(Status::NoProcess),
             Some(node) => {
                 self.link_down(node, Reason::DISCONNECTED, Some(Goodbye::Disconnected));

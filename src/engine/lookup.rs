@@ -6,8 +6,9 @@
 //! any dial until somebody is linked; then ever more slowly while some address is missing, and at a slow pace for ever
 //! even when all are linked, for two halves of a cluster may share nothing but this name.
 
-use super::dial::{Target, myself};
+use super::dial::myself;
 use super::machine::Engine;
+use super::target::Target;
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ impl Engine {
         let addresses: BTreeSet<String> = addresses.into_iter().filter(fits).collect();
         // The first ones in a fixed order: which they are must not change with the order of an answer.
         let (known, new): (BTreeSet<_>, BTreeSet<_>) =
-            addresses.into_iter().take(MAX_FOUND).partition(|address| targets.contains_key(address));
+            addresses.into_iter().take(MAX_FOUND).partition(|address| targets.contains(address));
         let found: BTreeSet<String> = known.into_iter().chain(new.into_iter().take(room)).collect();
         if found.is_empty() {
             return self.dial_failed(name, Status::Unreachable, "the name stands for no address");
@@ -33,12 +34,12 @@ impl Engine {
         let Some(target) = self.view.dials.targets.get_mut(name) else { return };
         target.dialling = false;
         target.met = true;
-        let before = target.found.replace(found.clone()).unwrap_or_default();
+        let before = self.view.dials.targets.set_found(name, found.clone());
         for gone in before.difference(&found) {
             self.release(gone, true);
         }
         for address in &found {
-            let target = self.view.dials.targets.entry(address.clone()).or_default();
+            let target = self.view.dials.targets.at(address);
             target.listed = true;
             target.vanished = false;
             target.myself |= *address == self.config.address;
@@ -46,7 +47,7 @@ impl Engine {
         }
         self.adopt_link(name);
         self.round_over(name);
-        let synced = |target: &Target| target.linked.is_some_and(|node| self.view.is_synced(node));
+        let synced = |target: &Target| target.linked().is_some_and(|node| self.view.is_synced(node));
         if self.view.dials.targets.get(name).is_some_and(synced) {
             self.end_connects_to(name, &Outcome::of(Status::Ok));
         }
@@ -63,7 +64,7 @@ impl Engine {
     /// When the next round is.
     fn round_over(&mut self, name: &str) {
         let Some(target) = self.view.dials.targets.get(name) else { return };
-        let (kept, at_rest) = (target.is_kept(), target.linked.is_some() && self.is_all_settled(target));
+        let (kept, at_rest) = (target.is_kept(), target.linked().is_some() && self.is_all_settled(target));
         if let Some(target) = self.view.dials.targets.get_mut(name) {
             target.failures = if at_rest { 0 } else { target.failures.saturating_add(1) };
         }
@@ -75,7 +76,7 @@ impl Engine {
     /// Nothing new is to be found at any address of the name.
     pub(super) fn is_all_settled(&self, name: &Target) -> bool {
         let settled = |address: &String| self.view.dials.targets.get(address).is_some_and(Target::is_settled);
-        name.found.iter().flatten().all(settled)
+        name.found().into_iter().flatten().all(settled)
     }
 
     /// The names among whose addresses this one is.
@@ -84,20 +85,22 @@ impl Engine {
         if !targets.get(address).is_some_and(|target| target.listed) {
             return Vec::new();
         }
-        let leads_here = |target: &Target| target.found.as_ref().is_some_and(|f| f.contains(address));
-        targets.iter().filter(|(_, target)| leads_here(target)).map(|(name, _)| name.clone()).collect()
+        let leading = targets.names().filter(|(_, found)| found.contains(address));
+        leading.map(|(name, _)| name.to_owned()).collect()
     }
 
     /// An address of these names led to a link.
     pub(super) fn names_linked(&mut self, names: &[String], node: NodeId) {
         let peer = self.view.links.get(&node).map(|link| link.name.clone()).unwrap_or_default();
         for name in names {
-            let Some(target) = self.view.dials.targets.get_mut(name) else { continue };
-            target.linked.get_or_insert(node);
-            if target.name.is_empty() {
-                target.name.clone_from(&peer);
+            let targets = &mut self.view.dials.targets;
+            let Some(target) = targets.get(name) else { continue };
+            let (seed, linked, unnamed) = (target.seed, target.linked(), target.name().is_empty());
+            targets.set_linked(name, linked.or(Some(node)));
+            if unnamed {
+                targets.set_name(name, &peer);
             }
-            if !target.seed {
+            if !seed {
                 self.timers.cancel(&Timer::Dial(name.clone()));
             }
         }
@@ -106,8 +109,8 @@ impl Engine {
     /// Looks for a link that an address of the name has led to. Says whether there is one.
     pub(super) fn adopt_link(&mut self, name: &str) -> bool {
         let targets = &self.view.dials.targets;
-        let found = targets.get(name).and_then(|target| target.found.as_ref());
-        let linked = found.into_iter().flatten().find_map(|address| targets.get(address)?.linked);
+        let found = targets.get(name).and_then(Target::found);
+        let linked = found.into_iter().flatten().find_map(|address| targets.get(address)?.linked());
         let Some(node) = linked else { return false };
         self.names_linked(&[name.to_owned()], node);
         true
@@ -117,8 +120,7 @@ impl Engine {
     pub(super) fn name_failed(&mut self, name: &str, outcome: &Outcome) {
         let targets = &self.view.dials.targets;
         let Some(target) = targets.get(name) else { return };
-        let Some(found) = target.found.as_ref().filter(|_| !target.dialling && target.linked.is_none())
-        else {
+        let Some(found) = target.found().filter(|_| !target.dialling && target.linked().is_none()) else {
             return;
         };
         if found.iter().filter_map(|address| targets.get(address)).any(Target::is_open) {
@@ -135,9 +137,9 @@ impl Engine {
 
     /// Not dialled any more for its own sake.
     pub(super) fn let_go(&mut self, address: &str) {
-        match self.view.dials.targets.get_mut(address) {
+        match self.view.dials.targets.get(address) {
             Some(target) if target.listed => {
-                target.name.clear();
+                self.view.dials.targets.set_name(address, "");
                 self.timers.cancel(&Timer::Dial(address.to_owned()));
             }
             _ => self.forget(address),
@@ -147,8 +149,8 @@ impl Engine {
     fn forget(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.remove(address) else { return };
         self.timers.cancel(&Timer::Dial(address.to_owned()));
-        for found in target.found.into_iter().flatten() {
-            self.release(&found, false);
+        for found in target.found().into_iter().flatten() {
+            self.release(found, false);
         }
     }
 
@@ -161,7 +163,7 @@ impl Engine {
             return;
         }
         target.vanished |= vanished;
-        let idle = target.linked.is_none() && !target.dialling;
+        let idle = target.linked().is_none() && !target.dialling;
         if idle && (!target.is_kept() || target.parted) {
             self.forget(address);
             let text = "the name does not stand for this address any more";
@@ -172,22 +174,20 @@ impl Engine {
     /// These are the seeds from now on. Links stay; who was a seed and is not linked is forgotten.
     pub(super) fn set_seeds(&mut self, seeds: Vec<String>) {
         self.config.seeds = seeds;
-        let seeds: BTreeSet<&String> = self.config.seeds.iter().collect();
-        let mut dropped = Vec::new();
-        for (address, target) in &mut self.view.dials.targets {
-            if target.seed && !seeds.contains(address) {
-                target.seed = false;
-                dropped.push(address.clone());
-            }
-        }
+        let seeds: BTreeSet<&str> = self.config.seeds.iter().map(String::as_str).collect();
+        let rows = self.view.dials.targets.iter();
+        let dropped = rows.filter(|(at, target)| target.seed && !seeds.contains(*at));
+        let dropped: Vec<String> = dropped.map(|(address, _)| address.to_owned()).collect();
         for address in dropped {
             let awaited = self.view.dials.connects.values().any(|(_, at)| *at == address);
             let Some(target) = self.view.dials.targets.get_mut(&address) else { continue };
+            target.seed = false;
             if target.is_name() && !awaited {
                 self.forget(&address);
-            } else if target.linked.is_none() {
-                target.name.clear();
-                if !target.dialling && !awaited {
+            } else if target.linked().is_none() {
+                let dialling = target.dialling;
+                self.view.dials.targets.set_name(&address, "");
+                if !dialling && !awaited {
                     self.let_go(&address);
                 }
             }

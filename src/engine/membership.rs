@@ -3,117 +3,13 @@
 //! Of two nodes the one with the lower incarnation is the *arbiter*: it alone says which connection is the link of the
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
-use super::dial::Dials;
 use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
+use super::view::{Candidate, Link};
 use super::*;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// The one authenticated connection to another node.
-#[derive(Debug)]
-pub(super) struct Link {
-    pub(super) connection: ConnectionId,
-    pub(super) name: String,
-    pub(super) address: String,
-    /// Its snapshot is complete here.
-    pub(super) synced: bool,
-    /// Mine is complete there.
-    acked: bool,
-    /// When the peer was opened, by this node's clock; negative: before this node was.
-    opened_ms: i64,
-    pub(super) last_heard: Time,
-    /// Since when part of a frame has been there, and not the whole.
-    pub(super) part_since: Option<Time>,
-    /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
-    /// must not make the peer's own snapshots stale.
-    pub(super) clock: u64,
-    pub(super) last_sent: Time,
-    /// Operations whose publication my snapshot contained: acknowledged with it.
-    in_snapshot: BTreeSet<Tx>,
-    /// Registrations that the peer's snapshot has named so far.
-    snapshot: BTreeSet<Reg>,
-    goodbye: Option<Goodbye>,
-    /// The peer has dialled although it is linked; once, that may be a dial that crossed what led to the link.
-    pub(super) knocked: bool,
-    /// Pinged, because this node claims its name or its place; and the number of that ping.
-    pub(super) doubted: Option<(u64, NodeId)>,
-    /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
-    /// nothing: it may be the successor of a peer that has died since.
-    pub(super) vouched: Option<(Time, NodeId)>,
-    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
-    pub(super) suspected: Option<BTreeSet<NodeId>>,
-    /// The ping whose answer is measured, and when it was sent.
-    pub(super) pinged: Option<(u64, Time)>,
-    pub(super) round_trip: Option<Duration>,
-}
-
-impl Link {
-    /// The peer's table is merged here, and this node's there.
-    pub(super) fn is_merged(&self) -> bool {
-        self.synced && self.acked
-    }
-}
-
-/// A connection that waits for the arbiter.
-#[derive(Debug)]
-struct Candidate {
-    peer: Identity,
-    dialled: Option<String>,
-}
-
-#[derive(Default, Debug)]
-pub(super) struct View {
-    pub(super) links: BTreeMap<NodeId, Link>,
-    pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
-    candidates: BTreeMap<ConnectionId, Candidate>,
-    pub(super) dials: Dials,
-    links_made: u64,
-    /// The highest clock heard from each peer on links that are over.
-    heard_clocks: BTreeMap<NodeId, u64>,
-    pub(super) pings: u64,
-    /// A link goes down because a new one of the same pair comes up at this very moment.
-    pub(super) replacing: bool,
-    /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
-    pub(super) ill_health: u32,
-}
-
-impl View {
-    pub(super) fn is_linked(&self, node: NodeId) -> bool {
-        self.links.contains_key(&node)
-    }
-    pub(super) fn is_synced(&self, node: NodeId) -> bool {
-        self.links.get(&node).is_some_and(|link| link.synced)
-    }
-    pub(super) fn connection(&self, node: NodeId) -> Option<ConnectionId> {
-        self.links.get(&node).map(|link| link.connection)
-    }
-    /// Whether a snapshot with this clock was sent before something that was heard on another link: the arbiter made two
-    /// connections the link, one after the other, and the older one was read later. Its facts are void.
-    pub(super) fn is_stale(&self, node: NodeId, clock: u64) -> bool {
-        self.heard_clocks.get(&node).is_some_and(|heard| clock <= *heard)
-    }
-    fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
-        let heard = self.heard_clocks.entry(node).or_default();
-        *heard = clock.max(*heard);
-        // Incarnations that never come back: long before they are so many, nothing of them is on its way any more.
-        while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
-            self.heard_clocks.pop_first();
-        }
-    }
-    /// Every peer's table is merged here, and this node's there.
-    pub(super) fn is_merged(&self) -> bool {
-        self.links.values().all(Link::is_merged)
-    }
-    pub(super) fn linked(&self) -> BTreeSet<NodeId> {
-        self.links.keys().copied().collect()
-    }
-    pub(super) fn synced(&self) -> BTreeSet<NodeId> {
-        self.links.iter().filter(|(_, link)| link.synced).map(|(node, _)| *node).collect()
-    }
-}
+use std::collections::BTreeSet;
 
 impl Engine {
     // ---- a connection becomes a link
@@ -183,9 +79,8 @@ impl Engine {
             }
             return None; // the arbiter knows
         }
-        let namesake = self.view.links.iter().find(|(_, link)| link.name == peer.name);
-        let namesake = namesake.filter(|_| !self.is_broken(Fault::NamesakesGoOn));
-        if let Some((old, link)) = namesake.map(|(node, link)| (*node, link)) {
+        let namesake = self.view.named(&peer.name).filter(|_| !self.is_broken(Fault::NamesakesGoOn));
+        if let Some((old, link)) = namesake.and_then(|node| Some((node, self.view.links.get(&node)?))) {
             if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
                 if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
                     return Some(Refusal::NameTaken);
@@ -262,7 +157,7 @@ impl Engine {
         self.forget_engagements(node, false);
         let in_snapshot = self.join_acknowledgements(node);
         self.counters.links_up += 1;
-        self.counters.reconnects += u64::from(self.view.heard_clocks.contains_key(&node));
+        self.counters.reconnects += u64::from(self.view.was_linked(node));
         self.log(Level::Info, Target::Link, |_| {
             let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
             let how = if dialled.is_some() { "dialled" } else { "accepted" };
@@ -289,8 +184,7 @@ impl Engine {
             pinged: None,
             round_trip: None,
         };
-        self.view.links.insert(node, link);
-        self.view.by_connection.insert(connection, node);
+        self.view.insert(node, link);
         self.messengers.remove(&node);
         let (name, address) = (peer.name, peer.address);
         self.publish_peer(Output::PublishPeer {
@@ -399,8 +293,7 @@ impl Engine {
 
     /// Drops the link and every fact of its owner. `goodbye`: this side gives it up, and tells the peer why.
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
-        let Some(link) = self.view.links.remove(&node) else { return };
-        self.view.by_connection.remove(&link.connection);
+        let Some(link) = self.view.remove(node) else { return };
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
         self.log(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
@@ -492,7 +385,8 @@ impl Engine {
             }
         }
         // The goodbye goes first: it withdraws everything in one message.
-        for (node, link) in std::mem::take(&mut self.view.links) {
+        for node in self.view.linked() {
+            let Some(link) = self.view.remove(node) else { continue };
             self.publish_peer(Output::PublishPeer {
                 node,
                 name: link.name,
@@ -503,7 +397,6 @@ impl Engine {
             self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
             self.drop_bindings_of(node);
         }
-        self.view.by_connection.clear();
         for connection in std::mem::take(&mut self.view.candidates).into_keys() {
             self.output(Output::Refuse { connection, why: Refusal::Closing });
         }

@@ -18,6 +18,7 @@ mod group;
 mod hearsay;
 mod hold;
 mod id;
+mod index;
 mod limits;
 mod liveness;
 mod lock;
@@ -39,8 +40,10 @@ mod resolver;
 mod scope;
 mod status;
 mod sync;
+mod target;
 mod time;
 mod timers;
+mod view;
 mod vote;
 mod withdrawal;
 

@@ -1,0 +1,131 @@
+//! What a node has of its peers at this moment: the links, the connections that wait for one, and what is remembered of
+//! links that are over. How they come and go stands in `membership`.
+
+use super::dial::Dials;
+use super::index::Index;
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// The one authenticated connection to another node.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) connection: ConnectionId,
+    pub(super) name: String,
+    pub(super) address: String,
+    /// Its snapshot is complete here.
+    pub(super) synced: bool,
+    /// Mine is complete there.
+    pub(super) acked: bool,
+    /// When the peer was opened, by this node's clock; negative: before this node was.
+    pub(super) opened_ms: i64,
+    pub(super) last_heard: Time,
+    /// Since when part of a frame has been there, and not the whole.
+    pub(super) part_since: Option<Time>,
+    /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
+    /// must not make the peer's own snapshots stale.
+    pub(super) clock: u64,
+    pub(super) last_sent: Time,
+    /// Operations whose publication my snapshot contained: acknowledged with it.
+    pub(super) in_snapshot: BTreeSet<Tx>,
+    /// Registrations that the peer's snapshot has named so far.
+    pub(super) snapshot: BTreeSet<Reg>,
+    pub(super) goodbye: Option<Goodbye>,
+    /// The peer has dialled although it is linked; once, that may be a dial that crossed what led to the link.
+    pub(super) knocked: bool,
+    /// Pinged, because this node claims its name or its place; and the number of that ping.
+    pub(super) doubted: Option<(u64, NodeId)>,
+    /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
+    /// nothing: it may be the successor of a peer that has died since.
+    pub(super) vouched: Option<(Time, NodeId)>,
+    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
+    pub(super) suspected: Option<BTreeSet<NodeId>>,
+    /// The ping whose answer is measured, and when it was sent.
+    pub(super) pinged: Option<(u64, Time)>,
+    pub(super) round_trip: Option<Duration>,
+}
+
+impl Link {
+    /// The peer's table is merged here, and this node's there.
+    pub(super) fn is_merged(&self) -> bool {
+        self.synced && self.acked
+    }
+}
+
+/// A connection that waits for the arbiter.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub(super) peer: Identity,
+    pub(super) dialled: Option<String>,
+}
+
+#[derive(Default, Debug)]
+pub(super) struct View {
+    /// Links come and go through [`View::insert`] and [`View::remove`] alone, which keep `by_name`.
+    pub(super) links: BTreeMap<NodeId, Link>,
+    by_name: Index<String, NodeId>,
+    pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
+    pub(super) candidates: BTreeMap<ConnectionId, Candidate>,
+    pub(super) dials: Dials,
+    pub(super) links_made: u64,
+    /// The highest clock heard from each peer on links that are over.
+    heard_clocks: BTreeMap<NodeId, u64>,
+    pub(super) pings: u64,
+    /// A link goes down because a new one of the same pair comes up at this very moment.
+    pub(super) replacing: bool,
+    /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
+    pub(super) ill_health: u32,
+}
+
+impl View {
+    pub(super) fn insert(&mut self, node: NodeId, link: Link) {
+        self.by_connection.insert(link.connection, node);
+        self.by_name.insert(link.name.clone(), node);
+        self.links.insert(node, link);
+    }
+    pub(super) fn remove(&mut self, node: NodeId) -> Option<Link> {
+        let link = self.links.remove(&node)?;
+        self.by_connection.remove(&link.connection);
+        self.by_name.remove(&link.name, &node);
+        Some(link)
+    }
+    /// The node of this name that has a link.
+    pub(super) fn named(&self, name: &str) -> Option<NodeId> {
+        self.by_name.with(name).next().copied()
+    }
+    pub(super) fn was_linked(&self, node: NodeId) -> bool {
+        self.heard_clocks.contains_key(&node)
+    }
+    pub(super) fn is_linked(&self, node: NodeId) -> bool {
+        self.links.contains_key(&node)
+    }
+    pub(super) fn is_synced(&self, node: NodeId) -> bool {
+        self.links.get(&node).is_some_and(|link| link.synced)
+    }
+    pub(super) fn connection(&self, node: NodeId) -> Option<ConnectionId> {
+        self.links.get(&node).map(|link| link.connection)
+    }
+    /// Whether a snapshot with this clock was sent before something that was heard on another link: the arbiter made two
+    /// connections the link, one after the other, and the older one was read later. Its facts are void.
+    pub(super) fn is_stale(&self, node: NodeId, clock: u64) -> bool {
+        self.heard_clocks.get(&node).is_some_and(|heard| clock <= *heard)
+    }
+    pub(super) fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
+        let heard = self.heard_clocks.entry(node).or_default();
+        *heard = clock.max(*heard);
+        // Incarnations that never come back: long before they are so many, nothing of them is on its way any more.
+        while self.heard_clocks.len() > peers.saturating_mul(4).max(64) {
+            self.heard_clocks.pop_first();
+        }
+    }
+    /// Every peer's table is merged here, and this node's there.
+    pub(super) fn is_merged(&self) -> bool {
+        self.links.values().all(Link::is_merged)
+    }
+    pub(super) fn linked(&self) -> BTreeSet<NodeId> {
+        self.links.keys().copied().collect()
+    }
+    pub(super) fn synced(&self) -> BTreeSet<NodeId> {
+        self.links.iter().filter(|(_, link)| link.synced).map(|(node, _)| *node).collect()
+    }
+}
