@@ -121,8 +121,9 @@ impl Engine {
     }
 
     /// What the peer knows is complete.
-    pub(super) fn merge_existence(&mut self, from: NodeId) -> Result<(), &'static str> {
+    pub(super) fn merge_existence(&mut self, from: NodeId) {
         let picture = self.groups.pictures.remove(&from).unwrap_or_default();
+        let before = self.groups.dots.digest();
         let changed = self.groups.dots.merge(picture);
         for group in &changed {
             self.groups.touch(group, false);
@@ -134,18 +135,21 @@ impl Engine {
                 self.carry_out_delete(group, &gone);
             }
         }
-        if !changed.is_empty() {
+        self.trim_dots(from);
+        // What came and went at once is no news: else two who differ about whom they have links to would tell each other
+        // the same for ever.
+        let every_merge = !changed.is_empty() && self.is_broken(Fault::EveryMergeIsNews);
+        if self.groups.dots.digest() != before || every_merge {
             self.existence_changed();
         }
         self.remember_absent();
-        self.check_remembered()
     }
 
     /// A caller elsewhere knows these dots of the group; this node perhaps not yet.
     pub(super) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
         let mut is_news = false;
         for dot in dots.into_iter().filter(|dot| dot.node != self.config.node) {
-            is_news |= self.groups.dots.is_within(&self.config.limits) && self.groups.dots.add(group, dot);
+            is_news |= self.groups.dots.has_room(&self.config.limits) && self.groups.dots.add(group, dot);
         }
         if is_news {
             self.groups.touch(group, false);
@@ -167,7 +171,7 @@ impl Engine {
         if !last {
             return Ok(());
         }
-        self.merge_existence(from)?;
+        self.merge_existence(from);
         if answer {
             match self.groups.unanswered.get_mut(&from) {
                 Some(digests) if *digests > 0 => *digests -= 1,
@@ -181,10 +185,31 @@ impl Engine {
         Ok(())
     }
 
-    /// What peers have made this node remember stays bounded.
-    pub(super) fn check_remembered(&self) -> Result<(), &'static str> {
-        let is_within = self.groups.dots.is_within(&self.config.limits);
-        if is_within { Ok(()) } else { Err("more groups than the limit") }
+    /// What peers have made this node remember stays bounded; `trim` says how. Says whether groups have lost something.
+    fn trim_dots(&mut self, from: NodeId) -> bool {
+        let (me, links) = (self.config.node, &self.view.links);
+        let is_member = |node| node == me || links.contains_key(&node);
+        let trimmed = self.groups.dots.trim(&self.config.limits, is_member);
+        for group in &trimmed.groups {
+            self.groups.touch(group, false);
+        }
+        for node in trimmed.forgotten {
+            self.timers.cancel(&Timer::GroupMemory(node));
+        }
+        if !trimmed.groups.is_empty() {
+            self.log(Level::Warn, Target::Group, |engine| {
+                let (count, name) = (trimmed.groups.len(), engine.name_of(from));
+                format!("{count} groups were dropped: there were too many after what node {name} told")
+            });
+        }
+        !trimmed.groups.is_empty()
+    }
+
+    /// After an operation of a peer. Others may have room for what was dropped here.
+    pub(super) fn keep_dots_within(&mut self, from: NodeId) {
+        if self.trim_dots(from) && !self.is_broken(Fault::TrimIsNoNews) {
+            self.existence_changed();
+        }
     }
 
     /// The end of a link: members there are gone, and others may not have heard what that node said last.

@@ -16,23 +16,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Dots of one incarnation that are known, live or deleted.
 #[derive(Default, Debug)]
-struct Seen {
+pub(super) struct Seen {
     /// All up to this number.
-    up_to: u64,
+    pub(super) up_to: u64,
     /// And these beyond.
-    beyond: BTreeSet<u64>,
-    live: usize,
+    pub(super) beyond: BTreeSet<u64>,
+    pub(super) live: usize,
 }
 
 /// What this node knows of the existence of groups.
 #[derive(Default, Debug)]
 pub(super) struct Dots {
-    live: BTreeMap<Name, BTreeSet<Dot>>,
-    seen: BTreeMap<NodeId, Seen>,
+    pub(super) live: BTreeMap<Name, BTreeSet<Dot>>,
+    pub(super) seen: BTreeMap<NodeId, Seen>,
     /// Over all live dots, independent of their order.
     digest: u64,
-    live_count: usize,
-    beyond_count: usize,
+    pub(super) live_count: usize,
+    pub(super) beyond_count: usize,
 }
 
 /// What another node knows, as it is being told. Nothing of it counts before it is complete.
@@ -51,6 +51,8 @@ impl Picture {
                 self.dots.insert(dot);
                 self.live.insert((group, dot));
             }
+            // Says nothing, and would take the place of an incarnation of which something is known.
+            protocol::Existence::Seen { up_to: 0, .. } => {}
             protocol::Existence::Seen { node, up_to } => {
                 let seen = self.seen.entry(node).or_default();
                 *seen = up_to.max(*seen);
@@ -60,20 +62,16 @@ impl Picture {
             }
         }
     }
+    /// No honest node knows more: see `trim`.
     pub(super) fn is_within(&self, limits: &Limits) -> bool {
-        self.live.len() <= limits.groups.saturating_mul(4)
-            && self.beyond.len() <= limits.groups
-            && self.seen.len() <= most_incarnations(limits)
+        self.live.len() <= trim::most_live(limits)
+            && self.beyond.len() <= trim::most_beyond(limits)
+            && self.seen.len() <= trim::most_strangers(limits).saturating_add(limits.peers.saturating_mul(2))
     }
     fn is_deleted(&self, dot: &Dot) -> bool {
         let known = self.seen.get(&dot.node).is_some_and(|up_to| dot.number <= *up_to);
         (known || self.beyond.contains(dot)) && !self.dots.contains(dot)
     }
-}
-
-/// Nodes are many more than are linked at a time: each that was restarted within the time of memory counts anew.
-fn most_incarnations(limits: &Limits) -> usize {
-    limits.groups.saturating_add(limits.peers.saturating_mul(4))
 }
 
 impl Dots {
@@ -103,12 +101,6 @@ impl Dots {
     pub(super) fn live_count_of(&self, node: NodeId) -> usize {
         self.seen.get(&node).map_or(0, |seen| seen.live)
     }
-    /// No honest cluster makes a node remember more.
-    pub(super) fn is_within(&self, limits: &Limits) -> bool {
-        self.live_count <= limits.groups.saturating_mul(4)
-            && self.beyond_count <= limits.groups
-            && self.seen.len() <= most_incarnations(limits)
-    }
     /// Incarnations that something is remembered of.
     pub(super) fn incarnations(&self) -> impl ExactSizeIterator<Item = NodeId> {
         self.seen.keys().copied()
@@ -128,7 +120,7 @@ impl Dots {
     }
 
     /// What is known without a gap needs one number.
-    fn compact(&mut self, node: NodeId) {
+    pub(super) fn compact(&mut self, node: NodeId) {
         let Some(seen) = self.seen.get_mut(&node) else { return };
         while let Some(first) = seen.beyond.first().copied()
             && first <= seen.up_to.saturating_add(1)
@@ -228,7 +220,8 @@ impl Dots {
         live.chain(seen).chain(beyond).collect()
     }
 
-    /// Nothing of the incarnation has been heard for so long that nobody will name its deleted dots again.
+    /// Nothing of the incarnation has been heard for so long that nobody will name its deleted dots again; or there is no
+    /// room for it.
     pub(super) fn forget(&mut self, node: NodeId) {
         if let Some(seen) = self.seen.remove(&node) {
             self.beyond_count -= seen.beyond.len();

@@ -124,6 +124,10 @@ pub enum Fault {
     DeleteIsAckedAtOnce,
     /// Nobody sends a digest: nodes go on to differ about what nobody owns (P2).
     NoDigest,
+    /// What one node alone had no room for is no news: nodes go on to differ about it (P2).
+    TrimIsNoNews,
+    /// What came and went at once is news: nodes that differ about their links tell each other of it for ever (P7).
+    EveryMergeIsNews,
     /// Members about to go are so for ever, and the group cannot be joined.
     DoomedForEver,
     /// The end of a process leaves its memberships (P5).

@@ -97,11 +97,11 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        // A delete has overtaken it, or somebody lied about it: its maker must know, or it shows a group that is none here.
-        let is_deleted = self.groups.dots.knows(&dot) && !self.groups.dots.is_live_dot(&group, &dot);
         self.put_dot(&group, dot, replaces);
-        self.check_remembered()?;
-        if is_deleted {
+        self.keep_dots_within(from);
+        // A delete has overtaken it, somebody lied about it, or there is no room for it: its maker must know, or it shows a
+        // group that is none here.
+        if !self.groups.dots.is_live_dot(&group, &dot) {
             self.tell_existence_of(from);
         }
         if let Some(tx) = ack {
@@ -227,8 +227,8 @@ impl Engine {
         }
         dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
         self.carry_out_delete(&group, &dots);
+        self.keep_dots_within(from);
         self.remember_absent();
-        self.check_remembered()?;
         match ack {
             Some(tx) => self.acknowledge_when_withdrawn(&group, from, tx),
             None => Ok(()),

@@ -240,7 +240,7 @@ impl Engine {
         if !last {
             return Ok(());
         }
-        self.merge_existence(from)?;
+        self.merge_existence(from);
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
         let have = std::mem::take(&mut link.snapshot);

@@ -43,6 +43,7 @@ mod sync;
 mod target;
 mod time;
 mod timers;
+mod trim;
 mod view;
 mod vote;
 mod withdrawal;

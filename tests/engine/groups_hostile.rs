@@ -6,7 +6,7 @@ use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, tx, worl
 use convoke::engine::*;
 use std::collections::BTreeSet;
 
-fn dot(node: NodeId, number: u64) -> Dot {
+pub(crate) fn dot(node: NodeId, number: u64) -> Dot {
     Dot { node, number }
 }
 
@@ -15,19 +15,19 @@ fn membership(group: &str, serial: u64, count: u64, dots: &[Dot]) -> Message {
     Message::Membership { membership: Membership { group, serial, count, dots, why }, ack: None }
 }
 
-fn create(group: &str, dot: Dot, replaces: Option<Dot>) -> Message {
+pub(crate) fn create(group: &str, dot: Dot, replaces: Option<Dot>) -> Message {
     Message::Create { group: name(group), dot, replaces, ack: Some(tx(puppet())) }
 }
 
-fn delete(group: &str, dots: &[Dot]) -> Message {
+pub(crate) fn delete(group: &str, dots: &[Dot]) -> Message {
     Message::Delete { group: name(group), dots: dots.iter().copied().collect(), ack: Some(tx(puppet())) }
 }
 
-fn state(parts: Vec<Existence>) -> Message {
+pub(crate) fn state(parts: Vec<Existence>) -> Message {
     Message::GroupState { parts, last: true, answer: false }
 }
 
-fn live(group: &str, dot: Dot) -> Existence {
+pub(crate) fn live(group: &str, dot: Dot) -> Existence {
     Existence::Live { group: name(group), dot }
 }
 
@@ -309,30 +309,75 @@ fn a_flood_of_questions_ends_the_link() {
     assert_eq!(world.done(op), Status::Ok);
 }
 
-/// Parts without end, that are never finished.
+fn limited() -> World {
+    let mut world = World::empty();
+    let limits = Limits { groups: 100, peers: 10, ..Limits::default() };
+    world.add(Config { node: me(), limits, ..config(0) });
+    world.add_puppet(puppet().0);
+    world.link(ENGINE, PUPPET);
+    world
+}
+
+/// How much the engine tells of what it knows: of live dots, of others with a gap before them, and of incarnations.
+fn known(world: &mut World) -> [usize; 3] {
+    world.advance(HEARTBEAT);
+    world.told(PUPPET);
+    world.say(PUPPET, ENGINE, Message::GroupDigest { digest: 1 });
+    let mut known = [0; 3];
+    for message in world.told(PUPPET) {
+        let Message::GroupState { parts, .. } = message else { continue };
+        for part in parts {
+            known[match part {
+                Existence::Live { .. } => 0,
+                Existence::Beyond(_) => 1,
+                Existence::Seen { .. } => 2,
+            }] += 1;
+        }
+    }
+    world.say(PUPPET, ENGINE, state(vec![]));
+    known
+}
+
+type Part = fn(u64) -> Existence;
+
+const PARTS: [Part; 4] = [
+    |i| live(&format!("x{i}"), dot(puppet(), i + 1)),
+    |i| Existence::Beyond(dot(NodeId(99), 2 * i + 2)),
+    |i| Existence::Seen { node: NodeId(1000 + i), up_to: 1 },
+    |i| live(&format!("x{i}"), dot(NodeId(1000 + i), 1)),
+];
+
+/// Parts without end, that are never finished: what one peer says at once is more than an honest one knows.
 #[test]
 fn a_state_that_never_ends() {
-    type Part = fn(u64) -> Existence;
-    let parts: [Part; 3] = [
-        |i| live(&format!("x{i}"), dot(puppet(), i + 1)),
-        |i| Existence::Beyond(dot(NodeId(99), 2 * i + 2)),
-        |i| Existence::Seen { node: NodeId(1000 + i), up_to: 1 },
-    ];
-    for (part, last) in parts.into_iter().flat_map(|part| [(part, false), (part, true)]) {
-        let mut world = World::empty();
-        let limits = Limits { groups: 100, peers: 10, ..Limits::default() };
-        world.add(Config { node: me(), limits, ..config(0) });
-        world.add_puppet(puppet().0);
-        world.link(ENGINE, PUPPET);
+    for part in PARTS {
+        let mut world = limited();
         let mut said = 0;
         while world.is_linked(ENGINE, PUPPET) {
-            let message = Message::GroupState { parts: vec![part(said)], last, answer: false };
+            let message = Message::GroupState { parts: vec![part(said)], last: false, answer: false };
             world.say(PUPPET, ENGINE, message);
             said += 1;
             assert!(said <= 401, "bounded by four times the limit");
         }
         assert!(said > 100);
         assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        world.assert_at_rest();
+    }
+}
+
+/// Each of them could be the word of an honest node, which has heard it from others: what is too much is dropped.
+#[test]
+fn states_without_end_are_bounded() {
+    for part in PARTS {
+        let mut world = limited();
+        for i in 0..2000 {
+            world.say(PUPPET, ENGINE, state(vec![part(i)]));
+        }
+        let [live, beyond, seen] = known(&mut world);
+        assert!(live + beyond + seen > 40, "something is remembered");
+        assert!(live <= 400 && beyond <= 100 && seen <= 151, "{live} {beyond} {seen}");
+        assert!(world.is_linked(ENGINE, PUPPET));
+        world.agree();
         world.assert_at_rest();
     }
 }
@@ -346,23 +391,15 @@ fn dots_with_gaps_are_bounded() {
         |i| create(&format!("x{i}"), dot(puppet(), 2 * i + 2), None),
         |i| delete("x", &[dot(NodeId(1000 + i), 1)]),
     ];
-    let limited = || {
-        let mut world = World::empty();
-        let limits = Limits { groups: 100, peers: 10, ..Limits::default() };
-        world.add(Config { node: me(), limits, ..config(0) });
-        world.add_puppet(puppet().0);
-        world.link(ENGINE, PUPPET);
-        world
-    };
     for say in says {
         let mut world = limited();
-        let mut said = 0;
-        while world.is_linked(ENGINE, PUPPET) {
-            world.say(PUPPET, ENGINE, say(said));
-            said += 1;
-            assert!(said <= 401);
+        for i in 0..2000 {
+            world.say(PUPPET, ENGINE, say(i));
         }
-        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        let [live, beyond, seen] = known(&mut world);
+        assert!(live + beyond + seen > 40, "something is remembered");
+        assert!(live <= 400 && beyond <= 100 && seen <= 151, "{live} {beyond} {seen}");
+        assert!(world.is_linked(ENGINE, PUPPET));
         world.assert_at_rest();
     }
     // A forwarded join teaches no more than there is room for.

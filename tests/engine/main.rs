@@ -10,6 +10,7 @@ mod dial;
 mod forward;
 mod groups;
 mod groups_deletes;
+mod groups_full;
 mod groups_hostile;
 mod groups_memory;
 mod groups_splits;

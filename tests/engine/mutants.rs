@@ -1,7 +1,7 @@
 //! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
 //! others stand in `tests/sim/mutants.rs`.
 
-use crate::{lock_splits, rules};
+use crate::{groups_full, lock_splits, rules};
 use convoke::engine::Fault;
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -21,6 +21,8 @@ const FAULTS: &[(Fault, fn())] = &[
     (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),
     (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),
     (Fault::StaleSnapshotCounts, rules::a_snapshot_of_an_older_connection_is_void),
+    (Fault::TrimIsNoNews, groups_full::nodes_that_dropped_other_groups_tell_each_other),
+    (Fault::EveryMergeIsNews, groups_full::who_sees_other_members_is_not_told_for_ever),
 ];
 
 #[test]

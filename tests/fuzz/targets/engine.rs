@@ -34,8 +34,7 @@ fn limits() -> Limits {
         processes: 40,
         names: 12,
         locks: 12,
-        // More than one input can fill: a node that remembers more than the limit is ended by those that it tells.
-        groups: 4000,
+        groups: 12,
         operations: 12,
         peers: 6,
         ..Limits::default()
