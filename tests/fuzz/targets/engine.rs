@@ -13,7 +13,7 @@ use super::words::{self, Words};
 use crate::harness::*;
 use convoke::engine::message::{Window, cost};
 use convoke::engine::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const HONEST: [NodeIndex; 2] = [0, 2];
@@ -47,6 +47,12 @@ struct Siege {
     /// Honest processes that were ever spawned.
     processes: Vec<Pid>,
     operations: Vec<Ref>,
+    /// Those of them that may wait for somebody else as long as he likes: for a lock, without a deadline.
+    patient: BTreeSet<Ref>,
+    /// The highest token of each lock so far, and whose it was.
+    tokens: BTreeMap<Name, (u64, Name)>,
+    /// Who has what lock now: node, process, resource and requester.
+    shares: BTreeMap<(NodeIndex, (u64, Name, Name)), u64>,
     monitors: Vec<(Pid, Ref, Pid)>,
     /// The connection of the honest two; `None`: it is not the first one any more.
     first_link: Option<(ConnectionId, ConnectionId)>,
@@ -75,6 +81,9 @@ impl Siege {
             words: Words::knows(&nodes),
             processes: Vec::new(),
             operations: Vec::new(),
+            patient: BTreeSet::new(),
+            tokens: BTreeMap::new(),
+            shares: BTreeMap::new(),
             monitors: Vec::new(),
             first_link: None,
             looked: [0; 4],
@@ -271,6 +280,9 @@ impl Siege {
         if is_operation {
             self.operations.push(reference);
         }
+        if matches!(kind, 4 | 5) && patience == Patience::FOREVER {
+            self.patient.insert(reference);
+        }
         match source.byte() {
             250.. if self.processes.len() < limits().processes => {
                 let pid = self.world.spawn(node);
@@ -335,6 +347,7 @@ impl Siege {
         self.world.refused.clear();
         if self.first_link.is_some() && self.link() == self.first_link {
             self.nobody_has_what_the_other_has();
+            self.tokens_grow();
         } else {
             self.first_link = None;
         }
@@ -364,6 +377,34 @@ impl Siege {
                 }
             }
         }
+    }
+
+    /// Whoever gets a lock after somebody else has a higher token, as long as the two hear each other's votes; those who
+    /// share it may have the same.
+    fn tokens_grow(&mut self) {
+        let mut new: BTreeMap<Name, (u64, Name)> = BTreeMap::new();
+        for node in HONEST {
+            for (share, tokens) in &self.world.nodes[node].held {
+                let key = (node, share.clone());
+                let Some(token) = tokens.last().copied().flatten() else {
+                    self.shares.remove(&key);
+                    continue;
+                };
+                if self.shares.insert(key, token) == Some(token) {
+                    continue;
+                }
+                let (_, resource, requester) = share;
+                if let Some((before, by)) = self.tokens.get(resource) {
+                    let grows = token > *before || (token == *before && by == requester);
+                    assert!(grows, "{resource:?} has token {token} after {before}\n{}", self.world.picture());
+                }
+                let last = new.entry(resource.clone()).or_insert_with(|| (token, requester.clone()));
+                if token > last.0 {
+                    *last = (token, requester.clone());
+                }
+            }
+        }
+        self.tokens.append(&mut new);
     }
 
     /// The hostile peers go, all time that was given passes, and then the processes.
@@ -400,6 +441,7 @@ impl Siege {
         if self.is_open(a) && self.is_open(b) {
             self.both_have_the_same();
         }
+        self.locks_are_handed_on();
         for pid in self.processes.clone() {
             let node = self.world.index(pid.node);
             if self.is_open(node) && !self.world.is_gone(pid) {
@@ -408,6 +450,33 @@ impl Siege {
         }
         self.world.advance(Duration::from_secs(20));
         self.nothing_is_left();
+    }
+
+    /// Every call is answered but those for a lock that somebody else holds, and these get it when he is gone.
+    fn locks_are_handed_on(&mut self) {
+        for _ in 0..=self.processes.len() {
+            let open: Vec<NodeIndex> = HONEST.into_iter().filter(|node| self.is_open(*node)).collect();
+            let waiting: Vec<Ref> =
+                self.operations.iter().copied().filter(|op| self.world.outcome(*op).is_none()).collect();
+            for op in &waiting {
+                assert!(self.patient.contains(op), "{op:?} hangs\n{}", self.world.picture());
+            }
+            let Some(engine) =
+                open.first().map(|node| self.world.engine(*node)).filter(|_| !waiting.is_empty())
+            else {
+                return;
+            };
+            let rows = engine.locks(self.world.now, None);
+            let wanted: BTreeSet<&Name> =
+                rows.iter().filter(|row| row.is_waiter).map(|row| &row.resource).collect();
+            let holder = rows.iter().find(|row| !row.is_waiter && wanted.contains(&row.resource));
+            let Some(holder) = holder.map(|row| row.pid) else {
+                panic!("{waiting:?} wait for nobody\n{}", self.world.picture());
+            };
+            self.world.exit(holder);
+            self.world.advance(Duration::from_secs(10));
+        }
+        panic!("locks are not handed on\n{}", self.world.picture());
     }
 
     /// One connection after the other: under other names a peer may have several.
