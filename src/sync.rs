@@ -1,6 +1,13 @@
-//! The locks, condition variables, atomics and threads that `node` and the handles of `ffi` are made of: those of the
+//! The locks, condition variables, atomics and threads that `node`, `mesh` and the handles of `ffi` are made of: those of the
 //! standard library. Named in one place, so that `tests/threads` can compile the same files with primitives that try
-//! every order in which threads may run.
+//! every order in which threads may run, and ThreadSanitizer can be given such as it understands.
 
-pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock, atomic};
+#[cfg(convoke_tsan)]
+mod visible;
+
+pub(crate) use std::sync::atomic;
+#[cfg(not(convoke_tsan))]
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::thread;
+#[cfg(convoke_tsan)]
+pub(crate) use visible::{Condvar, Mutex, MutexGuard, RwLock};

@@ -8,12 +8,13 @@
 //! nodes have done their part.
 
 use crate::node::{Request, Shared};
+use crate::sync::{Mutex, MutexGuard};
 use crate::wire::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 /// What the options of every node begin with, if the environment has it: `CONVOKE_TEST_SECRET`, 64 hexadecimal digits.

@@ -10,12 +10,13 @@ use super::{live, thread};
 use crate::engine::Status;
 use crate::node::Options;
 use crate::os;
+use crate::sync::{Mutex, MutexGuard};
 use crate::wire::SECRET;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::ffi::{c_char, c_void};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{PoisonError, TryLockError};
 
 /// What a `convoke_options` pointer points to.
 pub(super) struct Held {

@@ -3,11 +3,12 @@
 //! The resolver of the C library blocks, for as long as it likes, so it runs on a few threads of tokio's that end soon
 //! after. One that hangs cannot be ended: no name is looked up twice at one time, so that it holds one of them and not all.
 
+use crate::sync::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 /// Look-ups that run or wait for a thread.
 const MAX_LOOKUPS: usize = 64;

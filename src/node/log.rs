@@ -9,11 +9,12 @@ use super::shared::lock;
 use super::{Error, Result};
 use crate::engine::{Level, Short, Status, Target};
 use crate::os::{PerEpoch, fork_epoch, watch_forks, with_signals_blocked};
+use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 /// Nothing is recorded.
 pub const LOG_OFF: i32 = 0;

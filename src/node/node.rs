@@ -6,11 +6,12 @@ use super::shared::{Shared, lock};
 use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
+use crate::sync::Mutex;
 use crate::wire::{Mode, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 

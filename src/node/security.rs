@@ -4,12 +4,13 @@ use super::{Error, Options, Result};
 use crate::engine::Status;
 use crate::mesh::RefusalCounts;
 use crate::os::effective_user;
+use crate::sync::RwLock;
 use crate::wire::{Credentials, Keyring, MAX_SECRETS, Pem, Protection, Secret};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 use zeroize::Zeroizing;
 
 /// Much more than [`MAX_SECRETS`] and what is to be said about them take.

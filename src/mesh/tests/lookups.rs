@@ -2,10 +2,11 @@
 
 use super::*;
 use crate::mesh::Hosts;
+use crate::sync::Mutex;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 
 /// A mesh of a node whose hosts are found so.
 async fn start_with(

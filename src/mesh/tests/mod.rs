@@ -11,6 +11,7 @@ mod tls;
 use super::{Core, Mesh, Order, Settings};
 use crate::engine::message::{DataHeader, EncodeData};
 use crate::engine::{ConnectionId, Identity, Message, NodeId, Refusal, Stamped, Status};
+use crate::sync::RwLock;
 use crate::wire::{
     self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup,
     Step, WireError,
@@ -20,7 +21,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

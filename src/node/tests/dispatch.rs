@@ -2,9 +2,10 @@ use super::*;
 use crate::node::Handler;
 use crate::node::shared::lock;
 use crate::os::thread_number;
+use crate::sync::Mutex;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Barrier, Mutex};
 
 /// Counts how often it is dropped.
 struct Counted(Arc<AtomicUsize>);

@@ -258,7 +258,7 @@ fn a_node_may_be_closed_and_dropped_in_a_callback() {
     let node = open(&[]);
     let (queue, process, sender) = on_queue(&node);
     let (told, hear) = std::sync::mpsc::channel();
-    let (told, inner) = (std::sync::Mutex::new(told), node.clone());
+    let (told, inner) = (crate::sync::Mutex::new(told), node.clone());
     let handler: crate::node::Handler = Box::new(move |event| {
         if event.kind() == EventKind::Message {
             crate::node::shared::lock(&told).send(status(inner.close(-1))).unwrap();
@@ -277,7 +277,7 @@ fn a_callback_may_make_calls_that_wait() {
     let node = open(&[]);
     let (queue, process, sender) = on_queue(&node);
     let (told, hear) = std::sync::mpsc::channel();
-    let (told, inner) = (std::sync::Mutex::new(told), process.clone());
+    let (told, inner) = (crate::sync::Mutex::new(told), process.clone());
     let handler: crate::node::Handler = Box::new(move |event| {
         let registered = register(&inner, event.payload().unwrap());
         let other = inner.connect("127.0.0.1:1", 0, Completion::Wait);

@@ -6,7 +6,7 @@ use crate::node::resolver::{
     CLASH_A, CLASH_B, CLASH_CHOICES, CLASH_KILL_LOSER, CLASH_NEITHER, CLASH_NOTIFY_LOSER,
 };
 use crate::node::{EventKind, Field, Resolve, answer_of};
-use std::sync::Mutex;
+use crate::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
