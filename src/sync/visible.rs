@@ -9,12 +9,13 @@ use std::time::Duration;
 
 pub(crate) use parking_lot::MutexGuard;
 
-/// Is never poisoned: a panic while it is held does not show under this configuration.
+/// Is never poisoned: a panic while it is held does not show under this configuration. Named in public fields of rooms, as
+/// the standard library's is.
 #[derive(Default, Debug)]
-pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+pub struct Mutex<T>(parking_lot::Mutex<T>);
 
 impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    pub const fn new(value: T) -> Self {
         Mutex(parking_lot::Mutex::new(value))
     }
     pub(crate) fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
