@@ -6,11 +6,6 @@ use std::sync::atomic as real;
 
 pub(crate) use real::Ordering;
 
-/// What was written before is seen by whoever comes later in any case.
-pub(crate) fn fence(_: Ordering) {
-    yield_now();
-}
-
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[derive(Debug, Default)]
