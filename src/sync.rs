@@ -2,12 +2,12 @@
 //! standard library. Named in one place, so that `tests/threads` can compile the same files with primitives that try
 //! every order in which threads may run, and ThreadSanitizer can be given such as it understands.
 
-#[cfg(convoke_tsan)]
+#[cfg(visible_locks)]
 mod visible;
 
 pub(crate) use std::sync::atomic;
-#[cfg(not(convoke_tsan))]
+#[cfg(not(visible_locks))]
 pub(crate) use std::sync::{Condvar, Mutex, MutexGuard, RwLock};
 pub(crate) use std::thread;
-#[cfg(convoke_tsan)]
+#[cfg(visible_locks)]
 pub(crate) use visible::{Condvar, Mutex, MutexGuard, RwLock};

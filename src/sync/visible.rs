@@ -2,7 +2,7 @@
 //!
 //! The standard library comes compiled, so that the sanitizer does not see what its locks do and takes for a race whatever
 //! they guard, unless its sources are there to be compiled anew. parking_lot is compiled with the program. Not part of a
-//! released library: built with `--cfg convoke_tsan` only.
+//! released library: built with `--cfg visible_locks` only.
 
 use std::sync::{LockResult, TryLockError, TryLockResult};
 use std::time::Duration;
