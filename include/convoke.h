@@ -2304,7 +2304,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node
 
 /**
  * Creates a group. One that exists already keeps its members, and nothing seems to happen; but a deletion by somebody
- * who has not seen this creation does not end it.
+ * who has not seen this creation does not end it. Where parts of a cluster join that together have made groups more than
+ * four times `limits.groups`, the latest ones of the nodes that made the most are deleted.
  *
  * @param process on whose behalf.
  * @param name the name of the group, copied.

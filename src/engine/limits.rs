@@ -23,7 +23,8 @@ pub struct Limits {
     pub names: usize,
     /// Shares of locks that processes of this node may hold (option `limits.locks`).
     pub locks: usize,
-    /// Groups that may exist, and memberships of processes of this node (option `limits.groups`).
+    /// Groups that may exist, and memberships of processes of this node (option `limits.groups`). What is beyond it after
+    /// parts have joined goes as `trim` says.
     pub groups: usize,
     /// Operations and monitors of this node under way at one time (option `limits.operations`).
     pub operations: usize,
