@@ -126,7 +126,8 @@ fn s67_hung_node() {
     assert!(took < Duration::from_millis(10 * DETECTION), "{took:?}");
     for node in [0, 1] {
         assert_eq!(cluster[node].whereis("name"), Some(owner.pid));
-        assert_eq!(cluster[node].whereis("of the hung one"), None);
+        // The coordinator has given the hung one up; the other one may take a little longer.
+        cluster[node].await_gone("of the hung one");
     }
     cluster.heal_all();
     cluster.await_mesh();
