@@ -23,12 +23,12 @@ impl Engine {
         }
     }
 
-    /// Something was learned of incarnations that have no link, perhaps; of those nobody will say that they have left.
-    pub(super) fn remember_absent(&mut self) {
-        let absent = |node: &NodeId| *node != self.config.node && !self.view.is_linked(*node);
-        for node in self.groups.dots.incarnations().filter(absent).collect::<Vec<_>>() {
+    /// Something was learned of these incarnations. Of those without a link nobody will say that they have left.
+    pub(super) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+        for node in nodes {
             let timer = Timer::GroupMemory(node);
-            if !self.timers.is_set(&timer) {
+            let is_present = node == self.config.node || self.view.is_linked(node);
+            if !is_present && self.groups.dots.remembers(node) && !self.timers.is_set(&timer) {
                 self.timers.set(timer, self.now + MEMORY);
             }
         }
@@ -41,7 +41,7 @@ impl Engine {
         if self.groups.dots.live_count_of(node) == 0 {
             self.groups.dots.forget(node);
         } else {
-            self.remember_absent();
+            self.remember_absent([node]);
         }
     }
 
@@ -142,19 +142,20 @@ impl Engine {
         if self.groups.dots.digest() != before || every_merge {
             self.existence_changed();
         }
-        self.remember_absent();
+        self.remember_absent(self.groups.dots.incarnations().collect::<Vec<_>>());
     }
 
     /// A caller elsewhere knows these dots of the group; this node perhaps not yet.
     pub(super) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
         let mut is_news = false;
+        let makers: BTreeSet<NodeId> = dots.iter().map(|dot| dot.node).collect();
         for dot in dots.into_iter().filter(|dot| dot.node != self.config.node) {
             is_news |= self.groups.dots.has_room(&self.config.limits) && self.groups.dots.add(group, dot);
         }
         if is_news {
             self.groups.touch(group, false);
             self.existence_changed();
-            self.remember_absent();
+            self.remember_absent(makers);
         }
     }
 
@@ -187,9 +188,8 @@ impl Engine {
 
     /// What peers have made this node remember stays bounded; `trim` says how. Says whether groups have lost something.
     fn trim_dots(&mut self, from: NodeId) -> bool {
-        let (me, links) = (self.config.node, &self.view.links);
-        let is_member = |node| node == me || links.contains_key(&node);
-        let trimmed = self.groups.dots.trim(&self.config.limits, is_member);
+        let members = self.view.links.keys().copied().chain([self.config.node]);
+        let trimmed = self.groups.dots.trim(&self.config.limits, members);
         for group in &trimmed.groups {
             self.groups.touch(group, false);
         }
@@ -219,7 +219,7 @@ impl Engine {
         self.groups.pictures.remove(&node);
         self.groups.asked.remove(&node);
         self.groups.unanswered.remove(&node);
-        if self.groups.dots.incarnations().any(|known| known == node) {
+        if self.groups.dots.remembers(node) {
             self.timers.set(Timer::GroupMemory(node), self.now + MEMORY);
         }
         if self.groups.dots.incarnations().len() > 0 {

@@ -101,6 +101,9 @@ impl Dots {
     pub(super) fn live_count_of(&self, node: NodeId) -> usize {
         self.seen.get(&node).map_or(0, |seen| seen.live)
     }
+    pub(super) fn remembers(&self, node: NodeId) -> bool {
+        self.seen.contains_key(&node)
+    }
     /// Incarnations that something is remembered of.
     pub(super) fn incarnations(&self) -> impl ExactSizeIterator<Item = NodeId> {
         self.seen.keys().copied()

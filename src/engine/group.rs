@@ -228,7 +228,7 @@ impl Engine {
         dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
         self.carry_out_delete(&group, &dots);
         self.keep_dots_within(from);
-        self.remember_absent();
+        self.remember_absent(dots.iter().map(|dot| dot.node).collect::<BTreeSet<_>>());
         match ack {
             Some(tx) => self.acknowledge_when_withdrawn(&group, from, tx),
             None => Ok(()),

@@ -53,10 +53,10 @@ impl Dots {
             && self.seen.len() < most_strangers(limits)
     }
 
-    /// `is_member`: this node, or one that has a link.
-    pub(super) fn trim(&mut self, limits: &Limits, is_member: impl Fn(NodeId) -> bool) -> Trimmed {
+    /// `members`: this node, and those that have a link.
+    pub(super) fn trim(&mut self, limits: &Limits, members: impl Iterator<Item = NodeId>) -> Trimmed {
         let mut trimmed = Trimmed::default();
-        self.trim_strangers(most_strangers(limits), is_member, &mut trimmed);
+        self.trim_strangers(most_strangers(limits), members, &mut trimmed);
         // Some room is made at once, for each time all live dots are looked through.
         if self.live_count > most_live(limits) {
             self.trim_live(limits.groups.saturating_mul(3), &mut trimmed.groups);
@@ -67,13 +67,15 @@ impl Dots {
         trimmed
     }
 
-    fn trim_strangers(&mut self, most: usize, is_member: impl Fn(NodeId) -> bool, trimmed: &mut Trimmed) {
+    fn trim_strangers(&mut self, most: usize, members: impl Iterator<Item = NodeId>, trimmed: &mut Trimmed) {
         if self.seen.len() <= most {
             return; // the rule, and quick
         }
-        let strangers: Vec<NodeId> = self.incarnations().filter(|node| !is_member(*node)).collect();
-        let Some(excess) = strangers.get(most..).filter(|excess| !excess.is_empty()) else { return };
-        let excess: BTreeSet<NodeId> = excess.iter().copied().collect();
+        // Not all that is known is looked through: at the limit that would be so for each message.
+        let members: BTreeSet<NodeId> = members.filter(|node| self.seen.contains_key(node)).collect();
+        let excess = (self.seen.len() - members.len()).saturating_sub(most);
+        let strangers = self.seen.keys().rev().filter(|node| !members.contains(node));
+        let excess: BTreeSet<NodeId> = strangers.take(excess).copied().collect();
         if excess.iter().any(|node| self.live_count_of(*node) > 0) {
             self.remove_live(|dot| excess.contains(&dot.node), &mut trimmed.groups);
         }
@@ -186,7 +188,7 @@ mod tests {
             dots.add(&Name::new(format!("big{number:02}").as_bytes()), dot(2, number));
         }
         let before = dots.digest();
-        let trimmed = dots.trim(&limits(10), |_| true);
+        let trimmed = dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter());
         assert_eq!(
             (dots.live_count(), dots.live_count_of(NodeId(1)), dots.live_count_of(NodeId(2))),
             (30, 4, 26)
@@ -195,7 +197,7 @@ mod tests {
         assert!(dots.is_live(&Name::new(b"big26")) && !dots.is_live(&Name::new(b"big27")));
         assert!(dots.knows(&dot(2, 37)), "it is deleted, not forgotten");
         assert_ne!(dots.digest(), before);
-        assert_eq!(dots.trim(&limits(10), |_| true), Trimmed::default());
+        assert_eq!(dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter()), Trimmed::default());
     }
 
     #[test]
@@ -208,7 +210,7 @@ mod tests {
         for number in 1..=9 {
             dots.remove(&group, dot(2, 2 * number));
         }
-        assert_eq!(dots.trim(&limits(10), |_| true), Trimmed::default());
+        assert_eq!(dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter()), Trimmed::default());
         assert_eq!(dots.beyond_count, 5);
         assert!(dots.knows(&dot(2, 11)) && !dots.knows(&dot(2, 13)) && !dots.knows(&dot(1, 2)));
         assert_eq!(dots.live_count_of(NodeId(1)), 2, "what is live stays so");
@@ -223,8 +225,8 @@ mod tests {
             dots.remove(&Name::new(format!("g{node}").as_bytes()), dot(node, 1));
         }
         dots.add(&Name::new(b"last"), dot(14, 2));
-        let trimmed = dots.trim(&limits, |node| [NodeId(2), NodeId(13)].contains(&node));
-        assert_eq!(trimmed.forgotten, [NodeId(14), NodeId(12)].into_iter().rev().collect::<Vec<_>>());
+        let trimmed = dots.trim(&limits, [NodeId(2), NodeId(13), NodeId(99)].into_iter());
+        assert_eq!(trimmed.forgotten, [NodeId(12), NodeId(14)]);
         assert_eq!(trimmed.groups, [Name::new(b"last")].into());
         assert!(dots.knows(&dot(13, 1)) && dots.knows(&dot(11, 1)) && !dots.knows(&dot(14, 1)));
         assert_eq!((dots.live_count(), dots.digest()), (0, 0));
@@ -242,7 +244,7 @@ mod tests {
             let mut all = [Dots::default(), Dots::default(), Dots::default()];
             let mut trim = |dots: &mut Dots| {
                 let gaps = dots.beyond_count;
-                let trimmed = dots.trim(&limits, |node| members.contains(&node));
+                let trimmed = dots.trim(&limits, members.into_iter());
                 dropped += usize::from(!trimmed.groups.is_empty() && trimmed.forgotten.is_empty());
                 forgotten += usize::from(!trimmed.forgotten.is_empty());
                 closed += usize::from(dots.beyond_count < gaps);
