@@ -16,7 +16,7 @@ static void count_free(void *user_data) {
 
 static void nested(convoke_event *event, void *user_data) {
     (void)event;
-    ++*(int *)user_data;
+    __atomic_fetch_add((int *)user_data, 1, __ATOMIC_SEQ_CST);
 }
 
 /* A queue within a callback of another is served as anywhere else. */
