@@ -203,6 +203,17 @@ fn whoever_is_set_up_wrongly_is_told_how() {
     no(&[("tls.cert", &scratch.path("n.key"))], Status::Option, "n.key: there is no -----BEGIN CERTIFICATE");
     no(&[("name", "other")], Status::Option, "DNS:other");
     no(&[("name", "two words")], Status::Option, "name of a node must be");
+    // Who can write the lists decides who is a member.
+    fs::write(scratch.path("n.crl"), authority.revoke(&[9])).unwrap();
+    for kind in ["pem", "ca", "crl"] {
+        let mode = |mode| {
+            fs::set_permissions(scratch.path(&format!("n.{kind}")), Permissions::from_mode(mode)).unwrap()
+        };
+        mode(0o664);
+        no(&[], Status::Option, "chmod go-w");
+        mode(0o644);
+    }
+    fs::remove_file(scratch.path("n.crl")).unwrap();
     fs::set_permissions(scratch.path("n.key"), Permissions::from_mode(0o644)).unwrap();
     no(&[], Status::Option, "chmod 600");
     fs::remove_file(scratch.path("n.key")).unwrap();

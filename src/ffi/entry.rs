@@ -78,7 +78,7 @@ pub(super) fn quiet<R>(otherwise: R, f: impl FnOnce() -> R) -> R {
 #[cold]
 fn fail(failure: &Failure) -> Status {
     if !failure.detail.is_empty() {
-        thread::set_text(&failure.detail);
+        thread::set_text(&node::printable(&failure.detail));
     }
     failure.status
 }

@@ -146,8 +146,8 @@ pub unsafe extern "C" fn convoke_options_set_bytes(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or the path is not UTF-8.
 /// @retval CONVOKE_E_IO the file cannot be read, or is longer than 64 KiB: the detail says why.
-/// @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Or there is a secret in the file, and others
-///         may read or write it: chmod 600. Nothing was changed.
+/// @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Or others than its owner may write the file
+///         (chmod go-w), or there is a secret in it and others may read it (chmod 600). Nothing was changed.
 /// @retval CONVOKE_E_FORKED as for convoke_options_set.
 /// @retval CONVOKE_E_INTERNAL a defect of the library.
 /// @threads any; reads the file on the calling thread

@@ -2,6 +2,7 @@
 
 use super::accounts::Taken;
 use super::event::Body;
+use super::printable::printable;
 use super::process_core::ProcessCore;
 use super::reply::{Asker, operation_of};
 use super::shared::{Shared, lock};
@@ -214,9 +215,7 @@ impl Delivery {
         match reply {
             Reply::Wait(waiter) => waiter.answer(outcome),
             Reply::Event(Asker(process)) => {
-                let mut detail = outcome.detail.into_bytes();
-                detail.retain(|byte| *byte != 0);
-                let detail = CString::new(detail).unwrap_or_default();
+                let detail = CString::new(printable(&outcome.detail).as_ref()).unwrap_or_default();
                 let Outcome { status, value, .. } = outcome;
                 self.shared.push(process.clone(), Body::Done { op, status, detail, value });
                 let was_last = process.pending.fetch_sub(1, Ordering::AcqRel) == 1;

@@ -4,6 +4,7 @@
 //! back into the library, remove itself. So it runs on a thread of its own ("convoke/log"), behind a queue that drops and
 //! counts what does not fit; and a queue of the program takes a record only while few of them are unread.
 
+use super::printable::printable;
 use super::queue_core::QueueCore;
 use super::shared::lock;
 use super::{Error, Result};
@@ -36,16 +37,16 @@ pub struct Record {
 }
 
 impl Record {
-    fn new(level: Level, target: Target, mut text: String) -> Record {
+    /// The one place where texts become records: whatever they quote, nothing in them acts on who reads them.
+    fn new(level: Level, target: Target, text: &str) -> Record {
+        let mut text = printable(text).into_owned();
         let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
-        let mut bytes = text.into_bytes();
-        bytes.retain(|byte| *byte != 0);
-        Record { level, target, text: CString::new(bytes).unwrap_or_default() }
+        Record { level, target, text: CString::new(text).unwrap_or_default() }
     }
     #[cfg(test)]
     pub(super) fn sample() -> Arc<Record> {
-        Arc::new(Record::new(Level::Info, Target::Node, "text".to_owned()))
+        Arc::new(Record::new(Level::Info, Target::Node, "text"))
     }
     /// UTF-8.
     pub fn text(&self) -> &CStr {
@@ -112,7 +113,7 @@ pub(super) fn emit(node: &str, level: Level, target: Target, text: &str) {
     }
     let listeners = lock(hub()).clone();
     let text = format!("{}: {text}", Short(node.as_bytes()));
-    let record = Arc::new(Record::new(level, target, text));
+    let record = Arc::new(Record::new(level, target, &text));
     if let Some((_, line)) = listeners.function.as_ref().filter(|(max, _)| level <= *max) {
         line.put(&record);
     }
@@ -230,7 +231,7 @@ impl Line {
         while let Some((record, dropped)) = self.next() {
             if dropped > 0 {
                 let text = format!("{dropped} records were dropped here, because the logger is too slow");
-                call(logger, &Record::new(Level::Warn, Target::Log, text));
+                call(logger, &Record::new(Level::Warn, Target::Log, &text));
             }
             // It may have removed itself.
             if let Some(record) = record.filter(|_| !lock(&self.state).stopped) {
@@ -260,4 +261,21 @@ impl Line {
 fn call(logger: &Logger, record: &Record) {
     // One record less; the next may do better.
     let _ = catch_unwind(AssertUnwindSafe(|| logger(record)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_forge_a_line_or_move_the_cursor() {
+        let record = Record::new(Level::Warn, Target::Link, "refused: x\nERROR \u{1b}[2Jforged\0");
+        assert_eq!(record.text().to_str().unwrap(), r"refused: x\u{a}ERROR \u{1b}[2Jforged\u{0}");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_at_a_character() {
+        let record = Record::new(Level::Warn, Target::Link, &"é".repeat(LONGEST));
+        assert_eq!(record.text().to_str().unwrap().chars().count(), LONGEST / 2);
+    }
 }

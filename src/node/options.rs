@@ -525,12 +525,34 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
     }
 
+    /// It may name the files of certificates, and whom to dial.
+    #[test]
+    fn a_file_of_options_that_others_may_write_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let path = std::env::temp_dir().join(format!("convoke-options-open-{}", std::process::id()));
+        std::fs::write(&path, "name = n\n").unwrap();
+        let mut options = Options::without_secret();
+        for (mode, refused) in [(0o664, true), (0o646, true), (0o644, false), (0o440, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let loaded = options.load(&path);
+            assert_eq!(
+                loaded.as_ref().err().map(|error| error.status),
+                refused.then_some(Status::Option),
+                "{mode:o}"
+            );
+            assert!(loaded.err().is_none_or(|error| error.detail.contains("chmod go-w")));
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
     #[test]
     fn a_file_is_loaded_whole_or_not_at_all() {
         let path = std::env::temp_dir().join(format!("convoke-options-{}", std::process::id()));
         let mut options = Options::new();
         assert_eq!(options.load(&path).unwrap_err().status, Status::Io);
         std::fs::write(&path, "# a comment\n\n name = n1 \nseeds=127.0.0.1:1\n").unwrap();
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600); // whatever the umask is
+        std::fs::set_permissions(&path, private).unwrap();
         options.load(&path).unwrap();
         assert_eq!((options.text("name"), options.text("seeds")), ("n1", "127.0.0.1:1"));
         std::fs::write(&path, "name = n2\n# fine\ndetection = 5\n").unwrap();

@@ -157,6 +157,7 @@ fn open_regular(path: &Path) -> Result<(File, Metadata)> {
     if !metadata.is_file() {
         return Err(Error::new(Status::Io, format!("{}: it is not a regular file", path.display())));
     }
+    check_unwritable(path, &metadata)?;
     Ok((file, metadata))
 }
 
@@ -164,7 +165,21 @@ fn open_regular(path: &Path) -> Result<(File, Metadata)> {
 pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
     let file = File::open(path).map_err(|e| io(path, &e))?;
     let metadata = file.metadata().map_err(|e| io(path, &e))?;
+    check_unwritable(path, &metadata)?;
     Ok((file, metadata))
+}
+
+/// `Option`: others may write the file. Whoever can write a list of authorities, of revoked certificates or of options
+/// decides who is a member, without ever having read a secret. A pipe or a terminal is whoever opened it.
+fn check_unwritable(path: &Path, metadata: &Metadata) -> Result<()> {
+    let mode = metadata.mode() & 0o7777;
+    if !metadata.is_file() || mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let shown = path.display();
+    let text =
+        format!("{shown}: others than its owner may write this file (mode {mode:04o}); chmod go-w {shown}");
+    Err(Error::new(Status::Option, text))
 }
 
 /// What is read may be a secret: it is erased when it is dropped.
@@ -271,7 +286,7 @@ mod tests {
             let file = Scratch::new("open", ONE, mode);
             let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())]), "n").unwrap_err();
             assert_eq!(error.status, Status::Option);
-            assert!(error.detail.contains("chmod 600"), "{error}");
+            assert!(error.detail.contains("chmod"), "{error}");
         }
         let file = Scratch::new("shut", ONE, 0o400);
         assert_eq!(mode(&[("secret.file", file.0.to_str().unwrap())]), "Secret(Keyring of 1)");

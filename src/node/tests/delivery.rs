@@ -155,7 +155,7 @@ fn monitors_and_unread_answers_are_bounded() {
     assert_eq!(status(process.name_monitor(b"n")), Status::Full, "both are unread");
     let event = process.recv(0).unwrap();
     assert_eq!((event.kind(), event.reference()), (EventKind::Done, done.op));
-    assert_eq!(event.result(), Some((Status::Unreachable, c"ab")));
+    assert_eq!(event.result(), Some((Status::Unreachable, c"a\\u{0}b")));
     let name = process.name_monitor(b"n").unwrap();
     assert_eq!(process.recv(0).unwrap().kind(), EventKind::Exit);
     process.cancel(name).unwrap();
