@@ -4,11 +4,16 @@
 
 #include "convoke.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Long enough for a loaded machine; no test waits for it to pass. */
@@ -105,6 +110,87 @@ static inline void await(const int *flag, int value) {
         usleep(500);
         CHECK(rounds++ < 40000);
     }
+}
+
+static inline int count_threads(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *entry;
+    int count = 0;
+    CHECK(tasks != NULL);
+    while ((entry = readdir(tasks)) != NULL) count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+/* A process beside this one, for nodes that are to die with it. Its death is seen at once, as the end of a pipe of which it
+ * alone has the other end; and it dies with this one. */
+struct helper {
+    pid_t pid;
+    int commands, answers; /* pipes */
+};
+
+static inline void say(int pipe_end, const void *data, size_t len) {
+    CHECK(write(pipe_end, data, len) == (ssize_t)len);
+}
+
+/* Exactly so many bytes; 0 at the end, which is the death of the other one. */
+static inline int hear(int pipe_end, void *data, size_t len) {
+    char *bytes = (char *)data;
+    while (len > 0) {
+        ssize_t got = read(pipe_end, bytes, len);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return 0;
+        bytes += got;
+        len -= (size_t)got;
+    }
+    return 1;
+}
+
+/* Forks before this program has a second thread: the child runs what may allocate, and the allocators of the sanitizers are
+ * in no defined state in a child that was forked while another thread was in one of them. Helpers are started before the
+ * first node, therefore, and told later what to do. */
+static inline struct helper start_helper(void (*run)(int commands, int answers)) {
+    struct helper helper;
+    int commands[2], answers[2];
+    pid_t parent = getpid();
+    CHECK(count_threads() == 1);
+    CHECK(pipe(commands) == 0 && pipe(answers) == 0);
+    helper.pid = fork();
+    CHECK(helper.pid >= 0);
+    if (helper.pid == 0) {
+        CHECK(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent);
+        close(commands[1]);
+        close(answers[0]);
+        run(commands[0], answers[1]);
+        _exit(0);
+    }
+    close(commands[0]);
+    close(answers[1]);
+    helper.commands = commands[1];
+    helper.answers = answers[0];
+    return helper;
+}
+
+/* Tells a helper the address of a node, and waits until it has done what it does with it. */
+static inline void helper_meets(const struct helper *helper, const convoke_node *node) {
+    char address[128] = "", answer;
+    OK(convoke_node_address(node, address, sizeof address, NULL));
+    say(helper->commands, address, sizeof address);
+    CHECK(hear(helper->answers, &answer, 1)); /* or it has died */
+}
+
+/* The side of the helper. */
+static inline void hear_address(int commands, char address[128]) {
+    CHECK(hear(commands, address, 128));
+}
+
+/* SIGKILL, and the death is reaped. */
+static inline void kill_helper(struct helper *helper) {
+    int status;
+    CHECK(kill(helper->pid, SIGKILL) == 0 && waitpid(helper->pid, &status, 0) == helper->pid);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(helper->commands);
+    close(helper->answers);
 }
 
 /* The end of a program: nothing is left. */

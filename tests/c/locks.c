@@ -2,9 +2,6 @@
  * and locks that are lost. */
 #include "check.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-
 #define ALL NULL, 0
 #define MYSELF NULL, 0
 #define FOREVER CONVOKE_RETRIES_FOREVER
@@ -502,37 +499,30 @@ static void second_holder(void) {
 }
 
 /* Two nodes in a process of their own, until it is killed. */
-static void child(const char *address, int ready) {
+static void two_nodes(int commands, int answers) {
+    char address[128];
     convoke_node *two, *three;
-    alarm(60);
+    hear_address(commands, address);
     two = open_node("two", address);
     three = open_node("three", address);
     sync_node(two);
     sync_node(three);
-    CHECK(write(ready, "x", 1) == 1);
+    say(answers, "x", 1);
     for (;;) pause();
 }
 
 /* The other two of three nodes die. */
-static void minority(void) {
+static void minority(struct helper *others) {
     convoke_node *one = open_node("one", NULL);
     convoke_process *p = spawn(one, NULL);
     convoke_stats stats;
     uint64_t fence, small;
     const char *myself[] = {"one"};
-    char address[128], ready;
-    int pair[2];
-    pid_t pid;
-    OK(convoke_node_address(one, address, sizeof address, NULL));
-    CHECK(pipe(pair) == 0);
-    pid = fork();
-    CHECK(pid >= 0);
-    if (pid == 0) child(address, pair[1]);
-    CHECK(read(pair[0], &ready, 1) == 1);
+    helper_meets(others, one);
     sync_node(one);
     fence = acquire(p, "lost");
     OK(convoke_lock_acquire_on(p, "kept", 4, MYSELF, myself, 1, 0, SOON, &small, NULL));
-    CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+    kill_helper(others);
     expect_lost(p, fence, CONVOKE_REASON_MINORITY);
     CHECK(holds(p, "kept")); /* its one node is here */
     stats.struct_size = sizeof stats;
@@ -543,14 +533,13 @@ static void minority(void) {
     CHECK(holders(one, "lost") == 0);
     CHECK(acquire(p, "lost") > fence);
     nothing_waits(p);
-    close(pair[0]);
-    close(pair[1]);
     convoke_process_free(p);
     close_node(one);
 }
 
 int main(void) {
-    minority(); /* first: it forks, and the others have threads */
+    struct helper others = start_helper(two_nodes);
+    minority(&others);
     second_holder();
     full();
     a = open_node("a", NULL);

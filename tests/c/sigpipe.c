@@ -2,10 +2,7 @@
  * The library changes no disposition and no signal mask of the program. */
 #include "check.h"
 
-#include <signal.h>
-#include <sys/wait.h>
-
-enum { SIGNALS = 64 };
+enum { SIGNALS = 64, ROUNDS = 4 };
 
 static void remember(struct sigaction *all) {
     int number;
@@ -16,24 +13,27 @@ static void remember(struct sigaction *all) {
 }
 
 /* Takes messages until it is killed. */
-static void child(const char *address) {
-    convoke_node *node = open_node(NULL, address);
-    convoke_process *process = spawn(node, NULL);
+static void sink(int commands, int answers) {
+    char address[128];
+    convoke_node *node;
+    convoke_process *process;
     convoke_event *event;
+    hear_address(commands, address);
+    node = open_node(NULL, address);
+    process = spawn(node, NULL);
     OK(convoke_name_register(process, "sink", 4, NULL, NULL, SOON, NULL));
+    say(answers, "x", 1);
     for (;;) {
         if (convoke_process_recv(process, -1, &event) == CONVOKE_OK) convoke_event_free(event);
     }
 }
 
-static void round_of(convoke_process *process, const char *address, const char *data, size_t len) {
+static void round_of(struct helper *helper, convoke_node *node, convoke_process *process, const char *data, size_t len) {
     convoke_ref monitor;
     convoke_event *event;
     convoke_pid sink = {0, 0};
-    pid_t pid = fork();
-    int status, sent = 0;
-    CHECK(pid >= 0);
-    if (pid == 0) child(address);
+    int is_sendable, sent = 0;
+    helper_meets(helper, node);
     OK(convoke_name_monitor(process, "sink", 4, &monitor));
     while (is_none(&sink)) {
         event = expect(process, CONVOKE_EVENT_NAME_CHANGED);
@@ -45,18 +45,18 @@ static void round_of(convoke_process *process, const char *address, const char *
         if (sending == CONVOKE_E_FULL) {
             do {
                 OK(convoke_process_recv(process, SOON, &event));
-                status = convoke_event_get_kind(event) == CONVOKE_EVENT_SENDABLE;
+                is_sendable = convoke_event_get_kind(event) == CONVOKE_EVENT_SENDABLE;
                 convoke_event_free(event);
-            } while (!status);
+            } while (!is_sendable);
             continue;
         }
         if (sending != CONVOKE_OK) {
             CHECK(sending == CONVOKE_E_UNREACHABLE || sending == CONVOKE_E_NO_PROCESS);
             break;
         }
-        if (++sent == 20) CHECK(kill(pid, SIGKILL) == 0);
+        if (++sent == 20) CHECK(kill(helper->pid, SIGKILL) == 0);
     }
-    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
+    kill_helper(helper);
     OK(convoke_cancel(process, monitor));
     while (convoke_process_recv(process, 0, &event) == CONVOKE_OK) convoke_event_free(event);
 }
@@ -64,21 +64,20 @@ static void round_of(convoke_process *process, const char *address, const char *
 int main(void) {
     static struct sigaction before[SIGNALS], after[SIGNALS];
     enum { LEN = 1 << 20 };
-    char *data = (char *)calloc(1, LEN), address[128];
+    struct helper helpers[ROUNDS];
+    char *data = (char *)calloc(1, LEN);
     sigset_t mask_before, mask_after;
     convoke_node *node;
     convoke_process *process;
     int i;
     CHECK(data != NULL);
+    for (i = 0; i < ROUNDS; i++) helpers[i] = start_helper(sink);
     CHECK(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
     remember(before);
     CHECK(pthread_sigmask(SIG_BLOCK, NULL, &mask_before) == 0);
     node = open_node(NULL, NULL);
     process = spawn(node, NULL);
-    OK(convoke_node_address(node, address, sizeof address, NULL));
-    for (i = 0; i < 4; i++) {
-        round_of(process, address, data, i % 2 ? 64 : LEN);
-    }
+    for (i = 0; i < ROUNDS; i++) round_of(&helpers[i], node, process, data, i % 2 ? 64 : LEN);
     remember(after);
     CHECK(pthread_sigmask(SIG_BLOCK, NULL, &mask_after) == 0);
     for (i = 1; i < SIGNALS; i++) {
