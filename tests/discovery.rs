@@ -1,9 +1,14 @@
 //! How nodes find each other: names of many addresses, IPv6, wildcards, addresses that are not those listened at, ranges
 //! of ports. Whole nodes on loopback; the names are the test's own.
 
+#[path = "support/ports.rs"]
+#[allow(dead_code)] // other tests use the rest
+mod ports;
+
 use convoke::engine::Status;
 use convoke::node::{Completion, Error, Field, Node, Options, Process};
 use convoke::testing::set_addresses;
+use ports::Ports;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread::spawn;
@@ -57,13 +62,14 @@ fn has_ipv6() -> bool {
     there
 }
 
-/// So many loopback addresses with one port that is free at all of them.
-fn service(count: u8) -> (Vec<IpAddr>, u16) {
+/// So many loopback addresses with one port that is kept free at all of them.
+fn service(count: u8) -> (Vec<IpAddr>, u16, Ports) {
     let addresses: Vec<IpAddr> = (1..=count).map(|n| Ipv4Addr::new(127, 0, 77, n).into()).collect();
     loop {
-        let port = TcpListener::bind((addresses[0], 0)).unwrap().local_addr().unwrap().port();
-        if addresses.iter().all(|address| TcpListener::bind((*address, port)).is_ok()) {
-            return (addresses, port);
+        let first = Ports::at([SocketAddr::new(addresses[0], 0)]).unwrap().addresses()[0];
+        let all = addresses.iter().map(|address| SocketAddr::new(*address, first.port()));
+        if let Ok(ports) = Ports::at(all) {
+            return (addresses, first.port(), ports);
         }
     }
 }
@@ -97,7 +103,7 @@ fn forwarder(to: SocketAddr) -> SocketAddr {
 /// "N containers have the same list of seeds, one name"; one is replaced at another address.
 #[test]
 fn the_nodes_of_a_headless_service_find_each_other() {
-    let (addresses, port) = service(5);
+    let (addresses, port, _ports) = service(5);
     let host = "headless.example";
     set_addresses(host, &addresses[..4]);
     let seed = format!("{host}:{port}");
@@ -114,7 +120,7 @@ fn the_nodes_of_a_headless_service_find_each_other() {
 /// No node of one half was ever told of one of the other; the name is all they share.
 #[test]
 fn two_halves_that_share_a_name_find_each_other() {
-    let (addresses, port) = service(4);
+    let (addresses, port, _ports) = service(4);
     let host = "halves.example";
     let seed = format!("{host}:{port}");
     let refresh = ("seeds.refresh_ms", "500");
@@ -195,7 +201,7 @@ fn a_wildcard_listens_in_both_families() {
 #[test]
 fn a_node_behind_a_forwarded_port_is_found_by_third_nodes() {
     // The port must be known before the node is: it is forwarded to one that is free and then listened at.
-    let (hidden, inner) = service(1);
+    let (hidden, inner, _ports) = service(1);
     let hidden = SocketAddr::new(hidden[0], inner);
     let outside = forwarder(hidden).to_string();
     let behind = open(&[("listen", &hidden.to_string()), ("advertise", &outside)]);
@@ -213,13 +219,15 @@ fn a_node_behind_a_forwarded_port_is_found_by_third_nodes() {
 
 #[test]
 fn nodes_of_one_machine_share_a_range_of_ports() {
-    let low = loop {
-        let low = TcpListener::bind((V4, 0)).unwrap().local_addr().unwrap().port();
-        let is_free = |port| TcpListener::bind((V4, port)).is_ok();
-        if low < u16::MAX - 8 && (low..low + 8).all(is_free) {
-            break low;
+    let ports = loop {
+        let first = Ports::on_loopback(1).addresses()[0].port();
+        let range = first..first.saturating_add(8);
+        match Ports::at(range.map(|port| SocketAddr::new(V4, port))) {
+            Ok(ports) if ports.addresses().len() == 8 => break ports,
+            _ => {}
         }
     };
+    let low = ports.addresses()[0].port();
     let range = format!("127.0.0.1:{low}-{}", low + 7);
     let open_one = || open(&[("listen", &range), ("seeds", &range)]);
     let nodes = [open_one(), open_one(), open_one()];

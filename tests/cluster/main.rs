@@ -3,10 +3,14 @@
 #[path = "../support/agent.rs"]
 #[allow(dead_code)] // other tests use more of it
 mod agent;
+#[path = "../support/ports.rs"]
+#[allow(dead_code)] // other tests use the rest
+mod ports;
 #[path = "../support/mod.rs"]
 mod support;
 
 use agent::Agent;
+use ports::Ports;
 use std::time::{Duration, Instant};
 
 const KILLED: &str = "reason=3";
@@ -15,12 +19,6 @@ const OS_PROCESS_DIED: &str = "reason=5";
 const NODE_UNREACHABLE: &str = "reason=6";
 const NO_PROCESS: &str = "reason=7";
 const NAME_TAKEN: &str = "reason=10";
-
-/// An address that nobody listens on now, for a node that is to come later.
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("its address").to_string()
-}
 
 #[test]
 fn a_node_given_one_seed_finds_all_others() {
@@ -37,7 +35,8 @@ fn a_node_given_one_seed_finds_all_others() {
 
 #[test]
 fn nodes_come_up_in_any_order_and_a_seed_may_be_down_at_first() {
-    let address = free_address();
+    let port = Ports::on_loopback(1);
+    let address = port.addresses()[0].to_string();
     let mut b = Agent::open("b", &[&address], "");
     let mut c = Agent::open("c", &[&address], "");
     let (p, pid) = b.spawn();

@@ -2,9 +2,8 @@
 
 use crate::agent::Agent;
 use crate::namespace::{DEVICE, Namespace};
+use crate::ports::Ports;
 use crate::switch::{Path, Switch};
-use std::net::TcpListener;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub const NODES: usize = 5;
@@ -16,9 +15,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// With it links may leave the machine, and into a namespace of its own is out of it.
 const SECRET: &str = "26d66729dbeab67a3aec12cf8e5900eb45dd801bc7bf0e4d7d9970b0bcaf7483";
 
-/// One cluster at a time: these tests measure time, and each has enough to do for the whole machine.
-static TURN: Mutex<()> = Mutex::new(());
-
 pub struct Cluster {
     /// `None`: killed.
     pub nodes: Vec<Option<Agent>>,
@@ -27,7 +23,8 @@ pub struct Cluster {
     options: String,
     /// `None`: they are on loopback.
     network: Option<Network>,
-    _turn: MutexGuard<'static, ()>,
+    /// Those of a cluster on loopback.
+    _ports: Option<Ports>,
 }
 
 struct Network {
@@ -47,7 +44,6 @@ impl Cluster {
 
     /// The seed decides what becomes of packets.
     pub fn with_seed(options: &str, seed: u64) -> Option<Cluster> {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let hosts: Vec<String> = (1..=NODES).map(|host| format!("10.77.0.{host}")).collect();
         let made: std::io::Result<Vec<_>> =
             hosts.iter().map(|host| Namespace::new(&format!("{host}/24"))).collect();
@@ -60,28 +56,23 @@ impl Cluster {
         };
         let network = Network { switch: Switch::new(devices, seed), namespaces };
         let addresses = hosts.iter().map(|host| format!("{host}:4370")).collect();
-        Some(Cluster::start_all(addresses, options, Some(network), turn))
+        Some(Cluster::start_all(addresses, options, Some(network), None))
     }
 
     pub fn on_loopback(options: &str) -> Cluster {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ports that are free now, and that a node has again when it is started anew.
-        let listeners: Vec<_> =
-            (0..NODES).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
-        let address = |listener: &TcpListener| listener.local_addr().expect("its address").to_string();
-        let addresses = listeners.iter().map(address).collect();
-        drop(listeners);
-        Cluster::start_all(addresses, options, None, turn)
+        let ports = Ports::on_loopback(NODES);
+        let addresses = ports.addresses().iter().map(ToString::to_string).collect();
+        Cluster::start_all(addresses, options, None, Some(ports))
     }
 
     fn start_all(
         addresses: Vec<String>,
         options: &str,
         network: Option<Network>,
-        turn: MutexGuard<'static, ()>,
+        ports: Option<Ports>,
     ) -> Cluster {
         let nodes = (0..NODES).map(|_| None).collect();
-        let mut cluster = Cluster { nodes, addresses, options: options.to_owned(), network, _turn: turn };
+        let mut cluster = Cluster { nodes, addresses, options: options.to_owned(), network, _ports: ports };
         (0..NODES).for_each(|node| cluster.start(node));
         cluster.wait_for_full_mesh();
         cluster

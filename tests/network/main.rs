@@ -2,6 +2,7 @@
 //! mistreated. See docs/faults.md.
 
 use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[path = "../support/agent.rs"]
 #[allow(dead_code)] // other tests use more of it
@@ -11,6 +12,8 @@ mod cluster;
 mod namespace;
 mod outside;
 mod peer;
+#[path = "../support/ports.rs"]
+mod ports;
 mod random;
 mod scenarios;
 mod soak;
@@ -24,6 +27,12 @@ mod work;
 fn skipped(what: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     let _ = writeln!(std::io::stderr(), "SKIPPED in {test}: {what} (docs/faults.md says what is needed)");
+}
+
+/// One of those at a time that have enough to do for the whole machine. The others mostly wait, and run beside them.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What an environment variable says.

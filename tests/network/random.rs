@@ -218,6 +218,7 @@ fn random_faults_break_no_promise() {
         now.map_or(1, |now| now.as_millis() as u64 % 1_000_000)
     });
     println!("CONVOKE_FAULTS={faults} CONVOKE_FAULT_SEED={seed}");
+    let _turn = crate::turn();
     let Some(cluster) = Cluster::with_seed("", seed) else { return };
     let mut rng = Rng(seed);
     let mut misery = Misery { cluster, present: Vec::new(), seed, started: 0, can_slow: true };

@@ -41,6 +41,7 @@ fn live(cluster: &mut Cluster, time: Duration, seed: &mut u64) {
 fn soak_leaves_nothing_behind() {
     let seconds = crate::number("CONVOKE_SOAK_SECONDS").unwrap_or(10);
     let time = Duration::from_secs(seconds);
+    let _turn = crate::turn();
     let mut cluster = Cluster::on_loopback("");
     let mut seed = 0;
     // What every part of the library needs once, it has after this.

@@ -6,18 +6,11 @@ use crate::outside::{self, descriptors, processor_time};
 use crate::peer::{self, Peer};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A handshake may take so long.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 const MIB: u64 = 1 << 20;
-
-/// One attack at a time: they measure time and memory.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// A node to be attacked and a friend that has a link to it, with a process each.
 struct Friends {
@@ -80,7 +73,6 @@ fn is_ended(stream: &mut TcpStream) -> bool {
 
 #[test]
 fn a_process_without_descriptors_serves_its_links_and_recovers() {
-    let _turn = turn();
     let mut friends = Friends::new("");
     let before = descriptors(&friends.node);
     // Nobody more can be accepted.
@@ -113,7 +105,7 @@ fn a_process_without_descriptors_serves_its_links_and_recovers() {
 #[test]
 fn a_thousand_strangers_do_not_keep_a_friend_out() {
     const STRANGERS: usize = 1000;
-    let _turn = turn();
+    let _turn = crate::turn();
     outside::many_descriptors();
     let mut friends = Friends::new("");
     friends.work();
@@ -180,7 +172,6 @@ fn stranger(address: SocketAddr, i: usize) -> TcpStream {
 
 #[test]
 fn a_stranger_that_speaks_one_byte_a_second_is_cut_off() {
-    let _turn = turn();
     let mut friends = Friends::new("");
     let before = descriptors(&friends.node);
     let address = friends.address();
@@ -203,7 +194,6 @@ fn a_stranger_that_speaks_one_byte_a_second_is_cut_off() {
 
 #[test]
 fn a_peer_that_never_ends_its_frame_is_given_up() {
-    let _turn = turn();
     let mut friends = Friends::new("detection_ms=1000");
     let mut peer = Peer::link(friends.address(), "dribbler", u64::MAX);
     friends.node.wait_for_peers(&["dribbler"]);
@@ -222,7 +212,6 @@ fn a_peer_that_never_ends_its_frame_is_given_up() {
 
 #[test]
 fn a_peer_that_never_reads_costs_little_and_is_given_up() {
-    let _turn = turn();
     let mut friends = Friends::new("detection_ms=1000");
     let mut deaf = Peer::link(friends.address(), "deaf", u64::MAX);
     friends.node.wait_for_peers(&["deaf"]);

@@ -117,8 +117,14 @@ mod ffi {
 
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Model = (&'static str, fn());
+
+/// Set for a process that is to run its model in schedules of one kind only.
+const KIND: &str = "CONVOKE_THREADS_KIND";
+const KINDS: [&str; 2] = ["random", "sparse"];
 
 fn main() {
     let schedules =
@@ -133,15 +139,49 @@ fn main() {
         models.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
     }
-    for (name, model) in models {
-        if wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str())) {
+    let is_exact = arguments.iter().any(|word| word == "--exact");
+    let is_chosen = |name: &str| {
+        wanted.is_empty()
+            || wanted.iter().any(|word| if is_exact { name == *word } else { name.contains(*word) })
+    };
+    let chosen: Vec<&Model> = models.iter().filter(|(name, _)| is_chosen(name)).collect();
+    match chosen[..] {
+        [&(name, model)] => {
             // At random, then with few changes of threads at places of their own choice, which finds other mistakes.
             // Endless is what takes so many steps; a schedule of that length is not worth printing in full.
             let mut config = Config::new();
             config.max_steps = MaxSteps::FailAfter(20_000);
-            Runner::new(RandomScheduler::new(schedules), config.clone()).run(model);
-            Runner::new(PctScheduler::new(3, schedules), config).run(model);
-            println!("{name}: ok in {} schedules", 2 * schedules);
+            let kind = std::env::var(KIND).unwrap_or_default();
+            if kind != KINDS[1] {
+                Runner::new(RandomScheduler::new(schedules), config.clone()).run(model);
+            }
+            if kind != KINDS[0] {
+                Runner::new(PctScheduler::new(3, schedules), config).run(model);
+            }
+            println!("{name}: ok in {} {kind} schedules", schedules * if kind.is_empty() { 2 } else { 1 });
         }
+        _ => each_in_a_process(&chosen),
     }
+}
+
+/// All cores have a model to run, and each model the statics of the library for itself.
+fn each_in_a_process(models: &[&Model]) {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((name, _)) = models.get(index / KINDS.len()) else { return };
+            let program = std::env::current_exe().expect("this program");
+            let kind = KINDS[index % KINDS.len()];
+            let run =
+                Command::new(program).args(["--exact", name]).env(KIND, kind).output().expect("it runs");
+            let said = [run.stdout, run.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            assert!(run.status.success(), "{name}: {}\n{}", run.status, said.concat());
+            print!("{}", said[0]);
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..std::thread::available_parallelism().map_or(1, usize::from))
+            .for_each(|_| drop(scope.spawn(work)));
+    });
 }
