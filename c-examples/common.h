@@ -63,20 +63,18 @@ static inline void read_settings(int argc, char **argv, const char *usage, struc
     }
 }
 
-/* Opens the node, and waits until it knows what the others know: whoever registers a name before that asks nobody who could
- * object. A seed that cannot be reached is not waited for; if none can, the node is the first of its cluster. */
+/* Opens the node. With seeds it then knows what the others know, so that a name which is taken is refused; if no seed answers
+ * the node is the first of its cluster. */
 static inline convoke_node *open_node(const struct settings *settings) {
     convoke_options *options;
     convoke_node *node;
-    char address[256], wait[32];
+    char address[256];
     check(convoke_check_version(CONVOKE_VERSION), "header and library");
     check(convoke_options_new(&options), "options");
     check(convoke_options_set(options, "name", settings->name), "--name");
     check(convoke_options_set(options, "listen", settings->listen), "--listen");
     /* Seeds are dialled for ever, so a cluster finds itself again after any failure. */
     check(convoke_options_set(options, "seeds", settings->seeds), "--seeds");
-    snprintf(wait, sizeof wait, "%lld", (long long)(settings->wait_ms > 5000 ? settings->wait_ms : 5000));
-    check(convoke_options_set(options, "join.wait", wait), "--wait");
     check(convoke_node_open(options, &node), "opening the node");
     convoke_options_free(options);
     check(convoke_node_address(node, address, sizeof address, NULL), "address");

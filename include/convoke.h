@@ -755,10 +755,15 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
 /**
  * Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
  *
- * Returns when the node is open, which does not mean that it has met others: see convoke_node_monitor. With the option
- * `join.wait` it returns when the node is merged with all others that there are to meet, as by convoke_node_sync, so that
- * a program that starts does not register a name that another has already. Seeds where nobody answers are not waited for:
- * the first node of a cluster opens too.
+ * With seeds it returns when the node is merged with them and with all others that they tell of, as by
+ * convoke_node_sync, and after the time of the option `join.wait` (5 s) in any case. So a program that registers a name at
+ * once gets CONVOKE_E_EXISTS if another has it, and does not clash with it. All seeds are dialled at the same time. One
+ * that refuses, or where the node itself answers, is not waited for: the first node of a cluster is open at once. One that
+ * says nothing (a program that hangs, a machine that is off) is waited for until `join.wait` is over if nobody else
+ * answers, for a second at most if another node does, and never makes this call fail.
+ *
+ * With a `join.wait` of 0, or without seeds, it returns as soon as the node listens; others are met later: see
+ * convoke_node_monitor. Seeds are dialled for ever, whatever came of them here.
  *
  * @param options what to open, copied; NULL for the defaults.
  * @param node_out receives the node, owned by the caller: free it with convoke_node_free. NULL on failure.
@@ -772,9 +777,10 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
  * @retval CONVOKE_E_FULL there are more nodes in this program than the library can number.
- * @retval CONVOKE_E_EXISTS (with `join.wait`) another node of the same name is open in the cluster. Choose another name.
- *         Without `join.wait` the node is opened, and closed with CONVOKE_REASON_NAME_TAKEN once that is found out.
- * @retval CONVOKE_E_TIMEOUT (with `join.wait`) not all nodes were met in that time. The node is closed. Try again.
+ * @retval CONVOKE_E_EXISTS another node of the same name is open in the cluster. Choose another name. If that is found out
+ *         only after `join.wait`, or that is 0, the node is opened, and closed with CONVOKE_REASON_NAME_TAKEN.
+ * @retval CONVOKE_E_TIMEOUT a node has answered, and the tables were not merged with it within `join.wait`. The node is
+ *         closed. Try again, with a longer one if the tables are very large.
  * @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked.
  * @retval CONVOKE_E_INTERNAL a defect of the library.
  * @threads any; also in a forked child, which has none of its parent's nodes
@@ -926,7 +932,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_connect(convoke_process
  * Ends the link to a node, and does not dial it again until convoke_node_connect asks for it. Both sides see the other
  * as down, with CONVOKE_REASON_DISCONNECTED.
  *
- * The other node may still dial this one; a disconnected pair that both know keeps apart until one of them connects.
+ * The other node may still dial this one; a disconnected pair that both know keeps apart until one of them connects. What
+ * is not dialled are the addresses that led to it; one that leads to another node each time (a balancer) may bring it back.
  *
  * @param process on whose behalf.
  * @param node_name the name of the node, UTF-8, zero-terminated.

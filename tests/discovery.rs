@@ -11,6 +11,7 @@ use convoke::testing::set_addresses;
 use ports::Ports;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
 use std::thread::spawn;
 use std::time::{Duration, Instant};
 
@@ -76,11 +77,16 @@ fn service(count: u8) -> (Vec<IpAddr>, u16, Ports) {
 
 /// Hands every connection on to another address, as a router with a forwarded port does.
 fn forwarder(to: SocketAddr) -> SocketAddr {
+    balancer(move || to)
+}
+
+/// Hands each connection on to the address that is chosen for it, as a balancer does.
+fn balancer(mut choose: impl FnMut() -> SocketAddr + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind((V4, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     spawn(move || {
         for inward in listener.incoming().map_while(Result::ok) {
-            let Ok(outward) = TcpStream::connect(to) else { continue };
+            let Ok(outward) = TcpStream::connect(choose()) else { continue };
             for (mut from, mut to) in
                 [(inward.try_clone().unwrap(), outward.try_clone().unwrap()), (outward, inward)]
             {
@@ -135,6 +141,90 @@ fn two_halves_that_share_a_name_find_each_other() {
     }
     set_addresses(host, &addresses);
     nodes.iter().for_each(|node| wait_for_peers(node, 3));
+}
+
+/// "Clusters whose only seed is the balancer always end in one part", although it leads each node to itself at first, and
+/// then anywhere.
+#[test]
+fn nodes_behind_a_balancer_find_each_other() {
+    for (round, count) in [3, 3, 3, 4, 4, 5].into_iter().enumerate() {
+        let (addresses, port) = service(count);
+        let open_ones = Arc::new(Mutex::new(Vec::new()));
+        let backends = open_ones.clone();
+        let mut dials = round;
+        let seed = balancer(move || {
+            let backends: &Vec<SocketAddr> = &backends.lock().unwrap();
+            dials += 1;
+            // The last one is the one that is being opened.
+            if dials.is_multiple_of(3) {
+                backends[dials / 3 % backends.len()]
+            } else {
+                backends[backends.len() - 1]
+            }
+        });
+        let nodes: Vec<Node> = addresses
+            .iter()
+            .map(|at| {
+                open_ones.lock().unwrap().push(SocketAddr::new(*at, port));
+                let (listen, seed) = (format!("{at}:{port}"), seed.to_string());
+                open(&[("listen", &listen), ("seeds", &seed), ("seeds.refresh_ms", "300")])
+            })
+            .collect();
+        nodes.iter().for_each(|node| wait_for_peers(node, u64::from(count) - 1));
+    }
+}
+
+/// A program that hangs, or one that is no node at all: it accepts, and says nothing.
+fn silent() -> (TcpListener, String) {
+    let listener = TcpListener::bind((V4, 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    (listener, address)
+}
+
+/// "A seed that hangs never makes open fail": alone it is waited for as long as the option says, beside a node that
+/// answers no longer than a second.
+#[test]
+fn a_seed_that_hangs_does_not_keep_a_node_from_opening() {
+    let (_silent, hung) = silent();
+    let start = Instant::now();
+    let alone = open(&[("seeds", &hung), ("join.wait", "300")]);
+    assert!(start.elapsed() >= Duration::from_millis(300));
+    assert_eq!(alone.stats().peers, 0);
+    for seeds in [format!("{hung},{}", alone.address()), format!("{},{hung}", alone.address())] {
+        // Below the five seconds after which a handshake is given up.
+        let node = open(&[("seeds", &seeds), ("join.wait", "4000")]);
+        assert!(node.stats().peers >= 1, "{seeds}");
+    }
+}
+
+/// The same for one of several addresses of a name, beside a name that has none: none delays another.
+#[test]
+fn an_address_that_hangs_does_not_delay_the_others() {
+    let (addresses, port) = service(3);
+    let _hung: Vec<TcpListener> =
+        [0, 2].iter().map(|at| TcpListener::bind((addresses[*at], port)).unwrap()).collect();
+    let host = "half-dead.example";
+    set_addresses(host, &addresses);
+    set_addresses("nobody.example", &[]);
+    let seeds = format!("nobody.example:1,{host}:{port}");
+    let first = open(&[("listen", &format!("{}:{port}", addresses[1]))]);
+    let node = open(&[("seeds", &seeds), ("join.wait", "4000")]);
+    assert_eq!((first.stats().peers, node.stats().peers), (1, 1));
+}
+
+/// The first node of a cluster: its seeds refuse, or are the node itself, and it is open at once.
+#[test]
+fn the_first_node_of_a_cluster_is_open_at_once() {
+    let (addresses, port) = service(2);
+    let (own, nobody) = (format!("{}:{port}", addresses[0]), format!("{}:{port}", addresses[1]));
+    let advertised = forwarder(SocketAddr::new(addresses[0], port)).to_string();
+    let start = Instant::now();
+    for seeds in ["", &own, &nobody, &format!("{nobody},{own},{advertised}")] {
+        let node =
+            open(&[("listen", &own), ("advertise", &advertised), ("seeds", seeds), ("join.wait", "3600000")]);
+        node.close(-1).unwrap();
+    }
+    println!("four nodes were opened and closed in {:?}", start.elapsed());
 }
 
 #[test]

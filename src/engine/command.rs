@@ -169,6 +169,13 @@ pub enum Command {
         op: Ref,
         patience: Patience,
     },
+    /// The same for a node that is being opened, which is not to fail for the sake of those who say nothing: once another
+    /// node has answered they are waited for a second longer, and no longer than the deadline in any case.
+    Join {
+        process: u64,
+        op: Ref,
+        patience: Patience,
+    },
     /// From now on this node has a resolver function of that name.
     AddResolver {
         resolver: Name,

@@ -35,8 +35,8 @@ impl Dials {
     pub(super) fn rows(&self) -> impl Iterator<Item = (&str, &str, bool, &'static str, u32)> {
         self.targets.iter().map(|(address, target)| {
             let state = match target {
-                Target { myself: true, .. } => "myself",
                 _ if target.linked().is_some() => "linked",
+                _ if target.leads_back() => "myself",
                 Target { parted: true, .. } => "parted",
                 Target { dialling: true, .. } => "dialling",
                 _ => "waiting",
@@ -45,12 +45,10 @@ impl Dials {
         })
     }
     /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
-    pub(super) fn is_meeting(&self) -> bool {
-        !self.asked.is_empty()
-            || self.targets.iter().any(|(_, target)| {
-                (target.seed || !target.name().is_empty() || target.listed)
-                    && !(target.met || target.myself || target.parted)
-            })
+    /// `silent_too`: also where nobody has said a word.
+    pub(super) fn is_meeting(&self, silent_too: bool) -> bool {
+        let awaited = |target: &Target| target.is_to_be_met() && (silent_too || target.answered);
+        !self.asked.is_empty() || self.targets.iter().any(|(_, target)| awaited(target))
     }
 }
 
@@ -76,15 +74,24 @@ pub(super) fn myself() -> Outcome {
 impl Engine {
     pub(super) fn dial_seeds(&mut self) {
         for address in self.config.seeds.clone() {
-            self.view.dials.targets.at(&address).seed = true;
+            let target = self.view.dials.targets.at(&address);
+            target.seed = true;
+            target.myself |= self.config.is_own(&address);
             self.dial(&address);
         }
     }
 
     /// Dials now, unless that is needless.
     pub(super) fn dial(&mut self, address: &str) {
+        if self.view.dials.targets.get(address).is_some_and(Target::wants_dial) {
+            self.dial_anyway(address);
+        }
+    }
+
+    /// Dials now, also where it is known who answers.
+    pub(super) fn dial_anyway(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address)
-            && target.wants_dial()
+            && target.may_be_dialled()
             && !self.closed
         {
             target.dialling = true;
@@ -114,9 +121,11 @@ impl Engine {
         }
         let doubled = self.config.dial_min.saturating_mul(1 << target.failures.min(16));
         let pause = match target.linked() {
-            // A name whose other addresses may come to life, or change.
+            // A name whose other addresses may come to life, or change; an address that leads to several nodes.
             Some(_) if self.is_all_settled(target) => self.config.seeds_refresh,
             Some(_) => doubled.min(self.config.seeds_refresh.max(self.config.dial_max)),
+            // Another node may answer next time; there is no sign of one, so the pause grows beyond that of other dials.
+            None if target.led_back => doubled.min(self.config.seeds_refresh),
             None => doubled.min(self.config.dial_max),
         };
         let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
@@ -194,7 +203,7 @@ impl Engine {
             || peer.address.is_empty()
             || peer.address.len() > MAX_TEXT
             || peer.name.len() > MAX_TEXT
-            || peer.address == self.config.address
+            || self.config.is_own(&peer.address)
         {
             return;
         }
@@ -223,6 +232,8 @@ impl Engine {
     pub(super) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.dialling = false;
+        target.led_back = false;
+        target.answered = false;
         target.met = true;
         target.failures = target.failures.saturating_add(1);
         let failures = target.failures;
@@ -247,6 +258,13 @@ impl Engine {
         }
     }
 
+    /// Who answers at the address has said who it is: it is not for want of an answer if it is not met.
+    pub(super) fn dial_answered(&mut self, address: &str) {
+        if let Some(target) = self.view.dials.targets.get_mut(address) {
+            target.answered = true;
+        }
+    }
+
     /// The other side, or this one, refused what was dialled.
     pub(super) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
         let linked = self.view.is_linked(peer);
@@ -255,24 +273,19 @@ impl Engine {
             return; // its addresses are dialled, each for itself
         }
         match why {
-            Refusal::Myself => {
-                target.myself = true;
-                target.dialling = false;
-                let outcome = myself();
-                self.end_connects_to(address, &outcome);
-                for name in self.names_leading_to(address) {
-                    self.name_failed(&name, &outcome);
-                }
-            }
+            // The proof is the incarnation, and not what a peer says.
+            Refusal::Myself if peer == self.config.node => self.dial_led_back(address),
             // Another address of a peer that is linked already.
             Refusal::Linked if linked => {
                 target.dialling = false;
-                self.view.dials.targets.set_linked(address, Some(peer));
+                target.led_back = false;
+                self.leads_to(address, peer);
                 let names = self.names_leading_to(address);
                 self.names_linked(&names, peer);
                 if self.view.is_synced(peer) {
                     self.connected(peer);
                 }
+                self.dial_later(address);
             }
             _ => match failure(why) {
                 Some((status, text)) => self.dial_failed(address, status, text),
@@ -310,13 +323,16 @@ impl Engine {
             let targets = &mut self.view.dials.targets;
             let target = targets.at(at);
             target.dialling &= Some(at) != dialled;
+            target.led_back = false;
             target.parted = false;
             target.successor = false;
-            let looked_up_again = target.seed && target.is_name();
             targets.set_name(at, name);
-            targets.set_linked(at, Some(node));
-            if !looked_up_again {
+            self.leads_to(at, node);
+            let target = self.view.dials.targets.get(at);
+            if !target.is_some_and(Target::leads_to_several) {
                 self.timers.cancel(&Timer::Dial(at.to_owned()));
+            } else if !target.is_some_and(Target::is_name) {
+                self.dial_later(at);
             }
         }
         self.names_linked(&names, node);
@@ -332,6 +348,7 @@ impl Engine {
         for address in self.led_to(node) {
             self.view.dials.targets.set_linked(&address, None);
             let Some(target) = self.view.dials.targets.get_mut(&address) else { continue };
+            target.answered = false;
             // A name stands for others too.
             target.parted = parted && !target.is_name();
             let successor = std::mem::take(&mut target.successor);
@@ -368,6 +385,9 @@ impl Engine {
     pub(super) fn connect(&mut self, process: u64, op: Ref, address: String, patience: Patience) {
         if !self.processes.exists(process) {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
+        }
+        if self.config.is_own(&address) {
+            return self.answer_call(process, op, myself());
         }
         let target = self.view.dials.targets.at(&address);
         target.parted = false;

@@ -61,6 +61,7 @@ impl Engine {
                 self.group_monitor(process, reference, group);
             }
             Command::Sync { process, op, patience } => self.sync(process, op, patience),
+            Command::Join { process, op, patience } => self.join(process, op, patience),
             Command::AddResolver { resolver } => self.add_resolver(resolver),
             Command::SetSeeds { seeds } => self.set_seeds(seeds),
             Command::Connect { process, op, address, patience } => {
@@ -83,6 +84,7 @@ impl Engine {
             | Command::JoinGroup { process, op, .. }
             | Command::LeaveGroup { process, op, .. }
             | Command::Sync { process, op, .. }
+            | Command::Join { process, op, .. }
             | Command::Connect { process, op, .. }
             | Command::Disconnect { process, op, .. } => {
                 self.event(Output::Answer { process, op, outcome: Outcome::of(Status::Closed) });
@@ -197,7 +199,8 @@ impl Engine {
             Timer::Hurry(tx) => self.hurry(tx),
             Timer::Forward(id) => self.forward_deadline(id),
             Timer::Connect(op) => self.connect_deadline(op),
-            Timer::Sync(op) => self.end_sync(op, Outcome::of(Status::Timeout)),
+            Timer::Sync(op) => self.sync_deadline(op),
+            Timer::LastCall(op) => self.last_call_over(op),
             Timer::Heartbeat(node) => self.heartbeat_due(node),
             Timer::Silence(node) => self.silence_due(node),
             Timer::Doubt(node) => self.doubt_due(node),

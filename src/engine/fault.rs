@@ -171,6 +171,10 @@ pub enum Fault {
     GoneReceiverIsNotTold,
     /// Silence ends no link (P7).
     SilenceIsEndless,
+    /// A node that joins waits for nobody: what it registers then clashes (P3).
+    JoinDoesNotWait,
+    /// An address that led back to the node is not dialled again: behind a balancer a cluster stays in parts (P2).
+    LedBackIsForEver,
     /// Two live nodes of one name go on.
     NamesakesGoOn,
 }

@@ -84,6 +84,8 @@ pub struct Config {
     pub name: String,
     /// The address that other nodes dial, once known; empty: not dialled by others.
     pub address: String,
+    /// The address that it listens at, where that is another one; empty otherwise.
+    pub bound: String,
     /// Addresses, and names of addresses, that are dialled for ever.
     pub seeds: Vec<String>,
     /// A silent peer is down after this time at the latest (option `detection_ms`).
@@ -93,8 +95,8 @@ pub struct Config {
     /// First and longest pause between two dials of one address (options `dial.min_ms`, `dial.max_ms`).
     pub dial_min: Duration,
     pub dial_max: Duration,
-    /// The longest pause between two look-ups of a seed that is a name, when it led to a link (option
-    /// `seeds.refresh_ms`).
+    /// The longest pause between two dials of a seed that may lead to others next time: a name, an address that has led
+    /// to this very node, or to one that says to be dialled elsewhere (option `seeds.refresh_ms`).
     pub seeds_refresh: Duration,
     /// `names.per_pid = one`: a pid has at most one name (`E_EXISTS`).
     pub one_name_per_pid: bool,
@@ -113,6 +115,7 @@ impl Config {
             node,
             name: name.to_owned(),
             address: String::new(),
+            bound: String::new(),
             seeds: Vec::new(),
             detection: Duration::from_secs(5),
             heartbeat: Duration::from_millis(500),
@@ -125,6 +128,10 @@ impl Config {
             #[cfg(feature = "faults")]
             fault: None,
         }
+    }
+    /// Who answers at this address is certainly this node itself.
+    pub fn is_own(&self, address: &str) -> bool {
+        address == self.address || address == self.bound
     }
     /// Until when an operation with this time left may run; `None` is for ever.
     pub fn deadline(now: Time, left: Option<Duration>) -> Option<Time> {

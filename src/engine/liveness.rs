@@ -238,7 +238,7 @@ impl Engine {
             && asked == number
         {
             link.doubted = None;
-            link.knocked = false;
+            link.knocked = None;
             link.vouched = Some((self.now, claimant));
             self.timers.cancel(&Timer::Doubt(from));
         }

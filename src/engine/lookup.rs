@@ -42,9 +42,10 @@ impl Engine {
             let target = self.view.dials.targets.at(address);
             target.listed = true;
             target.vanished = false;
-            target.myself |= *address == self.config.address;
+            target.myself |= self.config.is_own(address);
             self.dial(address);
         }
+        self.dial_some_alias(&found);
         self.adopt_link(name);
         self.round_over(name);
         let synced = |target: &Target| target.linked().is_some_and(|node| self.view.is_synced(node));
@@ -126,7 +127,7 @@ impl Engine {
         if found.iter().filter_map(|address| targets.get(address)).any(Target::is_open) {
             return;
         }
-        let is_myself = |address: &String| targets.get(address).is_some_and(|target| target.myself);
+        let is_myself = |address: &String| targets.get(address).is_some_and(Target::leads_back);
         let outcome = if found.iter().all(is_myself) { myself() } else { outcome.clone() };
         let kept = target.is_kept();
         self.end_connects_to(name, &outcome);

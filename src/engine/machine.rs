@@ -12,6 +12,7 @@ use super::operation::Claims;
 use super::process::Processes;
 use super::publish::Table;
 use super::resolver::Resolvers;
+use super::sync::Meeting;
 use super::timers::Timers;
 use super::view::View;
 use super::vote::Arbiter;
@@ -54,8 +55,8 @@ pub struct Engine {
     pub(super) groups: Groups,
     pub(super) processes: Processes,
     pub(super) forwards: Forwards,
-    /// Calls of `sync` that wait, and whose they are.
-    pub(super) syncs: BTreeMap<Ref, u64>,
+    /// Calls of `sync` and `join` that wait.
+    pub(super) syncs: BTreeMap<Ref, Meeting>,
     pub(super) inbound: Inbound,
     pub(super) timers: Timers,
     /// Messages to oneself: handled at the end of each input, never re-entrantly.

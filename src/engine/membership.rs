@@ -24,7 +24,10 @@ impl Engine {
     }
 
     pub(super) fn admit(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
-        if let Some(why) = self.objection(&peer) {
+        if let Some(address) = &dialled {
+            self.dial_answered(address);
+        }
+        if let Some(why) = self.objection(&peer, dialled.is_some()) {
             self.output(Output::Refuse { connection, why });
             counters::count(&mut self.counters.refused, why);
             // Dials that cross are the rule when nodes meet.
@@ -48,7 +51,7 @@ impl Engine {
     }
 
     /// Why this connection may not become a link.
-    fn objection(&mut self, peer: &Identity) -> Option<Refusal> {
+    fn objection(&mut self, peer: &Identity, dialled: bool) -> Option<Refusal> {
         if self.closed {
             return Some(Refusal::Closing);
         }
@@ -69,11 +72,13 @@ impl Engine {
         }
         if self.view.is_linked(peer.node) {
             if self.config.node < peer.node {
-                // Its dial crossed what led to the link; or, if it dials again after this refusal, it has no link any
-                // more, and a dead one will not answer.
-                let link = self.view.links.get_mut(&peer.node);
-                if link.is_some_and(|link| std::mem::replace(&mut link.knocked, true)) {
-                    self.doubt(peer.node, peer.node);
+                // Its dial crossed what led to the link; or, if it dials again after this refusal and is not heard on the
+                // link any more, it has no link, and a dead one will not answer.
+                if !dialled && let Some(link) = self.view.links.get_mut(&peer.node) {
+                    let before = link.knocked.replace(self.now);
+                    if before.is_some_and(|before| link.last_heard <= before + DOUBT) {
+                        self.doubt(peer.node, peer.node);
+                    }
                 }
                 return Some(Refusal::Linked);
             }
@@ -177,7 +182,7 @@ impl Engine {
             in_snapshot,
             snapshot: BTreeSet::new(),
             goodbye: None,
-            knocked: false,
+            knocked: None,
             doubted: None,
             vouched: None,
             suspected: None,

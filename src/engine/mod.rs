@@ -4,6 +4,7 @@
 //! no randomness but the seed's; it imports nothing of the other rooms. The same code runs in the product and in the
 //! simulator.
 
+mod balancer;
 mod claim;
 mod clash;
 mod command;

@@ -271,7 +271,7 @@ impl Engine {
         let row = |node| self.node_row(node);
         let claim = |(tx, request): (Tx, &queue::Request)| self.claim_row(now, tx, request);
         let connects = self.view.dials.connects().map(|(op, process, address)| (op, process, Some(address)));
-        let syncs = self.syncs.iter().map(|(op, process)| (*op, *process, None));
+        let syncs = self.syncs.iter().map(|(op, meeting)| (*op, meeting.process, None));
         let contended = self.claims.arbiters.iter().filter(|(_, arbiter)| !arbiter.queue.is_empty());
         Picture {
             links: Rows::new(&self.view.links, |(node, link)| LinkRow {

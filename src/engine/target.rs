@@ -20,12 +20,18 @@ pub(super) struct Target {
     pub(super) failures: u32,
     /// `disconnect` was called: not dialled until somebody asks.
     pub(super) parted: bool,
-    /// This very node answers here.
+    /// This very node listens here, as its own options say: never dialled.
     pub(super) myself: bool,
+    /// This very node answered here last. Behind a balancer or a redirection another one may answer next time.
+    pub(super) led_back: bool,
+    /// Whoever it is linked to says to be dialled elsewhere: it may lead to others too.
+    pub(super) is_alias: bool,
     /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
     pub(super) successor: bool,
     /// Who answers here was merged with at least once, or could not be had. Of a name: it was looked up.
     pub(super) met: bool,
+    /// A node has said here who it is, and was not lost since.
+    pub(super) answered: bool,
     /// It is a name, and stood for these addresses when it was looked up last.
     found: Option<BTreeSet<String>>,
     /// It stands among the addresses of a name.
@@ -57,9 +63,20 @@ impl Target {
         self.seed || (!self.name.is_empty() && !self.vanished)
     }
 
-    /// No dial would find anything new here.
+    /// This very node answers here, for ever or for now.
+    pub(super) fn leads_back(&self) -> bool {
+        self.myself || self.led_back
+    }
+
+    /// A dial would hardly find anything new here.
     pub(super) fn is_settled(&self) -> bool {
-        self.linked.is_some() || self.myself || self.parted
+        self.linked.is_some() || self.leads_back() || self.parted
+    }
+
+    /// A node that is to be linked was neither merged with nor found wanting yet.
+    pub(super) fn is_to_be_met(&self) -> bool {
+        let wanted = self.seed || !self.name.is_empty() || self.listed;
+        wanted && !(self.met || self.leads_back() || self.parted)
     }
 
     /// It is not known yet what a dial leads to.
@@ -67,10 +84,17 @@ impl Target {
         self.dialling || !(self.met || self.is_settled())
     }
 
-    /// A name that is a seed is looked up also when it led to a link: others may have come.
+    /// A seed that may lead to several nodes, which is dialled also when it led to a link: others may have come.
+    pub(super) fn leads_to_several(&self) -> bool {
+        self.seed && (self.is_name() || self.is_alias)
+    }
+
     pub(super) fn wants_dial(&self) -> bool {
-        let linked = self.linked.is_some() && !(self.seed && self.is_name());
-        !(self.dialling || self.myself || self.parted || linked)
+        self.may_be_dialled() && (self.linked.is_none() || self.leads_to_several())
+    }
+
+    pub(super) fn may_be_dialled(&self) -> bool {
+        !(self.dialling || self.myself || self.parted)
     }
 }
 

@@ -17,8 +17,10 @@ pub(super) enum Timer {
     Forward(Tx),
     /// The deadline of a `connect`.
     Connect(Ref),
-    /// The deadline of a `sync`.
+    /// The deadline of a `sync` or a `join`.
     Sync(Ref),
+    /// A `join` does not wait any longer for those who say nothing.
+    LastCall(Ref),
     Heartbeat(NodeId),
     Silence(NodeId),
     /// A link whose life is in doubt was pinged; the answer is due.

@@ -31,8 +31,9 @@ pub(super) struct Link {
     /// Registrations that the peer's snapshot has named so far.
     pub(super) snapshot: BTreeSet<Reg>,
     pub(super) goodbye: Option<Goodbye>,
-    /// The peer has dialled although it is linked; once, that may be a dial that crossed what led to the link.
-    pub(super) knocked: bool,
+    /// When the peer has dialled although it is linked. Once, that may be a dial that crossed what led to the link, or one
+    /// that looks for others at an address that leads to several.
+    pub(super) knocked: Option<Time>,
     /// Pinged, because this node claims its name or its place; and the number of that ping.
     pub(super) doubted: Option<(u64, NodeId)>,
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for

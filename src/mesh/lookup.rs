@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, PoisonError};
 
 /// Look-ups that run or wait for a thread.
-const MAX_LOOKUPS: usize = 64;
+pub(crate) const MAX_LOOKUPS: usize = 64;
 /// Addresses that are made of one name, in all.
 const MAX_ADDRESSES: usize = 1024;
 /// Ports in a range.

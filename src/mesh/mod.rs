@@ -28,6 +28,6 @@ mod tests;
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;
 pub use self::lookup::Hosts;
-pub(crate) use self::lookup::{MAX_PORTS, is_link_local, split_address};
+pub(crate) use self::lookup::{MAX_LOOKUPS, MAX_PORTS, is_link_local, split_address};
 pub use self::mesh::{Mesh, Settings};
 pub use self::refusals::{RefusalCounts, Refused};

@@ -30,8 +30,9 @@ const REQUESTS_PER_TURN: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often the sockets have a turn after a pause, as long as there is something to read.
 const TURNS_AFTER_PAUSE: usize = 256;
-/// Names that a node is told to dial have to be looked up; each look-up that hangs holds one thread for a while.
-const LOOKUP_THREADS: usize = 8;
+/// Names that a node is told to dial have to be looked up, all at the same time: each look-up that hangs holds one thread
+/// for a while, and must not delay another. As many as there may be look-ups in all.
+const LOOKUP_THREADS: usize = crate::mesh::MAX_LOOKUPS;
 
 /// Starts the thread of a node. The listener is bound and listening. When this returns the node accepts connections.
 pub(crate) fn start(

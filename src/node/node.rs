@@ -3,7 +3,7 @@
 use super::address::{advertised, bind, check_advertised};
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Completion, Error, List, Options, Process, Resolve, Result, Security, chance, driver};
+use super::{Error, List, Options, Process, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use crate::sync::Mutex;
@@ -48,9 +48,10 @@ pub struct Stats {
 }
 
 impl Node {
-    /// Opens a node: listens, starts its thread, dials the seeds, and waits for them if option `join.wait` says so.
+    /// Opens a node: listens, starts its thread, dials the seeds, and waits for them as long as option `join.wait` says.
     /// `Option`: options that do not fit together, or an address that is not allowed. `Io`: the address is taken, no
-    /// descriptor, no thread. `Timeout`: it was not in sync in time; `Exists`: its name is taken. Then it is closed.
+    /// descriptor, no thread. `Timeout`: a node has answered and was not merged in time; `Exists`: its name is taken. Then
+    /// it is closed.
     pub fn open(options: &Options) -> Result<Node> {
         watch_forks();
         let node = loop {
@@ -70,6 +71,7 @@ impl Node {
         let listener = bind(options.text("listen"), options.text("advertise"), may_leave)?;
         let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
         config.address = advertised(options.text("advertise"), bound);
+        config.bound = bound.to_string();
         config.first_token = first_token(SystemTime::now());
         let seed = random()?;
         chance::stir(random()?);
@@ -86,18 +88,19 @@ impl Node {
         });
         let opened = options.without_secrets();
         let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
-        match options.join_wait_ms() {
-            0 => {}
-            wait => node.join(wait)?,
+        let wait = options.join_wait_ms();
+        // Without seeds there is nobody to meet.
+        if wait > 0 && !node.shared().config.seeds.is_empty() {
+            node.join(wait)?;
         }
         Ok(node)
     }
 
-    /// Waits until the tables of all nodes that there are to meet are merged, so that nothing is registered into a
-    /// clash. If that does not come to be the node is closed.
+    /// Waits until the tables of all nodes that can be met are merged, so that nothing is registered into a clash. If one
+    /// of them has answered and that does not come to be the node is closed.
     fn join(&self, wait_ms: i64) -> Result<()> {
         let joined = Process::spawn(self, None).and_then(|joiner| {
-            let joined = joiner.sync(wait_ms, Completion::Wait);
+            let joined = joiner.join(wait_ms);
             joiner.free();
             joined
         });
@@ -109,7 +112,8 @@ impl Node {
                 Error::new(Status::Exists, "another node of this name is open in the cluster")
             }
             (Status::Timeout, _) => {
-                Error::new(Status::Timeout, "join.wait is over and not all nodes are met")
+                let text = "join.wait is over, and a node that has answered is not merged yet";
+                Error::new(Status::Timeout, text)
             }
             _ => error,
         })

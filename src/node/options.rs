@@ -72,7 +72,7 @@ options! {
     "listen": Listen, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free, a range (`host:4370-4380`) its first that is free. `0.0.0.0` and `[::]` (IPv4 too) need `advertise`. An address that is not a loopback one needs a secret (or `insecure.plaintext`).";
     "advertise": Address, "", "", "The address that other nodes are told to dial, where it is not the one listened at: NAT, containers. Port 0 is replaced by the one that was bound. Default: the address that was bound.";
     "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. A name may stand for many addresses, which may change; a range of ports (`host:4370-4380`) for each of them. An own address among them does no harm.";
-    "seeds.refresh_ms": Number(100, 24 * HOUR_MS), "30000", "ms", "How often a seed that is a name is looked up again when it led to a link already, at the latest.";
+    "seeds.refresh_ms": Number(100, 24 * HOUR_MS), "30000", "ms", "How often, at the latest, a seed is dialled again that may lead to other nodes than before: a name, or the address of a balancer.";
     "secret": OptionType::Secret, "", "", "The secret that all nodes of the cluster share: 32 random bytes (`convoke_options_set_bytes`) or 64 hexadecimal digits. With it every link is encrypted, and nobody else can join. No password: see security.md.";
     "secret.previous": OptionType::Secrets, "", "", "Other secrets that are good too, while the secret is being changed: at most 7, separated by commas.";
     "secret.file": File, "", "", "A file with the secret instead, and behind it those that are good too, one a line as hexadecimal digits. Nobody but its owner may read or write it (mode 0600 or 0400).";
@@ -85,7 +85,7 @@ options! {
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
-    "join.wait": Number(0, HOUR_MS), "0", "ms", "How long opening waits for the node to be merged with all others that it learns of. 0: not at all.";
+    "join.wait": Number(0, HOUR_MS), "5000", "ms", "How long opening waits, at most, for the node to be merged with its seeds and all others that they tell of. 0: not at all.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
     "limits.name": Number(1, MAX_NAME as u64), "1024", "bytes", "The longest name.";

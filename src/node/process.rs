@@ -290,6 +290,15 @@ impl Process {
         self.operate(timeout_ms, completion, |process, op, patience| Command::Sync { process, op, patience })
     }
 
+    /// Waits until the node is merged with everybody whom it can be merged with, as it does when it is opened.
+    pub(super) fn join(&self, timeout_ms: i64) -> Result<Done> {
+        self.operate(timeout_ms, Completion::Wait, |process, op, patience| Command::Join {
+            process,
+            op,
+            patience,
+        })
+    }
+
     // ---- messages
 
     /// Hands a message over; it arrives after those that this process sent to `to` before. `Full`: the receiver has

@@ -62,6 +62,7 @@ pub fn operation_of(command: &Command) -> Option<Ref> {
         | Command::JoinGroup { op, .. }
         | Command::LeaveGroup { op, .. }
         | Command::Sync { op, .. }
+        | Command::Join { op, .. }
         | Command::Connect { op, .. }
         | Command::Disconnect { op, .. } => Some(*op),
         Command::Spawn { .. }

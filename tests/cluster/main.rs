@@ -48,6 +48,51 @@ fn nodes_come_up_in_any_order_and_a_seed_may_be_down_at_first() {
     c.wait_for_name("early", &pid);
 }
 
+/// With the default options and a seed: whoever registers a name as soon as its node is open is refused one that is taken,
+/// and the process that has it hears nothing of that. Each start is a new program.
+#[test]
+fn a_program_that_registers_at_once_is_refused_what_is_taken() {
+    let mut a = Agent::open("a", &[], "");
+    let (leader, pid) = a.spawn();
+    a.ok(&format!("register {leader} leader"));
+    for start in 0..50 {
+        let mut starter = Agent::start(|_| {});
+        // All in one go: nothing but the library makes it wait.
+        starter.post(&format!("open name=starter{start} seeds={}", a.address));
+        starter.post("spawn");
+        starter.post("register 0 leader");
+        assert!(starter.answer().starts_with("ok"));
+        assert!(starter.answer().starts_with("ok 0 "));
+        let refused = starter.answer();
+        assert!(refused.starts_with("CONVOKE_E_EXISTS"), "start {start}: {refused}");
+        assert_eq!(starter.ok("whereis leader"), pid);
+    }
+    assert_eq!(a.ok("whereis leader"), pid);
+    assert_eq!(a.seen("exit"), 0, "the leader was killed");
+}
+
+/// Two that are started at the same moment, each with the addresses of both: one of them has the name.
+#[test]
+fn programs_that_start_at_once_do_not_clash() {
+    for _ in 0..10 {
+        let addresses = [free_address(), free_address()];
+        let seeds = addresses.join(",");
+        let mut starters: Vec<Agent> = addresses.iter().map(|_| Agent::start(|_| {})).collect();
+        for (index, starter) in starters.iter_mut().enumerate() {
+            starter.post(&format!("open name=n{index} listen={} seeds={seeds}", addresses[index]));
+            starter.post("spawn");
+            starter.post("register 0 leader");
+        }
+        let mut granted = 0;
+        for starter in &mut starters {
+            assert!(starter.answer().starts_with("ok"));
+            starter.answer();
+            granted += usize::from(starter.answer().starts_with("ok"));
+        }
+        assert_eq!(granted, 1, "of two programs that register the same name as soon as they are open");
+    }
+}
+
 #[test]
 fn a_name_is_registered_once_seen_everywhere_and_used() {
     let mut a = Agent::open("a", &[], "");
@@ -198,7 +243,10 @@ fn of_two_live_nodes_of_one_name_the_younger_goes() {
     a.wait_for_peers(&["twin"]);
     let (p, pid) = old.spawn();
     old.ok(&format!("register {p} mine"));
-    let mut young = Agent::open("twin", &[&a.address], "");
+    let refused = Agent::start(|_| {}).call(&format!("open name=twin seeds={}", a.address));
+    assert!(refused.starts_with("CONVOKE_E_EXISTS"), "{refused}");
+    // Whoever does not wait learns of it later.
+    let mut young = Agent::open("twin", &[&a.address], "join.wait=0");
     young.event(&format!("closed {NAME_TAKEN}"));
     assert!(young.call("spawn").starts_with("CONVOKE_E_CLOSED"));
     assert_eq!(a.ok("whereis mine"), pid);

@@ -2,6 +2,7 @@
 //! schedules are the simulator's job.
 
 mod asks;
+mod balancer;
 mod claims;
 mod clashes;
 mod close;

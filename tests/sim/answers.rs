@@ -1,9 +1,9 @@
 //! Answers to operations: each once, to the right process, in time, with a status that makes sense, and what an OK promises.
 
 use crate::book::{GroupAct, Operation, What};
-use crate::network::other_end;
+use crate::network::{Connection, other_end};
 use crate::plan::Mode;
-use crate::world::{R, World};
+use crate::world::{Happening, R, World};
 use convoke::engine::{NodeId, Outcome, Ref, Status};
 
 impl World {
@@ -77,6 +77,7 @@ impl World {
             }
             What::Release { .. } => self.released(slot, &o, status),
             What::Sync if status == Status::Ok => self.synced(slot),
+            What::Join => self.joined(slot, status),
             What::Group { act, .. } if status == Status::Ok => {
                 self.book.stats.joined += u64::from(matches!(act, GroupAct::Join(_)));
                 self.group_done(slot, &o)
@@ -145,6 +146,34 @@ impl World {
         }
     }
 
+    /// A node is open, or could not be opened. Those who say nothing are not to blame for that.
+    fn joined(&mut self, slot: usize, status: Status) -> R {
+        let host = &self.hosts[slot];
+        let node = host.id;
+        match status {
+            Status::Ok => {
+                self.book.stats.opened += 1;
+                if let Some(peer) = host.links.iter().find(|(_, link)| !link.synced || !link.acked) {
+                    return Err(format!("join: h{slot} is open, and not merged with {:?}", peer.0));
+                }
+                if self.plan.registers_at_once() {
+                    self.later(self.now, Happening::Opened { slot, node });
+                }
+                Ok(())
+            }
+            Status::Timeout if self.plan.mode != Mode::Faulty => {
+                let answered = |c: &Connection| {
+                    c.ends.iter().any(|e| e.slot == slot && e.node == node && e.open && e.introduced)
+                };
+                if self.net.connections.values().any(answered) {
+                    return Ok(());
+                }
+                Err(format!("join: h{slot} is not opened, and nobody has answered it\n{}", self.describe()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Can an operation end like this?
     fn is_sane(&self, id: NodeId, o: &Operation, status: Status) -> bool {
         use Status::{
@@ -161,7 +190,7 @@ impl World {
                 Full => self.plan.tight,
                 _ => always,
             },
-            What::Sync => always,
+            What::Sync | What::Join => always,
             What::Unregister { .. } | What::IsAlive { .. } => {
                 always || matches!(status, NoProcess | Unreachable)
             }

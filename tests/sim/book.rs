@@ -58,6 +58,7 @@ pub(crate) enum What {
         over_at_start: bool,
     },
     Sync,
+    Join,
     Connect,
     Disconnect,
     /// `floor`: the largest token of another requester that was bound at the home when it was asked.
@@ -239,6 +240,7 @@ pub(crate) struct Stats {
     pub(crate) resolver_calls: u64,
     pub(crate) third_node_calls: u64,
     pub(crate) synced: u64,
+    pub(crate) opened: u64,
     pub(crate) scopes: u64,
     pub(crate) swizzles: u64,
     pub(crate) jumps: u64,
@@ -273,6 +275,7 @@ impl Stats {
         self.resolver_calls += other.resolver_calls;
         self.third_node_calls += other.third_node_calls;
         self.synced += other.synced;
+        self.opened += other.opened;
         self.scopes += other.scopes;
         self.swizzles += other.swizzles;
         self.jumps += other.jumps;

@@ -124,7 +124,9 @@ impl Host {
         config.heartbeat = Duration::from_micros(plan.heartbeat);
         config.dial_min = Duration::from_micros(plan.dial_max / 16);
         config.dial_max = Duration::from_micros(plan.dial_max);
-        config.seeds_refresh = Duration::from_micros(plan.dial_max * 2);
+        // Those of a balancer are dialled for ever: seldom enough for a moment in which nobody does.
+        let refresh = if plan.entrance.is_balanced() { plan.detection * 4 } else { plan.dial_max * 2 };
+        config.seeds_refresh = Duration::from_micros(refresh);
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
         #[cfg(feature = "faults")]

@@ -157,6 +157,7 @@ fn the_same_seed_makes_the_same_run() {
         ("messages", stats.delivered),
         ("refused messages", stats.refused),
         ("sync", stats.synced),
+        ("nodes that join before they are open", stats.opened),
         ("crashes", stats.crashes),
         ("swizzles", stats.swizzles),
         ("clocks that jump", stats.jumps),

@@ -94,6 +94,8 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::CreditIsNeverReturned, Mode::Stable, Everything),
     (Fault::SilenceIsEndless, Mode::Faulty, Everything),
     (Fault::NamesakesGoOn, Mode::Faulty, Everything),
+    (Fault::JoinDoesNotWait, Mode::Stable, Everything),
+    (Fault::LedBackIsForEver, Mode::Join, Everything),
 ];
 
 /// So many seeds at most until a fault is found out.

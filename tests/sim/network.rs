@@ -56,6 +56,9 @@ pub(crate) struct Connection {
 /// A name for the addresses of all hosts, as far as whoever looks it up can tell.
 pub(crate) const SERVICE: &str = "service";
 
+/// An address behind which another host answers each time.
+pub(crate) const BALANCER: &str = "balancer:1";
+
 #[derive(Default)]
 pub(crate) struct Network {
     pub(crate) connections: BTreeMap<u64, Connection>,
@@ -130,7 +133,9 @@ impl World {
     pub(crate) fn dial(&mut self, slot: usize, address: String) {
         let at = self.now + self.delay(slot, slot);
         let node = self.hosts[slot].id;
-        let up = address == SERVICE || self.hosts.iter().any(|h| h.address == address && h.is_up());
+        let up = address == SERVICE
+            || address == BALANCER
+            || self.hosts.iter().any(|h| h.address == address && h.is_up());
         self.later(
             at,
             if up {
@@ -148,7 +153,10 @@ impl World {
         if address == SERVICE {
             return self.look_up(slot, node, address);
         }
-        let target = self.hosts.iter().position(|h| h.address == address);
+        let target = match address.as_str() {
+            BALANCER => self.balance(),
+            _ => self.hosts.iter().position(|h| h.address == address),
+        };
         let open = target.is_some_and(|to| {
             self.hosts[to].is_up()
                 && !self.net.blocked.contains(&pair(slot, to))
@@ -165,10 +173,19 @@ impl World {
         }
     }
 
+    /// The host that the balancer leads to this time: mostly one that is up, as far as it knows.
+    fn balance(&mut self) -> Option<usize> {
+        let up: Vec<usize> = self.hosts.iter().filter(|h| h.is_up()).map(|h| h.slot).collect();
+        if self.rng.percent(10) { Some(self.rng.index(self.hosts.len())) } else { self.rng.pick(&up) }
+    }
+
     /// Who is down may still be found, and who is up may not be yet.
     fn look_up(&mut self, slot: usize, node: NodeId, name: String) -> R {
         let mut found: Vec<String> = self.hosts.iter().map(|host| host.address.clone()).collect();
         found.retain(|_| self.rng.percent(85));
+        if self.plan.entrance.is_balanced() {
+            found = vec![BALANCER.to_owned()];
+        }
         let first = self.rng.index(found.len().max(1));
         found.rotate_left(first);
         if self.rng.percent(10) {

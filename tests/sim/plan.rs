@@ -85,6 +85,34 @@ pub(crate) enum Resolvers {
     Any,
 }
 
+/// What nodes are told to find each other by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Entrance {
+    /// Addresses of some of the hosts.
+    Hosts,
+    /// A name that stands for all of them, more or less.
+    Service,
+    /// One address, and nothing else, that leads to another host each time: the own one, too.
+    Balancer,
+    /// A name for that address.
+    BalancedService,
+}
+
+impl Entrance {
+    fn draw(percent: u64) -> Entrance {
+        match percent {
+            0..=24 => Entrance::Service,
+            25..=36 => Entrance::Balancer,
+            37..=41 => Entrance::BalancedService,
+            _ => Entrance::Hosts,
+        }
+    }
+
+    pub(crate) fn is_balanced(self) -> bool {
+        matches!(self, Entrance::Balancer | Entrance::BalancedService)
+    }
+}
+
 /// All times in microseconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -135,8 +163,10 @@ pub(crate) struct Plan {
     /// So much is done after the heal, when nothing breaks any more.
     pub(crate) calm: u64,
     pub(crate) afterlife: bool,
-    /// Hosts are told a name that stands for all of them, more or less, instead of an address.
-    pub(crate) service: bool,
+    pub(crate) entrance: Entrance,
+    /// Nodes wait until they have met everybody before they are open, as with the option `join.wait`. Where nothing breaks
+    /// and all know all addresses they register the same name then, at once.
+    pub(crate) joins: bool,
     /// The rule that all engines break.
     #[cfg(feature = "faults")]
     pub(crate) fault: Option<convoke::engine::Fault>,
@@ -165,11 +195,13 @@ impl Plan {
             1..=3 => 70 << 10,
             _ => 200,
         };
+        let mut dice = rng.clone();
+        let (entrance, joins) = (Entrance::draw(dice.below(100)), !tight && dice.percent(35));
         Plan {
             mode,
             hosts: 2 + rng.weighted(&[60, 100, 80, 24, 6, 4, 3, 3]),
             twins: usize::from(mode == Mode::Faulty && rng.percent(8)),
-            names: 1 + rng.weighted(&[4, 3, 2]),
+            names: 1 + usize::from(joins) + rng.weighted(&[4, 3, 2]),
             resources: 1 + rng.weighted(&[3, 1]),
             requesters: 1 + rng.weighted(&[1, 3, 2]),
             groups: 1 + rng.weighted(&[3, 1]),
@@ -208,10 +240,16 @@ impl Plan {
             calm: if mode != Mode::Stable && rng.percent(30) { rng.between(10, 30) } else { 0 },
             rest_in_parts: mode != Mode::Stable && rng.percent(50),
             afterlife: rng.percent(40),
-            service: rng.clone().percent(25),
+            entrance: if joins && mode == Mode::Stable { Entrance::Hosts } else { entrance },
+            joins,
             #[cfg(feature = "faults")]
             fault: None,
         }
+    }
+
+    /// Whoever has met everybody registers the second name.
+    pub(crate) fn registers_at_once(&self) -> bool {
+        self.joins && self.mode == Mode::Stable
     }
 
     pub(crate) fn detection(&self) -> Duration {

@@ -3,7 +3,8 @@
 use crate::book::{Kill, Life, Monitor, Operation, Watch, What};
 use crate::checks::name;
 use crate::host::Process;
-use crate::network::SERVICE;
+use crate::network::{BALANCER, SERVICE};
+use crate::plan::Entrance;
 use crate::world::{Happening, R, World};
 use convoke::engine::{Command, Name, NodeId, Patience, Payload, Pid, Reason, Ref, Resolver, Time};
 use std::collections::BTreeSet;
@@ -303,11 +304,34 @@ impl World {
         self.give(slot, Command::Sync { process, op, patience })
     }
 
+    /// What the node does while it is being opened.
+    pub(crate) fn join(&mut self, slot: usize) -> R {
+        let now = self.hosts[slot].local(self.now);
+        let wait = self.rng.between(1, self.plan.detection * 2);
+        let deadline = (!self.plan.registers_at_once()).then_some(Time(now.0 + wait));
+        let patience = Patience { deadline, nowait: false };
+        let (process, home) = (1, self.hosts[slot].id);
+        let op = self.operation(slot, process, What::Join, patience, home);
+        self.give(slot, Command::Join { process, op, patience })
+    }
+
+    /// The program of a node that is open registers at once. Whoever has that name already has been met.
+    pub(crate) fn opened(&mut self, slot: usize, node: NodeId) -> R {
+        if self.hosts[slot].id != node || !self.hosts[slot].is_awake() {
+            return Ok(());
+        }
+        let pid = Pid { node, serial: 2 };
+        self.register_with(slot, 2, name(1), pid, Resolver::RandomExit, false, Patience::FOREVER).map(|_| ())
+    }
+
     fn connect_to(&mut self, slot: usize) -> R {
         let mut rng = self.rng.clone();
         let mut address = self.hosts[rng.index(self.hosts.len())].address.clone();
-        if self.plan.service && rng.percent(50) {
-            address = SERVICE.to_owned();
+        match self.plan.entrance {
+            Entrance::Hosts => {}
+            Entrance::Balancer if rng.percent(50) => address = BALANCER.to_owned(),
+            Entrance::Service | Entrance::BalancedService if rng.percent(50) => address = SERVICE.to_owned(),
+            _ => {}
         }
         self.connect_host(slot, address)
     }

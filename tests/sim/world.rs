@@ -4,8 +4,8 @@
 use crate::book::Book;
 use crate::exits::ExitSeen;
 use crate::host::Host;
-use crate::network::{Network, SERVICE};
-use crate::plan::{Mode, Plan};
+use crate::network::{BALANCER, Network, SERVICE};
+use crate::plan::{Entrance, Mode, Plan};
 use crate::rng::Rng;
 use crate::trace::{Trace, Tracing};
 use convoke::engine::{ClashAnswer, ConnectionId, NodeId, Pair, Pid, Reason};
@@ -76,6 +76,11 @@ pub(crate) enum Happening {
         slot: usize,
         from: Pid,
         to: Pid,
+    },
+    /// A node that has met everybody is open now: its program goes on.
+    Opened {
+        slot: usize,
+        node: NodeId,
     },
     /// A resolver function is done.
     Resolved {
@@ -287,6 +292,7 @@ impl World {
             | Happening::Read { slot, .. }
             | Happening::Discard { slot, .. }
             | Happening::Resolved { slot, .. }
+            | Happening::Opened { slot, .. }
             | Happening::Retry { slot, .. } => Some(*slot),
             // The answer of a look-up goes straight to its engine.
             Happening::Dialled { slot, address, .. } if address == SERVICE => Some(*slot),
@@ -336,6 +342,7 @@ impl World {
             Happening::Resolved { slot, node, id, pair, answer } => {
                 self.resolve(slot, node, id, pair, answer)
             }
+            Happening::Opened { slot, node } => self.opened(slot, node),
             Happening::Tick => self.tick(),
         }
     }
@@ -351,13 +358,17 @@ impl World {
         let drift = self.rng.between(0, self.plan.drift * 2) as i64 - self.plan.drift as i64;
         let clock = (self.plan.detection * 200 + self.rng.below(1_000_000_000), drift);
         // Everybody knows the first host, some know others; a node may well be told its own address.
-        let mut seeds = vec![self.hosts[0].address.clone()];
-        if self.plan.service {
-            seeds = vec![SERVICE.to_owned()];
-        }
+        let entrance = self.plan.entrance;
+        let mut seeds = match entrance {
+            Entrance::Hosts => vec![self.hosts[0].address.clone()],
+            Entrance::Service | Entrance::BalancedService => vec![SERVICE.to_owned()],
+            Entrance::Balancer => vec![BALANCER.to_owned()],
+        };
         for other in 1..self.hosts.len() {
             // With a twin about the first host may be gone for good.
-            if !self.plan.service && (slot == 0 || self.plan.twins > 0) || self.rng.percent(30) {
+            let all = entrance == Entrance::Hosts
+                && (slot == 0 || self.plan.twins > 0 || self.plan.registers_at_once());
+            if all || self.rng.percent(30) && !entrance.is_balanced() {
                 seeds.push(self.hosts[other].address.clone());
             }
         }
@@ -370,7 +381,7 @@ impl World {
         for spared in [true, false] {
             self.spawn(slot, spared)?;
         }
-        Ok(())
+        if self.plan.joins { self.join(slot) } else { Ok(()) }
     }
 
     pub(crate) fn crash(&mut self, slot: usize) {

@@ -266,6 +266,7 @@ impl Siege {
             8 => Command::DeleteGroup { process, op, group: text, patience },
             9 => Command::JoinGroup { process, op, group: text, pid: target, patience },
             10 => Command::LeaveGroup { process, op, group: text, pid: target, patience },
+            11 if op.0.is_multiple_of(2) => Command::Join { process, op, patience },
             11 => Command::Sync { process, op, patience },
             12 => Command::Monitor { process, reference: op, target },
             13 => Command::MonitorName { process, reference: op, name: text },
