@@ -2012,11 +2012,20 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *n
  * - Let the resource check. Every acquisition yields a fencing token, and it is larger than the token of every hold by another
  *   requester that was bound at a node of the set before that node agreed. Send the token with every write, and let the store
  *   refuse one that is smaller than the largest it has seen. Across a network that is cut nothing is promised about tokens.
+ * - Tokens rise over restarts because each node begins with the clock of its machine: 2^20 times the milliseconds since 1970.
+ *   As long as one node of a cluster stays up, the others learn from it what was given. But when all nodes were down at the
+ *   same time, and start on machines whose clocks are behind those of before, tokens are smaller than before, and a store
+ *   that refuses small ones refuses everybody until the clocks have caught up. So have the clocks set before nodes start, and
+ *   do not restart all nodes at once. If it has happened: wait for as long as the clocks differ (the largest token that the
+ *   store has seen, divided by 2^20, is a time in milliseconds that has to be over), then restart the nodes; or, when it is
+ *   certain that no program of before runs any more, take the store's number back to 0.
  * - Processes that share a lock may have different tokens, and a later one need not have a larger one: let sharers agree on
  *   one token.
  * - A LOCK_LOST event tells the process, once for each hold, that it cannot rely on it any more: CONVOKE_REASON_MINORITY,
- *   broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined and another
- *   requester holds it too. From then on convoke_lock_check says so. The share still keeps others out until it is released.
+ *   broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined, and another
+ *   requester holds it too and could rely on it as well. From then on convoke_lock_check says so. The share still keeps others
+ *   out until it is released. One that was lost by CONVOKE_REASON_MINORITY ends before that if it meets another holder when
+ *   the parts join; nobody is told, and to release it is CONVOKE_E_NOT_OWNER then.
  *
  * The rules of waiting stand at the head of this file. And in this section:
  * - `requester` NULL with a length of 0: the 16 bytes of the process's pid (node, serial, little endian), shared by nobody
@@ -2117,7 +2126,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire_on(convoke_proc
  * @return the status:
  * @retval CONVOKE_OK no linked node shows the share any more; also when the lock had been lost. With `op_out`: the operation
  *         has begun.
- * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester. Nothing changes.
+ * @retval CONVOKE_E_NOT_OWNER the process has no share of the lock as this requester, or has none any more: it was lost by
+ *         CONVOKE_REASON_MINORITY and has met another holder since. Nothing changes.
  * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
  *         `requester_len` is not 0 or the reverse, or `timeout_ms` is below -1.

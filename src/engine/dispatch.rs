@@ -143,8 +143,14 @@ impl Engine {
             Message::Drop { resource, requester, serial, rest, ack } => {
                 self.dropped(from, resource, requester, serial, rest, ack)
             }
-            Message::Second { resource, requester, serial } => {
-                self.second_holder(from, resource, requester, serial)
+            Message::LockConflict { resource, requester, serial, token, ends } => {
+                self.on_lock_conflict(from, resource, requester, serial, token, ends)
+            }
+            Message::ConfirmHold { question, resource, requester, serial, token } => {
+                self.on_confirm_hold(from, question, resource, requester, serial, token)
+            }
+            Message::HoldConfirmed { question, resource, requester, serial, standing } => {
+                self.on_hold_confirmed(from, question, resource, requester, serial, standing)
             }
             Message::Wanted { tx, resource, requester, serial, waiter } => {
                 self.lock_wanted(from, tx, resource, requester, serial, waiter)

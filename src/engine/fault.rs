@@ -100,6 +100,10 @@ pub enum Fault {
     SecondHolderIsNotTold,
     /// A holder is told of a second one only when it is new at the voter (P9).
     SecondHolderIsToldOnce,
+    /// A voter that seems to see a second holder asks nobody: holders are told that released in time (P9).
+    SecondHolderIsNotAsked,
+    /// A hold that was lost to a broken link stays when it meets one that is relied on (P9).
+    LostHoldStays,
     /// A watcher is not told that others wait.
     WaiterIsNotTold,
 

@@ -2,9 +2,10 @@
 //!
 //! A hold is a fact of its home, like a binding: published when its claim is complete (`Held`), withdrawn by its home
 //! (`Drop`), contained in the home's snapshot and dropped with the link. It *binds* on the nodes of its set, that is,
-//! this voter grants the lock to nobody of another requester. After a split holds of two requesters may bind: both
-//! stay, and both homes are told.
+//! this voter grants the lock to nobody of another requester. After a split holds of two requesters may bind: what becomes
+//! of them stands in `conflict`.
 
+use super::conflict::Conflicts;
 use super::fault::Fault;
 use super::lock::{Own, Watches};
 use super::machine::Engine;
@@ -46,6 +47,7 @@ pub(super) struct Holds {
     rows: BTreeMap<Share, Row>,
     /// Those that bind here and whose homes want to hear when others wait.
     watched: BTreeSet<Share>,
+    pub(super) conflicts: Conflicts,
     /// Shares of each home, for its limit.
     counts: BTreeMap<NodeId, usize>,
     /// The highest token that this node gave or heard of.
@@ -65,7 +67,7 @@ impl Holds {
     }
     /// What is known of holds; zero at rest.
     pub(super) fn residue(&self) -> usize {
-        self.rows.len() + self.own.len()
+        self.rows.len() + self.own.len() + self.conflicts.len()
     }
     pub(super) fn len(&self) -> usize {
         self.rows.len()
@@ -79,6 +81,10 @@ impl Holds {
         self.rows
             .range(Share::first(resource.clone())..)
             .take_while(move |(share, _)| share.resource == resource)
+    }
+    /// The shares of a lock that bind here, with their tokens.
+    pub(super) fn binding(&self, resource: &Name) -> impl Iterator<Item = (&Share, u64)> {
+        self.of(resource).filter(|(_, row)| row.binds).map(|(share, row)| (share, row.token))
     }
     fn put(&mut self, share: Share, row: Row, watched: bool) {
         let home = share.pid.node;
@@ -197,9 +203,9 @@ impl Engine {
             if !bound_before {
                 *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
             }
-            // A share that was told already may have been acquired anew since, here or on other nodes of its set.
+            // A share that was judged already may have been acquired anew since, here or on other nodes of its set.
             if !(bound_before && self.is_broken(Fault::SecondHolderIsToldOnce)) {
-                self.tell_second_holders(&share);
+                self.share_binds(&share.resource);
             }
         }
         self.pump(&key);
@@ -207,26 +213,6 @@ impl Engine {
             self.tell_waiter(&share);
         }
         Ok(())
-    }
-
-    /// Holds of two requesters bind here: the homes of both are told, of each share once.
-    fn tell_second_holders(&mut self, new: &Share) {
-        let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(new.resource.clone())) else { return };
-        if arbiter.bound.len() < 2 || self.is_broken(Fault::SecondHolderIsNotTold) {
-            return;
-        }
-        // With the first of a requester the others meet it too; later all but the new one have been told.
-        let is_first = arbiter.bound.len() == 2 && arbiter.bound.get(&new.requester) == Some(&1);
-        let told: Vec<Share> = if is_first {
-            let bound = self.holds.of(&new.resource).filter(|(_, row)| row.binds);
-            bound.map(|(share, _)| share.clone()).collect()
-        } else {
-            vec![new.clone()]
-        };
-        for share in told {
-            let Share { resource, requester, pid } = share;
-            self.send(pid.node, Message::Second { resource, requester, serial: pid.serial });
-        }
     }
 
     /// The share is known no longer. The caller pumps.
@@ -245,6 +231,7 @@ impl Engine {
                 arbiter.bound.remove(&share.requester);
             }
         }
+        self.share_unbinds(share);
     }
 
     /// A link went down: what its owner published goes. The caller pumps.
@@ -263,6 +250,7 @@ impl Engine {
         self.holds.rows.clear();
         self.holds.watched.clear();
         self.holds.counts.clear();
+        self.holds.conflicts.clear();
     }
 
     // ---- who waits

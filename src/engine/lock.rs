@@ -21,9 +21,9 @@ pub(super) struct Own {
     nodes: BTreeSet<NodeId>,
     /// Those of them that the link broke to, with their names. They bind it again if they come back.
     broken: BTreeMap<NodeId, String>,
-    token: u64,
-    /// The process was told that it cannot rely on it. It goes on keeping others out.
-    lost: bool,
+    pub(super) token: u64,
+    /// The process was told that it cannot rely on it, for this reason. It goes on keeping others out.
+    lost: Option<Reason>,
     /// What of it is acquired for a while, if anything is.
     scopes: Option<Box<Scopes>>,
 }
@@ -35,6 +35,14 @@ impl Own {
     }
     fn is_bound_on(&self, node: NodeId) -> bool {
         self.view || self.nodes.contains(&node)
+    }
+    /// What the hold is worth where it binds at this voter; `None`: it does not.
+    pub(super) fn standing_on(&self, voter: NodeId) -> Option<Standing> {
+        self.is_bound_on(voter).then_some(match self.lost {
+            None => Standing::Relied,
+            Some(Reason::MINORITY) => Standing::Minority,
+            Some(_) => Standing::SecondHolder,
+        })
     }
     /// "Broken links leave at most half of the set", or there is nothing left of it.
     fn is_minority(&self) -> bool {
@@ -147,7 +155,7 @@ impl Engine {
         let id = (op.claim.serial, resource, locking.requester.clone());
         // What was lost is held again only where all of it is granted anew.
         let in_part = self.is_broken(Fault::LostIsHeldAgainInPart);
-        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost && !in_part) {
+        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost.is_some() && !in_part) {
             let missing: BTreeSet<NodeId> = lost.present().difference(&op.nodes).copied().collect();
             if !missing.is_empty() {
                 return self.ask_more(tx, &missing);
@@ -161,21 +169,21 @@ impl Engine {
         let own = self.holds.own.entry(id.clone()).or_default();
         if scope.is_some() || own.scopes.is_some() {
             let scopes = own.scopes.get_or_insert_with(|| Box::new(Scopes::new(before)));
-            if own.lost {
+            if own.lost.is_some() {
                 scopes.shrink_lists(&op.nodes);
             }
             scopes.add(scope, Part::new(view, &op.nodes));
         }
-        if own.lost {
+        if own.lost.is_some() {
             own.nodes.clear();
             own.broken.clear();
         }
-        let relied_on = (!own.lost && !own.nodes.is_empty()).then_some(own.token);
+        let relied_on = (own.lost.is_none() && !own.nodes.is_empty()).then_some(own.token);
         own.view |= view;
         own.broken.retain(|node, _| !op.nodes.contains(node));
         own.nodes.extend(op.nodes);
         own.token = own.token.max(token);
-        own.lost = false;
+        own.lost = None;
         let token = own.token;
         if relied_on != Some(token) {
             self.publish_own(&id, Some(token));
@@ -299,7 +307,7 @@ impl Engine {
 
     pub(super) fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
         let Some(own) = self.holds.own.remove(id) else { return };
-        if !own.lost {
+        if own.lost.is_none() {
             self.publish_own(id, None);
         }
         for told in self.holds.watches.get_mut(id).into_iter().flat_map(BTreeMap::values_mut) {
@@ -334,9 +342,9 @@ impl Engine {
 
     // ---- what becomes of it
 
-    fn lose_hold(&mut self, id: &Id, reason: Reason) {
-        let Some(own) = self.holds.own.get_mut(id).filter(|own| !own.lost) else { return };
-        own.lost = true;
+    pub(super) fn lose_hold(&mut self, id: &Id, reason: Reason) {
+        let Some(own) = self.holds.own.get_mut(id).filter(|own| own.lost.is_none()) else { return };
+        own.lost = Some(reason);
         let token = own.token;
         self.counters.locks_lost += 1;
         self.log(Level::Warn, Target::Lock, |_| {
@@ -403,22 +411,6 @@ impl Engine {
                 own.nodes.insert(node);
             }
         }
-    }
-
-    /// A voter knows of another requester's hold of the same lock.
-    pub(super) fn second_holder(
-        &mut self,
-        from: NodeId,
-        resource: Name,
-        requester: Name,
-        serial: u64,
-    ) -> Result<(), &'static str> {
-        let id = (serial, resource, requester);
-        // What is said of an earlier hold of the process on other nodes does not concern this one.
-        if self.holds.own.get(&id).is_some_and(|own| own.is_bound_on(from)) {
-            self.lose_hold(&id, Reason::SECOND_HOLDER);
-        }
-        Ok(())
     }
 
     // ---- watching

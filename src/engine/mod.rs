@@ -8,6 +8,7 @@ mod balancer;
 mod claim;
 mod clash;
 mod command;
+mod conflict;
 mod convergence;
 mod counters;
 mod dial;
@@ -65,7 +66,7 @@ pub use picture::{Picture, ROWS, Rows, Text};
 pub(crate) use protocol::text;
 pub use protocol::{
     Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,
-    PeerAddress, Refusal, Resolver, Stamped, Task, Treatment, Want,
+    PeerAddress, Refusal, Resolver, Stamped, Standing, Task, Treatment, Want,
 };
 pub use status::{Reason, Status};
 pub use time::Time;

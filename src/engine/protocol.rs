@@ -122,6 +122,17 @@ pub struct Hold {
     pub watched: bool,
 }
 
+/// What a share of a lock is worth to its process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Standing {
+    /// It may rely on it.
+    Relied,
+    /// It was told of a second holder.
+    SecondHolder,
+    /// It was told that broken links had left the lock on a minority of its nodes.
+    Minority,
+}
+
 /// One process's membership in a group, as its home publishes it. A count of 0: it is no member any more.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Membership {
@@ -312,11 +323,15 @@ pub enum Message {
         rest: Option<Hold>,
         ack: Option<Tx>,
     },
-    /// To a home: a hold of it and one of another requester bind at the sender.
-    Second {
+    /// To a home: a share of it and one of another requester bind at the sender, both confirmed. `ends`: the share was
+    /// lost to a broken link before the other one was met, and ends; else the process is told.
+    LockConflict {
         resource: Name,
         requester: Name,
         serial: u64,
+        /// The token that was confirmed: what is said does not concern a later hold of the process.
+        token: u64,
+        ends: bool,
     },
     /// To a home that watches: `waiter` waits for the lock, by this claim.
     Wanted {
@@ -463,6 +478,23 @@ pub enum Message {
         #[serde(deserialize_with = "bounded")]
         peers: Vec<PeerAddress>,
         last: bool,
+    },
+    // ---- locks after a split
+    /// To a home: is this share, which binds at the sender as one of another requester does, still held with this token?
+    ConfirmHold {
+        question: u64,
+        resource: Name,
+        requester: Name,
+        serial: u64,
+        token: u64,
+    },
+    /// The answer. `None`: no, or it does not bind at the receiver any more.
+    HoldConfirmed {
+        question: u64,
+        resource: Name,
+        requester: Name,
+        serial: u64,
+        standing: Option<Standing>,
     },
 }
 

@@ -128,7 +128,7 @@ pub(super) fn messages() -> Vec<Message> {
             rest: Some(hold()),
             ack: Some(tx()),
         },
-        M::Second { resource: name(), requester: Name::new(b"r"), serial: 6 },
+        M::LockConflict { resource: name(), requester: Name::new(b"r"), serial: 6, token: 9, ends: true },
         M::Wanted { tx: tx(), resource: name(), requester: Name::new(b"r"), serial: 6, waiter: pid() },
         M::Commit { tx: tx(), name: name(), binding: binding() },
         M::Commit { tx: tx(), name: name(), binding: function_binding() },
@@ -193,6 +193,21 @@ pub(super) fn messages() -> Vec<Message> {
         M::Peers {
             peers: vec![PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() }],
             last: true,
+        },
+        M::ConfirmHold { question: 5, resource: name(), requester: Name::new(b"r"), serial: 6, token: 9 },
+        M::HoldConfirmed {
+            question: 5,
+            resource: name(),
+            requester: Name::new(b"r"),
+            serial: 6,
+            standing: Some(Standing::Minority),
+        },
+        M::HoldConfirmed {
+            question: 5,
+            resource: name(),
+            requester: Name::new(b"r"),
+            serial: 6,
+            standing: None,
         },
     ]
 }

@@ -27,7 +27,19 @@ fn what_is_void() {
         for requester in [requester.clone(), name("nobody")] {
             // The puppet is not in the set: nothing of it binds there, nobody waits there.
             let resource = resource.clone();
-            say(&mut world, Message::Second { resource, requester, serial });
+            let conflict = |ends| Message::LockConflict {
+                resource: resource.clone(),
+                requester: requester.clone(),
+                serial,
+                token,
+                ends,
+            };
+            say(&mut world, conflict(false));
+            say(&mut world, conflict(true));
+            // An answer to what was not asked.
+            let standing = Some(Standing::Relied);
+            let (resource, requester) = (resource.clone(), requester.clone());
+            say(&mut world, Message::HoldConfirmed { question: 1, resource, requester, serial, standing });
         }
         let (resource, requester) = (resource.clone(), requester.clone());
         say(&mut world, Message::Wanted { tx: tx(5), resource, requester, serial, waiter });

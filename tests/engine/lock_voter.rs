@@ -41,16 +41,37 @@ pub(crate) fn release(lamport: u64, requester: &str) -> Message {
     Message::Drop { resource, requester, serial: lamport, rest: None, ack: None }
 }
 
+/// The puppet says to every question whether its hold is what it is asked about that it relies on it.
+fn told_and_confirmed(world: &mut World) -> Vec<Message> {
+    let mut told = Vec::new();
+    loop {
+        let more = world.told(PUPPET);
+        if more.is_empty() {
+            return told;
+        }
+        for message in more {
+            match message {
+                Message::ConfirmHold { question, resource, requester, serial, .. } => {
+                    let standing = Some(Standing::Relied);
+                    let answer = Message::HoldConfirmed { question, resource, requester, serial, standing };
+                    world.say(PUPPET, ENGINE, answer);
+                }
+                message => told.push(message),
+            }
+        }
+    }
+}
+
 /// What the engine answers to this, in short.
 pub(crate) fn answers(world: &mut World, message: Message) -> Vec<String> {
     world.say(PUPPET, ENGINE, message);
-    let told = world.told(PUPPET).into_iter();
+    let told = told_and_confirmed(world).into_iter();
     let short = told.filter_map(|message| {
         Some(match message {
             Message::Grant { tx, .. } => format!("grant {}", tx.lamport),
             Message::Deny { tx } => format!("deny {}", tx.lamport),
             Message::Wound { tx, .. } => format!("wound {}", tx.lamport),
-            Message::Second { serial, .. } => format!("second {serial}"),
+            Message::LockConflict { serial, ends: false, .. } => format!("second {serial}"),
             Message::Ack { tx } => format!("ack {}", tx.lamport),
             Message::Held { .. } | Message::Commit { .. } => return None,
             other => format!("{other:?}"),
@@ -163,8 +184,11 @@ fn a_foreign_hold_wounds_claims_and_meets_holds() {
         ["second 10", "second 90"],
         "it was complete before"
     );
-    assert_eq!(answers(&mut world, complete(11, "a", 8)), ["second 11"], "the others know");
-    assert_eq!(answers(&mut world, complete(12, "c", 8)), ["second 12"]);
+    assert_eq!(answers(&mut world, complete(11, "a", 8)), ["second 10", "second 11", "second 90"]);
+    assert_eq!(
+        answers(&mut world, complete(12, "c", 8)),
+        ["second 10", "second 11", "second 90", "second 12"]
+    );
     for requester in ["a", "b", "c", "d"] {
         assert_eq!(answers(&mut world, claim(20, requester, true)), ["deny 20"], "{requester}");
     }
@@ -189,7 +213,7 @@ fn a_share_acquired_anew_is_told_again() {
     let want = Want::Lock { requester: name("a"), serial: 50 };
     let again = Message::Acquire { tx: tx(60), key: key(), want, nowait: false };
     assert_eq!(answers(&mut voter, again), ["grant 60"]);
-    assert_eq!(answers(&mut voter, complete(90, "b", 7)), ["second 50", "second 90", "wound 60"]);
+    assert_eq!(answers(&mut voter, complete(90, "b", 7)), ["wound 60", "second 50", "second 90"]);
     let held = Message::Held { tx: tx(60), hold: hold(50, "a", 7) };
     assert_eq!(answers(&mut voter, held)[0], "second 50");
 
@@ -204,14 +228,21 @@ fn a_share_acquired_anew_is_told_again() {
         _ => None,
     });
     home.say(PUPPET, ENGINE, vote(asks.expect("it is asked"), 5));
-    let second = || Message::Second { resource: name("r"), requester: name("me"), serial: pid.serial };
-    home.say(PUPPET, ENGINE, second());
+    let second = |token| Message::LockConflict {
+        resource: name("r"),
+        requester: name("me"),
+        serial: pid.serial,
+        token,
+        ends: false,
+    };
+    home.say(PUPPET, ENGINE, second(first));
     assert_eq!(home.check(pid, "me"), None);
     home.wake(FRIEND);
     home.settle();
-    assert!(home.token(op) >= first);
+    let token = home.token(op);
+    assert!(token >= first);
     assert!(home.check(pid, "me").is_some());
-    home.say(PUPPET, ENGINE, second());
+    home.say(PUPPET, ENGINE, second(token));
     assert_eq!(home.check(pid, "me"), None);
     assert_eq!(home.lost_locks(pid), [Reason::SECOND_HOLDER; 2]);
 }

@@ -21,6 +21,7 @@ mod harness;
 mod holds;
 mod hostile;
 mod limits;
+mod lock_conflicts;
 mod lock_hostile;
 mod lock_lists;
 mod lock_minority;

@@ -234,6 +234,7 @@ pub(crate) struct Stats {
     pub(crate) shared: u64,
     pub(crate) lost_minority: u64,
     pub(crate) lost_second: u64,
+    pub(crate) lost_ended: u64,
     pub(crate) wanted: u64,
     pub(crate) joined: u64,
     pub(crate) group_events: u64,
@@ -269,6 +270,7 @@ impl Stats {
         self.shared += other.shared;
         self.lost_minority += other.lost_minority;
         self.lost_second += other.lost_second;
+        self.lost_ended += other.lost_ended;
         self.wanted += other.wanted;
         self.joined += other.joined;
         self.group_events += other.group_events;

@@ -169,7 +169,8 @@ impl World {
             | Message::Hurry { .. }
             | Message::Held { .. }
             | Message::Drop { .. }
-            | Message::Second { .. } => self.locks_stirred = true,
+            | Message::HoldConfirmed { .. }
+            | Message::LockConflict { .. } => self.locks_stirred = true,
             Message::Membership { .. }
             | Message::Create { .. }
             | Message::Delete { .. }

@@ -77,6 +77,8 @@ pub(crate) struct Held {
     pub(crate) since: u64,
     pub(crate) step: u64,
     pub(crate) lost: Option<Reason>,
+    /// Since when it is lost to broken links.
+    pub(crate) minority_since: Option<u64>,
 }
 
 impl Held {
@@ -130,6 +132,7 @@ pub(crate) struct Past {
     share: Share,
     view: bool,
     ever: BTreeSet<NodeId>,
+    /// When it was not relied on any more: the end of the share, or the loss of it to broken links.
     end: u64,
 }
 
@@ -147,6 +150,8 @@ pub(crate) struct LockBook {
     pub(crate) published: BTreeMap<Share, VecDeque<(Tx, Hold)>>,
     /// What a home said last of what is left of a share: where it stays, if anywhere.
     pub(crate) said_of_rest: Option<(Share, Option<BTreeSet<NodeId>>)>,
+    /// Shares that a home has ended in the present input although they were held, lost to broken links.
+    pub(crate) ended: Vec<Share>,
     /// The largest token of each requester that was ever bound at a node.
     floors: BTreeMap<(NodeId, Name), BTreeMap<Name, u64>>,
 }
@@ -166,8 +171,9 @@ impl LockBook {
 
     /// The share is over at its home.
     pub(crate) fn end(&mut self, share: &Share, now: u64) {
-        if let Some(Held { was_view, ever, .. }) = self.live.remove(share) {
-            self.past.push(Past { share: share.clone(), view: was_view, ever, end: now });
+        if let Some(Held { was_view, ever, minority_since, .. }) = self.live.remove(share) {
+            let end = minority_since.unwrap_or(now);
+            self.past.push(Past { share: share.clone(), view: was_view, ever, end });
         }
     }
 
@@ -230,17 +236,14 @@ impl LockBook {
         self.live.iter().filter(move |(share, _)| share.pid.node == home)
     }
 
-    /// Was another requester's share there, on a node of both sets, at the same time or so shortly before that a node may
-    /// have heard of it too late?
-    pub(crate) fn had_rival(&self, share: &Share, held: &Held, late: u64) -> bool {
+    /// Was another requester's share there, on a node of both sets, at the same time, and not lost to broken links before?
+    pub(crate) fn had_rival(&self, share: &Share, held: &Held) -> bool {
         let rival = |s: &Share| s.resource == share.resource && s.requester != share.requester;
         let meets =
             |view: bool, nodes: &BTreeSet<NodeId>| view || held.was_view || !nodes.is_disjoint(&held.ever);
-        self.live.iter().any(|(s, h)| rival(s) && meets(h.was_view, &h.ever))
-            || self
-                .past
-                .iter()
-                .any(|p| rival(&p.share) && meets(p.view, &p.ever) && p.end + late >= held.since)
+        let stood = |h: &Held| h.minority_since.is_none_or(|at| at >= held.since);
+        self.live.iter().any(|(s, h)| rival(s) && stood(h) && meets(h.was_view, &h.ever))
+            || self.past.iter().any(|p| rival(&p.share) && meets(p.view, &p.ever) && p.end >= held.since)
     }
 }
 

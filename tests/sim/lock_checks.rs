@@ -42,6 +42,9 @@ impl World {
             Message::Drop { resource, requester, serial, rest, .. } => {
                 let pid = Pid { node: id, serial: *serial };
                 let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
+                if rest.is_none() {
+                    self.ends_by_itself(&share);
+                }
                 self.book.locks.said_of_rest = Some((share, rest.as_ref().map(|hold| hold.nodes.clone())));
             }
             _ => {}
@@ -179,6 +182,7 @@ impl World {
             since: self.now,
             step: now,
             lost: None,
+            minority_since: None,
         });
         let part = match nodes {
             None => Part::View,
@@ -186,6 +190,7 @@ impl World {
             Some(_) if held.lost.is_some() => Part::On(set.clone()),
             Some(nodes) => Part::On(nodes.clone()),
         };
+        held.minority_since = None;
         if held.lost.take().is_some() {
             held.broken.clear();
             held.bound.clear();
@@ -329,7 +334,7 @@ impl World {
         }
         let sane = match reason {
             Reason::MINORITY => held.is_minority(),
-            Reason::SECOND_HOLDER => locks.had_rival(&share, held, 4 * self.plan.detection),
+            Reason::SECOND_HOLDER => locks.had_rival(&share, held),
             _ => false,
         };
         if !sane {
@@ -340,12 +345,37 @@ impl World {
         }
         if let Some(held) = self.book.locks.live.get_mut(&share) {
             held.lost = Some(reason);
+            held.minority_since = (reason == Reason::MINORITY).then_some(self.now);
         }
         match reason {
             Reason::MINORITY => self.book.stats.lost_minority += 1,
             _ => self.book.stats.lost_second += 1,
         }
         Ok(())
+    }
+
+    /// What was lost to broken links ends where it meets what is relied on, and nowhere else.
+    fn ends_by_itself(&mut self, share: &Share) {
+        let Some(held) = self.book.locks.live.get(share).filter(|held| held.lost == Some(Reason::MINORITY))
+        else {
+            return;
+        };
+        if self.book.locks.had_rival(share, held) {
+            self.book.stats.lost_ended += 1;
+            self.book.locks.end(share, self.now);
+        } else {
+            self.book.locks.ended.push(share.clone()); // its process ends, or else there was no reason
+        }
+    }
+
+    fn nothing_ended_without_reason(&mut self) -> R {
+        let ended = std::mem::take(&mut self.book.locks.ended);
+        match ended.iter().find_map(|share| Some((share, self.book.locks.live.get(share)?))) {
+            None => Ok(()),
+            Some((share, held)) => {
+                Err(format!("P9: {share:?} was lost and ends, and met nobody: {held:?}\n{}", self.describe()))
+            }
+        }
     }
 
     pub(crate) fn lock_wanted(
@@ -384,6 +414,7 @@ impl World {
 
     pub(crate) fn check_locks(&mut self, slot: usize) -> R {
         self.book.locks.published.clear();
+        self.nothing_ended_without_reason()?;
         let host = &self.hosts[slot];
         let id = host.id;
         let Some(engine) = host.engine.as_ref() else { return Ok(()) };

@@ -125,7 +125,7 @@ impl World {
                 let meet = up.any(|h| binds(first, h.id) && binds(second, h.id));
                 if rivals && meet && (first.lost.is_none() || second.lost.is_none()) {
                     return Err(format!(
-                        "P9: {a:?} and {b:?} have met, and not both are told: {first:?} {second:?}"
+                        "P9: {a:?} and {b:?} have met, and one is relied on beside the other: {first:?} {second:?}"
                     ));
                 }
             }

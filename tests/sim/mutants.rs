@@ -77,6 +77,8 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::RetriesAreEndless, Mode::Stable, Everything),
     (Fault::MinorityIsNotNoticed, Mode::Faulty, Everything),
     (Fault::SecondHolderIsNotTold, Mode::Join, Everything),
+    (Fault::SecondHolderIsNotAsked, Mode::Join, Locks),
+    (Fault::LostHoldStays, Mode::Faulty, Locks),
     (Fault::WaiterIsNotTold, Mode::Join, Everything),
     (Fault::TokenIsSmallestVote, Mode::Stable, Everything),
     (Fault::HeldRaisesNoCounter, Mode::Stable, Everything),

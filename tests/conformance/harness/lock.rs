@@ -253,6 +253,21 @@ impl Node {
         (0..rows.len()).map(row).collect()
     }
 
+    /// Waits until the node shows exactly these holders. (No event tells of a share that ends by itself.)
+    #[track_caller]
+    pub(crate) fn await_holders(&self, resource: &str, wanted: &[convoke_pid]) {
+        let began = std::time::Instant::now();
+        while self.holders(resource) != wanted {
+            assert!(
+                began.elapsed().as_millis() < LONG as u128,
+                "{} shows {:?}",
+                self.name,
+                self.holders(resource)
+            );
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// Who holds the lock, as this node sees it.
     pub(crate) fn holders(&self, resource: &str) -> Vec<convoke_pid> {
         self.locks(resource).into_iter().filter(|row| !row.is_waiter).map(|row| row.pid).collect()

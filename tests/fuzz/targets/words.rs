@@ -297,7 +297,7 @@ impl Words {
     /// As many as there are messages; a test sees to it that each is made.
     pub(crate) fn message(&mut self, source: &mut Source) -> Message {
         use Message as M;
-        match source.below(45) {
+        match source.below(47) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
             1 => M::HelloAck,
             2 => M::Heartbeat,
@@ -347,7 +347,13 @@ impl Words {
                 rest: source.flag().then(|| self.hold(source)),
                 ack: self.ack(source),
             },
-            19 => M::Second { resource: name(source), requester: name(source), serial: source.number() },
+            19 => M::LockConflict {
+                resource: name(source),
+                requester: name(source),
+                serial: source.number(),
+                token: source.number(),
+                ends: source.flag(),
+            },
             20 => M::Wanted {
                 tx: self.tx(source),
                 resource: name(source),
@@ -412,6 +418,25 @@ impl Words {
             41 => M::Credit { to: source.number(), credit: Words::credit(source) },
             42 => M::NoReceiver { to: source.number() },
             43 => M::Where { nodes: self.nodes(source) },
+            44 => M::ConfirmHold {
+                question: source.number(),
+                resource: name(source),
+                requester: name(source),
+                serial: source.number(),
+                token: source.number(),
+            },
+            45 => M::HoldConfirmed {
+                question: source.number(),
+                resource: name(source),
+                requester: name(source),
+                serial: source.number(),
+                standing: [
+                    None,
+                    Some(Standing::Relied),
+                    Some(Standing::SecondHolder),
+                    Some(Standing::Minority),
+                ][source.below(4)],
+            },
             _ => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
         }
     }
