@@ -231,21 +231,65 @@ fn exports_what_the_header_declares(library: &Path) {
     assert_eq!(exported, declared);
 }
 
-/// The library as `cargo build` makes it, with its debugging symbols: without the feature that tests switch on. What is
-/// looked at does not depend on how well it is compiled, and the fastest way takes a third of the time.
+/// The library as `cargo build` makes it, with its debugging symbols: without the feature that tests switch on. In a folder
+/// of its own, with the dependencies of this test run: only Convoke is compiled anew, by a compiler that is not told of the
+/// feature. (Cargo would compile most of the dependencies anew, since without tests they have other features.)
 fn released() -> PathBuf {
+    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+    let profile = deps.parent().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("released");
+    let own = target.join(profile.file_name().unwrap());
+    if !own.exists() {
+        fs::create_dir_all(own.join("deps")).unwrap();
+        let mut copy = Command::new("cp");
+        copy.arg("--archive").args([profile.join(".fingerprint"), profile.join("build")]).arg(&own);
+        succeed(&mut copy);
+        for entry in fs::read_dir(&deps).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = entry.file_name().unwrap().to_string_lossy().into_owned();
+            let is_wanted = [".rlib", ".rmeta", ".so"].iter().any(|end| name.ends_with(end));
+            if is_wanted && !name.starts_with("libconvoke") {
+                fs::hard_link(&entry, own.join("deps").join(name)).unwrap();
+            }
+        }
+    }
+    let compiler = target.join("compiler");
+    fs::write(
+        &compiler,
+        "#!/bin/sh\nfor word; do\n    shift\n    [ \"$word\" != 'feature=\"test-hooks\"' ] || word=released\n    \
+         set -- \"$@\" \"$word\"\ndone\nexec \"$@\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&compiler, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let mut build = Command::new(env!("CARGO"));
-    build.args(["rustc", "--lib", "--crate-type", "cdylib", "--locked", "--offline", "--quiet"]);
-    let plain =
-        ["opt-level=0", "debug=false", "package.\"*\".opt-level=0", "package.curve25519-dalek.opt-level=0"];
-    for setting in plain {
-        build.arg("--config").arg(format!("profile.dev.{setting}"));
+    // A small test, for the sake of what it depends on.
+    build.args(["test", "--no-run", "--test", "descriptors", "--locked", "--offline", "--quiet"]);
+    if !own.ends_with("debug") {
+        build.arg("--profile").arg(own.file_name().unwrap());
     }
     build.arg("--manifest-path").arg(root().join("Cargo.toml")).arg("--target-dir").arg(&target);
-    let out = build.output().expect("cargo runs");
-    assert!(out.status.success(), "{}", text(&out.stderr));
-    target.join("debug/libconvoke.so")
+    // What cargo says of this test would be news to build scripts that look at it.
+    for (name, _) in std::env::vars_os() {
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"]
+            .iter()
+            .any(|start| name.to_string_lossy().starts_with(start))
+        {
+            build.env_remove(name);
+        }
+    }
+    succeed(build.env("RUSTC_WORKSPACE_WRAPPER", &compiler));
+    own.join("deps/libconvoke.so")
+}
+
+#[test]
+fn a_build_has_no_feature_that_it_was_not_asked_for() {
+    let mut tree = Command::new(env!("CARGO"));
+    tree.args(["tree", "--locked", "--offline", "--depth", "0", "--format", "{f}", "--edges"]);
+    tree.arg("no-dev").arg("--manifest-path").arg(root().join("Cargo.toml"));
+    assert_eq!(succeed(&mut tree).trim(), "");
+    assert!(
+        succeed(tree.args(["--features", "test-hooks"])).contains("test-hooks"),
+        "what is looked for is found"
+    );
 }
 
 /// Whether the code that lets tests cut links is there: by its symbols, and by a text of it.

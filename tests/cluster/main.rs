@@ -122,9 +122,11 @@ fn a_name_is_registered_once_seen_everywhere_and_used() {
 
 #[test]
 fn every_end_has_its_reason() {
-    let mut a = Agent::open("a", &[], "");
-    let mut b = Agent::open("b", &[&a.address], "");
-    let mut c = Agent::open("c", &[&a.address], "");
+    // By silence nothing would be noticed here.
+    let options = "detection_ms=600000";
+    let mut a = Agent::open("a", &[], options);
+    let mut b = Agent::open("b", &[&a.address], options);
+    let mut c = Agent::open("c", &[&a.address], options);
     b.wait_for_peers(&["a", "c"]);
     let (w, watcher) = b.spawn();
     let mut watched = Vec::new();
@@ -151,10 +153,8 @@ fn every_end_has_its_reason() {
     let (_, on_c) = c.spawn();
     b.ok(&format!("monitor {w} {on_c}"));
     assert_eq!(b.ok(&format!("alive {w} {on_c}")), "alive");
-    let killed = Instant::now();
     c.kill();
-    b.event_within(&exit(&on_c, OS_PROCESS_DIED), Duration::from_secs(5));
-    assert!(killed.elapsed() < Duration::from_secs(1), "noticed after {:?}", killed.elapsed());
+    b.event(&exit(&on_c, OS_PROCESS_DIED));
     b.ok(&format!("monitor {w} {on_c}"));
     b.event(&exit(&on_c, NODE_UNREACHABLE));
     // The node is closed in order.
@@ -282,11 +282,13 @@ fn a_clash_is_decided_once_when_two_clusters_join() {
 
 #[test]
 fn ten_nodes_register_a_thousand_names_each_at_once() {
-    let first = Agent::open("n0", &[], "");
+    // The death of one is not noticed by its silence, and no busy machine makes one look dead.
+    let options = "detection_ms=600000";
+    let first = Agent::open("n0", &[], options);
     let seed = first.address.clone();
     let mut nodes = vec![first];
     for i in 1..10 {
-        nodes.push(Agent::open(&format!("n{i}"), &[&seed], ""));
+        nodes.push(Agent::open(&format!("n{i}"), &[&seed], options));
     }
     let names: Vec<String> = (0..10).map(|i| format!("n{i}")).collect();
     for (i, node) in nodes.iter_mut().enumerate() {
@@ -298,7 +300,7 @@ fn ten_nodes_register_a_thousand_names_each_at_once() {
         node.post(&format!("bulk_register own{i}- 1000"));
     }
     for node in &mut nodes {
-        assert_eq!(node.answer(), "ok 0 failed");
+        assert_eq!(node.answer().trim_end(), "ok 0 failed");
     }
     for node in &mut nodes {
         let listed = node.ok("names own");
@@ -319,13 +321,11 @@ fn ten_nodes_register_a_thousand_names_each_at_once() {
     }
     // A node with a thousand names is killed.
     let dead = nodes.pop().expect("ten nodes");
-    let killed = Instant::now();
     dead.kill();
     for node in &mut nodes {
         node.event("down n9");
         assert_eq!(node.ok("names own9-").split(' ').next(), Some("0"));
     }
-    assert!(killed.elapsed() < Duration::from_secs(5), "gone after {:?}", killed.elapsed());
 }
 
 #[test]

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #define MAX_PROCESSES 64
+/* For ten thousand registrations on a machine with ten times as much to do as it can. */
+#define LONG 120000
 
 static convoke_node *node;
 static convoke_queue *queue;
@@ -129,7 +131,7 @@ static convoke_status open_node(char *rest) {
 
 /* Registers (or unregisters) prefix0 ... prefix<count-1>, all in flight at once. */
 static void bulk(bool add, const char *prefix, int count) {
-    convoke_status status = CONVOKE_OK;
+    convoke_status status = CONVOKE_OK, failure = CONVOKE_OK;
     int started = 0, failed = 0;
     if (bulk_process == NULL) {
         status = convoke_process_spawn(node, NULL, &bulk_process);
@@ -138,23 +140,25 @@ static void bulk(bool add, const char *prefix, int count) {
         char name[128];
         convoke_ref op;
         int len = snprintf(name, sizeof name, "%s%d", prefix, i);
-        status = add ? convoke_name_register(bulk_process, name, (size_t)len, NULL, NULL, 30000, &op)
-                     : convoke_name_unregister(bulk_process, name, (size_t)len, 30000, &op);
+        status = add ? convoke_name_register(bulk_process, name, (size_t)len, NULL, NULL, LONG, &op)
+                     : convoke_name_unregister(bulk_process, name, (size_t)len, LONG, &op);
         started += status == CONVOKE_OK;
     }
     for (int i = 0; i < started && status == CONVOKE_OK; i++) {
         convoke_event *event = NULL;
         const char *detail;
-        status = convoke_process_recv(bulk_process, 40000, &event);
+        status = convoke_process_recv(bulk_process, LONG, &event);
         if (status == CONVOKE_OK) {
-            failed += convoke_event_result(event, &detail) != CONVOKE_OK;
+            convoke_status result = convoke_event_result(event, &detail);
+            failed += result != CONVOKE_OK;
+            failure = result != CONVOKE_OK ? result : failure;
             convoke_event_free(event);
         }
     }
     if (status != CONVOKE_OK) {
         answer_status(status);
     } else {
-        printf("= ok %d failed\n", failed);
+        printf("= ok %d failed %s\n", failed, failed ? convoke_status_name(failure) : "");
     }
 }
 

@@ -9,6 +9,7 @@ mod lock;
 mod node;
 mod process;
 mod resolver;
+mod work;
 
 pub(crate) use cluster::Cluster;
 pub(crate) use convoke::engine::{Reason, Status};
@@ -21,6 +22,7 @@ pub(crate) use lock::Lock;
 pub(crate) use node::Node;
 pub(crate) use process::Process;
 pub(crate) use resolver::{A, B, KILL_LOSER, NEITHER, NONSENSE, NOTIFY_LOSER, Resolver};
+pub(crate) use work::Work;
 
 use std::ffi::c_char;
 
