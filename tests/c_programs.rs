@@ -317,6 +317,19 @@ fn the_library_has_its_soname_and_stays_loaded() {
     assert!(!dynamic.contains("TEXTREL"), "{dynamic}");
 }
 
+/// `cc -L target/release -lconvoke`, and the program starts: the folder that cargo builds in has the name that it looks for.
+#[test]
+fn the_folder_that_cargo_builds_in_is_enough_to_link_and_start_a_program() {
+    let folder = released().parent().unwrap().to_owned();
+    let dir = support::scratch_dir("c-start");
+    let (source, program) = (dir.join("start.c"), dir.join("start"));
+    let text = "#include <convoke.h>\n#include <stdio.h>\nint main(void) { return puts(convoke_version_string()) < 0; }\n";
+    fs::write(&source, text).unwrap();
+    succeed(compiler(C11).arg(&source).arg("-o").arg(&program).args(["-x", "none", "-lconvoke", "-L"]).arg(&folder));
+    let said = succeed(Command::new(&program).env("LD_LIBRARY_PATH", &folder));
+    assert_eq!(said.trim_end(), env!("CARGO_PKG_VERSION"));
+}
+
 fn is_installed(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
