@@ -1,7 +1,7 @@
 //! Whole nodes on loopback, in one OS process, through the room `node`.
 
 use convoke::engine::{Pid, Reason, Ref, Status};
-use convoke::node::{Completion, Event, EventKind, Field, Node, Options, Process, Queue, Result};
+use convoke::node::{Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process, Queue, Result};
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -55,6 +55,26 @@ fn message(n: u64, size: usize) -> Vec<u8> {
     let mut bytes = n.to_le_bytes().to_vec();
     bytes.resize(size.max(8), n as u8);
     bytes
+}
+
+/// "requester NULL: the process alone": its name is of the library's making, so a limit on names that are given does not
+/// forbid it.
+#[test]
+fn a_lock_without_a_requester_has_no_name_to_be_too_long() {
+    let [(one, holder), (_, _other)] = cluster(&[("limits.name", "1")]);
+    let lock = LockId { resource: b"r", requester: None };
+    let attempt = Attempt { nodes: None, retries: None, timeout_ms: LONG };
+    let token = holder.acquire(lock, attempt.clone(), Completion::Wait).unwrap().value;
+    assert_eq!(holder.lock_check(lock).unwrap(), token);
+    let second = spawn(&one);
+    let no_patience = Attempt { timeout_ms: 0, ..attempt.clone() };
+    assert_eq!(status(second.acquire(lock, no_patience, Completion::Wait)), Status::Timeout);
+    for given in [&b"xx"[..], &[b'x'; 16]] {
+        let given = LockId { requester: Some(given), ..lock };
+        assert_eq!(status(second.acquire(given, attempt.clone(), Completion::Wait)), Status::TooBig);
+    }
+    holder.release(lock, None, LONG, Completion::Wait).unwrap();
+    second.acquire(lock, attempt, Completion::Wait).unwrap();
 }
 
 #[test]

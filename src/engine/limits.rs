@@ -1,8 +1,11 @@
 //! Limits on everything, and the configuration of an engine.
 
 use super::time::Time;
-use super::{NodeId, status::Status};
+use super::{Name, NodeId, status::Status};
 use std::time::Duration;
+
+/// Length of the requester that a process is if it names none: its pid.
+pub const DEFAULT_REQUESTER: usize = 16;
 
 /// What a node never exceeds. Sizes in bytes.
 #[derive(Clone, Debug)]
@@ -143,5 +146,11 @@ impl Config {
             n if n > self.limits.name => Err(Status::TooBig),
             _ => Ok(()),
         }
+    }
+    /// The names of a lock. A process that names no requester is one by its pid, which fits whatever the limit is: who
+    /// never gave a name is not refused for its length.
+    pub fn check_lock(&self, resource: &Name, requester: &Name) -> Result<(), Status> {
+        self.check_name(resource.as_bytes())?;
+        if requester.as_bytes().len() == DEFAULT_REQUESTER { Ok(()) } else { self.check_name(requester.as_bytes()) }
     }
 }

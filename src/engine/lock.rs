@@ -113,9 +113,7 @@ impl Engine {
         if !self.processes.exists(id.0) {
             return Err(Outcome::of(Status::NoProcess));
         }
-        for name in [&id.1, &id.2] {
-            self.config.check_name(name.as_bytes()).map_err(Outcome::of)?;
-        }
+        self.config.check_lock(&id.1, &id.2).map_err(Outcome::of)?;
         let held = self.holds.own.len() + self.claims.locking;
         if held >= self.config.limits.locks && !self.holds.own.contains_key(id) {
             return Err(Outcome::of(Status::Full));
@@ -265,9 +263,7 @@ impl Engine {
         if !self.processes.exists(id.0) {
             return Err(Status::NoProcess);
         }
-        for name in [&id.1, &id.2] {
-            self.config.check_name(name.as_bytes())?;
-        }
+        self.config.check_lock(&id.1, &id.2)?;
         let own = self.holds.own.get(id).ok_or(Status::NotOwner)?;
         let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(Rest::Nowhere) };
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();

@@ -3,7 +3,7 @@
 use super::process::Completion;
 use super::shared::closed;
 use super::{Done, Error, List, Node, Process, Request, Result};
-use crate::engine::{Command, Name, Pid, Ref, Status};
+use crate::engine::{Command, DEFAULT_REQUESTER, Name, Pid, Ref, Status};
 use std::sync::mpsc::sync_channel;
 
 /// Which lock: the manual's `{ResourceId, LockRequesterId}`.
@@ -27,7 +27,7 @@ pub struct Attempt {
 
 /// What a process is called as the requester of a lock if nothing else is given.
 fn requester_of(pid: Pid) -> Name {
-    let mut bytes = [0; 16];
+    let mut bytes = [0; DEFAULT_REQUESTER];
     bytes[..8].copy_from_slice(&pid.node.0.to_le_bytes());
     bytes[8..].copy_from_slice(&pid.serial.to_le_bytes());
     Name::new(&bytes)
