@@ -4,6 +4,8 @@ use super::lookup::is_link_local;
 use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::Status;
+use crate::os;
+use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -28,7 +30,7 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
                 });
                 return mesh.turn();
             }
-            Ok(Err(text)) => text.into(),
+            Ok(Err(failure)) => failure,
             Err(_) => "the look-up of the name takes too long".to_owned().into(),
         },
     };
@@ -40,7 +42,7 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
     mesh.turn();
 }
 
-struct Failure {
+pub(super) struct Failure {
     status: Status,
     text: String,
 }
@@ -48,6 +50,19 @@ struct Failure {
 impl From<String> for Failure {
     fn from(text: String) -> Failure {
         Failure { status: Status::Unreachable, text }
+    }
+}
+
+impl Failure {
+    /// It is this machine's.
+    pub(super) fn here(text: &str) -> Failure {
+        Failure { status: Status::Io, text: text.to_owned() }
+    }
+
+    /// `Io` if this machine did not even try, whoever is at the other end.
+    pub(super) fn of_system(error: &io::Error, text: String) -> Failure {
+        let status = if os::is_own_trouble(error) { Status::Io } else { Status::Unreachable };
+        Failure { status, text }
     }
 }
 
@@ -66,7 +81,8 @@ async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStre
         let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
         return Err(Failure { status: Status::Option, text });
     }
-    let stream = TcpStream::connect(address).await.map_err(|e| e.to_string())?;
+    let connected = TcpStream::connect(address).await;
+    let stream = connected.map_err(|e| Failure::of_system(&e, e.to_string()))?;
     // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
     if stream.local_addr().ok() == stream.peer_addr().ok() {
         return Err("nobody listens there".to_owned().into());

@@ -3,11 +3,13 @@
 //! The resolver of the C library blocks, for as long as it likes, so it runs on a few threads of tokio's that end soon
 //! after. One that hangs cannot be ended: no name is looked up twice at one time, so that it holds one of them and not all.
 
+use super::dialler::Failure;
 use crate::sync::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
 /// Look-ups that run or wait for a thread.
@@ -79,20 +81,28 @@ pub(super) struct LookUps {
 
 impl LookUps {
     /// What an address that is none by itself stands for at this moment, as text. It may take for ever.
-    pub(super) async fn look_up(&self, hosts: &Hosts, address: &str) -> Result<Vec<String>, String> {
+    pub(super) async fn look_up(&self, hosts: &Hosts, address: &str) -> Result<Vec<String>, Failure> {
         let Some((host, low, high)) = split_address(address) else {
-            return Err("it is no address: host:port is one, with an IPv6 host in brackets".to_owned());
+            let text = "it is no address: host:port is one, with an IPv6 host in brackets";
+            return Err(text.to_owned().into());
         };
         let running = self.begin(address)?;
         let (hosts, host) = (hosts.clone(), host.to_owned());
-        let found = tokio::task::spawn_blocking(move || {
+        let look_up = move || {
             let _running = running;
             hosts.find(&host)
-        });
+        };
+        // It panics when the system has no thread for it, which must not be the end of the node.
+        let started = catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_blocking(look_up)));
+        let Ok(found) = started else {
+            return Err(Failure::here("no thread is left to look the name up"));
+        };
         let found = match found.await {
             Ok(Ok(found)) => found,
-            Ok(Err(e)) => return Err(format!("the name cannot be looked up: {e}")),
-            Err(_) => return Err("the name cannot be looked up".to_owned()),
+            Ok(Err(e)) => {
+                return Err(Failure::of_system(&e, format!("the name cannot be looked up: {e}")));
+            }
+            Err(_) => return Err("the name cannot be looked up".to_owned().into()),
         };
         let all = found.len();
         let usable = found.into_iter().map(|ip| ip.to_canonical()).filter(|ip| !is_link_local(*ip));
@@ -100,9 +110,10 @@ impl LookUps {
         let addresses: Vec<String> = addresses.take(MAX_ADDRESSES).map(|found| found.to_string()).collect();
         match (addresses.is_empty(), all) {
             (false, _) => Ok(addresses),
-            (true, 0) => Err("the name has no address".to_owned()),
+            (true, 0) => Err("the name has no address".to_owned().into()),
             (true, _) => {
-                Err("the name has link-local addresses only, which are of no use to nodes".to_owned())
+                let text = "the name has link-local addresses only, which are of no use to nodes";
+                Err(text.to_owned().into())
             }
         }
     }

@@ -2,6 +2,7 @@
 //! Convoke's own logic.
 #![allow(unsafe_code)] // this room and `ffi` are where unsafe lives
 
+mod error;
 mod event_fd;
 mod fd_watch;
 mod fork;
@@ -12,6 +13,7 @@ mod thread;
 mod timer_fd;
 mod user;
 
+pub use error::is_own_trouble;
 pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};

@@ -28,6 +28,24 @@ static bool clean(convoke_status status) {
     return false;
 }
 
+/* A node that cannot be dialled for want of a descriptor says so, and not that nobody answers. */
+static void connect_without_descriptors(void) {
+    convoke_node *near = open_node(NULL, NULL), *far = open_node(NULL, NULL);
+    convoke_process *process = spawn(near, NULL);
+    struct rlimit normal;
+    char address[64];
+    OK(convoke_node_address(far, address, sizeof address, NULL));
+    CHECK(getrlimit(RLIMIT_NOFILE, &normal) == 0);
+    limit((rlim_t)first_free());
+    STATUS(CONVOKE_E_IO, convoke_node_connect(process, address, SOON, NULL));
+    CHECK(convoke_last_error(NULL, 0) > 0);
+    limit(normal.rlim_cur);
+    OK(convoke_node_connect(process, address, SOON, NULL));
+    convoke_process_free(process);
+    close_node(near);
+    close_node(far);
+}
+
 int main(void) {
     struct rlimit normal;
     convoke_node *node, *lasting;
@@ -65,6 +83,7 @@ int main(void) {
         CHECK(convoke_live_handles() == 1);
     }
     CHECK(refused > 0 && opened > 0);
+    connect_without_descriptors();
     node = open_peer("late", lasting);
     close_node(node);
     close_node(lasting);
