@@ -21,6 +21,13 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+/// A queue that a flood has made long gives its room back.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > 16_384 {
+        *queue = VecDeque::new();
+    }
+}
+
 /// A node's state machine.
 ///
 /// Four kinds of methods, as in quinn-proto:
@@ -257,7 +264,13 @@ impl Engine {
     pub fn poll_output(&mut self) -> Option<Output> {
         self.publish_groups();
         let table = self.tables.pop_front().map(Output::from);
-        table.or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front())
+        let output = table.or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front());
+        if output.is_none() {
+            give_back(&mut self.tables);
+            give_back(&mut self.messages);
+            give_back(&mut self.events);
+        }
+        output
     }
 
     // ---- getters

@@ -6,6 +6,21 @@
 //!
 //! The named accessors are shorthand; convoke_event_bytes, convoke_event_pid and convoke_event_u64 reach every field of
 //! every kind. Events are plain memory: they can be read and freed after their node was freed, and in a forked child.
+//!
+//! What is merged, so that a process which does not read for long is not buried. It happens between events that are both unread,
+//! of one monitor or for one process; what was read is never told again or counted again:
+//! - NAME_CHANGED: of the changes of one name one event, with the pid before the first (CONVOKE_FIELD_OLD_PID) and after the last
+//!   of them (CONVOKE_FIELD_PEER), which may be the same. CONVOKE_FIELD_CHANGES says how many they were.
+//! - NODE_UP and NODE_DOWN: a node that came up and went down again is told of by one NODE_DOWN, with a CONVOKE_FIELD_CHANGES of
+//!   2; further such nodes are merged into that event, which moves back in the queue, has node, name, address and reason of the
+//!   last of them, and counts 2 for each. A NODE_DOWN for a node whose NODE_UP was read counts 1, and is always told, as is the
+//!   NODE_UP of every node that is there when the process reads.
+//! - GROUP_JOINED and GROUP_LEFT: of one member, what they come to; nothing, if that is what was told before.
+//! - LOCK_WANTED: of one watch, the newest who waits.
+//! - SENDABLE: one for each receiver.
+//! - LOG: beyond 1024 they are dropped, and the next one counts them (CONVOKE_FIELD_VALUE).
+//!
+//! MESSAGE, EXIT, DONE, NAME_CONFLICT and LOCK_LOST are told one by one.
 
 use super::args::Out;
 use super::entry::{Failure, Result, call, quiet};

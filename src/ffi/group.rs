@@ -370,7 +370,7 @@ pub unsafe extern "C" fn convoke_group_list(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `ref_out` is NULL.
 /// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
-/// @retval CONVOKE_E_FULL too many monitors and operations are under way.
+/// @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.

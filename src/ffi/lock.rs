@@ -450,7 +450,7 @@ pub unsafe extern "C" fn convoke_lock_with(
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
 ///         `requester_len` is not 0 or the reverse, or `ref_out` is NULL.
 /// @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.
-/// @retval CONVOKE_E_FULL too many monitors and operations are under way.
+/// @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.

@@ -265,8 +265,8 @@ pub unsafe extern "C" fn convoke_name_list(
     })
 }
 
-/// Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one at every
-/// change, each with this reference.
+/// Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one when that
+/// changes, each with this reference. Changes that are unread are merged into one event, and counted: see section 5.
 ///
 /// @param process who is told.
 /// @param name the name, copied; need not be registered.
@@ -276,7 +276,7 @@ pub unsafe extern "C" fn convoke_name_list(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `ref_out` is NULL.
 /// @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
-/// @retval CONVOKE_E_FULL too many monitors and operations are under way.
+/// @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.

@@ -141,6 +141,7 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
 ///         to get one, or the reverse: see the detail. Nothing was changed.
 /// @retval CONVOKE_E_UNSUPPORTED the options ask for TLS, and this library was built without it. Nothing was changed.
 /// @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
+/// @retval CONVOKE_E_FULL the seeds were not changed: the node has not got round to too many earlier calls. Try again.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
 ///         these options when this child was forked.
@@ -255,7 +256,8 @@ pub unsafe extern "C" fn convoke_node_address(
 /// @retval CONVOKE_E_EXISTS the other end refuses this node, because another one has the same name.
 /// @retval CONVOKE_E_INVALID an argument is NULL, not UTF-8, not a live process, not an address, or below -1.
 /// @retval CONVOKE_E_FULL too many operations are under way, or the node has as many links as it may.
-/// @retval CONVOKE_E_IO the operating system refused the connection; see the detail.
+/// @retval CONVOKE_E_IO this machine did not try: no descriptor, memory, port or thread is left, or a rule forbids it; see the
+///         detail.
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
 /// @retval CONVOKE_E_CLOSED the node is closed.
@@ -392,14 +394,15 @@ pub unsafe extern "C" fn convoke_node_sync(
 }
 
 /// Tells a process which nodes there are and what becomes of them: a NODE_UP event for each present peer, one
-/// SNAPSHOT_END, then NODE_UP and NODE_DOWN events as links come and go, each with this reference.
+/// SNAPSHOT_END, then NODE_UP and NODE_DOWN events as links come and go, each with this reference. Nodes that come and go
+/// while that is unread are counted by one event: see section 5.
 ///
 /// @param process who is told.
 /// @param ref_out receives the monitor; end it with convoke_cancel. 0 on failure.
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `process` is not a live process, or `ref_out` is NULL.
-/// @retval CONVOKE_E_FULL too many monitors and operations are under way.
+/// @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.

@@ -60,7 +60,8 @@ pub(super) fn completion(op: &Out<convoke_ref>) -> Completion {
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `queue` is not NULL and not a live queue of this node, or
 ///         `process_out` is NULL.
-/// @retval CONVOKE_E_FULL the node has as many processes as it may (option `limits.processes`).
+/// @retval CONVOKE_E_FULL the node has as many processes as it may (option `limits.processes`), or it has not got round to too
+///         many earlier calls, ends of processes among them (option `limits.operations`). Try again.
 /// @retval CONVOKE_E_IO the system has no descriptor left.
 /// @retval CONVOKE_E_MEMORY there is no memory for another process.
 /// @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
@@ -254,7 +255,8 @@ pub unsafe extern "C" fn convoke_process_set_handler(
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `process` is not a live process, `target` is NULL or none, or `ref_out` is NULL.
-/// @retval CONVOKE_E_FULL too many monitors and operations are under way (option `limits.operations`).
+/// @retval CONVOKE_E_FULL too many monitors and operations are under way, or the node has not got round to too many earlier
+///         calls (option `limits.operations`). A monitor that is cancelled counts until the node has got round to that.
 /// @retval CONVOKE_E_NO_PROCESS `process` has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
@@ -293,6 +295,8 @@ pub unsafe extern "C" fn convoke_process_monitor(
 /// @retval CONVOKE_E_INVALID `from` is not a live process, `target` is NULL or none, or the reason is one that only the
 ///         library gives.
 /// @retval CONVOKE_E_UNREACHABLE there is no link to the node of `target`.
+/// @retval CONVOKE_E_FULL the node has not got round to too many earlier calls (option `limits.operations`), or the node of
+///         `target` leaves too much unread. Try again.
 /// @retval CONVOKE_E_NO_PROCESS `from` has exited, or `target` is known to be no more.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.

@@ -5,7 +5,8 @@
 //! thread of the program or by the queue's own thread.
 //!
 //! Events of one process come in the order in which they happened to it; messages of one sender to one receiver in the
-//! order sent. Messages are bounded (their sender gets CONVOKE_E_FULL); other events are never dropped.
+//! order sent. Messages are bounded (their sender gets CONVOKE_E_FULL); no other event is dropped, but some are merged while
+//! they are unread: section 5 says which.
 
 use super::args::{Out, timeout};
 use super::callback::handler;

@@ -20,16 +20,17 @@ use std::ffi::{c_char, c_void};
 /// option `resolver.timeout_ms`, is a failure: no process keeps the name, and both get a NAME_CONFLICT event with the
 /// other pid.
 ///
-/// Functions of one node are called one after the other on a thread of their own, `convoke/resolver`, never on a queue's. They
-/// may call anything, but to register, reregister or unregister the name concerned in that cluster is
-/// CONVOKE_E_WOULD_DEADLOCK. One that does not return in time is left behind with its thread, and a new thread goes on;
-/// after this has happened three times on a node, clashes there that need a function stay undecided until it returns. Closing
-/// and freeing the node does not wait for a function that runs.
+/// Functions are called on threads of the node, `convoke/resolver`, never on a queue's. There are up to four such threads, so that a
+/// function that hangs delays no other name: calls for different names may run at the same time, those for one name never do,
+/// unless the first is late already. They may call anything, but to register, reregister or unregister the name concerned in
+/// that cluster is CONVOKE_E_WOULD_DEADLOCK. One that does not return in time keeps its thread until it returns; while four of
+/// them do so, clashes there that need a function stay undecided. Closing and freeing the node does not wait for a function
+/// that runs.
 ///
 /// @param node the node.
 /// @param resolver the name: 1 to 255 bytes of UTF-8, zero-terminated, copied.
 /// @param fn the function. Its event is of kind CONVOKE_EVENT_CLASH and lent until it returns.
-/// @param user_data given to it; on any thread, so mind what it points to.
+/// @param user_data given to it; on several threads at the same time, so mind what it points to.
 /// @param free_fn gives `user_data` back when the node is freed and no call is running any more; may be NULL.
 /// @return the status:
 /// @retval CONVOKE_OK

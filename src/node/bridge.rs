@@ -9,14 +9,14 @@ mod cables;
 
 use super::observe::{Observed, Traffic};
 use super::resolver::Late;
-use super::{Delivery, LinkOutbox, Request, Shared, log, operation_of};
+use super::{Delivery, LinkOutbox, Reply, Request, Shared, log, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
     ClashAnswer, ConnectionId, Engine, FRAGMENT, Identity, Level, Name, NodeId, Output, Payload, Refusal,
     Stamped, Status, Target, Time,
 };
 use crate::mesh::{Core, Order};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 
 /// No link has these numbers; the tests of the driver use them.
@@ -24,6 +24,9 @@ use std::sync::{Arc, PoisonError};
 pub(super) const PANIC_ON_PURPOSE: u64 = u64::MAX;
 #[cfg(test)]
 pub(super) const PAUSE_ON_PURPOSE: u64 = u64::MAX - 1;
+
+/// Room for so many requests or outputs is kept for the next turn.
+const KEEP_ROOM: usize = 16_384;
 
 /// The data lane of one link.
 #[derive(Clone)]
@@ -55,8 +58,8 @@ pub(super) struct Bridge {
     logged: Option<Level>,
     traffic: Traffic,
     requests: Requests,
-    /// A resolver function that runs, and its deadline.
-    resolving: Option<(u64, Time)>,
+    /// Resolver functions that run, and their deadlines.
+    resolving: BTreeMap<u64, Time>,
     /// When the driver will look at the engine's timers; `None`: when it is woken.
     looks_at: Option<Time>,
     #[cfg(feature = "test-hooks")]
@@ -73,6 +76,10 @@ struct Requests {
 impl Requests {
     fn refill(&mut self, shared: &Shared) {
         if self.waiting.is_empty() {
+            // A flood of calls is not to be remembered by its room.
+            if self.waiting.capacity() > KEEP_ROOM {
+                self.waiting = Vec::new();
+            }
             shared.inbox.drain(&mut self.waiting);
             self.waiting.reverse();
         }
@@ -97,7 +104,7 @@ impl Bridge {
             logged: None,
             traffic: Traffic::default(),
             requests: Requests::default(),
-            resolving: None,
+            resolving: BTreeMap::new(),
             looks_at: None,
             #[cfg(feature = "test-hooks")]
             cables: cables::Cables::default(),
@@ -113,7 +120,7 @@ impl Bridge {
         if self.closed {
             return None;
         }
-        let late = self.resolving.map(|(_, until)| until);
+        let late = self.resolving.values().copied();
         self.engine.poll_timeout().into_iter().chain(late).min()
     }
 
@@ -148,10 +155,9 @@ impl Bridge {
     }
 
     pub(super) fn handle_timeout(&mut self) {
-        if let Some((call, until)) = self.resolving
-            && until <= self.now
-        {
-            self.resolving = None;
+        let late = self.resolving.iter().filter(|(_, until)| **until <= self.now).map(|(call, _)| *call);
+        for call in late.collect::<Vec<u64>>() {
+            self.resolving.remove(&call);
             self.resolver_is_late(call);
         }
         self.engine.handle_timeout(self.now);
@@ -160,10 +166,15 @@ impl Bridge {
     fn handle_request(&mut self, request: Request) {
         match request {
             Request::Command { command, reply } => {
-                if let (Some(op), Some(reply)) = (operation_of(&command), reply) {
+                let op = operation_of(&command);
+                let has_place = matches!(reply, Some(Reply::Place));
+                if let (Some(op), Some(reply)) = (op, reply) {
                     self.delivery.expect(op, reply);
                 }
                 self.engine.handle_command(self.now, command);
+                if has_place {
+                    self.shared.release_operations(1);
+                }
             }
             #[cfg(test)]
             Request::Taken { window, .. } if window.link == PANIC_ON_PURPOSE => panic!("a panic on purpose"),
@@ -174,9 +185,11 @@ impl Bridge {
             Request::Taken { window, messages, bytes } => {
                 self.engine.handle_taken(self.now, window, messages, bytes);
             }
-            Request::Resolving { call, until } => self.resolving = Some((call, until)),
+            Request::Resolving { call, until } => {
+                self.resolving.insert(call, until);
+            }
             Request::Resolved { call, answer } => {
-                self.resolving = self.resolving.filter(|(running, _)| *running != call);
+                self.resolving.remove(&call);
                 self.engine.handle_resolved(self.now, call, answer);
             }
             // Nobody may be left who asks.
@@ -207,9 +220,9 @@ impl Bridge {
         self.traffic.resolvers_late += u64::from(late != Late::Answered);
         let text = match late {
             Late::Answered => return,
-            Late::Replaced => "a resolver function was late and was left behind with its thread",
+            Late::LeftBehind => "a resolver function is late and was left behind with its thread",
             Late::Stuck => {
-                "a resolver function was late, as others were before: clashes wait undecided until it returns"
+                "a resolver function is late, as others are: clashes wait undecided until one of them returns"
             }
         };
         let (level, target, text) = (Level::Warn, Target::Resolver, text.to_owned());
@@ -409,6 +422,9 @@ impl Core for Bridge {
     fn settle(&mut self) {
         self.traffic.turns += 1;
         self.delivery.apply_all(&mut self.later);
+        if self.later.capacity() > KEEP_ROOM {
+            self.later = Vec::new();
+        }
         #[cfg(feature = "test-hooks")]
         self.cables.settle();
         self.shared.inbox.set_room_wanted(self.engine.is_room_wanted());

@@ -214,11 +214,12 @@ impl Delivery {
     fn answer(&self, op: Ref, reply: Reply, outcome: Outcome) {
         match reply {
             Reply::Wait(waiter) => waiter.answer(outcome),
+            Reply::Place => self.shared.release_operations(1),
             Reply::Event(Asker(process)) => {
                 let detail = CString::new(printable(&outcome.detail).as_ref()).unwrap_or_default();
                 let Outcome { status, value, .. } = outcome;
                 self.shared.push(process.clone(), Body::Done { op, status, detail, value });
-                let was_last = process.pending.fetch_sub(1, Ordering::AcqRel) == 1;
+                let was_last = process.pending.remove(op);
                 if was_last && !process.is_alive() && self.ended_by_close.is_empty() {
                     self.end(&process, true);
                 }
@@ -250,7 +251,7 @@ impl Delivery {
             self.end(&process, false);
             self.ended_by_close.push(process);
         } else {
-            let is_last = process.pending.load(Ordering::Acquire) == 0;
+            let is_last = process.pending.is_empty();
             self.end(&process, is_last);
         }
         self.shared.processes.remove(serial);
@@ -292,10 +293,12 @@ fn body_of(event: Event) -> Body {
     match event {
         Event::Exit { reference, pid, reason, data, by } => Body::Exit { reference, pid, reason, data, by },
         Event::NameConflict { name, winner, reason } => Body::NameConflict { name, winner, reason },
-        Event::NameChanged { reference, name, old, new } => Body::NameChanged { reference, name, old, new },
+        Event::NameChanged { reference, name, old, new } => {
+            Body::NameChanged { reference, name, old, new, changes: 1 }
+        }
         Event::NodeUp { reference, node, name, address } => Body::NodeUp { reference, node, name, address },
         Event::NodeDown { reference, node, name, address, reason } => {
-            Body::NodeDown { reference, node, name, address, reason }
+            Body::NodeDown { reference, node, name, address, reason, changes: 1 }
         }
         Event::SnapshotEnd { reference } => Body::SnapshotEnd { reference },
         Event::GroupJoined { reference, group, pid, old, count } => {

@@ -53,13 +53,14 @@ struct MailboxRow {
     events: usize,
 }
 
-/// The thread that calls resolver functions.
+/// The threads that call resolver functions.
 #[derive(Serialize)]
 struct ResolverRow {
     /// `none`, `idle` or `in a function`.
     state: &'static str,
     waiting: usize,
-    replaced: u32,
+    /// Functions that run and whose deadline has passed.
+    late: usize,
 }
 
 #[derive(Serialize)]
@@ -118,7 +119,7 @@ impl Node {
         }
         outboxes.sort_by_key(|row| std::cmp::Reverse(row.bytes));
         let (local_messages, local_messages_limit) = shared.account.figures();
-        let (state, waiting, replaced) = shared.resolvers.figures();
+        let (state, waiting, late) = shared.resolvers.figures();
         let limits = &config.limits;
         let dump = Dump {
             convoke: env!("CARGO_PKG_VERSION"),
@@ -140,7 +141,7 @@ impl Node {
                 events: depth.events,
             }),
             queues: Rows::new(queues, |depth| depth.events),
-            resolver: ResolverRow { state, waiting, replaced },
+            resolver: ResolverRow { state, waiting, late },
             memory: Memory { local_messages, local_messages_limit },
             limits: Limits {
                 message: limits.message,

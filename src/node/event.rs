@@ -39,7 +39,7 @@ numbered! {
         Done = 3, "CONVOKE_EVENT_DONE";
         /// The process lost a name and lives on. The peer is who has it now or lost it too; none if that is not told.
         NameConflict = 4, "CONVOKE_EVENT_NAME_CONFLICT";
-        /// A monitored name is bound otherwise than before: see convoke_name_monitor.
+        /// A monitored name is bound otherwise than before: see convoke_name_monitor. Unread ones are merged.
         NameChanged = 5, "CONVOKE_EVENT_NAME_CHANGED";
         /// A process joined a monitored group: see convoke_group_monitor.
         GroupJoined = 6, "CONVOKE_EVENT_GROUP_JOINED";
@@ -51,7 +51,7 @@ numbered! {
         LockWanted = 9, "CONVOKE_EVENT_LOCK_WANTED";
         /// A link to a node came up: see convoke_node_monitor.
         NodeUp = 11, "CONVOKE_EVENT_NODE_UP";
-        /// The link to a node went down: see convoke_node_monitor.
+        /// The link to a node went down: see convoke_node_monitor. One may stand for nodes that came and went unread.
         NodeDown = 12, "CONVOKE_EVENT_NODE_DOWN";
         /// The node is closed; the last event of a queue.
         NodeClosed = 13, "CONVOKE_EVENT_NODE_CLOSED";
@@ -116,6 +116,9 @@ numbered! {
         Target = 22, "CONVOKE_FIELD_TARGET";
         /// Bytes: a text, with a zero behind it: of a record of the log, of metrics, of a dump.
         Text = 23, "CONVOKE_FIELD_TEXT";
+        /// u64: how many changes the event stands for: 1, or more if earlier ones were unread and it was merged with them; see
+        /// section 5.
+        Changes = 24, "CONVOKE_FIELD_CHANGES";
     }
 }
 
@@ -152,6 +155,7 @@ impl Field {
             | Field::Fence
             | Field::IsWaiter
             | Field::Count
+            | Field::Changes
             | Field::Level => FieldType::Number,
         }
     }
@@ -163,13 +167,19 @@ pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
     (EventKind::Exit, &[Field::Pid, Field::Peer, Field::Payload, Field::Reason, Field::Ref, Field::KilledBy]),
     (EventKind::Done, &[Field::Pid, Field::Ref, Field::Value, Field::Status, Field::Detail]),
     (EventKind::NameConflict, &[Field::Pid, Field::Name, Field::Peer, Field::Reason]),
-    (EventKind::NameChanged, &[Field::Pid, Field::Name, Field::Peer, Field::OldPid, Field::Ref]),
+    (
+        EventKind::NameChanged,
+        &[Field::Pid, Field::Name, Field::Peer, Field::OldPid, Field::Changes, Field::Ref],
+    ),
     (EventKind::GroupJoined, &[Field::Pid, Field::Name, Field::Peer, Field::Count, Field::Ref]),
     (EventKind::GroupLeft, &[Field::Pid, Field::Name, Field::Peer, Field::Count, Field::Reason, Field::Ref]),
     (EventKind::LockLost, &[Field::Pid, Field::Name, Field::Requester, Field::Fence, Field::Reason]),
     (EventKind::LockWanted, &[Field::Pid, Field::Name, Field::Requester, Field::Peer, Field::Ref]),
     (EventKind::NodeUp, &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Ref]),
-    (EventKind::NodeDown, &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Reason, Field::Ref]),
+    (
+        EventKind::NodeDown,
+        &[Field::Pid, Field::Name, Field::Node, Field::Address, Field::Reason, Field::Changes, Field::Ref],
+    ),
     (EventKind::NodeClosed, &[Field::Reason]),
     (EventKind::Sendable, &[Field::Pid, Field::Peer]),
     (EventKind::SnapshotEnd, &[Field::Pid, Field::Ref]),
@@ -207,6 +217,8 @@ pub(super) enum Body {
         name: Name,
         old: Option<Pid>,
         new: Option<Pid>,
+        /// So many were merged in it.
+        changes: u64,
     },
     NodeUp {
         reference: Ref,
@@ -220,6 +232,8 @@ pub(super) enum Body {
         name: String,
         address: String,
         reason: Reason,
+        /// 1, or twice as many as nodes that came up and went down unread, of which it tells the last.
+        changes: u64,
     },
     NodeClosed {
         reason: Reason,
@@ -428,6 +442,7 @@ impl Event {
                 | Body::SnapshotEnd { reference },
             ) => Some(reference.0),
             (Field::Count, Body::GroupJoined { count, .. } | Body::GroupLeft { count, .. }) => Some(*count),
+            (Field::Changes, Body::NameChanged { changes, .. } | Body::NodeDown { changes, .. }) => Some(*changes),
             (Field::Fence, Body::LockLost { token, .. }) => Some(*token),
             (Field::AgeMs, Body::Clash { age_ms, .. }) => Some(*age_ms),
             (Field::OtherAgeMs, Body::Clash { other_age_ms, .. }) => Some(*other_age_ms),
@@ -459,7 +474,7 @@ mod tests {
                 Body::Done { op: reference, status: Status::Timeout, detail: CString::default(), value: 5 },
             ),
             Event::new(process, Body::NameConflict { name: name.clone(), winner: None, reason }),
-            Event::new(process, Body::NameChanged { reference, name, old: None, new: Some(pid) }),
+            Event::new(process, Body::NameChanged { reference, name, old: None, new: Some(pid), changes: 1 }),
             Event::new(process, Body::GroupJoined { reference, group: group.clone(), pid, old: 0, count: 2 }),
             Event::new(
                 process,
@@ -479,7 +494,10 @@ mod tests {
                 },
             ),
             Event::new(process, Body::NodeUp { reference, node, name: text(), address: text() }),
-            Event::new(process, Body::NodeDown { reference, node, name: text(), address: text(), reason }),
+            Event::new(
+                process,
+                Body::NodeDown { reference, node, name: text(), address: text(), reason, changes: 1 },
+            ),
             Event::new(None, Body::NodeClosed { reason }),
             Event::new(process, Body::Sendable { receiver: pid }),
             Event::new(process, Body::SnapshotEnd { reference }),

@@ -1,13 +1,13 @@
 //! What callers' threads hand to the node's thread.
 
 use crate::engine::message::{INITIAL_CREDIT, Window};
-use crate::engine::{ClashAnswer, Command, ConnectionId, LockRow, Name, Time};
+use crate::engine::{ClashAnswer, Command, ConnectionId, LockRow, Name, Status, Time};
 use crate::node::observe::Observed;
 use crate::node::shared::closed;
-use crate::node::{Reply, Result};
+use crate::node::{Error, Reply, Result};
 use crate::os::EventFd;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard};
+use crate::sync::{Mutex, MutexGuard, thread};
 use std::io;
 use std::sync::PoisonError;
 use std::sync::mpsc::SyncSender;
@@ -53,6 +53,9 @@ impl Request {
 /// So many reports are much, too, however small.
 const SMALL_REPORTS: usize = 32;
 
+/// With so many requests waiting a caller offers its processor to the node's thread.
+const FAR_AHEAD: usize = 16_384;
+
 /// Many threads push, the node's thread drains. The eventfd is written only while the node's thread sleeps.
 #[derive(Debug)]
 pub struct Inbox {
@@ -85,9 +88,18 @@ impl Inbox {
     /// message that is answered one more change of threads. It is read with whatever wakes the thread next; a peer that
     /// comes to need the room asks for it, and that does.
     pub fn push(&self, request: Request) -> Result<()> {
+        self.push_if_room(request, usize::MAX)
+    }
+
+    /// As `push`. `Full`: so many requests lie there already.
+    pub fn push_if_room(&self, request: Request, most: usize) -> Result<()> {
         let mut state = self.lock();
         if state.closed {
             return Err(closed());
+        }
+        let waiting = state.requests.len();
+        if waiting >= most {
+            return Err(Error::new(Status::Full, "the node has not got round to earlier calls; limits.operations"));
         }
         match (&request, state.requests.last_mut()) {
             // Reports on one window, one behind the other, are one report.
@@ -105,6 +117,12 @@ impl Inbox {
             || state.requests.last().is_some_and(Request::is_urgent);
         if is_urgent {
             self.wake(state);
+        } else {
+            drop(state);
+        }
+        // Callers that run far ahead of the node's thread may be what keeps it from running.
+        if waiting >= FAR_AHEAD {
+            thread::yield_now();
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ pub struct LinkOutbox {
     pub connection: ConnectionId,
     /// The largest payload that the peer takes.
     message_limit: u64,
+    /// Beyond so many bytes of backlog kills are refused too; messages are refused at half of it.
+    crowd: usize,
     /// The connection is named in the inbox, or the node's thread is at it.
     dirty: AtomicBool,
     /// The link is over. Set under the outbox's lock.
@@ -32,6 +34,7 @@ impl LinkOutbox {
             outbox: Mutex::new(Outbox::with_seed(limits, seed)),
             connection,
             message_limit,
+            crowd: limits.link_buffer.saturating_mul(2),
             dirty: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
@@ -57,6 +60,12 @@ impl LinkOutbox {
             SendRefusal::Full => Status::Full,
             SendRefusal::NoProcess => Status::NoProcess,
         })
+    }
+
+    /// So much waits to be written that nothing more of a caller is to be added: a kill needs no room at its receiver, so
+    /// nothing else bounds kills.
+    pub(super) fn is_crowded(&self) -> bool {
+        lock(&self.outbox).backlog() >= self.crowd
     }
 
     /// There may be something to write: names this connection in the inbox, unless that is so already.

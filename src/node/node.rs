@@ -187,7 +187,7 @@ impl Node {
                 return Err(Error::new(Status::Option, text));
             }
         }
-        self.0.shared.command(Command::SetSeeds { seeds }, None)
+        self.0.shared.command_if_room(Command::SetSeeds { seeds })
     }
 
     /// Whether calls are still accepted.

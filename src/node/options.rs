@@ -96,7 +96,7 @@ options! {
     "limits.names": Number(1, 1 << 32), "4194304", "names", "Names that processes of this node may hold.";
     "limits.locks": Number(1, 1 << 32), "1048576", "locks", "Locks that processes of this node may hold.";
     "limits.groups": Number(1, 1 << 32), "1048576", "groups", "Groups that this node knows, and memberships of its processes.";
-    "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread.";
+    "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread. Of calls that nobody waits for, an eighth as many may be ahead of the node.";
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
 

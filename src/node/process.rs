@@ -11,7 +11,6 @@ use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
 use crate::engine::{Command, Name, Patience, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// Where the answer to a call that may wait goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +40,7 @@ pub struct Process {
 
 impl Process {
     /// `queue`: where its events go; `None`: to a mailbox of its own, read by `recv`. `Full`: `limits.processes` are
-    /// alive. `Invalid`: the queue is another node's.
+    /// alive, or too many calls lie ahead of the node's thread. `Invalid`: the queue is another node's.
     pub fn spawn(node: &Node, queue: Option<&Queue>) -> Result<Process> {
         let shared = node.shared().clone();
         shared.check_open()?;
@@ -51,6 +50,9 @@ impl Process {
             }
             queue.core.check_usable()?;
         }
+        if shared.processes.dying() >= shared.calls_ahead() {
+            return Err(Error::new(Status::Full, "too many processes have ended just now; limits.operations"));
+        }
         if !shared.processes.reserve(shared.config.limits.processes) {
             return Err(Error::new(Status::Full, "limits.processes are alive"));
         }
@@ -59,7 +61,7 @@ impl Process {
         let own = queue.map_or_else(mailbox, |queue| queue.core.clone());
         let core = Arc::new(ProcessCore::new(pid, own, queue.is_none()));
         shared.processes.insert(core.clone());
-        if let Err(error) = shared.command(Command::Spawn { process: pid.serial }, None) {
+        if let Err(error) = shared.command_if_room(Command::Spawn { process: pid.serial }) {
             shared.processes.remove(pid.serial);
             shared.processes.release();
             return Err(error);
@@ -103,7 +105,7 @@ impl Process {
         }
         self.shared.processes.ended();
         // A mailbox stays open for the DONE events of what is under way; ProcessGone ends it then.
-        let is_last = self.core.pending.load(Ordering::Acquire) == 0;
+        let is_last = self.core.pending.is_empty();
         self.shared.settle(self.core.queue.process_ended(&self.core, is_last));
         // When the node is closed the process is gone anyway.
         let _ = self.shared.command(Command::Exit { process: self.pid().serial, reason, data }, None);
@@ -170,11 +172,15 @@ impl Process {
         self.watch(|process, reference| Command::Monitor { process, reference, target })
     }
 
-    /// Ends any process. Reason NORMAL counts as KILLED. Whether it existed is not told.
+    /// Ends any process. Reason NORMAL counts as KILLED. Whether it existed is not told. `Full`: too many calls lie ahead of the
+    /// node's thread, or too much on the link to the process's node.
     pub fn kill(&self, target: Pid, reason: Reason) -> Result<()> {
         self.check_alive()?;
         check_pid(target)?;
-        self.shared.command(Command::Kill { process: self.pid().serial, target, reason }, None)
+        if self.shared.links.get(target.node).is_some_and(|link| link.is_crowded()) {
+            return Err(Error::new(Status::Full, "the node of the process leaves too much unread"));
+        }
+        self.shared.command_if_room(Command::Kill { process: self.pid().serial, target, reason })
     }
 
     /// Value 1: alive, 0: not.
@@ -195,10 +201,12 @@ impl Process {
         if reference.0 == 0 {
             return Err(Error::new(Status::Invalid, "the reference is none"));
         }
-        if self.core.remove_monitor(reference) {
-            self.shared.release_operations(1);
+        let reply = self.core.remove_monitor(reference).then_some(Reply::Place);
+        // Of anything else there is nothing to end.
+        if reply.is_some() || self.core.pending.cancel(reference) {
+            self.shared.command(Command::Cancel { process: self.pid().serial, reference }, reply)?;
         }
-        self.shared.command(Command::Cancel { process: self.pid().serial, reference }, None)
+        Ok(())
     }
 
     // ---- names
@@ -327,7 +335,7 @@ impl Process {
         self.shared.reserve_operation()?;
         let reference = self.shared.new_ref();
         self.core.add_monitor(reference);
-        if let Err(error) = self.shared.command(command(self.pid().serial, reference), None) {
+        if let Err(error) = self.shared.command_if_room(command(self.pid().serial, reference)) {
             if self.core.remove_monitor(reference) {
                 self.shared.release_operations(1);
             }
@@ -361,10 +369,10 @@ impl Process {
             }
             Completion::Event => {
                 self.shared.reserve_operation()?;
-                self.core.pending.fetch_add(1, Ordering::AcqRel);
+                self.core.pending.add(op);
                 let reply = Reply::Event(Asker(self.core.clone()));
                 if let Err(error) = self.shared.command(command, Some(reply)) {
-                    self.core.pending.fetch_sub(1, Ordering::AcqRel);
+                    self.core.pending.remove(op);
                     self.shared.release_operations(1);
                     return Err(error);
                 }

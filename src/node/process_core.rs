@@ -5,7 +5,7 @@ use super::accounts::LocalAccount;
 use super::queue_core::QueueCore;
 use super::shared::lock;
 use crate::engine::{Name, NodeId, Pid, Ref};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, RwLock};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,6 +23,31 @@ impl Life {
     }
 }
 
+/// Operations of a process whose DONE event is still to come; true: cancelled.
+#[derive(Default)]
+pub(super) struct Pending(Mutex<BTreeMap<Ref, bool>>);
+
+impl Pending {
+    pub(super) fn add(&self, op: Ref) {
+        lock(&self.0).insert(op, false);
+    }
+
+    /// Says whether it was the last.
+    pub(super) fn remove(&self, op: Ref) -> bool {
+        let mut pending = lock(&self.0);
+        pending.remove(&op).is_some() && pending.is_empty()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+
+    /// Says whether that is news for the engine: each operation is cancelled once.
+    pub(super) fn cancel(&self, op: Ref) -> bool {
+        lock(&self.0).get_mut(&op).is_some_and(|is_cancelled| !std::mem::replace(is_cancelled, true))
+    }
+}
+
 /// One process of this node.
 pub(super) struct ProcessCore {
     pid: Pid,
@@ -37,10 +62,10 @@ pub(super) struct ProcessCore {
     handler: Mutex<Option<Arc<Handler>>>,
     /// Locked inside the queue's lock only.
     pub(super) account: Mutex<LocalAccount>,
-    /// Messages that wait for it. Changed under the queue's lock.
-    pub(super) waiting: AtomicUsize,
-    /// Operations of its own whose DONE event is still to come.
-    pub(super) pending: AtomicUsize,
+    /// Where the last message for it lies in the queue, plus 1; 0 for nowhere. What was read already counts as nowhere. Changed
+    /// under the queue's lock.
+    pub(super) last_message: AtomicU64,
+    pub(super) pending: Pending,
     /// Its monitors. What comes for any other is too late: it was cancelled.
     monitors: Mutex<BTreeSet<Ref>>,
     /// The locks that it may rely on, (resource, requester), with their fencing tokens.
@@ -58,8 +83,8 @@ impl ProcessCore {
             was_refused: AtomicBool::new(false),
             handler: Mutex::new(None),
             account: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            pending: AtomicUsize::new(0),
+            last_message: AtomicU64::new(0),
+            pending: Pending::default(),
             monitors: Mutex::default(),
             holds: Mutex::default(),
         }
@@ -186,6 +211,11 @@ impl Processes {
     pub(super) fn ended(&self) {
         self.dying.fetch_add(1, Ordering::AcqRel);
         self.release();
+    }
+
+    /// Those that have ended and that the engine has not heard of yet.
+    pub(super) fn dying(&self) -> usize {
+        self.dying.load(Ordering::Relaxed)
     }
 
     /// Whether published tables may name a process of this node that has ended. To be asked before they are read: when

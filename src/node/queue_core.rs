@@ -108,7 +108,6 @@ impl After {
         match &entry.content {
             Content::Message { from, payload, charge } => {
                 let Some(process) = &entry.process else { return };
-                process.waiting.fetch_sub(1, Ordering::Relaxed);
                 let bytes = cost(payload.as_bytes().len());
                 match charge {
                     Charge::Local => {
@@ -338,7 +337,6 @@ impl QueueCore {
                 state.windows.arrived(Window { from: from.node, link, to: process.pid().serial }, bytes);
             }
         }
-        process.waiting.fetch_add(1, Ordering::Relaxed);
         let content = Content::Message { from, payload, charge };
         state.backlog.push(Entry { process: Some(process.clone()), content });
         Ok(())
@@ -416,11 +414,8 @@ impl QueueCore {
     pub(super) fn process_ended(&self, process: &ProcessCore, is_last: bool) -> After {
         let mut after = After::default();
         let mut state = self.lock();
-        // Walking a queue that many processes share is worth it only for one that has something in it.
-        if process.waiting.load(Ordering::Relaxed) > 0 {
-            let removed = state.backlog.remove_messages(process.pid().serial);
-            after.drop_all(&mut state.windows, &removed);
-        }
+        let removed = state.backlog.remove_messages(process);
+        after.drop_all(&mut state.windows, &removed);
         let told = lock(&process.account).end();
         after.told.extend(told.into_iter().map(|sender| (sender, process.pid())));
         if process.has_mailbox && is_last {

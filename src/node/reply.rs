@@ -13,6 +13,9 @@ pub enum Reply {
     Wait(Arc<Waiter>),
     /// A DONE event on the queue of this process.
     Event(Asker),
+    /// Nobody: a monitor that is cancelled gives its place back when the engine has heard of it, and not before. So calls
+    /// that never wait cannot run ahead of the node's thread without bound.
+    Place,
 }
 
 /// The process on whose behalf an operation runs.

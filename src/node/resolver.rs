@@ -1,9 +1,9 @@
-//! Resolvers: functions of the program that decide clashes, and the thread that calls them.
+//! Resolvers: functions of the program that decide clashes, and the threads that call them.
 //!
-//! They run on one thread of the node's own, started at the first call, so that whatever a function does holds up nothing
-//! but other clashes. The node's thread keeps the deadline, from the moment the function starts. A function that is late
-//! is left behind together with its thread, and another thread takes its place; after that has happened
-//! [`REPLACEMENTS`] times the calls that follow wait for the function to return.
+//! Each call has a thread of the node's own for itself, so that whatever a function does holds up nothing but clashes of its
+//! name. There are [`MAX_THREADS`] at most, and one that waits for the next call. The node's thread keeps the deadline of each
+//! call, from the moment the function starts. A function that is late counts as failed; its thread takes the next call when
+//! it has returned. While as many as there are threads do not return, the calls that follow wait for one that does.
 
 use super::event::Body;
 use super::shared::{Shared, lock};
@@ -23,8 +23,8 @@ use std::time::Duration;
 /// Decides a clash, given as an event of kind CLASH. Dropped exactly once, after its last call, with no lock held.
 pub type Resolve = Box<dyn Fn(&Arc<Event>) -> ClashAnswer + Send + Sync>;
 
-/// So often in the life of a node a thread whose function is late is replaced.
-const REPLACEMENTS: u32 = 3;
+/// Threads of one node, those whose function never returns among them.
+const MAX_THREADS: usize = 4;
 /// Functions of one node.
 const MAX_FUNCTIONS: usize = 4096;
 
@@ -101,23 +101,34 @@ fn set_mark(mark: Option<Mark>) {
 
 // ---- functions and calls
 
-/// What the thread that serves is doing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Server {
-    /// There is none. It is started when there is something to do.
-    None,
-    Idle,
-    /// In this call of a function.
-    Busy(u64),
+/// A function that runs.
+struct Running {
+    name: Name,
+    /// Its deadline has passed.
+    is_late: bool,
 }
 
 struct State {
     functions: BTreeMap<Name, Arc<Resolve>>,
     waiting: VecDeque<ClashCall>,
-    server: Server,
-    /// The number of the thread that serves; those with lower ones were left behind.
-    number: u32,
+    /// By the number of the call.
+    running: BTreeMap<u64, Running>,
+    threads: usize,
+    /// Of the threads, those that wait for a call.
+    idle: usize,
     stopped: bool,
+}
+
+impl State {
+    /// The next call that may run: of two clashes of one name the later one waits until the function has answered or is
+    /// late, since what the first comes to is what the second is about.
+    fn take_next(&mut self) -> Option<ClashCall> {
+        let is_held_up = |clash: &ClashCall| {
+            self.running.values().any(|running| running.name == clash.name && !running.is_late)
+        };
+        let at = self.waiting.iter().position(|clash| !is_held_up(clash))?;
+        self.waiting.remove(at)
+    }
 }
 
 /// The resolver functions of one node.
@@ -133,8 +144,9 @@ pub(super) struct Resolvers {
 pub(super) enum Late {
     /// It was not: the answer is on its way.
     Answered,
-    Replaced,
-    /// It was replaced too often already: clashes that need a function wait until this one returns.
+    /// Other threads go on.
+    LeftBehind,
+    /// No other thread is left: clashes that need a function wait until one that is late returns.
     Stuck,
 }
 
@@ -143,8 +155,9 @@ impl Resolvers {
         let state = State {
             functions: BTreeMap::new(),
             waiting: VecDeque::new(),
-            server: Server::None,
-            number: 0,
+            running: BTreeMap::new(),
+            threads: 0,
+            idle: 0,
             stopped: false,
         };
         Resolvers { timeout, state: Mutex::new(state), changed: Condvar::new() }
@@ -186,8 +199,8 @@ impl Resolvers {
         Ok((*name).clone())
     }
 
-    /// Has the function called, on the thread that serves. The answer comes by [`Request::Resolved`], unless the node
-    /// ends. From the node's thread.
+    /// Has the function called, on a thread of its own. The answer comes by [`Request::Resolved`], unless the node ends.
+    /// From the node's thread.
     pub(super) fn call(&self, shared: &Arc<Shared>, clash: ClashCall) {
         let mut state = lock(&self.state);
         if state.stopped {
@@ -195,9 +208,7 @@ impl Resolvers {
         }
         let call = clash.id;
         state.waiting.push_back(clash);
-        if state.server != Server::None {
-            self.changed.notify_all();
-        } else if self.start(&mut state, shared).is_err() {
+        if self.serve_waiting(&mut state, shared).is_err() && state.threads == 0 {
             // As if it had crashed.
             state.waiting.pop_back();
             drop(state);
@@ -205,43 +216,44 @@ impl Resolvers {
         }
     }
 
-    fn start(&self, state: &mut State, shared: &Arc<Shared>) -> io::Result<()> {
-        let (shared, number) = (shared.clone(), state.number);
+    /// Sees to it that a thread looks at what waits.
+    fn serve_waiting(&self, state: &mut State, shared: &Arc<Shared>) -> io::Result<()> {
+        self.changed.notify_all();
+        // Threads that were woken and have not looked yet count as idle, so there may be one too many for a moment, not
+        // one too few.
+        if state.idle >= state.waiting.len() || state.threads >= MAX_THREADS {
+            return Ok(());
+        }
+        let shared = shared.clone();
         // The new thread's first act is to take the lock, so it sees what is written below.
         with_signals_blocked(|| {
-            thread::Builder::new().name("convoke/resolver".into()).spawn(move || serve(&shared, number))
+            thread::Builder::new().name("convoke/resolver".into()).spawn(move || serve(&shared))
         })?;
-        state.server = Server::Idle;
+        state.threads += 1;
         Ok(())
     }
 
     /// The deadline of this call has passed. From the node's thread.
     pub(super) fn is_late(&self, shared: &Arc<Shared>, call: u64) -> Late {
         let mut state = lock(&self.state);
-        if state.server != Server::Busy(call) {
-            return Late::Answered;
-        }
-        if state.number == REPLACEMENTS {
-            return Late::Stuck;
-        }
-        state.number += 1;
-        state.server = Server::None;
-        if !state.waiting.is_empty() {
-            // Without a thread they wait for the next call, which tries again.
-            let _ = self.start(&mut state, shared);
-        }
-        Late::Replaced
+        let Some(running) = state.running.get_mut(&call) else { return Late::Answered };
+        running.is_late = true;
+        // What waits for the same name may go on now. Without another thread it waits for the next call, which tries again.
+        let _ = self.serve_waiting(&mut state, shared);
+        let late = state.running.values().filter(|running| running.is_late).count();
+        if late < MAX_THREADS { Late::LeftBehind } else { Late::Stuck }
     }
 
-    /// What the thread that serves is doing, how many calls wait for it, and how often it was replaced.
-    pub(super) fn figures(&self) -> (&'static str, usize, u32) {
+    /// What the threads are doing, how many calls wait for one, and how many functions are late and have not returned.
+    pub(super) fn figures(&self) -> (&'static str, usize, usize) {
         let state = lock(&self.state);
-        let doing = match state.server {
-            Server::None => "none",
-            Server::Idle => "idle",
-            Server::Busy(_) => "in a function",
+        let doing = match (state.running.is_empty(), state.threads) {
+            (false, _) => "in a function",
+            (true, 0) => "none",
+            (true, _) => "idle",
         };
-        (doing, state.waiting.len(), state.number)
+        let late = state.running.values().filter(|running| running.is_late).count();
+        (doing, state.waiting.len(), late)
     }
 
     /// No function is called any more; threads end, one that is in a function after that.
@@ -259,33 +271,45 @@ impl Resolvers {
         drop(functions);
     }
 
-    /// The next call for the thread with this number; `None`: it ends.
-    fn next(&self, number: u32) -> Option<(ClashCall, Option<Arc<Resolve>>)> {
+    /// The next call for a thread whose last call is over; `None`: it ends.
+    fn next(&self, over: Option<u64>) -> Option<(ClashCall, Option<Arc<Resolve>>)> {
         let mut state = lock(&self.state);
+        if let Some(call) = over {
+            state.running.remove(&call);
+        }
         loop {
-            if state.stopped || state.number != number {
-                return None;
+            if state.stopped {
+                break;
             }
-            if let Some(clash) = state.waiting.pop_front() {
-                state.server = Server::Busy(clash.id);
+            if let Some(clash) = state.take_next() {
+                state.running.insert(clash.id, Running { name: clash.name.clone(), is_late: false });
                 let function = state.functions.get(&clash.resolver).cloned();
                 return Some((clash, function));
             }
-            state.server = Server::Idle;
+            // One is ready for the next call; more are started when they are needed.
+            if state.idle > 0 {
+                break;
+            }
+            state.idle += 1;
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
         }
+        state.threads -= 1;
+        None
     }
 }
 
 /// The thread "convoke/resolver".
-fn serve(shared: &Arc<Shared>, number: u32) {
-    while let Some((clash, function)) = shared.resolvers.next(number) {
+fn serve(shared: &Arc<Shared>) {
+    let mut over = None;
+    while let Some((clash, function)) = shared.resolvers.next(over) {
         let call = clash.id;
         let until: Time = shared.clock.now() + shared.resolvers.timeout;
         // When the node is closed nobody waits for it.
         let _ = shared.inbox.push(Request::Resolving { call, until });
         let answer = function.as_deref().map_or(ClashAnswer::Failed, |function| run(shared, function, clash));
         let _ = shared.inbox.push(Request::Resolved { call, answer });
+        over = Some(call);
     }
 }
 
@@ -297,4 +321,36 @@ fn run(shared: &Shared, function: &Resolve, clash: ClashCall) -> ClashAnswer {
     let answer = catch_unwind(AssertUnwindSafe(|| function(&event)));
     set_mark(None);
     answer.unwrap_or(ClashAnswer::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{NodeId, Pid};
+
+    fn clash(id: u64, name: &[u8]) -> ClashCall {
+        let pid = Pid { node: NodeId(1), serial: 1 };
+        let name = Name::new(name);
+        ClashCall { id, resolver: name.clone(), name, a: pid, b: pid, age_a_ms: 0, age_b_ms: 0 }
+    }
+
+    /// "Two clashes of one name never run at the same time", unless the first is given up.
+    #[test]
+    fn clashes_of_one_name_are_decided_one_after_the_other() {
+        let resolvers = Resolvers::new(Duration::ZERO);
+        let mut state = lock(&resolvers.state);
+        state.waiting.extend([clash(1, b"x"), clash(2, b"x"), clash(3, b"y"), clash(4, b"y")]);
+        let mut taken = Vec::new();
+        while let Some(clash) = state.take_next() {
+            taken.push(clash.id);
+            state.running.insert(clash.id, Running { name: clash.name, is_late: false });
+        }
+        assert_eq!(taken, [1, 3]);
+        state.running.remove(&3);
+        assert_eq!(state.take_next().map(|clash| clash.id), Some(4));
+        if let Some(running) = state.running.get_mut(&1) {
+            running.is_late = true;
+        }
+        assert_eq!(state.take_next().map(|clash| clash.id), Some(2));
+    }
 }

@@ -10,6 +10,7 @@ use crate::engine::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Targ
 use crate::os::{fork_epoch, thread_number};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -85,7 +86,8 @@ pub(super) struct Counters {
 /// The queues that the application has made, mailboxes not among them.
 #[derive(Default)]
 struct Queues {
-    all: Vec<Weak<QueueCore>>,
+    /// By where they are, so that many are freed in no more time than each takes.
+    all: BTreeMap<usize, Weak<QueueCore>>,
     closed: bool,
 }
 
@@ -218,6 +220,17 @@ impl Shared {
         self.inbox.push(Request::Command { command, reply })
     }
 
+    /// As `command`, for calls that never wait and that nothing else bounds. `Full`: the node's thread does not keep up with
+    /// its callers.
+    pub(super) fn command_if_room(&self, command: Command) -> Result<()> {
+        self.inbox.push_if_room(Request::Command { command, reply: None }, self.calls_ahead())
+    }
+
+    /// So many calls that nobody waits for may lie ahead of the node's thread.
+    pub(super) fn calls_ahead(&self) -> usize {
+        (self.config.limits.operations / 8).max(256)
+    }
+
     pub(super) fn new_serial(&self) -> u64 {
         self.next_serial.fetch_add(1, Ordering::Relaxed)
     }
@@ -263,24 +276,23 @@ impl Shared {
         if queues.closed {
             return Err(closed());
         }
-        queues.all.push(Arc::downgrade(queue));
+        queues.all.insert(Arc::as_ptr(queue).addr(), Arc::downgrade(queue));
         Ok(())
     }
 
     pub(super) fn remove_queue(&self, queue: &Arc<QueueCore>) {
-        let gone = Arc::as_ptr(queue);
-        lock(&self.queues).all.retain(|other| other.as_ptr() != gone);
+        lock(&self.queues).all.remove(&Arc::as_ptr(queue).addr());
     }
 
     pub(super) fn queues(&self) -> Vec<Arc<QueueCore>> {
-        lock(&self.queues).all.iter().filter_map(Weak::upgrade).collect()
+        lock(&self.queues).all.values().filter_map(Weak::upgrade).collect()
     }
 
     /// The queues to be closed; no queue is made after this.
     pub(super) fn take_queues(&self) -> Vec<Arc<QueueCore>> {
         let mut queues = lock(&self.queues);
         queues.closed = true;
-        std::mem::take(&mut queues.all).iter().filter_map(Weak::upgrade).collect()
+        std::mem::take(&mut queues.all).values().filter_map(Weak::upgrade).collect()
     }
 
     /// Does what taking or dropping events entails. With no lock held.

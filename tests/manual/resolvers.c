@@ -181,8 +181,8 @@ static void blocking_resolver(void) {
     CHECK(blocked_calls == 1);
 }
 
-/* Functions that do not return in time: nobody keeps the name. Three times another thread takes over; after that further clashes
- * that need a function wait until it returns. */
+/* Functions that do not return in time: nobody keeps the name, and other threads go on, four in all; while as many do not return,
+ * further clashes that need a function wait until one does. */
 static void stuck_resolver(void) {
     enum { NAMES = 6, LATE = 4 };
     static const char *const names[NAMES] = {"a", "b", "c", "d", "e", "f"};

@@ -26,7 +26,7 @@ fn message(backlog: &mut Backlog, process: &Arc<ProcessCore>, text: &str) {
 
 fn changed(reference: u64, old: Option<u64>, new: Option<u64>) -> Body {
     let name = Name::new(b"name");
-    Body::NameChanged { reference: Ref(reference), name, old: old.map(pid), new: new.map(pid) }
+    Body::NameChanged { reference: Ref(reference), name, old: old.map(pid), new: new.map(pid), changes: 1 }
 }
 
 fn up(reference: u64, node: u64) -> Body {
@@ -37,7 +37,7 @@ fn up(reference: u64, node: u64) -> Body {
 fn down(reference: u64, node: u64) -> Body {
     let text = || String::from("n");
     let (reference, node, reason) = (Ref(reference), NodeId(node), Reason::OS_PROCESS_DIED);
-    Body::NodeDown { reference, node, name: text(), address: text(), reason }
+    Body::NodeDown { reference, node, name: text(), address: text(), reason, changes: 1 }
 }
 
 fn joined(reference: u64, member: u64, old: u64, count: u64) -> Body {
@@ -75,7 +75,7 @@ fn unread_changes_of_a_name_become_one_with_the_oldest_old() {
     let event = event_of(backlog.pop().unwrap());
     assert_eq!(event.reference(), Ref(1));
     assert_eq!(event.pid(Field::OldPid), Some(Pid { node: NodeId(0), serial: 0 }));
-    assert_eq!(event.peer(), Some(pid(3)));
+    assert_eq!((event.peer(), event.u64(Field::Changes)), (Some(pid(3)), Some(3)));
     // Once read, the next change is its own event.
     push(&mut backlog, &process, changed(1, Some(3), None));
     assert_eq!(backlog.len(), 2);
@@ -84,20 +84,44 @@ fn unread_changes_of_a_name_become_one_with_the_oldest_old() {
     assert!(backlog.pop().is_none());
 }
 
+/// (kind, node, changes) of all events; 0 for a kind that does not count.
+fn nodes(backlog: &mut Backlog) -> Vec<(EventKind, u64, u64)> {
+    let told = |event: Arc<Event>| {
+        (event.kind(), event.u64(Field::Node).unwrap(), event.u64(Field::Changes).unwrap_or(0))
+    };
+    std::iter::from_fn(|| backlog.pop()).map(|entry| told(event_of(entry))).collect()
+}
+
+/// "A node that came and went in between leaves a trace": one for all such nodes, which counts them.
 #[test]
-fn a_node_that_came_and_went_unread_is_not_mentioned() {
+fn nodes_that_came_and_went_unread_leave_one_trace() {
+    use EventKind::{NodeDown, NodeUp};
     let (mut backlog, process) = (Backlog::default(), process(1));
     push(&mut backlog, &process, up(1, 5));
     push(&mut backlog, &process, up(2, 5));
     push(&mut backlog, &process, up(1, 6));
     push(&mut backlog, &process, down(1, 5));
-    assert_eq!(backlog.len(), 2, "the other monitor and the other node keep theirs");
-    assert_eq!(kinds(&mut backlog), [EventKind::NodeUp, EventKind::NodeUp]);
-    // Read: then its going is news.
+    assert_eq!(backlog.len(), 3, "the other monitor and the other node keep theirs");
+    assert_eq!(nodes(&mut backlog), [(NodeUp, 5, 0), (NodeUp, 6, 0), (NodeDown, 5, 2)]);
+    // Read: then its going is news, and what happens in between is counted behind it.
     push(&mut backlog, &process, down(1, 6));
     push(&mut backlog, &process, up(1, 6));
     push(&mut backlog, &process, down(1, 6));
-    assert_eq!(kinds(&mut backlog), [EventKind::NodeDown]);
+    assert_eq!(nodes(&mut backlog), [(NodeDown, 6, 1), (NodeDown, 6, 2)]);
+    // Of many the last is named, where it went.
+    for node in 7..10 {
+        push(&mut backlog, &process, up(1, node));
+        push(&mut backlog, &process, up(2, node));
+        push(&mut backlog, &process, down(1, node));
+    }
+    push(&mut backlog, &process, up(1, 10));
+    push(&mut backlog, &process, down(2, 8));
+    let told = [(NodeUp, 7, 0), (NodeUp, 9, 0), (NodeDown, 9, 6), (NodeUp, 10, 0), (NodeDown, 8, 2)];
+    assert_eq!(nodes(&mut backlog), told);
+    // What was read is not counted again.
+    push(&mut backlog, &process, up(1, 11));
+    push(&mut backlog, &process, down(1, 11));
+    assert_eq!(nodes(&mut backlog), [(NodeDown, 11, 2)]);
 }
 
 #[test]
@@ -196,7 +220,7 @@ fn messages_of_a_dead_process_go_and_its_other_events_stay_in_order() {
     push(&mut backlog, &one, changed(1, None, None));
     message(&mut backlog, &one, "c");
     message(&mut backlog, &two, "d");
-    assert_eq!(backlog.remove_messages(1).len(), 2);
+    assert_eq!(backlog.remove_messages(&one).len(), 2);
     assert_eq!(backlog.len(), 3);
     push(&mut backlog, &one, changed(1, None, Some(4)));
     assert_eq!(backlog.len(), 3, "the change is still found where it is");
@@ -217,9 +241,72 @@ fn what_annihilates_behind_an_unread_head_takes_no_room() {
             push(&mut backlog, &process, down(1, node));
         }
     }
-    assert_eq!(backlog.len(), 2);
+    assert_eq!(backlog.len(), 3);
     assert!(backlog.slots_held() < 200, "{} slots", backlog.slots_held());
     push(&mut backlog, &process, changed(7, None, Some(1)));
-    assert_eq!(backlog.len(), 2, "keys are right after the gaps are closed");
-    assert_eq!(backlog.take_all().len(), 2);
+    assert_eq!(backlog.len(), 3, "keys are right after the gaps are closed");
+    backlog.pop();
+    backlog.pop();
+    assert_eq!(nodes(&mut backlog), [(EventKind::NodeDown, 9, 20_000)]);
+}
+
+/// The texts of all messages.
+fn texts(backlog: &mut Backlog) -> String {
+    let entries = std::iter::from_fn(|| backlog.pop());
+    entries.map(|entry| String::from_utf8_lossy(event_of(entry).payload().unwrap()).into_owned()).collect()
+}
+
+/// Whatever was read, removed or moved up meanwhile, exactly the messages of the process that ends go.
+#[test]
+fn the_messages_of_a_process_are_found_wherever_they_lie() {
+    let mut backlog = Backlog::default();
+    let processes: Vec<_> = (0..200).map(process).collect();
+    for round in ["a", "b"] {
+        for process in &processes {
+            message(&mut backlog, process, round);
+        }
+    }
+    for _ in 0..50 {
+        backlog.pop();
+    }
+    let texts_of = |removed: Vec<Entry>| -> String {
+        let payload = |entry| String::from_utf8_lossy(event_of(entry).payload().unwrap()).into_owned();
+        removed.into_iter().map(payload).collect()
+    };
+    assert_eq!(texts_of(backlog.remove_messages(&processes[10])), "b", "the first was read");
+    // So many that what is left moves up.
+    for process in &processes[60..] {
+        assert_eq!(texts_of(backlog.remove_messages(process)), "ab");
+        assert_eq!(texts_of(backlog.remove_messages(process)), "");
+    }
+    assert!(backlog.slots_held() < 200, "{} slots", backlog.slots_held());
+    for process in &processes[50..55] {
+        message(&mut backlog, process, "c");
+        assert_eq!(texts_of(backlog.remove_messages(process)), "abc");
+    }
+    assert_eq!(texts(&mut backlog), format!("{}{}", "a".repeat(5), "b".repeat(49 + 5)));
+}
+
+/// Linear: were each looked for among all, this would take 10^10 steps in each order.
+#[test]
+fn many_processes_of_one_queue_end_in_no_time() {
+    let queue = Arc::new(QueueCore::new());
+    for order in 0..3 {
+        let mut backlog = Backlog::default();
+        let pid = |serial| Pid { node: NodeId(1), serial };
+        let mut processes: Vec<_> =
+            (0..100_000).map(|serial| Arc::new(ProcessCore::new(pid(serial), queue.clone(), false))).collect();
+        for process in &processes {
+            message(&mut backlog, process, "x");
+        }
+        match order {
+            0 => {}
+            1 => processes.reverse(),
+            _ => processes.sort_by_key(|process| process.pid().serial % 1000),
+        }
+        for process in &processes {
+            assert_eq!(backlog.remove_messages(process).len(), 1);
+        }
+        assert!(backlog.is_empty());
+    }
 }

@@ -158,8 +158,12 @@ fn monitors_and_unread_answers_are_bounded() {
     assert_eq!(event.result(), Some((Status::Unreachable, c"a\\u{0}b")));
     let name = process.name_monitor(b"n").unwrap();
     assert_eq!(process.recv(0).unwrap().kind(), EventKind::Exit);
-    process.cancel(name).unwrap();
     process.monitor(far(1)).unwrap();
+    process.cancel(name).unwrap();
+    assert_eq!(status(process.monitor(far(1))), Status::Full, "the engine has not heard of it");
+    let is_place = |(_, reply): &(Command, Option<Reply>)| matches!(reply, Some(Reply::Place));
+    let places = commands(&node).iter().filter(|command| is_place(command)).count();
+    node.shared().release_operations(places as u64);
     process.monitor(far(1)).unwrap();
     assert_eq!(status(process.monitor(far(1))), Status::Full);
     process.exit(Reason::NORMAL, b"").unwrap();
@@ -168,6 +172,64 @@ fn monitors_and_unread_answers_are_bounded() {
     next.monitor(far(1)).unwrap();
     next.monitor(far(1)).unwrap();
     assert_eq!(status(next.monitor(far(1))), Status::Full);
+}
+
+/// Calls that never wait, made faster than the node's thread works, or while it does not: each kind ends with E_FULL, and goes on
+/// when the thread has done its part. What must not fail never does.
+#[test]
+fn calls_that_nobody_waits_for_cannot_run_ahead_without_bound() {
+    const AHEAD: usize = 256;
+    let (node, mut delivery) = by_hand_with(&[("limits.operations", "2048")]);
+    let process = Process::spawn(&node, None).unwrap();
+    let flood = |call: &dyn Fn() -> Status| {
+        let done = (0..10 * AHEAD).take_while(|_| call() == Status::Ok).count();
+        assert_eq!(call(), Status::Full);
+        done
+    };
+    commands(&node);
+    assert_eq!(flood(&|| status(process.kill(far(1), Reason::KILLED))), AHEAD);
+    assert_eq!(status(process.name_monitor(b"n")), Status::Full);
+    assert_eq!(status(Process::spawn(&node, None)), Status::Full);
+    assert_eq!(commands(&node).len(), AHEAD);
+    // Monitors and their ends.
+    let flip = || {
+        let monitor = process.monitor(far(1));
+        status(monitor.and_then(|monitor| process.cancel(monitor)))
+    };
+    let flipped = flood(&flip);
+    assert!(flipped <= AHEAD, "{flipped}");
+    let places = commands(&node).iter().filter(|(_, reply)| matches!(reply, Some(Reply::Place))).count();
+    assert_eq!(places, flipped);
+    node.shared().release_operations(places as u64);
+    flip();
+    // What has ended, or never was, is no news.
+    commands(&node);
+    for reference in [1, 2, 1 << 40] {
+        process.cancel(Ref(reference)).unwrap();
+    }
+    let op = process.unregister(b"n", -1, Completion::Event).unwrap().op;
+    for _ in 0..AHEAD {
+        process.cancel(op).unwrap();
+    }
+    assert_eq!(commands(&node).len(), 2, "one operation and its end");
+    // Processes that end at once: their ends are never refused, so their beginnings are.
+    let mut spawned = Vec::new();
+    loop {
+        match Process::spawn(&node, None) {
+            Ok(process) => {
+                process.free();
+                spawned.push(process.pid().serial);
+            }
+            Err(error) => break assert_eq!(error.status, Status::Full),
+        }
+        // The thread takes what there is, and does not get to its end.
+        commands(&node);
+    }
+    assert_eq!(spawned.len(), AHEAD);
+    for process in spawned {
+        delivery.apply(Output::ProcessGone { process });
+    }
+    Process::spawn(&node, None).unwrap();
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn with_runs_exactly_under_the_lock_and_gives_it_back() {
     let process = Process::spawn(&node, None).unwrap();
     let answer = |reply: Reply, outcome: Outcome| match reply {
         Reply::Wait(waiter) => waiter.answer(outcome),
-        Reply::Event(_) => panic!("somebody waits"),
+        Reply::Event(_) | Reply::Place => panic!("somebody waits"),
     };
     std::thread::scope(|threads| {
         let nodes = Some(vec!["a".to_owned()]);

@@ -145,8 +145,41 @@ fn a_function_that_panics_unregisters_the_name() {
     }
 }
 
-/// Each late function is left behind with its thread, three times; then the next one waits, but no other resolver and no
-/// other work of the node.
+/// "A function that hangs holds up nothing but registrations of that name": the functions of other names are called and decide
+/// while it runs, with no deadline near.
+#[test]
+fn a_function_that_hangs_holds_up_no_other_name() {
+    let sides = apart(&[("resolver.timeout_ms", "3600000")]);
+    let (gate, called, let_go) = gate();
+    add(&sides, "stuck", || gate.function(A));
+    add(&sides, "decides", || Box::new(|_| A));
+    register_apart(&sides, b"stuck", "stuck");
+    let others: Vec<String> = (0..20).map(|i| format!("other {i}")).collect();
+    for name in &others {
+        register_apart(&sides, name.as_bytes(), "decides");
+    }
+    meet(&sides);
+    let [a, b] = in_order(&sides);
+    for (node, process) in &sides {
+        for name in &others {
+            await_shown(node, name.as_bytes(), Some(a));
+        }
+        // Each side sees its own until it is decided.
+        assert_eq!(node.whereis(b"stuck").unwrap(), process.pid());
+    }
+    assert_eq!(called.recv_timeout(SOON).unwrap(), "stuck");
+    let_go.send(()).unwrap();
+    for (node, process) in &sides {
+        await_shown(node, b"stuck", Some(a));
+        if process.pid() == b {
+            let mut lost: Vec<Vec<u8>> = (0..=others.len()).map(|_| conflict(process).0).collect();
+            assert_eq!(lost.pop().as_deref(), Some(&b"stuck"[..]));
+        }
+    }
+}
+
+/// Late functions are left behind with their threads; while as many as there are threads do not return, further calls wait, but no
+/// other resolver and no other work of the node.
 #[test]
 fn late_functions_are_left_behind() {
     let sides = apart(&[("resolver.timeout_ms", "20")]);
@@ -175,7 +208,7 @@ fn late_functions_are_left_behind() {
     let mut were_called: Vec<String> = (0..4).map(|_| called.recv_timeout(SOON).unwrap()).collect();
     were_called.sort();
     assert_eq!(were_called, late[0]);
-    // The one function that is waited for runs; the others wait, undecided, while everything else goes on.
+    // No thread is left; the others wait, undecided, while everything else goes on.
     let undecided: Vec<&String> = names.iter().filter(|name| !late[0].contains(name)).collect();
     for (node, process) in &sides {
         assert_eq!(register(process, format!("other {}", node.name()).as_bytes()), Status::Ok);
@@ -186,7 +219,7 @@ fn late_functions_are_left_behind() {
     assert!(called.try_recv().is_err());
     let winner = sides[0].0.whereis(b"free").unwrap();
     await_shown(&sides[1].0, b"free", Some(winner));
-    // They return, one of them on the thread that is waited for: then the others are decided.
+    // They return, and their threads take the others.
     for _ in 0..6 {
         let_go.send(()).unwrap();
     }
