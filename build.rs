@@ -15,7 +15,9 @@ fn main() {
         // A program that is linked with `-L target/release -lconvoke` looks for the soname, which cargo does not make.
         match std::env::var_os("OUT_DIR").and_then(|out| profile_folder(Path::new(&out))) {
             Some(folder) => link(&folder.join(SONAME)),
-            None => println!("cargo::warning=no {SONAME} beside libconvoke.so: where cargo puts it is not known"),
+            None => {
+                println!("cargo::warning=no {SONAME} beside libconvoke.so: where cargo puts it is not known")
+            }
         }
     }
 }

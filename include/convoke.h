@@ -52,7 +52,12 @@
  * - All functions are legal in static destructors, in `atexit` handlers and in destructors of thread-specific data. In a signal
  *   handler only those marked async-signal-safe.
  * - After `fork` the handles of the parent answer CONVOKE_E_FORKED in the child, and freeing them there leaves the parent alone.
- *   Options, events and lists stay usable. A new node may be opened in the child.
+ *   Options, events and lists stay usable. A new node may be opened in the child. The library's descriptors are closed in the
+ *   child, those of queues too: so when the parent ends its peers hear of it at once, and its port is free, whatever its children
+ *   do. A child of `_Fork`, in which no handlers run, gets the same answers, and keeps the descriptors until it closes them or ends.
+ * - The library's threads keep the process alive while a node is open, and take no signals. So a program whose `main` ends by
+ *   `pthread_exit`, and that has no other thread of its own that takes signals, does not end, and SIGTERM does not end it: close
+ *   its nodes first.
  * - A defect of the library is CONVOKE_E_INTERNAL: convoke_last_error has its text, the node concerned is closed, the program
  *   lives on.
  *
@@ -68,8 +73,8 @@
  * 6. `free_fn(user_data)` is called exactly once, after the last callback, **also when the registration fails**, on whichever thread did the last release.
  * 7. Callbacks must return normally: no C++ exception, no `longjmp` through the library.
  * 8. The event is borrowed until return; `convoke_event_retain()` keeps it.
- * 9. Resolver functions (convoke_resolver_add) are called on a thread of their node, one at a time, and have a deadline. Rules 3, 4, 6 and 7 hold for
- *    them too.
+ * 9. Resolver functions (convoke_resolver_add) are called on threads of their node, up to four calls at the same time, though never two for one name, and have
+ *    a deadline. Rules 3, 4, 6 and 7 hold for them too.
  *
  * ## Versions
  * - The soname number rises with every incompatible change of the ABI, independently of the version: programs need not be built
@@ -192,8 +197,8 @@ enum {
     /** The process lost a name and lives on. The peer is who has it now or lost it too; none if that is not told.
      *  Fields: PID, NAME, PEER, REASON. */
     CONVOKE_EVENT_NAME_CONFLICT = 4,
-    /** A monitored name is bound otherwise than before: see convoke_name_monitor. Fields: PID, NAME, PEER, OLD_PID,
-     *  REF. */
+    /** A monitored name is bound otherwise than before: see convoke_name_monitor. Unread ones are merged. Fields:
+     *  PID, NAME, PEER, OLD_PID, CHANGES, REF. */
     CONVOKE_EVENT_NAME_CHANGED = 5,
     /** A process joined a monitored group: see convoke_group_monitor. Fields: PID, NAME, PEER, COUNT, REF. */
     CONVOKE_EVENT_GROUP_JOINED = 6,
@@ -207,7 +212,8 @@ enum {
     CONVOKE_EVENT_LOCK_WANTED = 9,
     /** A link to a node came up: see convoke_node_monitor. Fields: PID, NAME, NODE, ADDRESS, REF. */
     CONVOKE_EVENT_NODE_UP = 11,
-    /** The link to a node went down: see convoke_node_monitor. Fields: PID, NAME, NODE, ADDRESS, REASON, REF. */
+    /** The link to a node went down: see convoke_node_monitor. One may stand for nodes that came and went unread.
+     *  Fields: PID, NAME, NODE, ADDRESS, REASON, CHANGES, REF. */
     CONVOKE_EVENT_NODE_DOWN = 12,
     /** The node is closed; the last event of a queue. Fields: REASON. */
     CONVOKE_EVENT_NODE_CLOSED = 13,
@@ -309,6 +315,9 @@ enum {
     CONVOKE_FIELD_TARGET = 22,
     /** Bytes: a text, with a zero behind it: of a record of the log, of metrics, of a dump. */
     CONVOKE_FIELD_TEXT = 23,
+    /** u64: how many changes the event stands for: 1, or more if earlier ones were unread and it was merged with
+     *  them; see section 5. */
+    CONVOKE_FIELD_CHANGES = 24,
 };
 
 /** What a resolver function returns: one of the first three, plus one of the flags or none. */
@@ -844,6 +853,7 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
  *         to get one, or the reverse: see the detail. Nothing was changed.
  * @retval CONVOKE_E_UNSUPPORTED the options ask for TLS, and this library was built without it. Nothing was changed.
  * @retval CONVOKE_E_IO a file cannot be read: see the detail. Nothing was changed.
+ * @retval CONVOKE_E_FULL the seeds were not changed: the node has not got round to too many earlier calls. Try again.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
  *         these options when this child was forked.
@@ -915,7 +925,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_address(const convoke_n
  * @retval CONVOKE_E_EXISTS the other end refuses this node, because another one has the same name.
  * @retval CONVOKE_E_INVALID an argument is NULL, not UTF-8, not a live process, not an address, or below -1.
  * @retval CONVOKE_E_FULL too many operations are under way, or the node has as many links as it may.
- * @retval CONVOKE_E_IO the operating system refused the connection; see the detail.
+ * @retval CONVOKE_E_IO this machine did not try: no descriptor, memory, port or thread is left, or a rule forbids it; see the
+ *         detail.
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
  * @retval CONVOKE_E_CLOSED the node is closed.
@@ -1005,14 +1016,15 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_sync(convoke_process *p
 
 /**
  * Tells a process which nodes there are and what becomes of them: a NODE_UP event for each present peer, one
- * SNAPSHOT_END, then NODE_UP and NODE_DOWN events as links come and go, each with this reference.
+ * SNAPSHOT_END, then NODE_UP and NODE_DOWN events as links come and go, each with this reference. Nodes that come and go
+ * while that is unread are counted by one event: see section 5.
  *
  * @param process who is told.
  * @param ref_out receives the monitor; end it with convoke_cancel. 0 on failure.
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `process` is not a live process, or `ref_out` is NULL.
- * @retval CONVOKE_E_FULL too many monitors and operations are under way.
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
@@ -1092,7 +1104,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_dump(const convoke_node
  * thread of the program or by the queue's own thread.
  *
  * Events of one process come in the order in which they happened to it; messages of one sender to one receiver in the
- * order sent. Messages are bounded (their sender gets CONVOKE_E_FULL); other events are never dropped.
+ * order sent. Messages are bounded (their sender gets CONVOKE_E_FULL); no other event is dropped, but some are merged while
+ * they are unread: section 5 says which.
  * ================================================================================================================== */
 
 /**
@@ -1276,6 +1289,21 @@ CONVOKE_API convoke_status convoke_queue_wake(convoke_queue *queue);
  *
  * The named accessors are shorthand; convoke_event_bytes, convoke_event_pid and convoke_event_u64 reach every field of
  * every kind. Events are plain memory: they can be read and freed after their node was freed, and in a forked child.
+ *
+ * What is merged, so that a process which does not read for long is not buried. It happens between events that are both unread,
+ * of one monitor or for one process; what was read is never told again or counted again:
+ * - NAME_CHANGED: of the changes of one name one event, with the pid before the first (CONVOKE_FIELD_OLD_PID) and after the last
+ *   of them (CONVOKE_FIELD_PEER), which may be the same. CONVOKE_FIELD_CHANGES says how many they were.
+ * - NODE_UP and NODE_DOWN: a node that came up and went down again is told of by one NODE_DOWN, with a CONVOKE_FIELD_CHANGES of
+ *   2; further such nodes are merged into that event, which moves back in the queue, has node, name, address and reason of the
+ *   last of them, and counts 2 for each. A NODE_DOWN for a node whose NODE_UP was read counts 1, and is always told, as is the
+ *   NODE_UP of every node that is there when the process reads.
+ * - GROUP_JOINED and GROUP_LEFT: of one member, what they come to; nothing, if that is what was told before.
+ * - LOCK_WANTED: of one watch, the newest who waits.
+ * - SENDABLE: one for each receiver.
+ * - LOG: beyond 1024 they are dropped, and the next one counts them (CONVOKE_FIELD_VALUE).
+ *
+ * MESSAGE, EXIT, DONE, NAME_CONFLICT and LOCK_LOST are told one by one.
  * ================================================================================================================== */
 
 /**
@@ -1493,7 +1521,8 @@ CONVOKE_API convoke_status convoke_event_u64(const convoke_event *event, convoke
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `node` is not a live node, `queue` is not NULL and not a live queue of this node, or
  *         `process_out` is NULL.
- * @retval CONVOKE_E_FULL the node has as many processes as it may (option `limits.processes`).
+ * @retval CONVOKE_E_FULL the node has as many processes as it may (option `limits.processes`), or it has not got round to too
+ *         many earlier calls, ends of processes among them (option `limits.operations`). Try again.
  * @retval CONVOKE_E_IO the system has no descriptor left.
  * @retval CONVOKE_E_MEMORY there is no memory for another process.
  * @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
@@ -1614,7 +1643,8 @@ CONVOKE_API convoke_status convoke_process_set_handler(convoke_process *process,
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `process` is not a live process, `target` is NULL or none, or `ref_out` is NULL.
- * @retval CONVOKE_E_FULL too many monitors and operations are under way (option `limits.operations`).
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way, or the node has not got round to too many earlier
+ *         calls (option `limits.operations`). A monitor that is cancelled counts until the node has got round to that.
  * @retval CONVOKE_E_NO_PROCESS `process` has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
@@ -1641,6 +1671,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_monitor(convoke_proc
  * @retval CONVOKE_E_INVALID `from` is not a live process, `target` is NULL or none, or the reason is one that only the
  *         library gives.
  * @retval CONVOKE_E_UNREACHABLE there is no link to the node of `target`.
+ * @retval CONVOKE_E_FULL the node has not got round to too many earlier calls (option `limits.operations`), or the node of
+ *         `target` leaves too much unread. Try again.
  * @retval CONVOKE_E_NO_PROCESS `from` has exited, or `target` is known to be no more.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
@@ -1931,8 +1963,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_list(const convoke_node
     prefix_len, convoke_list **list_out);
 
 /**
- * Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one at every
- * change, each with this reference.
+ * Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one when that
+ * changes, each with this reference. Changes that are unread are merged into one event, and counted: see section 5.
  *
  * @param process who is told.
  * @param name the name, copied; need not be registered.
@@ -1942,7 +1974,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_list(const convoke_node
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `ref_out` is NULL.
  * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
- * @retval CONVOKE_E_FULL too many monitors and operations are under way.
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
@@ -1967,16 +1999,17 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_monitor(convoke_process
  * option `resolver.timeout_ms`, is a failure: no process keeps the name, and both get a NAME_CONFLICT event with the
  * other pid.
  *
- * Functions of one node are called one after the other on a thread of their own, `convoke/resolver`, never on a queue's. They
- * may call anything, but to register, reregister or unregister the name concerned in that cluster is
- * CONVOKE_E_WOULD_DEADLOCK. One that does not return in time is left behind with its thread, and a new thread goes on;
- * after this has happened three times on a node, clashes there that need a function stay undecided until it returns. Closing
- * and freeing the node does not wait for a function that runs.
+ * Functions are called on threads of the node, `convoke/resolver`, never on a queue's. There are up to four such threads, so that a
+ * function that hangs delays no other name: calls for different names may run at the same time, those for one name never do,
+ * unless the first is late already. They may call anything, but to register, reregister or unregister the name concerned in
+ * that cluster is CONVOKE_E_WOULD_DEADLOCK. One that does not return in time keeps its thread until it returns; while four of
+ * them do so, clashes there that need a function stay undecided. Closing and freeing the node does not wait for a function
+ * that runs.
  *
  * @param node the node.
  * @param resolver the name: 1 to 255 bytes of UTF-8, zero-terminated, copied.
  * @param fn the function. Its event is of kind CONVOKE_EVENT_CLASH and lent until it returns.
- * @param user_data given to it; on any thread, so mind what it points to.
+ * @param user_data given to it; on several threads at the same time, so mind what it points to.
  * @param free_fn gives `user_data` back when the node is freed and no call is running any more; may be NULL.
  * @return the status:
  * @retval CONVOKE_OK
@@ -2264,7 +2297,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_with(convoke_process *p
  * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, `requester` is NULL and
  *         `requester_len` is not 0 or the reverse, or `ref_out` is NULL.
  * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.
- * @retval CONVOKE_E_FULL too many monitors and operations are under way.
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
@@ -2539,7 +2572,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_list(const convoke_nod
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `ref_out` is NULL.
  * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
- * @retval CONVOKE_E_FULL too many monitors and operations are under way.
+ * @retval CONVOKE_E_FULL too many monitors and operations are under way, or calls that the node has not got round to.
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.

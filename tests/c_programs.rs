@@ -162,8 +162,8 @@ macro_rules! programs {
 }
 
 programs! {
-    callbacks dlopen everything exits fork free_fn free_order groups handles join locks logs nofile nulls observe
-    operations random reentrancy resolver secrets sigchld sigpipe texts waiters
+    callbacks dlopen everything exits fork free_fn free_order groups handles inherited join locks logs nofile nulls observe
+    operations random reentrancy resolver secrets sigchld sigpipe texts unread waiters
 }
 
 #[test]
@@ -325,7 +325,14 @@ fn the_folder_that_cargo_builds_in_is_enough_to_link_and_start_a_program() {
     let (source, program) = (dir.join("start.c"), dir.join("start"));
     let text = "#include <convoke.h>\n#include <stdio.h>\nint main(void) { return puts(convoke_version_string()) < 0; }\n";
     fs::write(&source, text).unwrap();
-    succeed(compiler(C11).arg(&source).arg("-o").arg(&program).args(["-x", "none", "-lconvoke", "-L"]).arg(&folder));
+    succeed(
+        compiler(C11)
+            .arg(&source)
+            .arg("-o")
+            .arg(&program)
+            .args(["-x", "none", "-lconvoke", "-L"])
+            .arg(&folder),
+    );
     let said = succeed(Command::new(&program).env("LD_LIBRARY_PATH", &folder));
     assert_eq!(said.trim_end(), env!("CARGO_PKG_VERSION"));
 }

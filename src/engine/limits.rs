@@ -151,6 +151,10 @@ impl Config {
     /// never gave a name is not refused for its length.
     pub fn check_lock(&self, resource: &Name, requester: &Name) -> Result<(), Status> {
         self.check_name(resource.as_bytes())?;
-        if requester.as_bytes().len() == DEFAULT_REQUESTER { Ok(()) } else { self.check_name(requester.as_bytes()) }
+        if requester.as_bytes().len() == DEFAULT_REQUESTER {
+            Ok(())
+        } else {
+            self.check_name(requester.as_bytes())
+        }
     }
 }

@@ -56,8 +56,8 @@ pub use counters::{BUCKETS, Counters, Gauges, Histogram};
 pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
 pub use limits::{
-    Config, DEFAULT_REQUESTER, FRAGMENT, LAST_CLOCK, Limits, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, MAX_NAME,
-    MAX_RESOLVER, MAX_TEXT, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
+    Config, DEFAULT_REQUESTER, FRAGMENT, LAST_CLOCK, Limits, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST,
+    MAX_NAME, MAX_RESOLVER, MAX_TEXT, MESSAGE_OVERHEAD, SNAPSHOT_ROWS,
 };
 pub use log::{Level, Short, Target};
 pub use machine::Engine;

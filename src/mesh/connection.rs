@@ -6,18 +6,18 @@ use super::pace;
 use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, NodeId, Refusal, Status};
-use crate::os;
+use crate::os::{self, OwnFd};
 use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Step, WireError};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Deref};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Sleep;
 
 /// Read from one connection in one turn, before the others have theirs.
@@ -137,7 +137,7 @@ pub(super) fn begin<C: Core>(
     // A link works without these, if worse; a socket that is gone already shows that when it is read.
     let _ = stream.set_nodelay(true);
     let _ = os::tune_link_socket(&stream, pace::MOST, settings.unacknowledged);
-    let (read, write) = stream.into_split();
+    let (read, write) = halves(stream);
     let setup = Setup {
         versions: settings.versions,
         cluster: settings.cluster.clone(),
@@ -176,10 +176,30 @@ pub(super) fn begin<C: Core>(
     })
 }
 
+/// One half of a connection's socket, which is closed with the other one. It is noted as the library's until then.
+pub(super) struct Half<T> {
+    // Before the half: the last of the two closes the descriptor.
+    _own: Rc<OwnFd>,
+    half: T,
+}
+
+impl<T> Deref for Half<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.half
+    }
+}
+
+fn halves(stream: TcpStream) -> (Half<OwnedReadHalf>, Half<OwnedWriteHalf>) {
+    let own = Rc::new(OwnFd::new(&stream));
+    let (read, write) = stream.into_split();
+    (Half { _own: own.clone(), half: read }, Half { _own: own, half: write })
+}
+
 struct Task<C: Core> {
     mesh: Mesh<C>,
     connection: Rc<Connection<C::Outbox>>,
-    read: OwnedReadHalf,
+    read: Half<OwnedReadHalf>,
     frames: FrameReader,
     /// Frames given to the core since its orders were drained.
     undrained: u32,
@@ -238,7 +258,7 @@ impl<C: Core> Task<C> {
         loop {
             let mut channel = self.connection.channel.borrow_mut();
             let mut buffer = ReadBuf::new(channel.space(&mut self.frames));
-            match Pin::new(&mut self.read).poll_read(cx, &mut buffer) {
+            match Pin::new(&mut self.read.half).poll_read(cx, &mut buffer) {
                 Poll::Pending => return ControlFlow::Continue(()),
                 Poll::Ready(Err(e)) => {
                     return ControlFlow::Break(End::Broken(format!("reading failed: {e}")));

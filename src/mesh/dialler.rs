@@ -4,7 +4,7 @@ use super::lookup::is_link_local;
 use super::refusals::Refused;
 use super::{Core, Mesh};
 use crate::engine::Status;
-use crate::os;
+use crate::os::{self, OwnFd};
 use std::io;
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
@@ -81,11 +81,25 @@ async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStre
         let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
         return Err(Failure { status: Status::Option, text });
     }
-    let connected = TcpStream::connect(address).await;
-    let stream = connected.map_err(|e| Failure::of_system(&e, e.to_string()))?;
+    let stream = connected(address).await.map_err(|e| Failure::of_system(&e, e.to_string()))?;
     // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
     if stream.local_addr().ok() == stream.peer_addr().ok() {
         return Err("nobody listens there".to_owned().into());
     }
     Ok(stream)
+}
+
+/// As tokio's `TcpStream::connect`, with a socket that a forked child does not keep meanwhile.
+async fn connected(address: SocketAddr) -> io::Result<TcpStream> {
+    let (socket, own) = os::begin_connect(address)?;
+    // Should this fail the socket is closed in there.
+    drop(own);
+    let stream = TcpStream::from_std(socket)?;
+    // Declared after the socket: dropped before it.
+    let _own = OwnFd::new(&stream);
+    stream.writable().await?;
+    match stream.take_error()? {
+        None => Ok(stream),
+        Some(e) => Err(e),
+    }
 }

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::refusals::{Origin, Refused};
 use super::{Core, Mesh};
 use crate::engine::Status;
+use crate::os::{self, OwnFd};
 use crate::wire::{self, Denial};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -152,14 +153,34 @@ fn tell_evicted<C: Core>(mesh: &Mesh<C>) {
     }
 }
 
-pub(super) async fn run<C: Core>(mesh: Mesh<C>, listener: TcpListener) {
+/// The listening socket.
+pub(super) struct Listening {
+    // Before the descriptor is closed.
+    _own: OwnFd,
+    socket: TcpListener,
+}
+
+impl Listening {
+    pub(super) fn new(socket: TcpListener) -> Listening {
+        Listening { _own: OwnFd::new(&socket), socket }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // A child that was forked past the handlers has a descriptor for it too.
+        os::shut_down(&self.socket);
+    }
+}
+
+pub(super) async fn run<C: Core>(mesh: Mesh<C>, listener: Listening) {
     let mut pause = FIRST_PAUSE;
     while !mesh.is_closed() {
         mesh.half_open().room().await;
         tell_evicted(&mesh);
         let accepted = std::future::poll_fn(|cx| {
             *mesh.half_open().listener.borrow_mut() = Some(cx.waker().clone());
-            if mesh.is_closed() { Poll::Ready(None) } else { listener.poll_accept(cx).map(Some) }
+            if mesh.is_closed() { Poll::Ready(None) } else { listener.socket.poll_accept(cx).map(Some) }
         })
         .await;
         match accepted {

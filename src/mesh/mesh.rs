@@ -1,7 +1,7 @@
 //! All connections of a node, and the carrying out of the core's orders.
 
 use super::connection::{self, Connection};
-use super::listener::HalfOpen;
+use super::listener::{HalfOpen, Listening};
 use super::lookup::{Hosts, LookUps};
 use super::outgoing::Pumped;
 use super::refusals::{RefusalCounts, Refused, Told};
@@ -143,7 +143,7 @@ impl<C: Core> Mesh<C> {
 
     /// Accepts connections from now on.
     pub fn listen(&self, listener: TcpListener) {
-        self.spawn(listener::run(self.clone(), listener));
+        self.spawn(listener::run(self.clone(), Listening::new(listener)));
     }
 
     /// The core, between two of the mesh's calls: give it input, then call [`turn`](Mesh::turn).

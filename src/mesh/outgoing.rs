@@ -4,6 +4,7 @@
 //! so control that is said later still waits for one block of data at most.
 
 use super::Core;
+use super::connection::Half;
 use super::pace::Pace;
 use crate::os;
 use crate::wire::{Channel, WireError};
@@ -64,7 +65,7 @@ impl Pending {
 
 pub(super) struct Outgoing<O> {
     /// `None`: broken, or shut down behind the last byte.
-    socket: Option<OwnedWriteHalf>,
+    socket: Option<Half<OwnedWriteHalf>>,
     /// As it travels: the words of the handshake, and on links that are not plain everything after them.
     sealed: Pending,
     /// When the cipher is given its next key, and how often.
@@ -90,7 +91,7 @@ pub(super) struct Outgoing<O> {
 
 impl<O: Clone> Outgoing<O> {
     /// `rekey`: for how long the cipher uses one key.
-    pub(super) fn new(socket: OwnedWriteHalf, rekey: Duration) -> Self {
+    pub(super) fn new(socket: Half<OwnedWriteHalf>, rekey: Duration) -> Self {
         Outgoing {
             socket: Some(socket),
             sealed: Pending::default(),
@@ -110,7 +111,7 @@ impl<O: Clone> Outgoing<O> {
     }
 
     pub(super) fn socket(&self) -> Option<&OwnedWriteHalf> {
-        self.socket.as_ref()
+        self.socket.as_deref()
     }
 
     /// Lets `encode` append to the control lane. `false`: the peer has left too much unread.

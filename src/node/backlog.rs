@@ -126,7 +126,8 @@ impl Backlog {
     fn append(&mut self, entry: Entry) {
         self.logs += usize::from(entry.is_log());
         let number = self.first + self.slots.len() as u64;
-        let before = entry.receiver().map_or(0, |process| process.last_message.swap(number + 1, Ordering::Relaxed));
+        let before =
+            entry.receiver().map_or(0, |process| process.last_message.swap(number + 1, Ordering::Relaxed));
         self.slots.push_back(Slot { entry: Some(entry), before });
         self.live += 1;
     }

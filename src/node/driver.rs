@@ -11,10 +11,10 @@ use super::Shared;
 use super::bridge::Bridge;
 use crate::engine::{ConnectionId, Engine, Time};
 use crate::mesh::{Core, Mesh, Settings};
-use crate::os::{self, FdWatch, TimerFd};
+use crate::os::{self, FdWatch, OwnFd, TimerFd};
 use crate::sync::Mutex;
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, PoisonError};
@@ -35,12 +35,8 @@ const TURNS_AFTER_PAUSE: usize = 256;
 const LOOKUP_THREADS: usize = crate::mesh::MAX_LOOKUPS;
 
 /// Starts the thread of a node. The listener is bound and listening. When this returns the node accepts connections.
-pub(crate) fn start(
-    shared: Arc<Shared>,
-    engine: Engine,
-    listener: TcpListener,
-) -> io::Result<JoinHandle<()>> {
-    listener.set_nonblocking(true)?;
+pub(crate) fn start(shared: Arc<Shared>, engine: Engine, bound: Bound) -> io::Result<JoinHandle<()>> {
+    bound.listener.set_nonblocking(true)?;
     let sleeper = Arc::new(Sleeper { shared: shared.clone(), waker: Mutex::new(None) });
     let runtime = runtime(&sleeper)?;
     // A name of the operating system's for a thread holds no zeros and is cut at 15 bytes by std.
@@ -48,7 +44,7 @@ pub(crate) fn start(
     let (started, outcome) = sync_channel(1);
     let thread = os::with_signals_blocked(|| {
         std::thread::Builder::new().name(name).spawn(move || {
-            run(shared, engine, listener, runtime, &sleeper, &started);
+            run(shared, engine, bound, runtime, &sleeper, &started);
         })
     })?;
     match outcome.recv() {
@@ -57,6 +53,30 @@ pub(crate) fn start(
             let _ = thread.join();
             Err(failed.ok().and_then(Result::err).unwrap_or_else(|| io::ErrorKind::Other.into()))
         }
+    }
+}
+
+/// A listening socket that nobody serves yet.
+pub(crate) struct Bound {
+    // Before the descriptor is closed.
+    own: OwnFd,
+    listener: TcpListener,
+}
+
+impl Bound {
+    pub(crate) fn new(listener: TcpListener) -> Bound {
+        Bound { own: OwnFd::new(&listener), listener }
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Within a tokio runtime.
+    fn listen(self) -> io::Result<tokio::net::TcpListener> {
+        // Should this fail the socket is closed in there.
+        drop(self.own);
+        tokio::net::TcpListener::from_std(self.listener)
     }
 }
 
@@ -102,7 +122,7 @@ fn runtime(sleeper: &Arc<Sleeper>) -> io::Result<Runtime> {
 fn run(
     shared: Arc<Shared>,
     engine: Engine,
-    listener: TcpListener,
+    bound: Bound,
     runtime: Runtime,
     sleeper: &Arc<Sleeper>,
     started: &SyncSender<io::Result<()>>,
@@ -131,8 +151,8 @@ fn run(
 
     let ended = catch_unwind(AssertUnwindSafe(|| {
         local.block_on(&runtime, async {
-            let driver = Driver::new(&shared, &mesh, sleeper)
-                .and_then(|driver| Ok((driver, tokio::net::TcpListener::from_std(listener)?)));
+            let driver =
+                Driver::new(&shared, &mesh, sleeper).and_then(|driver| Ok((driver, bound.listen()?)));
             match driver {
                 Err(e) => {
                     let _ = started.send(Err(e));
@@ -176,6 +196,8 @@ struct Driver<'a> {
     shared: Arc<Shared>,
     mesh: &'a Mesh<Bridge>,
     sleeper: &'a Sleeper,
+    /// The runtime outlives the driver.
+    _of_runtime: Vec<OwnFd>,
     wakeup: FdWatch,
     /// Connections whose outboxes have something to write; empty between turns.
     dirty: Vec<ConnectionId>,
@@ -190,13 +212,15 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     fn new(shared: &Arc<Shared>, mesh: &'a Mesh<Bridge>, sleeper: &'a Sleeper) -> io::Result<Driver<'a>> {
         let timer = TimerFd::new()?;
+        let (wakeup, expired) = (FdWatch::new(shared.inbox.event_fd())?, FdWatch::new(&timer)?);
         Ok(Driver {
             shared: shared.clone(),
             mesh,
             sleeper,
-            wakeup: FdWatch::new(shared.inbox.event_fd())?,
+            _of_runtime: os::descriptors_of_runtime([&wakeup, &expired]),
+            wakeup,
             dirty: Vec::new(),
-            expired: FdWatch::new(&timer)?,
+            expired,
             timer,
             armed: None,
             timers_were_last: false,

@@ -442,7 +442,9 @@ impl Event {
                 | Body::SnapshotEnd { reference },
             ) => Some(reference.0),
             (Field::Count, Body::GroupJoined { count, .. } | Body::GroupLeft { count, .. }) => Some(*count),
-            (Field::Changes, Body::NameChanged { changes, .. } | Body::NodeDown { changes, .. }) => Some(*changes),
+            (Field::Changes, Body::NameChanged { changes, .. } | Body::NodeDown { changes, .. }) => {
+                Some(*changes)
+            }
             (Field::Fence, Body::LockLost { token, .. }) => Some(*token),
             (Field::AgeMs, Body::Clash { age_ms, .. }) => Some(*age_ms),
             (Field::OtherAgeMs, Body::Clash { other_age_ms, .. }) => Some(*other_age_ms),

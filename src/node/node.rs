@@ -1,6 +1,7 @@
 //! Opening and closing a node, and what it can be asked.
 
 use super::address::{advertised, bind, check_advertised};
+use super::driver::Bound;
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Error, List, Options, Process, Resolve, Result, Security, chance, driver};
@@ -68,10 +69,10 @@ impl Node {
             super::options::check_seeds(&config.seeds)?;
             check_advertised(options.text("advertise"))?;
         }
-        let listener = bind(options.text("listen"), options.text("advertise"), may_leave)?;
-        let bound = listener.local_addr().map_err(|e| io("local_addr", &e))?;
-        config.address = advertised(options.text("advertise"), bound);
-        config.bound = bound.to_string();
+        let bound = Bound::new(bind(options.text("listen"), options.text("advertise"), may_leave)?);
+        let address = bound.address().map_err(|e| io("local_addr", &e))?;
+        config.address = advertised(options.text("advertise"), address);
+        config.bound = address.to_string();
         config.first_token = first_token(SystemTime::now());
         let seed = random()?;
         chance::stir(random()?);
@@ -81,7 +82,7 @@ impl Node {
         #[cfg(feature = "test-hooks")]
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
-        let thread = driver::start(shared.clone(), engine, listener).map_err(|e| io("start", &e))?;
+        let thread = driver::start(shared.clone(), engine, bound).map_err(|e| io("start", &e))?;
         shared.log(Level::Info, Target::Node, || {
             let (id, address) = (shared.config.node, &shared.config.address);
             format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)

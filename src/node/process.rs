@@ -51,7 +51,10 @@ impl Process {
             queue.core.check_usable()?;
         }
         if shared.processes.dying() >= shared.calls_ahead() {
-            return Err(Error::new(Status::Full, "too many processes have ended just now; limits.operations"));
+            return Err(Error::new(
+                Status::Full,
+                "too many processes have ended just now; limits.operations",
+            ));
         }
         if !shared.processes.reserve(shared.config.limits.processes) {
             return Err(Error::new(Status::Full, "limits.processes are alive"));

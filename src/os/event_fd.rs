@@ -1,12 +1,17 @@
 //! An eventfd: a descriptor that is readable exactly while it is set.
 
+use super::OwnFd;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 /// Non-blocking and close-on-exec. All methods may be called from any thread; `set` is async-signal-safe.
 #[derive(Debug)]
-pub struct EventFd(OwnedFd);
+pub struct EventFd {
+    // Before the descriptor is closed.
+    _own: OwnFd,
+    fd: OwnedFd,
+}
 
 impl EventFd {
     pub fn new() -> io::Result<EventFd> {
@@ -16,21 +21,22 @@ impl EventFd {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `fd` was just made and nobody else owns it.
-        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(EventFd { _own: OwnFd::new(&fd), fd })
     }
 
     /// Makes it readable. Setting it twice is the same as once.
     pub fn set(&self) {
         let one = 1u64;
         // SAFETY: writes 8 bytes from a live u64. It can only fail when the counter is full: readable already.
-        unsafe { libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8) };
+        unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
     }
 
     /// Makes it unreadable; says whether it was readable.
     pub fn clear(&self) -> bool {
         let mut count = 0u64;
         // SAFETY: reads 8 bytes into a live u64; fails with EAGAIN when it was not readable.
-        unsafe { libc::read(self.0.as_raw_fd(), (&raw mut count).cast(), 8) == 8 }
+        unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut count).cast(), 8) == 8 }
     }
 
     /// Waits until it is readable (`true`) or the deadline has passed; `None` waits for ever. Signals do not end it.
@@ -44,7 +50,7 @@ impl EventFd {
                     i32::try_from((left + Duration::from_micros(999)).as_millis()).unwrap_or(i32::MAX)
                 }
             };
-            let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one live pollfd.
             if unsafe { libc::poll(&raw mut poll, 1, timeout) } > 0 {
                 return true;
@@ -58,13 +64,13 @@ impl EventFd {
 
 impl AsFd for EventFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
 impl AsRawFd for EventFd {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.fd.as_raw_fd()
     }
 }
 

@@ -2,10 +2,12 @@
 //! Convoke's own logic.
 #![allow(unsafe_code)] // this room and `ffi` are where unsafe lives
 
+mod epoll;
 mod error;
 mod event_fd;
 mod fd_watch;
 mod fork;
+mod own_fds;
 mod per_epoch;
 mod signals;
 mod socket;
@@ -13,13 +15,15 @@ mod thread;
 mod timer_fd;
 mod user;
 
+pub use epoll::descriptors_of_runtime;
 pub use error::is_own_trouble;
 pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
+pub use own_fds::OwnFd;
 pub use per_epoch::PerEpoch;
 pub use signals::{block_all_signals, with_signals_blocked};
-pub use socket::{limit_unsent, tune_link_socket};
+pub use socket::{begin_connect, limit_unsent, shut_down, tune_link_socket};
 pub use thread::thread_number;
 pub use timer_fd::TimerFd;
 pub use user::effective_user;

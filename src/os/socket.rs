@@ -1,8 +1,68 @@
-//! Options of a link's socket that neither std nor tokio offers.
+//! What neither std nor tokio offers of sockets.
 
+use super::OwnFd;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::mem::{size_of, zeroed};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+
+/// Begins to connect a new socket, which blocks on nothing: it is connected, or has failed, when it can be written to. Noted as the
+/// library's from the beginning, for it may take long; the note is to be dropped before the socket.
+pub fn begin_connect(address: SocketAddr) -> io::Result<(TcpStream, OwnFd)> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no pointers are passed; the result is checked before it is owned.
+    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: `fd` was just made and nobody else owns it.
+    let socket = TcpStream::from(unsafe { OwnedFd::from_raw_fd(fd) });
+    // Declared after the socket: dropped before it.
+    let own = OwnFd::new(&socket);
+    match connect(&socket, address) {
+        0 => Ok((socket, own)),
+        _ => match io::Error::last_os_error() {
+            e if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok((socket, own)),
+            e => {
+                drop(own);
+                Err(e)
+            }
+        },
+    }
+}
+
+fn connect(socket: &TcpStream, address: SocketAddr) -> libc::c_int {
+    let fd = socket.as_raw_fd();
+    match address {
+        SocketAddr::V4(address) => {
+            // SAFETY: all-zero is a valid address of this family.
+            let mut to: libc::sockaddr_in = unsafe { zeroed() };
+            to.sin_family = libc::AF_INET as libc::sa_family_t;
+            to.sin_port = address.port().to_be();
+            to.sin_addr.s_addr = u32::from_ne_bytes(address.ip().octets());
+            // SAFETY: the address is live and of the length that is told.
+            unsafe { libc::connect(fd, (&raw const to).cast(), size_of_val(&to) as libc::socklen_t) }
+        }
+        SocketAddr::V6(address) => {
+            // SAFETY: all-zero is a valid address of this family.
+            let mut to: libc::sockaddr_in6 = unsafe { zeroed() };
+            to.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            to.sin6_port = address.port().to_be();
+            to.sin6_flowinfo = address.flowinfo();
+            to.sin6_scope_id = address.scope_id();
+            to.sin6_addr.s6_addr = address.ip().octets();
+            // SAFETY: as above.
+            unsafe { libc::connect(fd, (&raw const to).cast(), size_of_val(&to) as libc::socklen_t) }
+        }
+    }
+}
+
+/// Ends a socket for whoever has a descriptor for it, a forked child too: a listener is none any more, and its port free.
+pub fn shut_down(socket: &impl AsFd) {
+    // SAFETY: the descriptor is borrowed and open. That it is not connected is no matter.
+    unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_RDWR) };
+}
 
 /// Tunes the socket of a link. `unsent`: the kernel takes no more than about this many bytes that it cannot send yet,
 /// so that what is written later does not queue behind megabytes. `unacknowledged`: the kernel gives the connection up

@@ -1,5 +1,6 @@
 //! A timerfd: a descriptor that becomes readable after a time.
 
+use super::OwnFd;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
@@ -7,7 +8,11 @@ use std::time::Duration;
 /// One timer of the monotonic clock. Exact to the microsecond and free while it runs, where tokio's timers are exact to
 /// the millisecond and wake the thread several times on the way.
 #[derive(Debug)]
-pub struct TimerFd(OwnedFd);
+pub struct TimerFd {
+    // Before the descriptor is closed.
+    _own: OwnFd,
+    fd: OwnedFd,
+}
 
 impl TimerFd {
     pub fn new() -> io::Result<TimerFd> {
@@ -18,7 +23,8 @@ impl TimerFd {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: `fd` was just made and nobody else owns it.
-        Ok(TimerFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(TimerFd { _own: OwnFd::new(&fd), fd })
     }
 
     /// Becomes readable once, so long from now; what was set before is forgotten.
@@ -34,14 +40,14 @@ impl TimerFd {
         };
         // SAFETY: reads one live itimerspec; the old value is not asked for.
         let set =
-            unsafe { libc::timerfd_settime(self.0.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) };
+            unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) };
         if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 }
 
 impl AsFd for TimerFd {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 

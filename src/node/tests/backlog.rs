@@ -294,8 +294,9 @@ fn many_processes_of_one_queue_end_in_no_time() {
     for order in 0..3 {
         let mut backlog = Backlog::default();
         let pid = |serial| Pid { node: NodeId(1), serial };
-        let mut processes: Vec<_> =
-            (0..100_000).map(|serial| Arc::new(ProcessCore::new(pid(serial), queue.clone(), false))).collect();
+        let mut processes: Vec<_> = (0..100_000)
+            .map(|serial| Arc::new(ProcessCore::new(pid(serial), queue.clone(), false)))
+            .collect();
         for process in &processes {
             message(&mut backlog, process, "x");
         }
