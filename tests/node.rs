@@ -1,7 +1,9 @@
 //! Whole nodes on loopback, in one OS process, through the room `node`.
 
 use convoke::engine::{Pid, Reason, Ref, Status};
-use convoke::node::{Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process, Queue, Result};
+use convoke::node::{
+    Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process, Queue, Result,
+};
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -285,16 +287,23 @@ fn a_node_that_leaves_is_seen_to_go_and_may_come_back() {
     let up = expect(&watcher, EventKind::NodeUp);
     assert_eq!((up.name(), up.u64(Field::Node)), (Some(again.name().as_bytes()), Some(again.id().0)));
     assert_eq!(status(watcher.send(gone.pid(), b"")), Status::Unreachable, "the old incarnation's stay gone");
-    // Who has not read meanwhile hears of what is, not of what was.
-    let kinds: Vec<_> = (0..2).map(|_| expect_node(&unread)).collect();
-    assert_eq!(kinds, [(EventKind::SnapshotEnd, None), (EventKind::NodeUp, Some(again.id().0))]);
+    // Who has not read meanwhile hears of what is, and that there was something.
+    let told: Vec<_> = (0..3).map(|_| expect_node(&unread)).collect();
+    assert_eq!(
+        told,
+        [
+            (EventKind::SnapshotEnd, None, None),
+            (EventKind::NodeDown, Some(two.id().0), Some(2)),
+            (EventKind::NodeUp, Some(again.id().0), None)
+        ]
+    );
     watcher.disconnect(again.name(), LONG, Completion::Wait).unwrap();
     assert_eq!(expect(&watcher, EventKind::NodeDown).reason(), Reason::DISCONNECTED);
 }
 
-fn expect_node(process: &Process) -> (EventKind, Option<u64>) {
+fn expect_node(process: &Process) -> (EventKind, Option<u64>, Option<u64>) {
     let event = process.recv(LONG).unwrap();
-    (event.kind(), event.u64(Field::Node))
+    (event.kind(), event.u64(Field::Node), event.u64(Field::Changes))
 }
 
 #[test]
