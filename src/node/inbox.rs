@@ -99,10 +99,10 @@ impl Inbox {
         }
         let waiting = state.requests.len();
         if waiting >= most {
-            return Err(Error::new(
-                Status::Full,
-                "the node has not got round to earlier calls; limits.operations",
-            ));
+            drop(state);
+            thread::yield_now();
+            let text = "the node has not got round to earlier calls; limits.operations";
+            return Err(Error::new(Status::Full, text));
         }
         match (&request, state.requests.last_mut()) {
             // Reports on one window, one behind the other, are one report.
