@@ -129,11 +129,8 @@ impl Engine {
             Aim::Name(naming) => {
                 naming.busy.remove(&from);
                 // After a vote that was given back this one is the last word.
-                naming.named.retain(|reg| reg.node != from);
                 naming.shown.retain(|(voter, _)| *voter != from);
-                let (own, others): (Vec<Reg>, Vec<Reg>) = regs.into_iter().partition(|reg| reg.node == from);
-                naming.named.extend(own);
-                naming.shown.extend(others.into_iter().map(|reg| (from, reg)));
+                naming.shown.extend(regs.into_iter().map(|reg| (from, reg)));
             }
             Aim::Lock(locking) if smallest && locking.token > 0 => locking.token = locking.token.min(tenure),
             Aim::Lock(locking) => locking.token = locking.token.max(tenure),
@@ -241,9 +238,11 @@ impl Engine {
                     self.counters.registering.add(self.now.since(op.since));
                     self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
                 }
+                let mut settled = None;
                 if let (Some(Key::Name(name)), Aim::Name(naming)) = (&op.key, op.claim.aim)
                     && let Some(reg) = naming.reg
                 {
+                    settled = Some((name.clone(), reg));
                     self.settle_binding(name, reg, naming.over);
                     if let Some(kept) = naming.restore.filter(|kept| kept.serial != op.claim.serial) {
                         self.processes.forget_name_unless_bound(
@@ -257,8 +256,14 @@ impl Engine {
                 if let Deed::Create { group } = &op.deed {
                     self.groups.made(group, tx);
                 }
-                self.conclude(op.origin, Outcome::of(Status::Ok));
+                // The number of a registration is for the node that has forwarded it.
+                let number = settled.as_ref().filter(|_| matches!(op.origin, Origin::Forwarded { .. }));
+                let value = number.map_or(0, |(_, reg)| reg.seq);
+                self.conclude(op.origin, Outcome::value(value));
                 self.withdrawal_over(tx);
+                if let Some((name, _)) = settled {
+                    self.clash(&name); // it waited for that
+                }
             }
             _ => {}
         }

@@ -6,7 +6,6 @@
 
 use super::fault::Fault;
 use super::machine::Engine;
-use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,11 +104,11 @@ impl Engine {
                 if low.node == self.config.node {
                     self.pair(name, Pair { low, high }, high_pid);
                 } else if high.node != self.config.node {
-                    let timer = Timer::Hearsay(name.clone());
-                    if !self.timers.is_set(&timer) {
-                        self.timers.set(timer, self.now + self.config.detection);
-                    }
+                    self.watch_as_third(name);
                 }
+            }
+            if self.replaced_of_others(name).next().is_some() {
+                self.watch_as_third(name);
             }
         }
         self.tell_pending_verdicts(name);
@@ -173,6 +172,13 @@ impl Engine {
         }
     }
 
+    /// My binding is shown by all linked nodes. Before that it takes part in no clash: what it beats would be withdrawn, and
+    /// readers who do not see mine yet would see none.
+    fn may_clash(&self, name: &Name, reg: Reg) -> bool {
+        let settled = self.names.of(name, reg.node).is_some_and(|b| b.reg == reg && b.settled);
+        settled || self.is_broken(Fault::ClashBeforeSettled)
+    }
+
     /// The lower home: a pair that is not decided yet is opened, a decided one is carried out again (a link may have
     /// broken before the verdict arrived; repeats are harmless).
     pub(super) fn pair(&mut self, name: &Name, pair: Pair, high: Pid) {
@@ -181,7 +187,7 @@ impl Engine {
             Some(Verdict::Decided(_)) if self.shows_reg(name, pair.high) => {}
             Some(Verdict::Decided(decision)) => self.carry_out(name, pair, decision),
             Some(Verdict::Running { .. }) => {}
-            _ if self.takes_part(name, pair.low, pair) => {}
+            _ if !self.may_clash(name, pair.low) || self.takes_part(name, pair.low, pair) => {}
             asked => {
                 let clash = self.clashes.entry(name.clone()).or_default();
                 if asked.is_none() {
@@ -281,7 +287,10 @@ impl Engine {
         }
         loop {
             let waiting = self.clashes.get(name).map(|c| c.waiting.iter().copied().collect::<Vec<_>>());
-            let ready = |pair: &Pair| mine != Some(pair.high) || !self.takes_part(name, pair.high, *pair);
+            let ready = |pair: &Pair| {
+                mine != Some(pair.high)
+                    || self.may_clash(name, pair.high) && !self.takes_part(name, pair.high, *pair)
+            };
             let Some(pair) = waiting.into_iter().flatten().find(ready) else { return };
             let alive = mine == Some(pair.high);
             self.with_clash(name, |clash| {

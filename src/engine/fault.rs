@@ -50,8 +50,8 @@ pub enum Fault {
     SettledIsNotInSnapshots,
     /// What an operation keeps for a restore is not ended by what covers it: it comes back (P6).
     SettledIgnoresKept,
-    /// A vote for a re-register does not name what the voter keeps for a restore: that is not covered (P6).
-    VoteWithoutKept,
+    /// What a voter shows of an owner that has no vote is not covered: OK, and the voter goes on to show it (P1).
+    UnvotedIsNotCovered,
     /// A snapshot does not name what is kept for a restore: what was decided about it is forgotten (P6).
     SnapshotWithoutKept,
     /// An operation that is undone hands nothing to the newer one that keeps its binding.
@@ -60,6 +60,8 @@ pub enum Fault {
     LoserIsNotWithdrawn,
 
     // ---- clashes
+    /// A binding takes part in clashes before all linked nodes show it: readers see none (P4).
+    ClashBeforeSettled,
     /// A verdict goes with the link: the resolver is asked again about the same pair (P6).
     VerdictIsForgotten,
     /// A verdict that was lost with a link is not told again (P6).
@@ -148,6 +150,10 @@ pub enum Fault {
     UndoneHereOnly,
     /// Deadlines strike nothing (P7).
     DeadlineIsIgnored,
+    /// What a home has done for a caller that was gone by then is not taken back (P1).
+    DoneForNobodyStays,
+    /// A home goes on with what it runs for a node whose link is gone (P1).
+    OrphansGoOn,
     /// At the deadline of what another node runs, that node is not asked to stop (P1).
     HomeIsNotAskedToStop,
 

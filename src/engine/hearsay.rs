@@ -1,7 +1,8 @@
 //! Clashes between homes without a link to each other.
 //!
 //! A third node that sees both bindings for a while tells the lower home, and passes the messages of the clash on. It never
-//! decides anything, and never calls a resolver.
+//! decides anything, and never calls a resolver. And where a re-register has replaced a binding for good, it tells the home
+//! of that for as long as it shows it.
 
 use super::fault::Fault;
 use super::machine::Engine;
@@ -9,8 +10,30 @@ use super::timers::Timer;
 use super::*;
 
 impl Engine {
+    /// There is something between two other homes that they may not know.
+    pub(super) fn watch_as_third(&mut self, name: &Name) {
+        let timer = Timer::Hearsay(name.clone());
+        if !self.timers.is_set(&timer) {
+            self.timers.set(timer, self.now + self.config.detection);
+        }
+    }
+
+    /// Bindings of other nodes that those of yet others have replaced for good: by which, and which.
+    pub(super) fn replaced_of_others(&self, name: &Name) -> impl Iterator<Item = (&Binding, Reg)> {
+        let me = self.config.node;
+        self.names.replaced(name).into_iter().filter(move |(by, reg)| by.reg.node != me && reg.node != me)
+    }
+
     /// This node still shows two bindings of other nodes: if their homes have no link, the lower one hears of it here.
     pub(super) fn hearsay_due(&mut self, name: Name) {
+        let settled = self.replaced_of_others(&name).map(|(by, reg)| {
+            let (name, over) = (name.clone(), by.over.clone());
+            (reg.node, Message::Settled { name, reg: by.reg, to: reg.node, over })
+        });
+        for (to, message) in settled.collect::<Vec<_>>() {
+            self.send(to, message);
+            self.watch_as_third(&name);
+        }
         let open: Vec<(Reg, Pid)> = self.names.open(&name).iter().map(|b| (b.reg, b.pid())).collect();
         if let [(low, _), (high, high_pid), ..] = open[..]
             && low.node != self.config.node

@@ -330,15 +330,16 @@ impl Engine {
         self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
         self.drop_holds_of(node);
-        // Before claims go on without the node: what is acquired anew is not asked of it.
+        // Before claims go on without the node: what is acquired anew is not asked of it, and what it asked for is not done.
         self.holds_without(node, &link.name, reason);
-        self.drop_claims_of(node);
         self.drop_forwards_of(node);
+        self.drop_claims_of(node);
         if reason == Reason::NODE_CLOSED {
             // This incarnation never comes back.
             self.rivals_left(node, &BTreeSet::new());
         }
         for name in touched {
+            self.tell_settled_without_link(&name, node);
             self.clash(&name);
         }
         self.clash_all();

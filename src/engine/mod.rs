@@ -63,6 +63,7 @@ pub use log::{Level, Short, Target};
 pub use machine::Engine;
 pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};
 pub use picture::{Picture, ROWS, Rows, Text};
+use protocol::covers;
 pub(crate) use protocol::text;
 pub use protocol::{
     Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,

@@ -29,7 +29,7 @@ struct Entry {
 
 impl Entry {
     fn is_covered(&self, reg: &Reg) -> bool {
-        self.rows.len() > 1 && self.rows.iter().any(|row| row.binding.over.contains(reg))
+        self.rows.len() > 1 && self.rows.iter().any(|row| row.binding.covers(*reg))
     }
     fn open(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter().filter(|row| !self.is_covered(&row.binding.reg))
@@ -87,6 +87,13 @@ impl Names {
     pub(super) fn open(&self, name: &Name) -> Vec<&Binding> {
         self.entries.get(name).map(|e| e.open().map(|row| &row.binding).collect()).unwrap_or_default()
     }
+    /// Bindings that others have replaced for good, each with the one that has.
+    pub(super) fn replaced(&self, name: &Name) -> Vec<(&Binding, Reg)> {
+        let all = self.all(name);
+        let settled: Vec<&Binding> = all.iter().copied().filter(|binding| binding.settled).collect();
+        let by = |reg: Reg| settled.iter().copied().find(|binding| binding.covers(reg));
+        all.iter().filter_map(|binding| Some((by(binding.reg)?, binding.reg))).collect()
+    }
     pub(super) fn all(&self, name: &Name) -> Vec<&Binding> {
         self.entries.get(name).map(|e| e.rows.iter().map(|row| &row.binding).collect()).unwrap_or_default()
     }
@@ -108,7 +115,7 @@ impl Names {
         let entry = self.entries.entry(name.clone()).or_default();
         // What readers see is replaced by the newer one, and never by what that uncovers when it goes: one that was covered
         // may be withdrawn already, with the word of that still on its way.
-        let replaces = |shown: &Binding| shown.reg.node == owner || binding.over.contains(&shown.reg);
+        let replaces = |shown: &Binding| shown.reg.node == owner || binding.covers(shown.reg);
         let seen = match entry.visible() {
             Some(shown) if replaces(shown) => {
                 entry.rows.iter().map(|row| row.seen).min().unwrap_or(self.seen) - 1
@@ -210,7 +217,7 @@ impl Engine {
             let Some(op) = self.claims.operations.get_mut(&tx).filter(|_| !ignores_kept) else { continue };
             let claimant = op.claim.serial;
             let Some(naming) = op.naming_mut() else { continue };
-            if let Some(kept) = naming.restore.take_if(|kept| over.contains(&kept.reg))
+            if let Some(kept) = naming.restore.take_if(|kept| covers(over, kept.reg))
                 && kept.serial != claimant
             {
                 let bound = self.names.of(name, self.config.node);
@@ -218,7 +225,7 @@ impl Engine {
                 self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
             }
         }
-        if let Some(mine) = self.mine(name).filter(|mine| over.contains(mine)) {
+        if let Some(mine) = self.mine(name).filter(|mine| covers(over, *mine)) {
             self.tell_replaced(name, mine);
             self.retire(name, mine, None);
         }
@@ -229,7 +236,9 @@ impl Engine {
         let Some(serial) = self.names.of(name, mine.node).filter(|b| b.reg == mine).map(|b| b.serial) else {
             return;
         };
-        let winner = self.names.visible(name.as_bytes());
+        // Where its home has no link to that of the new one, this is what is shown here still.
+        let old = Pid { node: mine.node, serial };
+        let winner = self.names.visible(name.as_bytes()).filter(|pid| *pid != old);
         self.notify_lost_name(serial, name, winner);
     }
 
@@ -358,10 +367,6 @@ impl Engine {
         if self.mine(name).is_none() && held >= self.config.limits.names {
             return Err(Status::Full);
         }
-        // Each may keep a row that a vote of mine has to name.
-        if replace && self.claims.of(&Key::Name(name.clone())).len() >= MAX_LIST / 4 {
-            return Err(Status::Full);
-        }
         Ok(())
     }
 
@@ -410,19 +415,19 @@ impl Engine {
         let acks = self.view.linked();
         let old = self.names.of(name, me).cloned();
         let reg = self.names_next_reg();
+        let unvoted = self.is_broken(Fault::UnvotedIsNotCovered);
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
         let (serial, voters) = (op.claim.serial, op.nodes.clone());
         let Some(naming) = op.naming_mut() else { return };
-        // A registration named by a grant of its owner stays covered even if that voter's link breaks now: after a heal it is
-        // replaced without a resolver.
-        // So is one that another voter showed, if its owner has voted too. If the owner did not name it, it is withdrawn
-        // already, and that voter's readers must not go on seeing it after this call is answered. Of an owner that has no
-        // vote here nothing is covered: that is a clash.
+        // All that a voter showed is covered, whoever owns it: that voter's readers must not go on seeing it after this call is
+        // answered. Its owner may have withdrawn it already, or be dead, or have no link to this node and so no vote: then a
+        // node between tells it that it was replaced. It stays covered even if the voter's link breaks now: after a heal it
+        // is replaced without a resolver.
         let over: BTreeSet<Reg> = if naming.replace {
             let shown = self.names.all(name).into_iter().map(|b| b.reg);
-            let elsewhere = naming.shown.iter().map(|(_, reg)| *reg).filter(|reg| voters.contains(&reg.node));
-            let all = naming.named.iter().copied().chain(elsewhere).chain(shown);
-            all.filter(|reg| reg.node != me).collect()
+            let elsewhere = naming.shown.iter().map(|(_, reg)| *reg);
+            let elsewhere = elsewhere.filter(|reg| !unvoted || voters.contains(&reg.node));
+            elsewhere.chain(shown).filter(|reg| reg.node != me).collect()
         } else {
             BTreeSet::new()
         };
@@ -469,16 +474,31 @@ impl Engine {
             }
         }
         for to in over.iter().map(|r| r.node).collect::<BTreeSet<_>>() {
-            let message = Message::Settled { name: name.clone(), reg, to, over: over.clone() };
-            if self.view.is_linked(to) {
-                self.send(to, message);
-            } else {
-                self.broadcast(message);
-            }
+            self.tell_settled(name, reg, to, &over);
         }
     }
 
-    /// All nodes that `from` is linked to show `reg`: for the owner `to` of bindings under it; passed on once.
+    /// An owner of bindings that mine has replaced for good hears of it: where there is no link, from all who have one.
+    fn tell_settled(&mut self, name: &Name, reg: Reg, to: NodeId, over: &BTreeSet<Reg>) {
+        let message = Message::Settled { name: name.clone(), reg, to, over: over.clone() };
+        if self.view.is_linked(to) {
+            self.send(to, message);
+        } else {
+            self.broadcast(message);
+        }
+    }
+
+    /// The link to an owner ended, and it may not have heard what was on its way: a node between tells it.
+    pub(super) fn tell_settled_without_link(&mut self, name: &Name, owner: NodeId) {
+        let mine = self.names.of(name, self.config.node).filter(|mine| mine.settled);
+        let over = mine.map(|mine| (mine.reg, mine.over.clone()));
+        if let Some((reg, over)) = over.filter(|(_, over)| over.iter().any(|under| under.node == owner)) {
+            self.tell_settled(name, reg, owner, &over);
+        }
+    }
+
+    /// All nodes that `from` is linked to show `reg`: for the owner `to` of bindings under it; passed on, and again as long
+    /// as it does not withdraw them (`hearsay`).
     pub(super) fn settled_message(
         &mut self,
         from: NodeId,
@@ -490,7 +510,11 @@ impl Engine {
         if to == self.config.node {
             self.settled(&name, &over);
         } else if reg.node == from {
-            self.send(to, Message::Settled { name, reg, to, over });
+            if let Some(binding) = self.names.of_mut(&name, from).filter(|b| b.reg == reg) {
+                binding.settled = true;
+            }
+            self.send(to, Message::Settled { name: name.clone(), reg, to, over });
+            self.clash(&name);
         }
         Ok(())
     }

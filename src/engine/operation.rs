@@ -31,9 +31,7 @@ pub(super) struct Naming {
     /// A re-register.
     pub(super) replace: bool,
     pub(super) resolver: Resolver,
-    /// Registrations that grants of their owners have named: a re-register covers them.
-    pub(super) named: BTreeSet<Reg>,
-    /// Those of others that voters show: they are covered where their owners have voted too.
+    /// What each voter shows: a re-register covers it.
     pub(super) shown: BTreeSet<(NodeId, Reg)>,
     /// Voters that show a binding and so cannot vote yet.
     pub(super) busy: BTreeMap<NodeId, Reg>,
@@ -46,8 +44,8 @@ pub(super) struct Naming {
 
 impl Naming {
     pub(super) fn new(replace: bool, resolver: Resolver) -> Naming {
-        let (named, shown, busy, over) = Default::default();
-        Naming { replace, resolver, named, shown, busy, reg: None, over, restore: None }
+        let (shown, busy, over) = Default::default();
+        Naming { replace, resolver, shown, busy, reg: None, over, restore: None }
     }
 }
 

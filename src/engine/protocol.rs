@@ -94,6 +94,16 @@ impl Binding {
     pub fn pid(&self) -> Pid {
         Pid { node: self.reg.node, serial: self.serial }
     }
+    /// Whether it covers this registration.
+    pub fn covers(&self, reg: Reg) -> bool {
+        covers(&self.over, reg)
+    }
+}
+
+/// A home numbers its registrations upwards, and what it may restore is older than what it shows: to cover one of them is to
+/// cover all that are older. So nobody has to know what a home keeps for a restore, and a third node may name its row.
+pub(super) fn covers(over: &BTreeSet<Reg>, reg: Reg) -> bool {
+    over.range(reg..=Reg { seq: u64::MAX, ..reg }).next().is_some()
 }
 
 /// A clash of two bindings of one name: the lower home's and the higher home's.

@@ -146,12 +146,8 @@ impl Engine {
     fn grant(&mut self, tx: Tx, key: &Key, request: Request) {
         let mut regs = Vec::new();
         if let (Key::Name(name), Want::Name { replace: true }) = (key, &request.want) {
-            // What this node owns, also what it keeps for a restore; and what it shows of others, which may be withdrawn
-            // already: the coordinator knows that from the vote of the owner.
+            // What readers see here, or may see when that goes: all of it is to be covered.
             regs.extend(self.names.all(name).into_iter().map(|binding| binding.reg));
-            if !self.is_broken(Fault::VoteWithoutKept) {
-                regs.extend(self.claims.kept(key));
-            }
         }
         let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
         if matches!(key, Key::Lock(_)) && (arbiter.is_free() || arbiter.tenure == 0) {

@@ -397,3 +397,38 @@ fn what_a_grant_named_is_replaced_after_a_heal() {
     assert_eq!(world.events(old), [lost]);
     world.assert_at_rest();
 }
+
+/// A binding that is still being published takes part in no clash: its rival would be withdrawn before all see it, and readers would
+/// see none. Here the reader's node (2) learns of the rival (1) after its vote, and hears late of what it has voted for (0).
+#[test]
+pub(crate) fn what_is_being_published_waits_with_its_clash() {
+    let commit = |message: &Message| matches!(message, Message::Commit { .. });
+    for replace in [false, true] {
+        for (home, rival) in [(0, 1), (1, 0)] {
+            let mut world = World::nodes(3);
+            world.link(home, 2);
+            let names: Vec<String> = (0..16).map(|i| format!("name{i}")).collect();
+            let sides: Vec<[Pid; 2]> =
+                names.iter().map(|_| [home, rival].map(|node| world.spawn(node))).collect();
+            for (name, [here, there]) in names.iter().zip(&sides) {
+                world.register(*there, name);
+                world.register_as(*here, name, *here, replace, Patience::FOREVER);
+            }
+            world.settle_but(home, 2, commit);
+            world.connect(rival, 2);
+            world.settle_but(home, 2, commit);
+            for (name, [_, there]) in names.iter().zip(&sides) {
+                assert_eq!(world.whereis(2, name), Some(*there));
+            }
+            world.connect(home, rival);
+            world.settle_but(home, 2, commit);
+            assert!(sides.iter().flatten().all(|pid| !world.is_gone(*pid)), "nothing is decided yet");
+            world.settle_with(|world| {
+                assert!(names.iter().all(|name| world.whereis(2, name).is_some()), "readers see none");
+            });
+            for (name, pids) in names.iter().zip(&sides) {
+                decided(&world, name, pids);
+            }
+        }
+    }
+}

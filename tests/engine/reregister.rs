@@ -339,19 +339,122 @@ fn what_a_voter_still_shows_is_covered() {
     }
 }
 
-/// What only a third node shows of a home that has no vote is not replaced without a word: it is a clash.
+/// Promise 1 in a partial mesh: the owner has no link to the home that re-registers, and so no vote. Readers of the node between
+/// see the new one as soon as the call is answered, no resolver is asked, and the owner is told through that node.
 #[test]
-fn what_a_voter_shows_of_a_home_without_a_vote_is_not_covered() {
+pub(crate) fn what_a_voter_shows_of_a_home_without_a_vote_is_covered() {
     let (mut world, owner, claimant) = crate::asks::line();
+    let op = world.register(claimant, "x");
+    world.settle();
+    assert_eq!(world.status(op), None, "a plain registration waits for the grace, and is refused then");
+    world.cancel(claimant, op);
     let op = world.reregister(claimant, "x");
+    world.settle_with(|world| {
+        let shown = world.whereis(1, "x");
+        assert!(shown == Some(claimant) || shown == Some(owner) && world.status(op).is_none());
+    });
+    assert_eq!(world.status(op), Some(Status::Ok));
+    assert_eq!(world.history(1, "x"), [Some(owner), Some(claimant)]);
+    // Who has it instead cannot be seen there.
+    let lost = Event::NameConflict { name: name("x"), winner: None, reason: Reason::REPLACED };
+    assert_eq!(world.events(owner), [lost]);
+    world.advance(DETECTION * 2);
+    assert!(!world.is_gone(owner) && !world.is_gone(claimant));
+    world.assert_at_rest();
+    world.link(0, 2);
+    world.all_show("x", Some(claimant));
+    world.assert_at_rest();
+}
+
+/// The same where the owner is dead, and a voter has not noticed that yet.
+#[test]
+fn what_a_voter_shows_of_the_dead_is_covered() {
+    let mut world = World::mesh(3);
+    let [old, new] = [2, 0].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    world.nodes[2].engine = None;
+    world.cut_at(0, 2);
+    assert_eq!([0, 1].map(|node| world.whereis(node, "x")), [None, Some(old)]);
+    let op = world.reregister(new, "x");
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok));
-    assert_eq!(world.whereis(1, "x"), Some(owner), "readers see what they saw first");
-    assert!(world.events(owner).is_empty());
-    world.advance(DETECTION);
+    assert_eq!(world.history(1, "x"), [Some(old), Some(new)]);
+    world.cut_at(1, 2);
+    world.all_show("x", Some(new));
+    world.assert_at_rest();
+}
+
+/// The word that it was replaced is lost with the link of the node between. It is said again when that link is back.
+#[test]
+fn a_home_without_a_link_hears_that_it_was_replaced_when_it_is_back() {
+    let settled = |message: &Message| matches!(message, Message::Settled { .. });
+    let (mut world, owner, claimant) = crate::asks::line();
+    let op = world.reregister(claimant, "x");
+    world.settle_but(1, 2, settled);
+    assert_eq!((world.status(op), world.whereis(1, "x")), (Some(Status::Ok), Some(claimant)));
+    world.cut(1, 2);
     world.settle();
-    let gone = [owner, claimant].map(|pid| world.is_gone(pid));
-    assert!(gone[0] != gone[1], "one of the two has lost: {gone:?}");
+    world.link(1, 2);
+    assert_eq!([1, 2].map(|node| world.whereis(node, "x")), [Some(claimant), Some(owner)]);
+    world.advance(DETECTION);
+    assert_eq!([1, 2].map(|node| world.whereis(node, "x")), [Some(claimant), None]);
+    assert_eq!(world.events(owner).len(), 1);
+    world.assert_at_rest();
+}
+
+/// The owner had voted, and its link breaks before it hears that it was replaced: the node between tells it.
+#[test]
+fn an_owner_whose_link_breaks_hears_through_another_that_it_was_replaced() {
+    let mut world = World::mesh(3);
+    let [old, new] = [2, 0].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    let op = world.reregister(new, "x");
+    world.settle_but(0, 2, |message| matches!(message, Message::Settled { .. }));
+    assert_eq!(world.status(op), Some(Status::Ok));
+    assert!(world.events(old).is_empty());
+    world.cut(0, 2);
+    world.settle();
+    assert_eq!([0, 1, 2].map(|node| world.whereis(node, "x")), [Some(new), Some(new), None]);
+    assert_eq!(world.events(old).len(), 1);
+    world.assert_at_rest();
+}
+
+/// What the node between names may be withdrawn by its home in favour of what that keeps for a restore: it is covered as well.
+#[test]
+fn what_a_home_without_a_vote_restores_is_covered() {
+    let mut world = World::nodes(4);
+    for (a, b) in [(0, 1), (1, 2), (2, 3)] {
+        world.link(a, b);
+    }
+    let [first, second, new] = [2, 2, 0].map(|node| world.spawn(node));
+    world.register(first, "x");
+    world.settle();
+    let patience = world.within(1000);
+    let tentative = world.register_as(second, "x", second, true, patience);
+    // Node 3 does not acknowledge it.
+    let ack = |message: &Message| matches!(message, Message::Ack { .. });
+    world.settle_but(3, 2, ack);
+    let op = world.reregister(new, "x");
+    let settled = |message: &Message| matches!(message, Message::Settled { .. });
+    while world.status(op).is_none() || world.in_flight().iter().any(|(_, to, _)| *to == 1) {
+        let held = |pair: &(usize, usize)| *pair == (3, 2) || *pair == (1, 2);
+        let Some((from, to)) = world.channels().into_iter().find(|pair| !held(pair)) else { break };
+        world.step(from, to);
+    }
+    assert_eq!(world.status(op), Some(Status::Ok));
+    assert_eq!(world.whereis(1, "x"), Some(new));
+    world.advance_still(ms(1000));
+    assert_eq!((world.status(tentative), world.whereis(2, "x")), (Some(Status::Timeout), Some(first)));
+    world.settle_but(1, 2, settled);
+    assert_eq!(world.whereis(1, "x"), Some(new), "what is restored is as old as what it had replaced");
+    world.settle();
+    assert_eq!(world.history(1, "x"), [Some(first), Some(second), Some(new)]);
+    assert_eq!((world.whereis(2, "x"), world.whereis(3, "x")), (None, None));
+    world.advance(DETECTION * 2);
+    assert!([first, second, new].iter().all(|pid| !world.is_gone(*pid)));
+    world.assert_at_rest();
 }
 
 /// Who unregisters what a re-register of the same home has just replaced has unregistered it, also when the re-register is
@@ -441,4 +544,27 @@ fn an_unregister_waits_for_the_withdrawal_of_what_was_replaced() {
         world.all_show("x", None);
         world.assert_at_rest();
     }
+}
+
+/// The link to the home of what was replaced breaks while its withdrawal is waited for: nothing of it is seen by any linked node
+/// any more, so the call is no failure.
+#[test]
+fn an_unregister_does_not_need_the_home_of_what_was_replaced() {
+    let mut world = World::mesh(3);
+    let [old, new, third] = [0, 1, 2].map(|node| world.spawn(node));
+    world.register(old, "x");
+    world.settle();
+    world.reregister(new, "x");
+    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    world.settle_but(0, 2, late);
+    world.hang(0);
+    let end = world.unregister(third, "x");
+    world.settle_but(0, 2, late);
+    assert_eq!(world.status(end), None);
+    world.cut(0, 1);
+    world.settle_but(0, 2, late);
+    assert_eq!((world.status(end), world.whereis(2, "x")), (None, Some(old)), "node 2 shows it again");
+    world.cut(0, 2);
+    world.settle();
+    assert_eq!((world.status(end), world.whereis(2, "x")), (Some(Status::Ok), None));
 }

@@ -44,10 +44,11 @@ fn lost(world: &World, pid: Pid) -> usize {
     world.events(pid).iter().filter(|event| matches!(event, Event::NameConflict { .. })).count()
 }
 
-/// "Grant{replace: my own binding of it and every row that I keep for a restore}."
+/// A vote names what is shown, and who covers that covers what is kept behind it: it does not come back when the call that keeps it
+/// is undone, and its process is told once the new binding is complete.
 #[test]
-fn a_vote_names_the_kept_rows() {
-    let Kept { mut world, kept, reg, .. } = kept();
+fn who_covers_a_binding_covers_what_is_kept_behind_it() {
+    let Kept { mut world, old, new, op, reg, .. } = kept();
     let claim = Message::Acquire {
         tx: tx(puppet()),
         key: Key::Name(name("x")),
@@ -57,7 +58,18 @@ fn a_vote_names_the_kept_rows() {
     world.say(PUPPET, ENGINE, claim);
     let told = world.told(PUPPET);
     let [Message::Grant { regs, .. }] = &told[..] else { panic!("{told:?}") };
-    assert_eq!(regs.iter().copied().collect::<BTreeSet<_>>(), [kept, reg].into());
+    assert_eq!(regs[..], [reg]);
+    let (resolver, over) = (Resolver::RandomExit, BTreeSet::from([reg]));
+    let theirs = Reg { node: puppet(), seq: 1 };
+    let binding = Binding { reg: theirs, serial: 1, resolver, over: over.clone(), settled: false };
+    world.say(PUPPET, ENGINE, Message::Commit { tx: tx(puppet()), name: name("x"), binding });
+    world.cancel(new, op);
+    assert_eq!(world.whereis(ENGINE, "x"), Some(Pid { node: puppet(), serial: 1 }));
+    let to = world.nodes[ENGINE].id;
+    world.say(PUPPET, ENGINE, Message::Settled { name: name("x"), reg: theirs, to, over });
+    assert_eq!(lost(&world, old), 1);
+    world.say(PUPPET, ENGINE, Message::Unreg { name: name("x"), reg: theirs, restore: None, ack: None });
+    assert_eq!(world.whereis(ENGINE, "x"), None);
 }
 
 /// "Hello{my bindings, the regs that I keep for a restore}."

@@ -199,6 +199,10 @@ pub(crate) struct Book {
     pub(crate) withdrawn: BTreeSet<(NodeId, Reg)>,
     /// What was asked of homes, and the step in which they read it.
     pub(crate) forwards: BTreeMap<Tx, (Task, u64)>,
+    /// What a voter said it shows when it voted for a re-register.
+    pub(crate) votes: BTreeMap<(Tx, NodeId), BTreeSet<Reg>>,
+    /// The claims that registrations were published under.
+    pub(crate) commits: BTreeMap<Reg, Tx>,
     /// Incarnations that are gone for good.
     pub(crate) gone: BTreeSet<NodeId>,
     /// When the home first showed it as its own.

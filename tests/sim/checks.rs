@@ -50,6 +50,9 @@ impl World {
                 self.describe()
             ));
         }
+        if let Some((name, reg)) = &self.withdrawn_now {
+            self.loser_leaves_no_gap(slot, name, *reg)?;
+        }
         let links: Vec<NodeId> = engine.links().map(|(node, _)| node).collect();
         if !links.iter().eq(host.links.keys())
             && links.iter().copied().collect::<BTreeSet<_>>() != host.links.keys().copied().collect()
@@ -136,8 +139,8 @@ impl World {
         for index in 0..self.plan.names {
             let name = name(index);
             let own: Vec<&Binding> = self.hosts.iter().flat_map(|h| h.own_row(&name)).collect();
-            let covered: BTreeSet<Reg> = own.iter().flat_map(|b| b.over.iter().copied()).collect();
-            let open: Vec<Reg> = own.iter().map(|b| b.reg).filter(|r| !covered.contains(r)).collect();
+            let covered = |reg: Reg| own.iter().any(|b| b.covers(reg));
+            let open: Vec<Reg> = own.iter().map(|b| b.reg).filter(|reg| !covered(*reg)).collect();
             if open.len() > 1 {
                 return Err(format!(
                     "P6: {name:?} has two owners in a stable mesh (after h{slot}): {open:?}\n{}",
@@ -150,13 +153,19 @@ impl World {
 
     // ---- messages that the world sees pass
 
-    pub(crate) fn snoop(&mut self, slot: usize, message: &Message) {
+    pub(crate) fn snoop(&mut self, slot: usize, from: Option<NodeId>, message: &Message) {
         let id = self.hosts[slot].id;
         self.snoop_clash(slot, message);
         match message {
-            Message::Unreg { reg, .. } => {
+            Message::Unreg { name, reg, .. } => {
                 self.book.withdrawn.insert((id, *reg));
+                self.withdrawn_now = Some((name.clone(), *reg));
                 self.withdrawal = true;
+            }
+            Message::Grant { tx, regs, .. } => {
+                let voter = from.filter(|_| !regs.is_empty());
+                let votes = voter.map(|voter| ((*tx, voter), regs.iter().copied().collect()));
+                self.book.votes.extend(votes);
             }
             Message::Hello { .. } => {
                 self.view_changed = true;
@@ -189,6 +198,9 @@ impl World {
     }
 
     pub(crate) fn snoop_sent(&mut self, slot: usize, message: &Message) -> R {
+        if let Message::Commit { tx, binding, .. } = message {
+            self.book.commits.insert(binding.reg, *tx);
+        }
         if let Message::Answer { id, status: Status::Ok, .. } = message
             && let Some((Task::Register { name, serial, .. }, _)) = self.book.forwards.get(id).cloned()
         {
@@ -225,8 +237,45 @@ impl World {
                     self.describe()
                 ));
             }
+            // A clash with what came to the node since its vote may hide it from readers there; what it showed then may not.
+            let visible = other.table.get(name);
+            let visible = other.rows.iter().find(|(n, b)| n == name && Some(&b.pid()) == visible);
+            let voted = self.book.commits.get(&mine.reg).and_then(|tx| self.book.votes.get(&(*tx, *peer)));
+            if let (Some((_, old)), Some(voted)) = (visible, voted)
+                && old.reg.node != host.id
+                && voted.contains(&old.reg)
+            {
+                return Err(format!(
+                    "P1: OK for {name:?} {:?} at h{home}, but readers of h{} go on to see {:?}\n{}",
+                    mine.reg,
+                    other.slot,
+                    old.reg,
+                    self.describe()
+                ));
+            }
         }
         Ok(())
+    }
+
+    /// Promise 4, where a clash ends a re-register's rival: what has lost is withdrawn only when all that have been linked with
+    /// the winner's home since before its registration see the winner.
+    fn loser_leaves_no_gap(&self, slot: usize, name: &Name, loser: Reg) -> R {
+        let host = &self.hosts[slot];
+        let Some(winner) = self.book.clashes.beaten.get(&loser).copied() else { return Ok(()) };
+        if host.table.contains_key(name) || !host.is_up() {
+            return Ok(());
+        }
+        let pair = (host.id.min(winner.node), host.id.max(winner.node));
+        let (since, born) = (self.book.together.get(&pair), self.book.born.get(&winner));
+        let home = self.hosts.iter().find(|h| h.id == winner.node && h.is_up());
+        let bound = home.and_then(|h| h.own_row(name)).is_some_and(|row| row.reg == winner);
+        match (since, born) {
+            (Some(since), Some(born)) if since < born && bound => Err(format!(
+                "P4: h{slot} shows none for {name:?}: {loser:?} has lost to {winner:?}, which is on its way\n{}",
+                self.describe()
+            )),
+            _ => Ok(()),
+        }
     }
 }
 

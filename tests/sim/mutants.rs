@@ -41,7 +41,6 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::UndoneCreateTakesAll, Mode::Stable, Groups),
     (Fault::CreditBeforeTaken, Mode::Stable, Messages),
     (Fault::SettledIgnoresKept, Mode::Stable, Registrations),
-    (Fault::VoteWithoutKept, Mode::Stable, Registrations),
     (Fault::DeleteIsAckedAtOnce, Mode::Join, Groups),
     (Fault::VerdictIsToldOnce, Mode::Faulty, Registrations),
     (Fault::SettledIsNotInSnapshots, Mode::Faulty, Registrations),

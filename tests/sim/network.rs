@@ -462,7 +462,7 @@ impl World {
             }
             Arrived::Control(message) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} < {message:?}"));
-                self.snoop(slot, &message.message);
+                self.snoop(slot, self.node_at(slot, id), &message.message);
                 // Of the others nothing is asked afterwards.
                 let told = matches!(
                     message.message,

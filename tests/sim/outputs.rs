@@ -29,6 +29,7 @@ impl World {
         }
         self.cause = None;
         self.arriving = None;
+        self.withdrawn_now = None;
         Ok(())
     }
 

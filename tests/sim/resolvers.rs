@@ -25,6 +25,8 @@ pub(crate) struct ClashBook {
     /// What must be told to whom in the present input, and what was.
     due: Vec<(Pid, Treatment)>,
     told: Vec<(Pid, Treatment)>,
+    /// Bindings of higher homes that lost, and which have won.
+    pub(crate) beaten: BTreeMap<Reg, Reg>,
     /// Bindings that lost, and to whom, where their processes are told that.
     lost: BTreeSet<(Reg, Pid)>,
 }
@@ -200,7 +202,22 @@ impl World {
         };
         let mine = self.hosts[slot].own_row(name).filter(|row| row.reg == pair.high).map(|row| row.pid());
         if let Some(loser) = mine {
+            if self.lower_has_won(*pair) {
+                self.book.clashes.beaten.insert(pair.high, pair.low);
+            }
             self.book.clashes.due.push((loser, *treatment));
+        }
+    }
+
+    /// Of a pair whose higher binding has lost.
+    fn lower_has_won(&self, pair: Pair) -> bool {
+        match self.book.clashes.regs.get(&pair.low) {
+            Some((_, Resolver::NotifyAll)) | None => false,
+            Some((_, Resolver::Function(_))) => {
+                let answer = self.book.clashes.decisions.get(&pair);
+                matches!(answer, Some(ClashAnswer::Decided { winner: ClashWinner::A, .. }))
+            }
+            Some(_) => true,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::checks::name;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Engine, Name, Patience, Payload, Pid, Reason, Ref, Reg, Resolver, Status};
+use convoke::engine::{Binding, Engine, Name, Patience, Payload, Pid, Reason, Ref, Reg, Resolver, Status};
 use std::collections::BTreeSet;
 
 impl World {
@@ -229,14 +229,26 @@ impl World {
             for index in 0..self.plan.names {
                 let name = name(index);
                 let rows: Vec<_> = host.rows.iter().filter(|(n, _)| *n == name).map(|(_, b)| b).collect();
-                let covered = |r: Reg| rows.iter().any(|b| b.over.contains(&r));
+                let covered = |r: Reg| rows.iter().any(|b| b.covers(r));
                 let open: Vec<_> = rows.iter().filter(|b| !covered(b.reg)).collect();
                 if open.len() > 1 {
                     return Some(format!("P6: h{} shows a clash for ever: {name:?} {open:?}", host.slot));
                 }
+                // Its home is linked with this host, and its own with that of what has replaced it, or with this host too.
+                if let Some(old) = rows.iter().find(|b| self.is_replaced(&rows, b.reg)) {
+                    return Some(format!("P1: h{} keeps {name:?} {old:?}, which was replaced", host.slot));
+                }
             }
         }
         None
+    }
+
+    /// Covered by one that is complete at its home.
+    fn is_replaced(&self, rows: &[&Binding], reg: Reg) -> bool {
+        rows.iter().filter(|row| row.covers(reg)).any(|row| {
+            let home = self.hosts.iter().find(|h| h.id == row.reg.node);
+            home.is_some_and(|h| h.rows.iter().any(|(_, b)| b.reg == row.reg && b.settled))
+        })
     }
 
     fn check_parts(&self) -> R {
@@ -475,11 +487,12 @@ impl World {
 /// Could this binding be there, from what was answered?
 fn granted(book: &Book, name: &Name, pid: Pid) -> bool {
     book.operations.iter().any(|((node, _), o)| match &o.what {
-        What::Register { name: n, pid: p, .. } if n == name && *p == pid => {
-            // The caller's link to the home broke, or the caller itself is no more: nobody knows its outcome.
+        What::Register { name: n, pid: p, replace, .. } if n == name && *p == pid => {
+            // The caller's link to the home broke, or its node is no more: nobody knows the outcome. Where only the caller is no
+            // more its node takes a registration back, but not what has replaced another.
             let caller = Pid { node: *node, serial: o.process };
-            let unknown = *node != pid.node
-                && (book.is_over(caller) || book.breaks_between(*node, pid.node) > o.breaks);
+            let lost = book.gone.contains(node) || book.breaks_between(*node, pid.node) > o.breaks;
+            let unknown = *node != pid.node && (lost || *replace && book.is_over(caller));
             o.answer == Some(Status::Ok) || unknown
         }
         _ => false,

@@ -8,7 +8,7 @@ use crate::network::{BALANCER, Network, SERVICE};
 use crate::plan::{Entrance, Mode, Plan};
 use crate::rng::Rng;
 use crate::trace::{Trace, Tracing};
-use convoke::engine::{ClashAnswer, ConnectionId, NodeId, Pair, Pid, Reason};
+use convoke::engine::{ClashAnswer, ConnectionId, Name, NodeId, Pair, Pid, Reason, Reg};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
@@ -153,6 +153,8 @@ pub(crate) struct World {
     pub(crate) view_changed: bool,
     /// A node has read a withdrawal: its rows are looked at even if they seem unchanged.
     pub(crate) withdrawal: bool,
+    /// The withdrawal that the present input is.
+    pub(crate) withdrawn_now: Option<(Name, Reg)>,
     /// The present input may have changed something about locks, or groups.
     pub(crate) locks_stirred: bool,
     pub(crate) groups_stirred: bool,
@@ -197,6 +199,7 @@ impl World {
             exits: Vec::new(),
             view_changed: false,
             withdrawal: false,
+            withdrawn_now: None,
             locks_stirred: false,
             groups_stirred: false,
             name_stays: false,
