@@ -42,7 +42,8 @@
  * - A waiting call is ended early only by the exit of its process (CONVOKE_E_NO_PROCESS) or the closing of its node
  *   (CONVOKE_E_CLOSED), never by a signal.
  * - What is done for a process of another node is done by that node. If the link to it breaks before the answer, the status is
- *   CONVOKE_E_UNREACHABLE, and the outcome is unknown.
+ *   CONVOKE_E_UNREACHABLE, and the outcome is unknown; so it is with CONVOKE_E_CLOSED. What was not complete there is undone.
+ *   CONVOKE_OK speaks of the nodes that *that* node has links to: in a full mesh, of all.
  *
  * ## Threads
  * - Every function may be called from any thread at any time on any handle; only the `_free` of an event, a list or options must
@@ -1816,11 +1817,11 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * ================================================================================================================== */
 
 /**
- * Gives a name that nobody has to a process. When it returns CONVOKE_OK every node that this one has a link to shows
+ * Gives a name that nobody has to a process. When it returns CONVOKE_OK every node that the node of `pid` has a link to shows
  * the name, and at no moment two processes had it.
  *
  * On any other status no node keeps it, with one exception: CONVOKE_E_UNREACHABLE for a pid of another node, whose link
- * broke before the answer, leaves open what became of it.
+ * broke before the answer, leaves open what became of it, and so does CONVOKE_E_CLOSED.
  *
  * @param process on whose behalf.
  * @param name the name, copied.
@@ -1860,7 +1861,9 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_register(convoke_proces
  * Gives a name to a process, whoever has it now. At every moment a reader on any node sees the old process or the new
  * one, never none. A name that nobody has is registered.
  *
- * The former process lives on and is told by a NAME_CONFLICT event with CONVOKE_REASON_REPLACED.
+ * The former process lives on and is told by a NAME_CONFLICT event with CONVOKE_REASON_REPLACED, also where its node has no link
+ * to that of the new one; there, and on nodes linked to it alone, the name is nobody's then. Should `process` exit before the
+ * answer of another node arrives, what was complete there by then stays.
  *
  * @param process on whose behalf.
  * @param name the name, copied.
@@ -1870,7 +1873,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_register(convoke_proces
  * @param timeout_ms how long it may take; see the rules of waiting.
  * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
- * @retval CONVOKE_OK every linked node shows the new process; with `op_out`: the operation has begun.
+ * @retval CONVOKE_OK every node that the node of `pid` has a link to shows the new process; with `op_out`: the operation has
+ *         begun.
  * @retval CONVOKE_E_EXISTS with the option `names.per_pid` = `one`: the process has another name.
  * @retval CONVOKE_E_TIMEOUT not in time: it is undone, the former process has the name. Try again.
  * @retval CONVOKE_E_NO_PROCESS `process` has exited, or there is no process `pid`.
@@ -1900,7 +1904,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_reregister(convoke_proc
  * @param timeout_ms how long it may take; see the rules of waiting.
  * @param op_out NULL to wait, or receives the operation; see the rules of waiting. 0 on failure.
  * @return the status:
- * @retval CONVOKE_OK no linked node shows the name any more; with `op_out`: the operation has begun.
+ * @retval CONVOKE_OK it is gone on this node, and on all that have a link to the node of its process; with `op_out`: the
+ *         operation has begun. Only where links are missing another node may show the name of a process that this one cannot see.
  * @retval CONVOKE_E_TIMEOUT it is done here, and on its way to the nodes that have not answered yet. Nothing is undone.
  * @retval CONVOKE_E_UNREACHABLE the link to the home of the name's process broke, or there is none.
  * @retval CONVOKE_E_WOULD_DEADLOCK called by the resolver function that decides a clash of this very name.

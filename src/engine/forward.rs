@@ -14,8 +14,8 @@ pub(super) enum Origin {
     Call { process: u64, op: Ref },
     /// Another node, whose caller waits for it.
     Forwarded { id: Tx },
-    /// One of several parts of a call.
-    Part { joint: u64 },
+    /// One of several parts of a call. `covered`: it takes away what is hidden behind another part's.
+    Part { joint: u64, covered: bool },
     /// Nobody waits any more.
     Nobody,
 }
@@ -38,6 +38,34 @@ struct Asked {
     since: Time,
     /// The home was asked to stop because of this; its answer is on the way.
     cancelled: Option<Status>,
+    /// What takes it back, should it be done when nobody waits any more.
+    reverse: Option<Reverse>,
+}
+
+/// A re-register has none: what it replaced is gone.
+#[derive(Debug)]
+enum Reverse {
+    Unregister(Name),
+    Leave { group: Name, serial: u64 },
+}
+
+impl Reverse {
+    fn of(task: &Task) -> Option<Reverse> {
+        match task {
+            Task::Register { name, replace: false, .. } => Some(Reverse::Unregister(name.clone())),
+            Task::Join { group, serial, .. } => {
+                Some(Reverse::Leave { group: group.clone(), serial: *serial })
+            }
+            _ => None,
+        }
+    }
+    /// `value`: what the home has answered, the number of a registration.
+    fn task(self, home: NodeId, value: u64) -> Task {
+        match self {
+            Reverse::Unregister(name) => Task::Unregister { name, reg: Reg { node: home, seq: value } },
+            Reverse::Leave { group, serial } => Task::Leave { group, serial },
+        }
+    }
 }
 
 /// A call of several parts, answered with the first failure or OK.
@@ -92,7 +120,7 @@ impl Engine {
                     *served = Some(tx);
                 }
             }
-            Origin::Part { joint } => {
+            Origin::Part { joint, .. } => {
                 if let Some(joint) = self.forwards.joints.get_mut(joint) {
                     joint.parts.push(work);
                 }
@@ -111,9 +139,12 @@ impl Engine {
                     self.send(id.node, Message::Answer { id, status, value });
                 }
             }
-            Origin::Part { joint } => {
+            Origin::Part { joint, covered } => {
                 let Some(whole) = self.forwards.joints.get_mut(&joint) else { return };
-                if whole.outcome.status == Status::Ok {
+                // What is covered was replaced for good, or else is not seen here any more: a home that is out of reach
+                // does not make a failure of it.
+                let is_void = covered && outcome.status == Status::Unreachable;
+                if whole.outcome.status == Status::Ok && !is_void {
                     whole.outcome = outcome;
                 }
                 whole.left -= 1;
@@ -227,7 +258,8 @@ impl Engine {
         }
         let id = self.next_tx();
         self.track_work(&origin, Work::Forward(id));
-        self.forwards.asked.insert(id, Asked { origin, home, since: self.now, cancelled: None });
+        let reverse = Reverse::of(&task);
+        self.forwards.asked.insert(id, Asked { origin, home, since: self.now, cancelled: None, reverse });
         self.counters.forwards += 1;
         if let Some(deadline) = patience.deadline {
             self.timers.set(Timer::Forward(id), deadline);
@@ -251,10 +283,11 @@ impl Engine {
         let covered = shown.iter().flat_map(|binding| &binding.over).copied();
         let covered = covered.filter(|reg| reg.node == self.config.node || self.view.is_linked(reg.node));
         let regs: BTreeSet<Reg> = shown.iter().map(|binding| binding.reg).chain(covered).collect();
-        let regs: Vec<Reg> = regs.into_iter().collect();
+        let is_covered = |reg: Reg| shown.iter().any(|binding| binding.covers(reg));
+        let regs: Vec<(Reg, bool)> = regs.into_iter().map(|reg| (reg, is_covered(reg))).collect();
         match regs[..] {
             [] => self.conclude(origin, Outcome::of(Status::Ok)),
-            [reg] => self.run_at(origin, reg.node, Task::Unregister { name, reg }, patience),
+            [(reg, _)] => self.run_at(origin, reg.node, Task::Unregister { name, reg }, patience),
             _ => {
                 self.forwards.last_joint += 1;
                 let joint = self.forwards.last_joint;
@@ -262,9 +295,9 @@ impl Engine {
                 let whole =
                     Joint { origin, parts: Vec::new(), left: regs.len(), outcome: Outcome::of(Status::Ok) };
                 self.forwards.joints.insert(joint, whole);
-                for reg in regs {
+                for (reg, covered) in regs {
                     let task = Task::Unregister { name: name.clone(), reg };
-                    self.run_at(Origin::Part { joint }, reg.node, task, patience);
+                    self.run_at(Origin::Part { joint, covered }, reg.node, task, patience);
                 }
             }
         }
@@ -280,12 +313,20 @@ impl Engine {
         if self.forwards.asked.get(&id).is_some_and(|asked| asked.home != from) {
             return Err("an answer to what another node was asked");
         }
-        if let Some(asked) = self.end_forward(id) {
-            let status = match asked.cancelled {
+        if let Some(Asked { origin, home, cancelled, reverse, .. }) = self.end_forward(id) {
+            if origin == Origin::Nobody && status == Status::Ok {
+                // It was done before the home heard that the caller is gone, who was told that it was not.
+                if let Some(reverse) = reverse.filter(|_| !self.is_broken(Fault::DoneForNobodyStays)) {
+                    self.run_at(Origin::Nobody, home, reverse.task(home, value), Patience::FOREVER);
+                }
+                return Ok(());
+            }
+            let status = match cancelled {
                 Some(why) if status == Status::Cancelled => why,
                 _ => status,
             };
-            self.conclude(asked.origin, Outcome { status, detail: String::new(), value });
+            let value = if reverse.is_none() { value } else { 0 };
+            self.conclude(origin, Outcome { status, detail: String::new(), value });
         }
         Ok(())
     }
@@ -322,9 +363,13 @@ impl Engine {
             }
             id.node != peer
         });
+        // Its caller is told that the outcome is unknown: what is under way is undone, as if it had been cancelled.
         for tx in orphans {
             if let Some(op) = self.claims.operations.get_mut(&tx) {
                 op.origin = Origin::Nobody;
+            }
+            if !self.is_broken(Fault::OrphansGoOn) {
+                self.undo(tx, Outcome::of(Status::NoProcess));
             }
         }
     }

@@ -373,7 +373,7 @@ impl Engine {
         match origin {
             forward::Origin::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
             forward::Origin::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
-            forward::Origin::Part { joint } => CallerRow::PartOfCall(*joint),
+            forward::Origin::Part { joint, .. } => CallerRow::PartOfCall(*joint),
             forward::Origin::Nobody => CallerRow::Nobody,
         }
     }

@@ -301,3 +301,60 @@ fn unregister_of_a_clash_is_one_call() {
         world.assert_at_rest();
     }
 }
+
+/// The home has done it, and the caller is gone before the answer arrives, told that it was not done: it is taken back. What has
+/// replaced another binding stays, for that one is gone.
+#[test]
+pub(crate) fn what_was_done_for_a_caller_that_is_gone_is_taken_back() {
+    for (what, stays) in [("register", false), ("reregister", true), ("join", false)] {
+        let (mut world, caller, pid) = start();
+        let other = world.spawn(2);
+        world.make_group("g", &[pid]);
+        let op = match what {
+            "join" => world.join(caller, "g", pid),
+            _ => world.register_as(caller, "x", pid, what == "reregister", Patience::FOREVER),
+        };
+        let answer = |message: &Message| matches!(message, Message::Answer { .. });
+        world.settle_but(HOME, CALLER, answer);
+        assert_eq!(world.status(op), None, "the answer is on its way");
+        world.exit(caller);
+        assert_eq!(world.status(op), Some(Status::NoProcess));
+        world.settle();
+        world.all_show("x", stays.then_some(pid));
+        world.all_show_members("g", Some(&[pid]));
+        assert!(!world.is_gone(pid) && !world.is_gone(other));
+        world.assert_at_rest();
+    }
+}
+
+/// A home undoes what is under way for a node whose link is gone, whatever the reason: its caller is told that the outcome is
+/// unknown, or that its node is closed.
+#[test]
+pub(crate) fn the_end_of_the_callers_node_undoes_what_is_under_way() {
+    for end in ["close", "crash", "cut"] {
+        for what in ["register", "reregister", "join"] {
+            let (mut world, caller, pid) = start();
+            world.make_group("g", &[pid]);
+            world.hang(2);
+            let op = match what {
+                "join" => world.join(caller, "g", pid),
+                _ => world.register_as(caller, "x", pid, what == "reregister", Patience::FOREVER),
+            };
+            world.settle();
+            assert_eq!(world.status(op), None);
+            match end {
+                "close" => world.command(CALLER, Command::Close),
+                "crash" => world.crash(CALLER),
+                _ => world.cut(CALLER, HOME),
+            }
+            world.settle();
+            world.wake(2);
+            world.settle();
+            for node in [HOME, 2] {
+                world.all_show_at(node, "x", None);
+                assert_eq!(world.members(node, "g"), Some(vec![pid]), "{end} {what}");
+            }
+            world.assert_at_rest_at(HOME);
+        }
+    }
+}

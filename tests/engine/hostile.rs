@@ -395,8 +395,8 @@ fn a_forward_twice_ends_the_link() {
     world.say(PUPPET, ENGINE, forward);
     assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
     world.settle();
-    // What it had asked for goes on without it: "the outcome at the home is unknown to the caller".
-    assert!(world.whereis(ENGINE, "x").is_some());
+    // What it had asked for, and is still under way, is undone.
+    assert_eq!(world.whereis(ENGINE, "x"), None);
     world.assert_at_rest();
 }
 

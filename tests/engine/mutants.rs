@@ -1,7 +1,7 @@
 //! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
 //! others stand in `tests/sim/mutants.rs`.
 
-use crate::{groups_full, lock_splits, rules};
+use crate::{clashes, forward, groups_full, lock_splits, reregister, rules};
 use convoke::engine::Fault;
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -20,6 +20,10 @@ const FAULTS: &[(Fault, fn())] = &[
     (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
     (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),
     (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),
+    (Fault::UnvotedIsNotCovered, reregister::what_a_voter_shows_of_a_home_without_a_vote_is_covered),
+    (Fault::ClashBeforeSettled, clashes::what_is_being_published_waits_with_its_clash),
+    (Fault::DoneForNobodyStays, forward::what_was_done_for_a_caller_that_is_gone_is_taken_back),
+    (Fault::OrphansGoOn, forward::the_end_of_the_callers_node_undoes_what_is_under_way),
     (Fault::StaleSnapshotCounts, rules::a_snapshot_of_an_older_connection_is_void),
     (Fault::TrimIsNoNews, groups_full::nodes_that_dropped_other_groups_tell_each_other),
     (Fault::EveryMergeIsNews, groups_full::who_sees_other_members_is_not_told_for_ever),
