@@ -236,10 +236,11 @@ fn exports_what_the_header_declares(library: &Path) {
 /// feature. (Cargo would compile most of the dependencies anew, since without tests they have other features.)
 fn released() -> PathBuf {
     let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let profile = deps.parent().unwrap();
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("released");
-    let own = target.join(profile.file_name().unwrap());
-    if !own.exists() {
+    // `None`: this is a copy of the program outside of cargo's folders.
+    let profile = deps.parent().filter(|profile| profile.join(".fingerprint").exists());
+    let own = target.join(profile.map_or("debug".as_ref(), |profile| profile.file_name().unwrap()));
+    if let Some(profile) = profile.filter(|_| !own.exists()) {
         fs::create_dir_all(own.join("deps")).unwrap();
         let mut copy = Command::new("cp");
         copy.arg("--archive").args([profile.join(".fingerprint"), profile.join("build")]).arg(&own);
@@ -248,7 +249,8 @@ fn released() -> PathBuf {
             let name = entry.file_name().unwrap().to_string_lossy().into_owned();
             let is_wanted = [".rlib", ".rmeta", ".so"].iter().any(|end| name.ends_with(end));
             if is_wanted && !name.starts_with("libconvoke") {
-                fs::hard_link(&entry, own.join("deps").join(name)).unwrap();
+                // Cargo compiles what is missing.
+                let _ = fs::hard_link(&entry, own.join("deps").join(name));
             }
         }
     }

@@ -98,11 +98,12 @@ static void expect_nothing(convoke_process *process) {
 /* "random-notify": the loser is told, without the other pid. */
 static void random_notify(void) {
     convoke_pid winner, shown;
-    int low_won;
+    int low_won, rounds;
     open_both("5000");
     both_register("x", "random-notify");
     meet();
-    for (;;) {
+    for (rounds = 0;; rounds++) {
+        CHECK(rounds < 40000);
         /* Each side sees its own until it is decided. */
         OK(convoke_name_whereis(low.node, "x", 1, &winner));
         OK(convoke_name_whereis(high.node, "x", 1, &shown));
