@@ -154,7 +154,7 @@ fn two_halves_that_share_a_name_find_each_other() {
 #[test]
 fn nodes_behind_a_balancer_find_each_other() {
     for (round, count) in [3, 3, 3, 4, 4, 5].into_iter().enumerate() {
-        let (addresses, port) = service(count);
+        let (addresses, port, _ports) = service(count);
         let open_ones = Arc::new(Mutex::new(Vec::new()));
         let backends = open_ones.clone();
         let mut dials = round;
@@ -206,7 +206,7 @@ fn a_seed_that_hangs_does_not_keep_a_node_from_opening() {
 /// The same for one of several addresses of a name, beside a name that has none: none delays another.
 #[test]
 fn an_address_that_hangs_does_not_delay_the_others() {
-    let (addresses, port) = service(3);
+    let (addresses, port, _ports) = service(3);
     let _hung: Vec<TcpListener> =
         [0, 2].iter().map(|at| TcpListener::bind((addresses[*at], port)).unwrap()).collect();
     let host = "half-dead.example";
@@ -221,7 +221,7 @@ fn an_address_that_hangs_does_not_delay_the_others() {
 /// The first node of a cluster: its seeds refuse, or are the node itself, and it is open at once.
 #[test]
 fn the_first_node_of_a_cluster_is_open_at_once() {
-    let (addresses, port) = service(2);
+    let (addresses, port, _ports) = service(2);
     let (own, nobody) = (format!("{}:{port}", addresses[0]), format!("{}:{port}", addresses[1]));
     let advertised = forwarder(SocketAddr::new(addresses[0], port)).to_string();
     let start = Instant::now();

@@ -75,7 +75,8 @@ fn a_program_that_registers_at_once_is_refused_what_is_taken() {
 #[test]
 fn programs_that_start_at_once_do_not_clash() {
     for _ in 0..10 {
-        let addresses = [free_address(), free_address()];
+        let ports = Ports::on_loopback(2);
+        let addresses: Vec<String> = ports.addresses().iter().map(ToString::to_string).collect();
         let seeds = addresses.join(",");
         let mut starters: Vec<Agent> = addresses.iter().map(|_| Agent::start(|_| {})).collect();
         for (index, starter) in starters.iter_mut().enumerate() {
