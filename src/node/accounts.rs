@@ -4,30 +4,59 @@
 //! application has taken. Messages between processes of this node have no credit: a sender is refused when the
 //! receiver's account or the node's is full, and is told when half of it is free again.
 
+use super::process_core::Life;
 use crate::engine::message::{INITIAL_CREDIT, MAX_WINDOW, Window};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
+/// Senders that were refused and are to be told of room. Those that have ended need not be told: they are let go of whenever there
+/// are twice as many as lived the last time, so processes that come, are refused and go do not pile up.
+#[derive(Debug)]
+struct Refused<K> {
+    who: BTreeMap<K, Life>,
+    look_at: usize,
+}
+
+impl<K> Default for Refused<K> {
+    fn default() -> Refused<K> {
+        Refused { who: BTreeMap::new(), look_at: 64 }
+    }
+}
+
+impl<K: Ord> Refused<K> {
+    fn note(&mut self, key: K, sender: &Life) {
+        self.who.insert(key, sender.clone());
+        if self.who.len() >= self.look_at {
+            self.who.retain(|_, life| life.is_alive());
+            self.look_at = 64.max(self.who.len() * 2);
+        }
+    }
+
+    fn take(&mut self) -> BTreeSet<K> {
+        std::mem::take(&mut self.who).into_keys().collect()
+    }
+}
+
 /// Local messages that wait for one receiver. Guarded by the lock of the receiver's queue.
 #[derive(Default, Debug)]
 pub(super) struct LocalAccount {
     messages: u64,
     bytes: u64,
-    refused: BTreeSet<u64>,
+    refused: Refused<u64>,
 }
 
 impl LocalAccount {
     /// Takes room for one message, or notes the sender. A message of any size fits when nothing waits.
-    pub(super) fn admit(&mut self, sender: u64, bytes: u64) -> bool {
+    pub(super) fn admit(&mut self, sender: u64, life: &Life, bytes: u64) -> bool {
         let fits = self.messages < MAX_WINDOW.messages && self.bytes + bytes <= MAX_WINDOW.bytes;
         if fits || self.messages == 0 {
             self.messages += 1;
             self.bytes += bytes;
             return true;
         }
-        self.refused.insert(sender);
+        self.refused.note(sender, life);
         false
     }
 
@@ -36,12 +65,12 @@ impl LocalAccount {
         self.messages -= 1;
         self.bytes -= bytes;
         let half_free = self.messages <= MAX_WINDOW.messages / 2 && self.bytes <= MAX_WINDOW.bytes / 2;
-        if half_free { std::mem::take(&mut self.refused) } else { BTreeSet::new() }
+        if half_free { self.refused.take() } else { BTreeSet::new() }
     }
 
     /// The receiver is gone: its senders are told, so that they try again and see it.
     pub(super) fn end(&mut self) -> BTreeSet<u64> {
-        std::mem::take(&mut self.refused)
+        self.refused.take()
     }
 }
 
@@ -52,7 +81,7 @@ pub(super) struct NodeAccount {
     used: AtomicU64,
     any_refused: AtomicBool,
     /// (sender, receiver), serials of this node.
-    refused: Mutex<BTreeSet<(u64, u64)>>,
+    refused: Mutex<Refused<(u64, u64)>>,
 }
 
 impl NodeAccount {
@@ -76,8 +105,8 @@ impl NodeAccount {
     }
 
     /// Notes a sender that was refused. Whom to tell at once, because room was made meanwhile.
-    pub(super) fn refuse(&self, sender: u64, receiver: u64) -> BTreeSet<(u64, u64)> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert((sender, receiver));
+    pub(super) fn refuse(&self, sender: u64, life: &Life, receiver: u64) -> BTreeSet<(u64, u64)> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).note((sender, receiver), life);
         self.any_refused.store(true, Ordering::SeqCst);
         self.to_tell(self.used.load(Ordering::SeqCst))
     }
@@ -95,7 +124,7 @@ impl NodeAccount {
         }
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         self.any_refused.store(false, Ordering::SeqCst);
-        std::mem::take(&mut *refused)
+        refused.take()
     }
 }
 
@@ -161,11 +190,11 @@ mod tests {
     fn a_refused_sender_is_told_once_when_half_is_free() {
         let mut account = LocalAccount::default();
         for _ in 0..MAX_WINDOW.messages {
-            assert!(account.admit(1, 1));
+            assert!(account.admit(1, &Life::new(), 1));
         }
-        assert!(!account.admit(2, 1));
-        assert!(!account.admit(2, 1));
-        assert!(!account.admit(3, 1));
+        assert!(!account.admit(2, &Life::new(), 1));
+        assert!(!account.admit(2, &Life::new(), 1));
+        assert!(!account.admit(3, &Life::new(), 1));
         for _ in 0..MAX_WINDOW.messages / 2 - 1 {
             assert!(account.release(1).is_empty());
         }
@@ -173,15 +202,36 @@ mod tests {
         assert!(account.release(1).is_empty());
     }
 
+    /// Processes that come, are refused and end leave nothing behind, however many; those that live are told.
+    #[test]
+    fn refused_senders_that_have_ended_do_not_pile_up() {
+        let (mut account, node, alive) = (LocalAccount::default(), NodeAccount::new(1), Life::new());
+        assert!(account.admit(0, &alive, MAX_WINDOW.bytes));
+        assert!(node.admit(1));
+        for sender in 1..10_000 {
+            let life = if sender % 1000 == 0 { alive.clone() } else { Life::new() };
+            assert!(!account.admit(sender, &life, 1));
+            assert!(node.refuse(sender, &life, 1).is_empty());
+            if sender % 1000 != 0 {
+                life.end();
+            }
+        }
+        let told = account.end();
+        assert!(told.len() < 64, "{}", told.len());
+        assert!((1..10).all(|n| told.contains(&(n * 1000))));
+        let told = node.release(1);
+        assert!(told.len() < 64 && (1..10).all(|n| told.contains(&(n * 1000, 1))), "{told:?}");
+    }
+
     #[test]
     fn a_large_message_starts_on_an_untouched_account_only() {
         let mut account = LocalAccount::default();
         let large = MAX_WINDOW.bytes * 3;
-        assert!(account.admit(1, large));
-        assert!(!account.admit(2, 1));
+        assert!(account.admit(1, &Life::new(), large));
+        assert!(!account.admit(2, &Life::new(), 1));
         assert_eq!(account.release(large), BTreeSet::from([2]));
-        assert!(account.admit(1, 1));
-        assert!(!account.admit(1, large));
+        assert!(account.admit(1, &Life::new(), 1));
+        assert!(!account.admit(1, &Life::new(), large));
         assert_eq!(account.end(), BTreeSet::from([1]));
     }
 
@@ -190,7 +240,7 @@ mod tests {
         let account = NodeAccount::new(100);
         assert!(account.admit(60));
         assert!(!account.admit(50));
-        assert!(account.refuse(1, 9).is_empty());
+        assert!(account.refuse(1, &Life::new(), 9).is_empty());
         assert!(account.admit(40));
         assert!(account.release(40).is_empty());
         assert_eq!(account.release(60), BTreeSet::from([(1, 9)]));
@@ -198,7 +248,7 @@ mod tests {
         assert!(!account.admit(1));
         assert!(account.release(1000).is_empty());
         assert_eq!(
-            account.refuse(2, 9),
+            account.refuse(2, &Life::new(), 9),
             BTreeSet::from([(2, 9)]),
             "room was made before the refusal was noted"
         );

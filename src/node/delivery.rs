@@ -48,8 +48,9 @@ impl Delivery {
         match output {
             Output::PublishName { name, pid } => {
                 let here = pid.filter(|pid| self.shared.processes.is_here(*pid));
-                let local =
-                    here.and_then(|pid| self.shared.processes.get(pid.serial)).map(|process| process.life());
+                let local = here
+                    .and_then(|pid| self.shared.processes.get(pid.serial))
+                    .map(|process| process.life().clone());
                 self.shared.tables.publish_name(name, pid, local);
             }
             Output::PublishPeer { node, name, address, connection, message_limit } => {

@@ -14,10 +14,19 @@ use std::sync::{Arc, PoisonError};
 /// Whether a process lives. Ends at once when it exits or is killed, before the engine has heard of it. Apart from the
 /// process, because the table of names, which holds on to this, gives memory back late; what else a process has, its
 /// mailbox and its descriptor, must not wait for that.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Life(Arc<AtomicBool>);
 
 impl Life {
+    pub(super) fn new() -> Life {
+        Life(Arc::new(AtomicBool::new(true)))
+    }
+
+    /// Says whether it was alive until now.
+    pub(super) fn end(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+
     pub(super) fn is_alive(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
@@ -78,7 +87,7 @@ impl ProcessCore {
             pid,
             queue,
             has_mailbox,
-            life: Life(Arc::new(AtomicBool::new(true))),
+            life: Life::new(),
             freed: AtomicBool::new(false),
             was_refused: AtomicBool::new(false),
             handler: Mutex::new(None),
@@ -136,13 +145,13 @@ impl ProcessCore {
         self.life.is_alive()
     }
 
-    pub(super) fn life(&self) -> Life {
-        self.life.clone()
+    pub(super) fn life(&self) -> &Life {
+        &self.life
     }
 
     /// Says whether it was alive until now.
     pub(super) fn end(&self) -> bool {
-        self.life.0.swap(false, Ordering::AcqRel)
+        self.life.end()
     }
 
     pub(super) fn is_freed(&self) -> bool {

@@ -278,16 +278,16 @@ impl QueueCore {
         self.adjust(&mut state);
     }
 
-    /// Puts in a message, if its charge is within bounds.
+    /// Puts in a message of a process of this node, if the receiver's account has room.
     pub(super) fn push_message(
         &self,
         process: &Arc<ProcessCore>,
-        from: Pid,
+        from: &ProcessCore,
         payload: Payload,
-        charge: Charge,
     ) -> Result<(), Refused> {
         let mut state = self.lock();
-        let taken_in = Self::take_in(&mut state, process, from, payload, charge);
+        let admit = |bytes| lock(&process.account).admit(from.pid().serial, from.life(), bytes);
+        let taken_in = Self::take_in(&mut state, process, from.pid(), payload, Charge::Local, admit);
         self.adjust(&mut state);
         taken_in
     }
@@ -304,7 +304,7 @@ impl QueueCore {
         for (from, payload, window) in messages {
             let bytes = cost(payload.as_bytes().len());
             let charge = Charge::Remote { link: window.link };
-            if Self::take_in(&mut state, process, from, payload, charge).is_err() {
+            if Self::take_in(&mut state, process, from, payload, charge, |_| true).is_err() {
                 refused.push((window, bytes));
             }
         }
@@ -318,6 +318,7 @@ impl QueueCore {
         from: Pid,
         payload: Payload,
         charge: Charge,
+        admit: impl FnOnce(u64) -> bool,
     ) -> Result<(), Refused> {
         // Under the lock: what is pushed before the process ends is dropped by the one who ends it.
         if !process.is_alive() {
@@ -327,15 +328,11 @@ impl QueueCore {
             return Err(Refused::Discarded);
         }
         let bytes = cost(payload.as_bytes().len());
-        match charge {
-            Charge::Local => {
-                if !lock(&process.account).admit(from.serial, bytes) {
-                    return Err(Refused::Full);
-                }
-            }
-            Charge::Remote { link } => {
-                state.windows.arrived(Window { from: from.node, link, to: process.pid().serial }, bytes);
-            }
+        if !admit(bytes) {
+            return Err(Refused::Full);
+        }
+        if let Charge::Remote { link } = charge {
+            state.windows.arrived(Window { from: from.node, link, to: process.pid().serial }, bytes);
         }
         let content = Content::Message { from, payload, charge };
         state.backlog.push(Entry { process: Some(process.clone()), content });

@@ -1,6 +1,5 @@
 //! Sending messages, on the caller's thread: into the queue of a process of this node, or into the outbox of a link.
 
-use super::backlog::Charge;
 use super::event::NOBODY;
 use super::process_core::ProcessCore;
 use super::queue_core::Refused;
@@ -49,7 +48,7 @@ impl Shared {
         let Some(receiver) = receiver else { return Err(Status::NoProcess.into()) };
         let bytes = cost(parcel.bytes.len());
         if !self.account.admit(bytes) {
-            for (sender, receiver) in self.account.refuse(from.pid().serial, to.serial) {
+            for (sender, receiver) in self.account.refuse(from.pid().serial, from.life(), to.serial) {
                 self.tell_sendable(sender, Pid { node: to.node, serial: receiver });
             }
             let why = "the node's share of limits.memory is taken";
@@ -57,7 +56,7 @@ impl Shared {
             return Err(Error::new(Status::Full, why));
         }
         let payload = parcel.shared.get_or_init(|| Payload::new(parcel.bytes)).clone();
-        let refused = match receiver.queue.push_message(&receiver, from.pid(), payload, Charge::Local) {
+        let refused = match receiver.queue.push_message(&receiver, from, payload) {
             Ok(()) => {
                 self.counters.messages_received.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
