@@ -41,7 +41,8 @@ impl Engine {
 
     /// The address led to a node that is linked.
     pub(super) fn leads_to(&mut self, address: &str, node: NodeId) {
-        let own = self.view.links.get(&node).is_some_and(|link| link.address == address);
+        let own = self.view.links.get(&node).is_some_and(|link| link.address == address)
+            || self.is_broken(Fault::AliasIsSettled);
         self.view.dials.targets.set_linked(address, Some(node));
         if let Some(target) = self.view.dials.targets.get_mut(address) {
             target.is_alias = !own && !target.is_name();

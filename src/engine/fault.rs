@@ -183,6 +183,11 @@ pub enum Fault {
     SilenceIsEndless,
     /// A node that joins waits for nobody: what it registers then clashes (P3).
     JoinDoesNotWait,
+    /// A node that joins fails for the sake of those who say nothing: a hung seed keeps it from opening (P7).
+    SilentFailJoin,
+    /// A seed that led to a link is not dialled while that lasts, wherever its peer says to be dialled: behind a balancer a
+    /// cluster stays in parts (P2).
+    AliasIsSettled,
     /// An address that led back to the node is not dialled again: behind a balancer a cluster stays in parts (P2).
     LedBackIsForEver,
     /// Two live nodes of one name go on.

@@ -95,7 +95,7 @@ impl Engine {
 
     pub(super) fn sync_deadline(&mut self, op: Ref) {
         let is_join = self.syncs.get(&op).is_some_and(|meeting| meeting.join.is_some());
-        let met = is_join && self.is_all_met(false);
+        let met = is_join && self.is_all_met(self.is_broken(Fault::SilentFailJoin));
         self.end_sync(op, Outcome::of(if met { Status::Ok } else { Status::Timeout }));
     }
 

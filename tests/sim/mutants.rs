@@ -96,6 +96,8 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::SilenceIsEndless, Mode::Faulty, Everything),
     (Fault::NamesakesGoOn, Mode::Faulty, Everything),
     (Fault::JoinDoesNotWait, Mode::Stable, Everything),
+    (Fault::SilentFailJoin, Mode::Join, Everything),
+    (Fault::AliasIsSettled, Mode::Join, Everything),
     (Fault::LedBackIsForEver, Mode::Join, Everything),
 ];
 
