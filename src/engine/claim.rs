@@ -253,9 +253,7 @@ impl Engine {
                         self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
                     }
                 }
-                if let Deed::Create { group } = &op.deed {
-                    self.groups.made(group, tx);
-                }
+                self.publication_done(tx, op.deed);
                 // The number of a registration is for the node that has forwarded it.
                 let number = settled.as_ref().filter(|_| matches!(op.origin, Origin::Forwarded { .. }));
                 let value = number.map_or(0, |(_, reg)| reg.seq);

@@ -84,10 +84,10 @@ impl Dots {
     pub(super) fn of(&self, group: &Name) -> BTreeSet<Dot> {
         self.live.get(group).cloned().unwrap_or_default()
     }
-    /// The node's own dot of the group.
-    pub(super) fn made_by(&self, group: &Name, node: NodeId) -> Option<Dot> {
+    /// The node's own dots of the group.
+    pub(super) fn made_by(&self, group: &Name, node: NodeId) -> BTreeSet<Dot> {
         let (first, last) = (Dot { node, number: 0 }, Dot { node, number: u64::MAX });
-        self.live.get(group)?.range(first..=last).next().copied()
+        self.live.get(group).map(|dots| dots.range(first..=last).copied().collect()).unwrap_or_default()
     }
     pub(super) fn groups(&self) -> impl ExactSizeIterator<Item = &Name> {
         self.live.keys()

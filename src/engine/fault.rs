@@ -140,6 +140,10 @@ pub enum Fault {
     MembershipOutlivesProcess,
     /// A creation that is undone takes one that has returned with it (P1).
     UndoneCreateTakesAll,
+    /// A creation of a group that is there is not undone: it outlives a delete that has not seen it (P1).
+    RepeatedCreateIsNotUndone,
+    /// A creation that is undone ends memberships as a delete does (P1).
+    UndoneCreateIsDelete,
     /// A join that is undone takes earlier joins of the process with it (P1).
     UndoneJoinTakesAll,
 

@@ -13,6 +13,10 @@ use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
 
+/// A creation that returns leaves no more than this of the dots that it has seen. Each that goes must be told of, so not
+/// every single one.
+const SPARE_DOTS: usize = 1;
+
 impl Engine {
     /// For a call of a process of this node on this group.
     fn may_call(&mut self, process: u64, op: Ref, group: &Name) -> bool {
@@ -29,24 +33,23 @@ impl Engine {
 
     // ---- create
 
-    /// "Creates a new, empty process group. If the group exists, nothing happens": nothing that a reader sees. The dot is
-    /// written anew all the same, so that the group outlives a delete on another side of a split.
+    /// "Creates a new, empty process group. If the group exists, nothing happens": nothing that a reader sees. It is made
+    /// anew all the same, so that the group outlives a delete on another side of a split.
     pub(super) fn group_create(&mut self, process: u64, op: Ref, group: Name, patience: Patience) {
         if !self.may_call(process, op, &group) {
             return;
         }
-        let replaces = self.groups.dots.made_by(&group, self.config.node);
-        let has_room = if replaces.is_none() { self.has_room_for_dot(&group) } else { self.has_dots() };
-        if !has_room {
+        if !self.has_room_for_dot(&group) {
             return self.answer_call(process, op, Outcome::of(Status::Full));
         }
         let tx = self.next_tx();
-        self.make_dot(&group, Some(tx));
-        self.groups.is_being_made(&group, tx, replaces.is_some());
+        let over = self.dots_to_name(&group);
+        let dot = self.make_dot(&group, Some(tx));
         self.log(Level::Debug, Target::Group, |_| {
             format!("process {process} makes the group {}", log::of_name(&group))
         });
-        self.start_publication(tx, None, Deed::Create { group }, Origin::Call { process, op }, patience);
+        let deed = Deed::Create { group, dot, over };
+        self.start_publication(tx, None, deed, Origin::Call { process, op }, patience);
         self.check(tx);
     }
 
@@ -56,30 +59,18 @@ impl Engine {
         let (dots, limit) = (&self.groups.dots, self.config.limits.groups);
         let is_there = dots.is_live(group);
         (is_there || dots.groups().len() < limit)
-            && dots.live_count() < limit.saturating_mul(2)
-            && self.has_dots()
+            && (is_there || dots.live_count() < limit.saturating_mul(2))
+            && self.groups.last_dot < MAX_DOT
     }
 
-    fn has_dots(&self) -> bool {
-        self.groups.last_dot < MAX_DOT
-    }
-
-    /// A dot of this node, in the place of its older one of the group.
-    fn make_dot(&mut self, group: &Name, ack: Option<Tx>) {
-        let me = self.config.node;
+    /// Every making of a group has a dot of its own, so that undoing one takes away exactly that one.
+    fn make_dot(&mut self, group: &Name, ack: Option<Tx>) -> Dot {
         self.groups.last_dot += 1;
-        let dot = Dot { node: me, number: self.groups.last_dot };
-        let replaces = self.groups.dots.made_by(group, me);
-        self.put_dot(group, dot, replaces);
-        self.broadcast(Message::Create { group: group.clone(), dot, replaces, ack });
-    }
-
-    fn put_dot(&mut self, group: &Name, dot: Dot, replaces: Option<Dot>) {
+        let dot = Dot { node: self.config.node, number: self.groups.last_dot };
         self.groups.dots.add(group, dot);
-        if let Some(older) = replaces {
-            self.groups.dots.remove(group, older);
-        }
         self.groups.touch(group, false);
+        self.broadcast(Message::Create { group: group.clone(), dot, ack });
+        dot
     }
 
     pub(super) fn group_created(
@@ -87,17 +78,16 @@ impl Engine {
         from: NodeId,
         group: Name,
         dot: Dot,
-        replaces: Option<Dot>,
         ack: Option<Tx>,
     ) -> Result<(), &'static str> {
-        if dot.node != from || replaces.is_some_and(|older| older.node != from || older.number >= dot.number)
-        {
+        if dot.node != from {
             return Err("a node makes a group in the name of another");
         }
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        self.put_dot(&group, dot, replaces);
+        self.groups.dots.add(&group, dot);
+        self.groups.touch(&group, false);
         self.keep_dots_within(from);
         // A delete has overtaken it, somebody lied about it, or there is no room for it: its maker must know, or it shows a
         // group that is none here.
@@ -107,6 +97,49 @@ impl Engine {
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });
         }
+        Ok(())
+    }
+
+    /// A creation has returned, and is not undone any more. What it has seen of others is not needed from now on: whoever deletes
+    /// the group later sees the new dot, and who does not see it deletes nothing that it does not stand for. Without this a
+    /// group that each program makes at its start would have a dot of every incarnation that there ever was, and each
+    /// membership would name them all.
+    fn creation_done(&mut self, group: Name, dot: Dot, mut over: BTreeSet<Dot>) {
+        over.retain(|older| self.groups.dots.is_live_dot(&group, older));
+        if over.len() > SPARE_DOTS && self.groups.dots.is_live_dot(&group, &dot) {
+            self.retract(group, over);
+        }
+    }
+
+    /// Removes dots, and nothing else: members that have joined under them stay, and the group lives by them alone then.
+    fn retract(&mut self, group: Name, dots: BTreeSet<Dot>) {
+        self.remove_dots(&group, &dots);
+        self.broadcast(Message::Retract { group, dots });
+    }
+
+    fn remove_dots(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
+        for dot in dots {
+            if self.is_broken(Fault::DeleteForgetsUnseenDots) && !self.groups.dots.is_live_dot(group, dot) {
+                continue;
+            }
+            self.groups.dots.remove(group, *dot);
+        }
+        self.groups.touch(group, false);
+    }
+
+    pub(super) fn group_retracted(
+        &mut self,
+        from: NodeId,
+        group: Name,
+        dots: BTreeSet<Dot>,
+    ) -> Result<(), &'static str> {
+        if group.as_bytes().is_empty() {
+            return Err("an empty name");
+        }
+        dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
+        self.remove_dots(&group, &dots);
+        self.keep_dots_within(from);
+        self.remember_absent(dots.iter().map(|dot| dot.node).collect::<BTreeSet<_>>());
         Ok(())
     }
 
@@ -165,24 +198,18 @@ impl Engine {
     /// Removes the dots, and withdraws those of this node's members that have joined under one of them and have no live dot
     /// left.
     pub(super) fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
-        for dot in dots {
-            if self.is_broken(Fault::DeleteForgetsUnseenDots) && !self.groups.dots.is_live_dot(group, dot) {
-                continue;
-            }
-            self.groups.dots.remove(group, *dot);
-        }
-        self.groups.touch(group, false);
-        let over = |row: &member::Row| {
-            !row.dots.is_disjoint(dots)
-                && !row.dots.iter().any(|dot| self.groups.dots.is_live_dot(group, dot))
+        self.remove_dots(group, dots);
+        let is_over = |under: &BTreeSet<Dot>| {
+            !under.is_disjoint(dots) && !under.iter().any(|dot| self.groups.dots.is_live_dot(group, dot))
         };
         let (mut ended, mut doomed) = (Vec::new(), Vec::new());
         for (node, rows) in self.groups.rows_of(group).into_iter().flatten() {
-            let over = rows.iter().filter(|(_, row)| over(row)).map(|(serial, _)| *serial);
-            if *node == self.config.node {
-                ended.extend(over.map(|serial| (group.clone(), serial)));
-            } else {
-                doomed.extend(over.map(|serial| Pid { node: *node, serial }));
+            for (serial, row) in rows {
+                if *node == self.config.node {
+                    ended.extend(self.groups.joinings.what_is_over(group, *serial, row, &is_over));
+                } else if is_over(&row.dots) {
+                    doomed.push(Pid { node: *node, serial: *serial });
+                }
             }
         }
         if !doomed.is_empty() {
@@ -194,23 +221,15 @@ impl Engine {
         for pid in doomed {
             self.groups.doom(group, pid);
         }
-        // Whoever joins again from now on does not lose that when an older join is undone.
         if self.is_broken(Fault::DeleteSparesMembers) {
             return;
         }
-        self.forget_joins(group, &ended.iter().map(|(_, serial)| *serial).collect());
-        self.withdraw(ended, Reason::GROUP_DELETED);
-    }
-
-    fn forget_joins(&mut self, group: &Name, serials: &BTreeSet<u64>) {
-        if serials.is_empty() {
-            return;
-        }
-        for op in self.claims.operations.values_mut() {
-            if matches!(&op.deed, Deed::Join { group: g, serial } if g == group && serials.contains(serial)) {
-                op.deed = Deed::Withdraw;
-            }
-        }
+        let memberships = ended.into_iter().map(|(serial, left)| {
+            let (count, dots) = self.groups.joinings.end(group, serial, left);
+            Membership { group: group.clone(), serial, count, dots, why: Reason::GROUP_DELETED }
+        });
+        let memberships = memberships.collect();
+        self.lessen(memberships);
     }
 
     /// Acknowledged only when every member of the group that this node has withdrawn, for this delete or before it, is
@@ -269,18 +288,22 @@ impl Engine {
         if let Err(status) = self.may_join(&group, serial) {
             return self.conclude(origin, Outcome::of(status));
         }
+        let mut dot = None;
         if !self.groups.dots.is_live(&group) {
             // It lives by its members only: it gets a dot to join under.
             if !self.has_room_for_dot(&group) {
                 return self.conclude(origin, Outcome::of(Status::Full));
             }
-            self.make_dot(&group, None);
+            dot = Some(self.make_dot(&group, None));
         }
         let pid = Pid { node: self.config.node, serial };
-        let count = self.groups.row(&group, pid).map_or(0, |row| row.count) + 1;
         let dots = self.dots_to_name(&group);
         let tx = self.next_tx();
-        let deed = Deed::Join { group: group.clone(), serial };
+        let row = self.groups.row(&group, pid);
+        let count = row.map_or(0, |row| row.count) + 1;
+        let before = row.map(|row| row.dots.clone()).unwrap_or_default();
+        self.groups.joinings.started(&group, serial, before, tx, dots.clone());
+        let deed = Deed::Join { group: group.clone(), serial, dot };
         self.start_publication(tx, None, deed, origin, patience);
         self.publish_membership(Membership { group, serial, count, dots, why: Reason::NORMAL }, Some(tx));
         self.check(tx);
@@ -320,6 +343,7 @@ impl Engine {
         if membership.count == 0 {
             self.groups.withdrawals.started(&membership.group, tx);
         }
+        self.groups.joinings.left(&membership.group, serial, membership.count);
         let deed = Deed::Leave { group: membership.group.clone() };
         self.start_publication(tx, None, deed, origin, patience);
         self.publish_membership(membership, Some(tx));
@@ -369,33 +393,70 @@ impl Engine {
         self.withdraw(groups.into_iter().map(|group| (group, serial)).collect(), why);
     }
 
-    /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
-    pub(super) fn undo_publication(&mut self, tx: Tx, deed: Deed) {
-        let takes_all = self.is_broken(Fault::UndoneJoinTakesAll);
-        let takes_all_dots = self.is_broken(Fault::UndoneCreateTakesAll);
+    /// Every linked node has acknowledged it: it is not undone any more.
+    pub(super) fn publication_done(&mut self, tx: Tx, deed: Deed) {
         match deed {
-            Deed::Create { group } => {
-                if (self.groups.gave_up_making(&group, tx) || takes_all_dots)
-                    && let Some(dot) = self.groups.dots.made_by(&group, self.config.node)
-                {
-                    let dots = BTreeSet::from([dot]);
-                    self.carry_out_delete(&group, &dots);
-                    self.broadcast(Message::Delete { group, dots, ack: None });
-                }
+            Deed::Create { group, dot, over } => self.creation_done(group, dot, over),
+            Deed::Join { group, serial, .. } => {
+                let dots = &self.groups.dots;
+                self.groups.joinings.done(&group, serial, tx, |dot| dots.is_live_dot(&group, dot));
             }
-            Deed::Join { group, serial } => match self.one_less(&group, serial) {
-                Some(membership) if membership.count > 0 && !takes_all => {
-                    self.publish_membership(membership, None)
-                }
-                Some(_) => self.withdraw(vec![(group, serial)], Reason::NORMAL),
-                None => {}
-            },
             Deed::Claim
             | Deed::Delete { .. }
             | Deed::Leave { .. }
             | Deed::Withdraw
             | Deed::Release { .. }
             | Deed::Unregister => {}
+        }
+    }
+
+    /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
+    pub(super) fn undo_publication(&mut self, tx: Tx, deed: Deed) {
+        match deed {
+            Deed::Create { group, dot, .. } => self.undo_creation(group, dot),
+            Deed::Join { group, serial, dot } => {
+                self.undo_join(tx, &group, serial);
+                if let Some(dot) = dot {
+                    self.undo_creation(group, dot);
+                }
+            }
+            Deed::Claim
+            | Deed::Delete { .. }
+            | Deed::Leave { .. }
+            | Deed::Withdraw
+            | Deed::Release { .. }
+            | Deed::Unregister => {}
+        }
+    }
+
+    /// Takes its dot away, and nothing else. Who has joined meanwhile stays a member, and the group with it.
+    fn undo_creation(&mut self, group: Name, dot: Dot) {
+        let mut dots = BTreeSet::from([dot]);
+        if self.is_broken(Fault::UndoneCreateTakesAll) {
+            dots = self.groups.dots.made_by(&group, self.config.node);
+        }
+        if self.is_broken(Fault::RepeatedCreateIsNotUndone) && self.groups.dots.of(&group).len() > 1 {
+            return;
+        }
+        if self.is_broken(Fault::UndoneCreateIsDelete) {
+            self.carry_out_delete(&group, &dots);
+            return self.broadcast(Message::Delete { group, dots, ack: None });
+        }
+        dots.retain(|dot| self.groups.dots.is_live_dot(&group, dot));
+        if !dots.is_empty() {
+            self.retract(group, dots);
+        }
+    }
+
+    fn undo_join(&mut self, tx: Tx, group: &Name, serial: u64) {
+        let Some(dots) = self.groups.joinings.undone(group, serial, tx) else { return };
+        let takes_all = self.is_broken(Fault::UndoneJoinTakesAll);
+        match self.one_less(group, serial) {
+            Some(less) if less.count > 0 && !takes_all => {
+                self.publish_membership(Membership { dots, ..less }, None);
+            }
+            Some(_) => self.withdraw(vec![(group.clone(), serial)], Reason::NORMAL),
+            None => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! Who is a member of which group, as far as this node sees: the rows, and what readers and monitors are told of them.
 
 use super::existence::{Dots, Picture};
+use super::joining::Joinings;
 use super::machine::Engine;
 use super::process::Watch;
 use super::publish::Table;
@@ -40,8 +41,7 @@ pub(super) struct Groups {
     published: BTreeSet<Name>,
     /// To be looked at at the end of the input, and whether members have changed.
     dirty: BTreeMap<Name, bool>,
-    /// Groups that this node is making, and the calls that none of has returned OK: they are undone together.
-    making: BTreeMap<Name, BTreeSet<Tx>>,
+    pub(super) joinings: Joinings,
     pub(super) withdrawals: Withdrawals,
     /// Deletes of this node that are not acknowledged by all: what they have ended.
     pub(super) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
@@ -103,36 +103,12 @@ impl Groups {
     pub(super) fn owned_by(&self, node: NodeId) -> Vec<(Name, u64)> {
         self.owned.get(&node).map(|owned| owned.rows.iter().cloned().collect()).unwrap_or_default()
     }
-    /// This node makes the group under `tx`. `again`: in place of an older dot of its own; if a call that has returned made
-    /// that one, it is not undone any more.
-    pub(super) fn is_being_made(&mut self, group: &Name, tx: Tx, again: bool) {
-        if !again {
-            self.making.insert(group.clone(), [tx].into());
-        } else if let Some(calls) = self.making.get_mut(group) {
-            calls.insert(tx);
-        }
-    }
-    /// A call that makes the group has returned OK: what others do to it cannot undo that.
-    pub(super) fn made(&mut self, group: &Name, tx: Tx) {
-        if self.making.get(group).is_some_and(|calls| calls.contains(&tx)) {
-            self.making.remove(group);
-        }
-    }
-    /// Says whether nobody wants it any more.
-    pub(super) fn gave_up_making(&mut self, group: &Name, tx: Tx) -> bool {
-        let Some(calls) = self.making.get_mut(group) else { return false };
-        if !calls.remove(&tx) || !calls.is_empty() {
-            return false;
-        }
-        self.making.remove(group);
-        true
-    }
     /// The node closes.
     pub(super) fn forget_work(&mut self) {
         self.pictures.clear();
         self.asked.clear();
         self.unanswered.clear();
-        self.making.clear();
+        self.joinings = Joinings::default();
         self.withdrawals = Withdrawals::default();
         self.deletes.clear();
     }
@@ -140,7 +116,7 @@ impl Groups {
         self.doomed.len()
             + self.pictures.len()
             + self.asked.len()
-            + self.making.len()
+            + self.joinings.len()
             + self.withdrawals.residue()
     }
     pub(super) fn touch(&mut self, group: &Name, members: bool) {
@@ -227,13 +203,16 @@ impl Engine {
         let Membership { group, serial, count, dots, why } = membership;
         let pid = Pid { node: owner, serial };
         let old = self.groups.put(&group, pid, (count > 0).then_some(Row { count, dots }));
-        if owner == self.config.node
-            && let Some(process) = self.processes.get_mut(serial)
-        {
-            if count > 0 {
-                process.groups.insert(group.clone());
-            } else {
-                process.groups.remove(&group);
+        if owner == self.config.node {
+            if count == 0 {
+                self.groups.joinings.forget(&group, serial);
+            }
+            if let Some(process) = self.processes.get_mut(serial) {
+                if count > 0 {
+                    process.groups.insert(group.clone());
+                } else {
+                    process.groups.remove(&group);
+                }
             }
         }
         if count == old {

@@ -21,6 +21,7 @@ mod hearsay;
 mod hold;
 mod id;
 mod index;
+mod joining;
 mod limits;
 mod liveness;
 mod lock;

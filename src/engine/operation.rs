@@ -66,12 +66,17 @@ pub(super) struct Locking {
 pub(super) enum Deed {
     /// None: the operation is a claim, and its aim says what it is for.
     Claim,
+    /// `over`: the dots that the group had before. They are not needed once this one is there for good.
     Create {
         group: Name,
+        dot: Dot,
+        over: BTreeSet<Dot>,
     },
+    /// `dot`: the one that was made for it.
     Join {
         group: Name,
         serial: u64,
+        dot: Option<Dot>,
     },
     // ---- what takes something away is not undone
     Delete {
@@ -80,7 +85,7 @@ pub(super) enum Deed {
     Leave {
         group: Name,
     },
-    /// Members of this node are gone, and nobody waits for it but deletes of others; also what a delete made of a join.
+    /// Members of this node are gone, and nobody waits for it but deletes of others.
     Withdraw,
     Release {
         resource: Name,

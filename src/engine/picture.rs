@@ -522,7 +522,7 @@ fn what(op: &Operation) -> (&'static str, Option<Text>, Option<&Name>) {
     match (&op.claim.aim, &op.deed) {
         (Aim::Name(naming), _) => (if naming.replace { "re-register" } else { "register" }, key, None),
         (Aim::Lock(locking), _) => ("acquire", key, Some(&locking.requester)),
-        (Aim::Nothing, Deed::Create { group }) => ("create group", Some(group.into()), None),
+        (Aim::Nothing, Deed::Create { group, .. }) => ("create group", Some(group.into()), None),
         (Aim::Nothing, Deed::Join { group, .. }) => ("join group", Some(group.into()), None),
         (Aim::Nothing, Deed::Delete { group }) => ("delete group", Some(group.into()), None),
         (Aim::Nothing, Deed::Leave { group }) => ("leave group", Some(group.into()), None),

@@ -381,11 +381,10 @@ pub enum Message {
         membership: Membership,
         ack: Option<Tx>,
     },
-    /// The sender made the group, or made it anew: `dot` is its own, `replaces` its older one.
+    /// The sender made the group, or made it anew: `dot` is its own.
     Create {
         group: Name,
         dot: Dot,
-        replaces: Option<Dot>,
         ack: Option<Tx>,
     },
     /// The group is deleted as far as the sender saw it. Memberships under no other dots end with it.
@@ -505,6 +504,14 @@ pub enum Message {
         requester: Name,
         serial: u64,
         standing: Option<Standing>,
+    },
+    // ---- groups
+    /// These dots are none any more, and no membership ends with them: a creation was undone, or a newer one stands for
+    /// them.
+    Retract {
+        group: Name,
+        #[serde(deserialize_with = "bounded")]
+        dots: BTreeSet<Dot>,
     },
 }
 

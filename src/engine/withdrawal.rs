@@ -58,13 +58,18 @@ impl Withdrawals {
 impl Engine {
     /// These members of this node are none any more. Nobody waits for it but the deletes of peers.
     pub(super) fn withdraw(&mut self, members: Vec<(Name, u64)>, why: Reason) {
-        let Some(last) = members.len().checked_sub(1) else { return };
+        let gone = |(group, serial)| Membership { group, serial, count: 0, dots: BTreeSet::new(), why };
+        self.lessen(members.into_iter().map(gone).collect());
+    }
+
+    /// These memberships of this node are less than they were.
+    pub(super) fn lessen(&mut self, memberships: Vec<Membership>) {
+        let Some(last) = memberships.len().checked_sub(1) else { return };
         let tx = self.next_tx();
         self.start_publication(tx, None, Deed::Withdraw, Origin::Nobody, Patience::FOREVER);
-        for (number, (group, serial)) in members.into_iter().enumerate() {
-            self.groups.withdrawals.started(&group, tx);
-            let gone = Membership { group, serial, count: 0, dots: BTreeSet::new(), why };
-            self.publish_membership(gone, (number == last).then_some(tx));
+        for (number, membership) in memberships.into_iter().enumerate() {
+            self.groups.withdrawals.started(&membership.group, tx);
+            self.publish_membership(membership, (number == last).then_some(tx));
         }
         self.check(tx);
     }

@@ -131,7 +131,7 @@ pub(crate) fn who_sees_other_members_is_not_told_for_ever() {
     let mut world = world();
     // Only one of the two has a link with the maker of a group, and the other one hears of very many others.
     let maker = world.nodes[OTHER].id;
-    world.say(OTHER, ENGINE, create("made", dot(maker, 1), None));
+    world.say(OTHER, ENGINE, create("made", dot(maker, 1)));
     world.agree();
     world.cut(FRIEND, OTHER);
     let fillers = (100..126).map(|i| Existence::Seen { node: NodeId(i), up_to: 1 }).collect();
@@ -166,7 +166,7 @@ pub(crate) fn nodes_that_dropped_other_groups_tell_each_other() {
     let makers = [(PUPPET, world.nodes[PUPPET].id), (OTHER, world.nodes[OTHER].id)];
     let make = |world: &mut World, node: NodeIndex, at: usize, number: u64| {
         let (peer, maker) = makers[at];
-        world.say(peer, node, create(&format!("x{at}-{number}"), dot(maker, number), None));
+        world.say(peer, node, create(&format!("x{at}-{number}"), dot(maker, number)));
     };
     // With the five groups of the first node there is room for one more.
     for node in HONEST {
@@ -197,7 +197,7 @@ fn who_makes_groups_without_end_loses_its_own() {
     let mut world = world();
     for i in 1..=200 {
         for node in HONEST {
-            world.say(PUPPET, node, create(&format!("x{i}"), dot(puppet(), i), None));
+            world.say(PUPPET, node, create(&format!("x{i}"), dot(puppet(), i)));
             assert!(groups(&world, node).len() <= 40);
         }
     }

@@ -15,12 +15,16 @@ fn membership(group: &str, serial: u64, count: u64, dots: &[Dot]) -> Message {
     Message::Membership { membership: Membership { group, serial, count, dots, why }, ack: None }
 }
 
-pub(crate) fn create(group: &str, dot: Dot, replaces: Option<Dot>) -> Message {
-    Message::Create { group: name(group), dot, replaces, ack: Some(tx(puppet())) }
+pub(crate) fn create(group: &str, dot: Dot) -> Message {
+    Message::Create { group: name(group), dot, ack: Some(tx(puppet())) }
 }
 
 pub(crate) fn delete(group: &str, dots: &[Dot]) -> Message {
     Message::Delete { group: name(group), dots: dots.iter().copied().collect(), ack: Some(tx(puppet())) }
+}
+
+fn retract(group: &str, dots: &[Dot]) -> Message {
+    Message::Retract { group: name(group), dots: dots.iter().copied().collect() }
 }
 
 pub(crate) fn state(parts: Vec<Existence>) -> Message {
@@ -63,13 +67,11 @@ fn with_group() -> World {
 fn what_no_honest_node_says_of_groups_ends_the_link() {
     let own = dot(puppet(), 1);
     let messages = [
-        ("a group made in the name of another", create("x", dot(friend(), 9), None)),
-        ("a group made in the name of the receiver", create("x", dot(me(), 9), None)),
-        ("in place of another's", create("x", own, Some(dot(friend(), 1)))),
-        ("in place of a later one", create("x", own, Some(dot(puppet(), 2)))),
-        ("in place of itself", create("x", own, Some(own))),
-        ("an empty name made", create("", own, None)),
+        ("a group made in the name of another", create("x", dot(friend(), 9))),
+        ("a group made in the name of the receiver", create("x", dot(me(), 9))),
+        ("an empty name made", create("", own)),
         ("an empty name deleted", delete("", &[own])),
+        ("an empty name retracted", retract("", &[own])),
         ("a member of an empty name", membership("", 1, 1, &[own])),
         ("a member that is no process", membership("g", 0, 1, &[own])),
         ("a count above the limit", membership("g", 1, (1 << 16) + 1, &[own])),
@@ -202,6 +204,8 @@ fn what_comes_to_nothing() {
         delete("none", &[]),
         delete("none", &[dot(NodeId(99), 7), dot(puppet(), 7)]),
         delete("g", &[]),
+        retract("g", &[]),
+        retract("none", &[dot(NodeId(99), 7), dot(me(), 99)]),
         membership("g", 77, 0, &[]),
         membership("none", 77, 0, &[own]),
         Message::GroupDigest { digest: 1 },
@@ -246,8 +250,8 @@ fn what_comes_to_nothing() {
 fn the_last_numbers() {
     let mut world = with_group();
     let last = dot(puppet(), u64::MAX);
-    world.say(PUPPET, ENGINE, create("x", dot(puppet(), u64::MAX - 1), None));
-    world.say(PUPPET, ENGINE, create("x", last, Some(dot(puppet(), u64::MAX - 1))));
+    world.say(PUPPET, ENGINE, create("x", dot(puppet(), u64::MAX - 1)));
+    world.say(PUPPET, ENGINE, create("x", last));
     world.say(
         PUPPET,
         ENGINE,
@@ -256,7 +260,7 @@ fn the_last_numbers() {
     assert_eq!(world.members(ENGINE, "x"), Some(vec![]));
     world.say(PUPPET, ENGINE, delete("x", &[last]));
     assert_eq!(world.members(ENGINE, "x"), None);
-    world.say(PUPPET, ENGINE, create("x", last, None));
+    world.say(PUPPET, ENGINE, create("x", last));
     assert_eq!(world.members(ENGINE, "x"), None, "a deleted dot stays deleted");
     assert!(world.is_linked(ENGINE, PUPPET));
     world.agree();
@@ -388,7 +392,7 @@ fn dots_with_gaps_are_bounded() {
     type Say = fn(u64) -> Message;
     let says: [Say; 3] = [
         |i| delete("x", &(1..100).map(|j| dot(NodeId(500 + i), 2 * j)).collect::<Vec<_>>()),
-        |i| create(&format!("x{i}"), dot(puppet(), 2 * i + 2), None),
+        |i| create(&format!("x{i}"), dot(puppet(), 2 * i + 2)),
         |i| delete("x", &[dot(NodeId(1000 + i), 1)]),
     ];
     for say in says {
@@ -427,7 +431,7 @@ fn memberships_of_a_peer_are_limited() {
     world.add_puppet(puppet().0);
     world.link(ENGINE, PUPPET);
     let own = dot(puppet(), 1);
-    world.say(PUPPET, ENGINE, create("g", own, None));
+    world.say(PUPPET, ENGINE, create("g", own));
     for _ in 0..3 {
         world.say(PUPPET, ENGINE, membership("g", 1, 1 << 16, &[own]));
         world.say(PUPPET, ENGINE, membership("g", 1, 0, &[]));

@@ -7,7 +7,7 @@
 
 use convoke::engine::message::DataHeader;
 use convoke::engine::*;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub(crate) type NodeIndex = usize;
@@ -98,6 +98,8 @@ pub(crate) struct World {
     pub(crate) members_may_come_and_go: bool,
     /// Whether dials are answered by themselves, by who lives at the address.
     pub(crate) dials_go_through: bool,
+    /// Directions in which nothing arrives for the time being: from, to.
+    pub(crate) held_up: BTreeSet<(NodeIndex, NodeIndex)>,
     /// What names stand for, when dials are answered.
     pub(crate) directory: BTreeMap<String, Vec<String>>,
     /// Every dial that was answered by itself.
@@ -127,6 +129,7 @@ impl World {
             refused: Vec::new(),
             members_may_come_and_go: false,
             dials_go_through: false,
+            held_up: BTreeSet::new(),
             directory: BTreeMap::new(),
             answered: Vec::new(),
             delivered: Vec::new(),

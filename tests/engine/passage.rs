@@ -125,7 +125,7 @@ impl World {
     /// The directions in which something is on the way.
     pub(crate) fn channels(&self) -> Vec<(NodeIndex, NodeIndex)> {
         let mut pairs: Vec<_> = self.in_flight().into_iter().map(|(from, to, _)| (from, to)).collect();
-        pairs.retain(|(_, to)| !self.nodes[*to].hung);
+        pairs.retain(|(from, to)| !self.nodes[*to].hung && !self.held_up.contains(&(*from, *to)));
         pairs.sort_unstable();
         pairs.dedup();
         pairs
@@ -174,6 +174,15 @@ impl World {
 
     pub(crate) fn wake(&mut self, node: NodeIndex) {
         self.nodes[node].hung = false;
+    }
+
+    /// What one node says to the other stays on the way until it is let through.
+    pub(crate) fn hold_up(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.held_up.insert((from, to));
+    }
+
+    pub(crate) fn let_through(&mut self, from: NodeIndex, to: NodeIndex) {
+        self.held_up.remove(&(from, to));
     }
 
     // ---- ends

@@ -33,6 +33,7 @@ pub(crate) fn kind(message: &Message) -> usize {
         Message::Ack { .. } => 8,
         Message::Membership { .. }
         | Message::Create { .. }
+        | Message::Retract { .. }
         | Message::Delete { .. }
         | Message::GroupDigest { .. }
         | Message::GroupState { .. } => 9,

@@ -182,6 +182,7 @@ impl World {
             | Message::LockConflict { .. } => self.locks_stirred = true,
             Message::Membership { .. }
             | Message::Create { .. }
+            | Message::Retract { .. }
             | Message::Delete { .. }
             | Message::GroupState { .. } => self.groups_stirred = true,
             Message::Goodbye { why } => {

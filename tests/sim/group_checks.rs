@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Members, Name, Pid, Reason, Ref, Status};
+use convoke::engine::{Members, Name, NodeId, Pid, Reason, Ref, Status};
 use std::collections::BTreeMap;
 
 /// How often each pid is in it.
@@ -138,7 +138,7 @@ impl World {
                 asked(&|act| act == GroupAct::Leave(pid) || act == GroupAct::Join(pid))
                     || self.book.is_over(pid)
             }
-            Reason::GROUP_DELETED => self.deletes_since(about, 0) > 0,
+            Reason::GROUP_DELETED => self.is_deleted_since(about, 0),
             _ => {
                 // Of a process of the same node the end itself is told a little later in the same outputs.
                 let own = pid.node == watcher.node;
@@ -224,18 +224,8 @@ impl World {
         Ok(())
     }
 
-    /// How many deletes were asked later than then, or under way at that moment; a creation that is undone is one.
-    fn deletes_since(&self, about: &Name, since: u64) -> usize {
-        let acts = self.book.operations.values().filter(|o| {
-            let undone = o.answer != Some(Status::Ok);
-            matches!(&o.what, What::Group { group, act } if group == about
-                && (*act == GroupAct::Delete || *act == GroupAct::Create && undone))
-                && o.answered.is_none_or(|at| at >= since)
-        });
-        acts.count()
-    }
-
-    /// Was a delete asked later than then, or under way at that moment? The undoing of one creation is not that of another.
+    /// Was a delete asked later than then, or under way at that moment? Undoing a creation is none: it takes away what that
+    /// one has made, and nothing that rests on it.
     fn is_deleted_since(&self, about: &Name, since: u64) -> bool {
         self.book.operations.values().any(|o| {
             matches!(&o.what, What::Group { group, act: GroupAct::Delete } if group == about)
@@ -252,13 +242,39 @@ impl World {
         })
     }
 
-    /// Was it made, or populated, later than then, or may that have been under way? What is not undone at its deadline
-    /// goes on for a while.
+    /// Was it made, or populated, later than then, or may that have been under way? What is undone is on its way to others
+    /// for a while.
     fn is_made_since(&self, about: &Name, since: u64) -> bool {
         self.book.operations.values().any(|o| {
             matches!(&o.what, What::Group { group, act: GroupAct::Create | GroupAct::Join(_) } if group == about)
                 && (o.answer != Some(Status::Ok) || o.answered.is_none_or(|at| at >= since))
         })
+    }
+
+    /// The same at rest, when what was undone is undone everywhere.
+    fn may_exist_since(&self, about: &Name, since: u64) -> bool {
+        self.book.operations.iter().any(|((node, _), o)| {
+            matches!(&o.what, What::Group { group, act: GroupAct::Create | GroupAct::Join(_) } if group == about)
+                && !self.is_undone(*node, o)
+                && (o.answer != Some(Status::Ok) || o.answered.is_none_or(|at| at >= since))
+        })
+    }
+
+    /// A creation or a join of which nothing may be left: its caller was told that it was not done, by a node that lives, so
+    /// that all have heard of that; and if the home of the process is another node, by that one.
+    fn is_undone(&self, caller: NodeId, o: &Operation) -> bool {
+        let home = match &o.what {
+            What::Group { act: GroupAct::Create, .. } => caller,
+            What::Group { act: GroupAct::Join(pid), .. } => pid.node,
+            _ => return false,
+        };
+        let told = match o.answer {
+            Some(Status::Timeout | Status::Cancelled | Status::NotFound | Status::Full) => true,
+            // Of a call that was forwarded the home may have heard of it too late.
+            Some(Status::NoProcess) => home == caller,
+            _ => false,
+        };
+        told && !self.book.gone.contains(&caller) && !self.book.gone.contains(&home)
     }
 
     /// All nodes have been linked and synced with each other since before that, and nobody was ever lost.
@@ -323,7 +339,7 @@ impl World {
 
     /// Where nobody deleted the group, a member is in it as often as it joined, less what it may have left.
     fn check_members(&self, about: &Name, shown: Option<&BTreeMap<Pid, u64>>) -> R {
-        if self.deletes_since(about, 0) > 0 {
+        if self.is_deleted_since(about, 0) {
             return Ok(());
         }
         let acts = self.book.operations.values();
@@ -372,14 +388,13 @@ impl World {
             act(o) == Some(GroupAct::Delete)
                 && o.answer == Some(Status::Ok)
                 && self.knows_all_since(o.issued)
-                && !self.is_made_since(about, o.issued)
+                && !self.may_exist_since(about, o.issued)
         });
         if deleted && exists {
             return Err(format!("P1: {about:?} was deleted, nobody made it anew, and it is there"));
         }
-        let asked = acts.iter().any(|o| act(o) == Some(GroupAct::Create));
-        if exists && !asked {
-            return Err(format!("P1: {about:?} exists, and nobody created it"));
+        if exists && !self.may_exist_since(about, 0) {
+            return Err(format!("P1: {about:?} exists, and whoever made it was told that it did not"));
         }
         Ok(())
     }

@@ -39,6 +39,8 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::BusyIsJudgedOnce, Mode::Join, Registrations),
     (Fault::GraceIsShort, Mode::Faulty, Registrations),
     (Fault::UndoneCreateTakesAll, Mode::Stable, Groups),
+    (Fault::RepeatedCreateIsNotUndone, Mode::Stable, Groups),
+    (Fault::UndoneCreateIsDelete, Mode::Stable, Groups),
     (Fault::CreditBeforeTaken, Mode::Stable, Messages),
     (Fault::SettledIgnoresKept, Mode::Stable, Registrations),
     (Fault::DeleteIsAckedAtOnce, Mode::Join, Groups),

@@ -297,7 +297,7 @@ impl Words {
     /// As many as there are messages; a test sees to it that each is made.
     pub(crate) fn message(&mut self, source: &mut Source) -> Message {
         use Message as M;
-        match source.below(47) {
+        match source.below(48) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
             1 => M::HelloAck,
             2 => M::Heartbeat,
@@ -383,8 +383,7 @@ impl Words {
             26 => {
                 let (group, dot) = (name(source), self.dot(source));
                 self.dots.learn(dot);
-                let replaces = source.flag().then(|| self.dot(source));
-                M::Create { group, dot, replaces, ack: self.ack(source) }
+                M::Create { group, dot, ack: self.ack(source) }
             }
             27 => M::Delete { group: name(source), dots: self.dots(source), ack: self.ack(source) },
             28 => M::GroupDigest { digest: source.number() },
@@ -437,7 +436,8 @@ impl Words {
                     Some(Standing::Minority),
                 ][source.below(4)],
             },
-            _ => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
+            46 => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
+            _ => M::Retract { group: name(source), dots: self.dots(source) },
         }
     }
 
