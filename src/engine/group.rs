@@ -58,9 +58,8 @@ impl Engine {
     fn has_room_for_dot(&self, group: &Name) -> bool {
         let (dots, limit) = (&self.groups.dots, self.config.limits.groups);
         let is_there = dots.is_live(group);
-        (is_there || dots.groups().len() < limit)
-            && (is_there || dots.live_count() < limit.saturating_mul(2))
-            && self.groups.last_dot < MAX_DOT
+        let has_room = dots.groups().len() < limit && dots.live_count() < limit.saturating_mul(2);
+        (is_there || has_room) && self.groups.last_dot < MAX_DOT
     }
 
     /// Every making of a group has a dot of its own, so that undoing one takes away exactly that one.
@@ -206,7 +205,7 @@ impl Engine {
         for (node, rows) in self.groups.rows_of(group).into_iter().flatten() {
             for (serial, row) in rows {
                 if *node == self.config.node {
-                    ended.extend(self.groups.joinings.what_is_over(group, *serial, row, &is_over));
+                    ended.extend(self.groups.joinings.what_is_over(group, *serial, row, is_over));
                 } else if is_over(&row.dots) {
                     doomed.push(Pid { node: *node, serial: *serial });
                 }
