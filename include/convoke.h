@@ -2059,11 +2059,13 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *n
  *   certain that no program of before runs any more, take the store's number back to 0.
  * - Processes that share a lock may have different tokens, and a later one need not have a larger one: let sharers agree on
  *   one token.
- * - A LOCK_LOST event tells the process, once for each hold, that it cannot rely on it any more: CONVOKE_REASON_MINORITY,
- *   broken links leave at most half of the set; CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined, and another
- *   requester holds it too and could rely on it as well. From then on convoke_lock_check says so. The share still keeps others
- *   out until it is released. One that was lost by CONVOKE_REASON_MINORITY ends before that if it meets another holder when
- *   the parts join; nobody is told, and to release it is CONVOKE_E_NOT_OWNER then.
+ * - A LOCK_LOST event tells the process that it cannot rely on the lock any more, once for what it acquired to be kept and once
+ *   for each convoke_lock_with: CONVOKE_REASON_MINORITY, broken links leave at most half of the set;
+ *   CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined, and another requester holds it too and could rely on it as
+ *   well. From then on convoke_lock_check says so, until what was lost has been released or acquired anew (on a list: on all
+ *   of the list). What a nested convoke_lock_with acquires does not make good what was lost outside of it.
+ * - The share still keeps others out until it is released. One that was lost by CONVOKE_REASON_MINORITY ends before that if it
+ *   meets another holder when the parts join; nobody is told, and to release it is CONVOKE_E_NOT_OWNER then.
  *
  * The rules of waiting stand at the head of this file. And in this section:
  * - `requester` NULL with a length of 0: the 16 bytes of the process's pid (node, serial, little endian), shared by nobody
@@ -2230,7 +2232,7 @@ CONVOKE_API convoke_status convoke_lock_release_on(convoke_process *process, con
  * @param fence_out receives the fencing token; 0 on failure. May be NULL.
  * @return the status:
  * @retval CONVOKE_OK it does.
- * @retval CONVOKE_E_NOT_OWNER it has no share, or has lost it (LOCK_LOST).
+ * @retval CONVOKE_E_NOT_OWNER it has no share, or has lost it or a part of it (LOCK_LOST), and that was not made good.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `resource` is NULL or empty, or `requester` is NULL and
  *         `requester_len` is not 0 or the reverse.
  * @retval CONVOKE_E_TOO_BIG `resource` or `requester` is longer than the limit.

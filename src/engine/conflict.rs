@@ -16,6 +16,7 @@
 use super::fault::Fault;
 use super::hold::Share;
 use super::machine::Engine;
+use super::shares::Bound;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -69,8 +70,7 @@ impl Engine {
     }
 
     fn are_rivals_bound(&self, resource: &Name) -> bool {
-        let arbiter = self.claims.arbiters.get(&Key::Lock(resource.clone()));
-        arbiter.is_some_and(|arbiter| arbiter.bound.len() > 1)
+        self.holds.bound(resource) == Bound::Several
     }
 
     fn begin_round(&mut self, resource: &Name) {
@@ -78,7 +78,7 @@ impl Engine {
         let question = self.holds.conflicts.last_question;
         let not_asked = self.is_broken(Fault::SecondHolderIsNotAsked);
         let standing = not_asked.then_some(Standing::Relied);
-        let asked = |(share, token): (&Share, u64)| (share.clone(), Asked { token, standing });
+        let asked = |(share, token)| (share, Asked { token, standing });
         let asked: BTreeMap<Share, Asked> = self.holds.binding(resource).map(asked).collect();
         for (share, Asked { token, .. }) in asked.iter().filter(|_| !not_asked) {
             let Share { resource, requester, pid } = share.clone();
@@ -186,8 +186,10 @@ impl Engine {
         let own = self.holds.own.get(&id).filter(|own| own.token == token);
         let Some(standing) = own.and_then(|own| own.standing_on(from)) else { return Ok(()) };
         match (ends, standing) {
-            (false, _) => self.lose_hold(&id, Reason::SECOND_HOLDER),
-            (true, Standing::Minority) if !self.is_broken(Fault::LostHoldStays) => self.end_hold(&id, None),
+            (false, _) => self.meet_second_holder(&id, from),
+            (true, Standing::Minority) if !self.is_broken(Fault::LostHoldStays) => {
+                self.end_lost_hold(&id, from);
+            }
             // Acquired anew meanwhile.
             (true, _) => {}
         }

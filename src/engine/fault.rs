@@ -104,6 +104,8 @@ pub enum Fault {
     SecondHolderIsToldOnce,
     /// A voter that seems to see a second holder asks nobody: holders are told that released in time (P9).
     SecondHolderIsNotAsked,
+    /// What a scope acquires makes good what was lost outside of it (P9).
+    ScopeMakesGood,
     /// A hold that was lost to a broken link stays when it meets one that is relied on (P9).
     LostHoldStays,
     /// A watcher is not told that others wait.

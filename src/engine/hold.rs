@@ -7,11 +7,13 @@
 
 use super::conflict::Conflicts;
 use super::fault::Fault;
-use super::lock::{Own, Watches};
+use super::lock::Watches;
 use super::machine::Engine;
-use super::queue::Request;
+use super::node_set::NodeSets;
+use super::own::Own;
+use super::shares::{Bound, Row, Shares};
 use super::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// No honest token comes near it: the wall clock's ms times 2^20 reach it in some 270 years.
 pub(super) const MAX_TOKEN: u64 = u64::MAX / 2;
@@ -24,29 +26,19 @@ pub(super) struct Share {
     pub(super) pid: Pid,
 }
 
-impl Share {
-    /// No share of the resource is smaller.
-    fn first(resource: Name) -> Share {
-        Share { resource, requester: Name::new(&[]), pid: Pid { node: NodeId(0), serial: 0 } }
-    }
-}
-
-/// What is kept of a hold.
-#[derive(Debug)]
-struct Row {
-    token: u64,
-    /// It keeps others from the lock here.
-    binds: bool,
-    /// When this node learned of it.
-    since: Time,
+/// A lock that is claimed here, or known to be held.
+#[derive(Default, Debug)]
+struct Lock {
+    shares: Shares,
+    /// The number that grants vote with, from when it was free until it is again. 0: it has ended, the next grant begins
+    /// another.
+    tenure: u64,
 }
 
 #[derive(Default, Debug)]
 pub(super) struct Holds {
-    /// Those of this node too.
-    rows: BTreeMap<Share, Row>,
-    /// Those that bind here and whose homes want to hear when others wait.
-    watched: BTreeSet<Share>,
+    /// By resource. Shares of this node's processes too.
+    locks: BTreeMap<Name, Lock>,
     pub(super) conflicts: Conflicts,
     /// Shares of each home, for its limit.
     counts: BTreeMap<NodeId, usize>,
@@ -54,6 +46,8 @@ pub(super) struct Holds {
     last_token: u64,
     /// What processes of this node hold, by process, resource and requester.
     pub(super) own: BTreeMap<(u64, Name, Name), Own>,
+    /// The sets of nodes that they are on.
+    pub(super) sets: NodeSets,
     pub(super) watches: BTreeMap<(u64, Name, Name), Watches>,
 }
 
@@ -67,39 +61,57 @@ impl Holds {
     }
     /// What is known of holds; zero at rest.
     pub(super) fn residue(&self) -> usize {
-        self.rows.len() + self.own.len() + self.conflicts.len()
+        let unclaimed = self.locks.values().filter(|lock| lock.shares.is_empty()).count();
+        self.len() + unclaimed + self.own.len() + self.conflicts.len()
     }
+    /// The shares that are known.
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.counts.values().sum()
     }
     /// The shares of a lock: their requesters and processes, and since when they are known.
     pub(super) fn shares(&self, resource: &Name) -> impl Iterator<Item = (&Name, Pid, Time)> {
-        self.of(resource).map(|(share, row)| (&share.requester, share.pid, row.since))
+        self.of(resource).map(|(requester, pid, row)| (requester, pid, row.since))
     }
-    fn of(&self, resource: &Name) -> impl Iterator<Item = (&Share, &Row)> {
-        let resource = resource.clone();
-        self.rows
-            .range(Share::first(resource.clone())..)
-            .take_while(move |(share, _)| share.resource == resource)
+    fn of(&self, resource: &Name) -> impl Iterator<Item = (&Name, Pid, &Row)> {
+        self.locks.get(resource).into_iter().flat_map(|lock| lock.shares.iter())
     }
     /// The shares of a lock that bind here, with their tokens.
-    pub(super) fn binding(&self, resource: &Name) -> impl Iterator<Item = (&Share, u64)> {
-        self.of(resource).filter(|(_, row)| row.binds).map(|(share, row)| (share, row.token))
+    pub(super) fn binding(&self, resource: &Name) -> impl Iterator<Item = (Share, u64)> {
+        self.of(resource).filter(|(.., row)| row.binds).map(|(requester, pid, row)| {
+            (Share { resource: resource.clone(), requester: requester.clone(), pid }, row.token)
+        })
     }
-    fn put(&mut self, share: Share, row: Row, watched: bool) {
-        let home = share.pid.node;
-        if watched && row.binds {
-            self.watched.insert(share.clone());
-        } else {
-            self.watched.remove(&share);
+    /// Who has the lock here for good.
+    pub(super) fn bound(&self, resource: &Name) -> Bound<'_> {
+        self.locks.get(resource).map_or(Bound::Nobody, |lock| lock.shares.bound())
+    }
+    pub(super) fn tenure(&self, resource: &Name) -> u64 {
+        self.locks.get(resource).map_or(0, |lock| lock.tenure)
+    }
+    /// The lock is granted after it was free.
+    pub(super) fn begin_tenure(&mut self, resource: &Name) {
+        let tenure = self.next_token();
+        self.locks.entry(resource.clone()).or_default().tenure = tenure;
+    }
+    /// Nobody claims the lock here: unless it is held nothing of it is kept.
+    pub(super) fn is_not_claimed(&mut self, resource: &Name) {
+        let Some(lock) = self.locks.get_mut(resource) else { return };
+        if lock.shares.bound() == Bound::Nobody {
+            lock.tenure = 0;
         }
-        if self.rows.insert(share, row).is_none() {
+        if lock.shares.is_empty() {
+            self.locks.remove(resource);
+        }
+    }
+    fn put(&mut self, share: &Share, row: Row) {
+        let Share { resource, requester, pid } = share.clone();
+        let home = pid.node;
+        if self.locks.entry(resource).or_default().shares.put(requester, pid, row).is_none() {
             *self.counts.entry(home).or_default() += 1;
         }
     }
     fn remove(&mut self, share: &Share) -> Option<Row> {
-        let row = self.rows.remove(share)?;
-        self.watched.remove(share);
+        let row = self.locks.get_mut(&share.resource)?.shares.remove(&share.requester, share.pid)?;
         if let Some(count) = self.counts.get_mut(&share.pid.node) {
             *count -= 1;
             if *count == 0 {
@@ -175,7 +187,10 @@ impl Engine {
         let binds = hold.view || hold.nodes.contains(&me);
         let Hold { resource, requester, serial, token, watched, .. } = hold;
         let share = Share { resource, requester, pid: Pid { node: from, serial } };
-        let before = self.holds.rows.get(&share);
+        let lock = self.holds.locks.get(&share.resource);
+        let before = lock.and_then(|lock| lock.shares.get(&share.requester, share.pid));
+        let meets_another =
+            lock.is_some_and(|lock| lock.shares.bound().is_by_another_than(Some(&share.requester)));
         let count = self.holds.counts.get(&from).copied().unwrap_or(0);
         if before.is_none() && from != me && count >= self.config.limits.locks {
             return Err("more locks than the limit");
@@ -184,24 +199,22 @@ impl Engine {
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
         let since = before.map_or(self.now, |row| row.since);
         let survives = self.is_broken(Fault::TenureSurvivesForeignHold);
-        self.holds.put(share.clone(), Row { token, binds, since }, watched);
+        self.holds.put(&share, Row { token, since, binds, watched: watched && binds });
         if bound_before && !binds {
-            self.unbound(&share);
+            self.share_unbinds(&share);
         } else if binds {
-            let arbiter = self.claims.arbiters.entry(key.clone()).or_default();
-            if here && arbiter.tenure != 0 {
-                arbiter.tenure = arbiter.tenure.max(token);
-            }
-            let claimed = arbiter.holders.values().next().and_then(Request::requester); // the others' is the same
-            let mut present = claimed.into_iter().chain(arbiter.bound.keys());
-            let meets_another = present.any(|requester| *requester != share.requester);
-            // What was not granted here, or meets another requester's hold or claim, ends the tenure: the next grant,
-            // also to a sharer, must be above its token.
-            if (meets_another || !(here || same_before)) && !survives {
-                arbiter.tenure = 0;
-            }
-            if !bound_before {
-                *arbiter.bound.entry(share.requester.clone()).or_default() += 1;
+            let arbiter = self.claims.arbiters.get(&key);
+            let claimed = arbiter.and_then(|arbiter| arbiter.holders.values().next()?.requester()); // the others' is the same
+            let meets_another = meets_another || claimed.is_some_and(|claimed| *claimed != share.requester);
+            if let Some(lock) = self.holds.locks.get_mut(&share.resource) {
+                if here && lock.tenure != 0 {
+                    lock.tenure = lock.tenure.max(token);
+                }
+                // What was not granted here, or meets another requester's hold or claim, ends the tenure: the next grant,
+                // also to a sharer, must be above its token.
+                if (meets_another || !(here || same_before)) && !survives {
+                    lock.tenure = 0;
+                }
             }
             // A share that was judged already may have been acquired anew since, here or on other nodes of its set.
             if !(bound_before && self.is_broken(Fault::SecondHolderIsToldOnce)) {
@@ -218,37 +231,35 @@ impl Engine {
     /// The share is known no longer. The caller pumps.
     fn unbind_share(&mut self, share: &Share) {
         if self.holds.remove(share).is_some_and(|row| row.binds) {
-            self.unbound(share);
+            self.share_unbinds(share);
         }
     }
 
-    /// The share binds here no longer. The caller pumps.
-    fn unbound(&mut self, share: &Share) {
-        let Some(arbiter) = self.claims.arbiters.get_mut(&Key::Lock(share.resource.clone())) else { return };
-        if let Some(count) = arbiter.bound.get_mut(&share.requester) {
-            *count -= 1;
-            if *count == 0 {
-                arbiter.bound.remove(&share.requester);
-            }
-        }
-        self.share_unbinds(share);
-    }
-
-    /// A link went down: what its owner published goes. The caller pumps.
+    /// A link went down: what its owner published goes. What waits for it is served by who ends the peer's claims.
     pub(super) fn drop_holds_of(&mut self, peer: NodeId) {
         if !self.holds.counts.contains_key(&peer) {
             return;
         }
-        let of_it = self.holds.rows.keys().filter(|share| share.pid.node == peer);
-        for share in of_it.cloned().collect::<Vec<_>>() {
+        let mut gone = Vec::new();
+        for (resource, lock) in &self.holds.locks {
+            let of_it = lock.shares.iter().filter(|(_, pid, _)| pid.node == peer);
+            gone.extend(of_it.map(|(requester, pid, _)| Share {
+                resource: resource.clone(),
+                requester: requester.clone(),
+                pid,
+            }));
+        }
+        for share in gone {
             self.unbind_share(&share);
+            if !self.claims.arbiters.contains_key(&Key::Lock(share.resource.clone())) {
+                self.holds.is_not_claimed(&share.resource);
+            }
         }
     }
 
     /// The node closes, and knows of nobody any more.
     pub(super) fn forget_all_holds(&mut self) {
-        self.holds.rows.clear();
-        self.holds.watched.clear();
+        self.holds.locks.clear();
         self.holds.counts.clear();
         self.holds.conflicts.clear();
     }
@@ -258,10 +269,15 @@ impl Engine {
     /// Somebody has begun to wait. The first of another requester is told of to those who watch the lock.
     pub(super) fn tell_first_waiter(&mut self, resource: &Name) {
         let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(resource.clone())) else { return };
-        let watched = self.holds.watched.range(Share::first(resource.clone())..);
-        let watched = watched.take_while(|share| share.resource == *resource);
-        let told = watched.filter(|share| arbiter.queue.others(&share.requester) == 1);
-        for share in told.cloned().collect::<Vec<_>>() {
+        let lock = self.holds.locks.get(resource);
+        let watched = lock.into_iter().flat_map(|lock| lock.shares.watched());
+        let told = watched.filter(|(requester, _)| arbiter.queue.others(requester) == 1);
+        let told = told.map(|(requester, pid)| Share {
+            resource: resource.clone(),
+            requester: requester.clone(),
+            pid,
+        });
+        for share in told.collect::<Vec<_>>() {
             self.tell_waiter(&share);
         }
     }
@@ -286,11 +302,12 @@ impl Engine {
         let wanted = |name: &Name| resource.is_none_or(|resource| name.as_bytes() == resource);
         let first = Name::new(resource.unwrap_or_default());
         let ms_since = |since: Time| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
-        let holders = self.holds.rows.range(Share::first(first.clone())..);
-        let holders = holders.take_while(|(share, _)| wanted(&share.resource)).map(|(share, row)| LockRow {
-            resource: share.resource.clone(),
-            requester: share.requester.clone(),
-            pid: share.pid,
+        let locks = self.holds.locks.range(first.clone()..).take_while(|(name, _)| wanted(name));
+        let holders = locks.flat_map(|(name, lock)| lock.shares.iter().map(move |share| (name, share)));
+        let holders = holders.map(|(resource, (requester, pid, row))| LockRow {
+            resource: resource.clone(),
+            requester: requester.clone(),
+            pid,
             token: row.token,
             is_waiter: false,
             since_ms: ms_since(row.since),

@@ -3,53 +3,15 @@
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
+use super::node_set::Change;
 use super::operation::{Aim, Claim, Deed, Locking};
+use super::own::{Own, Part};
 use super::process::Watch;
 use super::publish::Table;
-use super::scope::{Part, Scopes};
 use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// A lock that a process of this node holds, or believes to.
-#[derive(Default, Debug)]
-pub(super) struct Own {
-    /// It takes in nodes that join; else it is on a list.
-    view: bool,
-    /// Where it binds.
-    nodes: BTreeSet<NodeId>,
-    /// Those of them that the link broke to, with their names. They bind it again if they come back.
-    broken: BTreeMap<NodeId, String>,
-    pub(super) token: u64,
-    /// The process was told that it cannot rely on it, for this reason. It goes on keeping others out.
-    lost: Option<Reason>,
-    /// What of it is acquired for a while, if anything is.
-    scopes: Option<Box<Scopes>>,
-}
-
-impl Own {
-    /// Nodes that keep others out now.
-    fn present(&self) -> BTreeSet<NodeId> {
-        self.nodes.iter().filter(|node| !self.broken.contains_key(node)).copied().collect()
-    }
-    fn is_bound_on(&self, node: NodeId) -> bool {
-        self.view || self.nodes.contains(&node)
-    }
-    /// What the hold is worth where it binds at this voter; `None`: it does not.
-    pub(super) fn standing_on(&self, voter: NodeId) -> Option<Standing> {
-        self.is_bound_on(voter).then_some(match self.lost {
-            None => Standing::Relied,
-            Some(Reason::MINORITY) => Standing::Minority,
-            Some(_) => Standing::SecondHolder,
-        })
-    }
-    /// "Broken links leave at most half of the set", or there is nothing left of it.
-    fn is_minority(&self) -> bool {
-        let present = self.nodes.len() - self.broken.len();
-        2 * present <= self.nodes.len()
-    }
-}
 
 /// The watches of one process on one lock, and the claims that each was told of.
 pub(super) type Watches = BTreeMap<Ref, BTreeSet<Tx>>;
@@ -138,8 +100,8 @@ impl Engine {
                 let missing = names.difference(&found).next().copied().unwrap_or_default();
                 return Err(Outcome::failed(Status::Unreachable, format!("no link to the node {missing}")));
             }
-            let held = self.holds.own.get(id).into_iter().flat_map(|own| &own.nodes);
-            if nodes.len() + held.filter(|node| !nodes.contains(node)).count() > MAX_LIST {
+            let held = self.holds.own.get(id).map(Own::nodes).unwrap_or_default();
+            if held.union(&nodes).count() > MAX_LIST {
                 return Err(Outcome::failed(Status::Full, "a hold on too many nodes"));
             }
         }
@@ -151,10 +113,11 @@ impl Engine {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         let Aim::Lock(locking) = &op.claim.aim else { return };
         let id = (op.claim.serial, resource, locking.requester.clone());
-        // What was lost is held again only where all of it is granted anew.
-        let in_part = self.is_broken(Fault::LostIsHeldAgainInPart);
-        if let Some(lost) = self.holds.own.get(&id).filter(|own| own.lost.is_some() && !in_part) {
-            let missing: BTreeSet<NodeId> = lost.present().difference(&op.nodes).copied().collect();
+        // What is kept and was lost is held again only where all of it is granted anew. What a scope acquires makes nothing
+        // good that was lost outside of it.
+        if locking.scope.is_none() && !self.is_broken(Fault::LostIsHeldAgainInPart) {
+            let wanted = self.holds.own.get(&id).map(Own::to_be_granted_anew).unwrap_or_default();
+            let missing: BTreeSet<NodeId> = wanted.difference(&op.nodes).copied().collect();
             if !missing.is_empty() {
                 return self.ask_more(tx, &missing);
             }
@@ -163,29 +126,15 @@ impl Engine {
         self.counters.acquiring.add(self.now.since(op.since));
         self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
         let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
-        let before = self.holds.own.get(&id).map(|own| Part::new(own.view, &own.nodes));
+        let before = self.holds.own.get(&id).and_then(Own::check);
+        let makes_good = scope.is_some() && self.is_broken(Fault::ScopeMakesGood);
         let own = self.holds.own.entry(id.clone()).or_default();
-        if scope.is_some() || own.scopes.is_some() {
-            let scopes = own.scopes.get_or_insert_with(|| Box::new(Scopes::new(before)));
-            if own.lost.is_some() {
-                scopes.shrink_lists(&op.nodes);
-            }
-            scopes.add(scope, Part::new(view, &op.nodes));
+        if makes_good {
+            own.make_good();
         }
-        if own.lost.is_some() {
-            own.nodes.clear();
-            own.broken.clear();
-        }
-        let relied_on = (own.lost.is_none() && !own.nodes.is_empty()).then_some(own.token);
-        own.view |= view;
-        own.broken.retain(|node, _| !op.nodes.contains(node));
-        own.nodes.extend(op.nodes);
-        own.token = own.token.max(token);
-        own.lost = None;
+        own.acquired(scope, view, op.nodes, token, &mut self.holds.sets);
         let token = own.token;
-        if relied_on != Some(token) {
-            self.publish_own(&id, Some(token));
-        }
+        self.publish_check(&id, before);
         self.announce(tx, &id);
         self.conclude(op.origin, Outcome::value(token));
     }
@@ -206,9 +155,12 @@ impl Engine {
     fn own_hold(&self, id: &Id) -> Option<Hold> {
         let own = self.holds.own.get(id)?;
         let (serial, resource, requester) = id.clone();
-        let (view, token) = (own.view, own.token);
+        let (view, token) = (own.is_on_view(), own.token);
+        let mut nodes = own.nodes();
         // Of a hold on the view it does not matter; a list is never longer.
-        let nodes = own.nodes.iter().take(MAX_LIST).copied().collect();
+        while nodes.len() > MAX_LIST {
+            nodes.pop_last();
+        }
         let watched = self.holds.watches.contains_key(id);
         Some(Hold { resource, requester, serial, view, nodes, token, watched })
     }
@@ -218,7 +170,12 @@ impl Engine {
         self.holds.own.keys().filter_map(|id| self.own_hold(id)).collect()
     }
 
-    fn publish_own(&mut self, id: &Id, token: Option<u64>) {
+    /// What `lock_check` says from now on, if it is not what it said `before`.
+    fn publish_check(&mut self, id: &Id, before: Option<u64>) {
+        let token = self.holds.own.get(id).and_then(Own::check);
+        if token == before {
+            return;
+        }
         let (process, resource, requester) = id.clone();
         let output = Output::PublishHold { process, resource, requester, token };
         self.tables.push_back(Table::Other(Box::new(output)));
@@ -239,12 +196,16 @@ impl Engine {
     ) {
         let origin = Origin::Call { process, op };
         let id = (process, resource, requester);
+        let before = self.holds.own.get(&id).and_then(Own::check);
         let rest = match scope {
             None => self.rest_of(&id, nodes.as_deref()),
             Some(scope) => self.end_scope(&id, scope),
         };
         let rest = match rest {
-            Ok(Rest::Same) => return self.conclude(origin, Outcome::of(Status::Ok)),
+            Ok(Rest::Same) => {
+                self.publish_check(&id, before);
+                return self.conclude(origin, Outcome::of(Status::Ok));
+            }
             Ok(rest) => rest,
             Err(status) => return self.conclude(origin, Outcome::of(status)),
         };
@@ -252,8 +213,8 @@ impl Engine {
         let deed = Deed::Release { resource: id.1.clone() };
         self.start_publication(tx, None, deed, origin, patience);
         match rest {
-            Rest::On(nodes) => self.shrink_hold(&id, nodes, tx),
-            Rest::Same | Rest::Nowhere => self.end_hold(&id, Some(tx)),
+            Rest::On(nodes) => self.shrink_hold(&id, &nodes, Some(tx), before),
+            Rest::Same | Rest::Nowhere => self.remove_hold(&id, Some(tx), before),
         }
         self.check(tx);
     }
@@ -269,43 +230,44 @@ impl Engine {
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let stays = |node: &NodeId| {
             let link = self.view.links.get(node).map(|link| &link.name);
-            let name = link.or_else(|| own.broken.get(node)).unwrap_or(&self.config.name);
+            let name = link.or_else(|| own.name_of_broken(node)).unwrap_or(&self.config.name);
             !names.contains(name.as_str())
         };
-        let rest: BTreeSet<NodeId> = own.nodes.iter().filter(|node| stays(node)).copied().collect();
+        let nodes = own.nodes();
+        let rest: BTreeSet<NodeId> = nodes.iter().filter(|node| stays(node)).copied().collect();
         match rest.len() {
             0 => Ok(Rest::Nowhere),
-            len if len == own.nodes.len() => Err(Status::NotOwner),
+            len if len == nodes.len() => Err(Status::NotOwner),
             _ => Ok(Rest::On(rest)),
         }
     }
 
-    /// Where the hold is to stay without what was acquired for this scope.
+    /// A scope ends. Where the hold is to stay.
     fn end_scope(&mut self, id: &Id, scope: Ref) -> Result<Rest, Status> {
         let own = self.holds.own.get_mut(id).ok_or(Status::NotOwner)?;
-        let scopes = own.scopes.as_mut().ok_or(Status::NotOwner)?;
-        if !scopes.end(scope) {
+        let (was_on_view, nodes) = (own.is_on_view(), own.nodes());
+        if !own.end_scope(scope) {
             return Err(Status::NotOwner);
         }
-        let all = scopes.all();
-        if scopes.is_empty() {
-            own.scopes = None;
-        }
-        Ok(match all {
+        let rest = own.nodes();
+        Ok(match own.parts().next() {
             None => Rest::Nowhere,
-            Some(Part::View) => Rest::Same,
-            Some(Part::Nodes(nodes)) => {
-                let rest: BTreeSet<NodeId> = own.nodes.intersection(&nodes).copied().collect();
-                if !own.view && rest.len() == own.nodes.len() { Rest::Same } else { Rest::On(rest) }
-            }
+            Some(_) if own.is_on_view() || !was_on_view && rest.len() == nodes.len() => Rest::Same,
+            Some(_) => Rest::On(rest),
         })
     }
 
     pub(super) fn end_hold(&mut self, id: &Id, ack: Option<Tx>) {
-        let Some(own) = self.holds.own.remove(id) else { return };
-        if own.lost.is_none() {
-            self.publish_own(id, None);
+        let before = self.holds.own.get(id).and_then(Own::check);
+        self.remove_hold(id, ack, before);
+    }
+
+    /// `before`: what `lock_check` said.
+    fn remove_hold(&mut self, id: &Id, ack: Option<Tx>, before: Option<u64>) {
+        if self.holds.own.remove(id).is_none() {
+            return;
         }
+        self.publish_check(id, before);
         for told in self.holds.watches.get_mut(id).into_iter().flat_map(BTreeMap::values_mut) {
             told.clear();
         }
@@ -314,18 +276,21 @@ impl Engine {
         self.send_to_all(&nodes, Message::Drop { resource, requester, serial, rest: None, ack });
     }
 
-    /// The hold stays on a list of nodes only: what joins later is not bound by it.
-    fn shrink_hold(&mut self, id: &Id, rest: BTreeSet<NodeId>, ack: Tx) {
+    /// The hold stays on a list of nodes only: what joins later is not bound by it. `before`: what `lock_check` said.
+    pub(super) fn shrink_hold(
+        &mut self,
+        id: &Id,
+        rest: &BTreeSet<NodeId>,
+        ack: Option<Tx>,
+        before: Option<u64>,
+    ) {
         let Some(own) = self.holds.own.get_mut(id) else { return };
-        own.broken.retain(|node, _| rest.contains(node));
-        if let Some(scopes) = &mut own.scopes {
-            scopes.shrink(&rest);
-        }
-        (own.view, own.nodes) = (false, rest);
+        own.shrink(rest, &mut self.holds.sets);
         let rest = self.own_hold(id);
         let (serial, resource, requester) = id.clone();
         let nodes = self.everybody();
-        self.send_to_all(&nodes, Message::Drop { resource, requester, serial, rest, ack: Some(ack) });
+        self.send_to_all(&nodes, Message::Drop { resource, requester, serial, rest, ack });
+        self.publish_check(id, before);
         self.judge(id);
     }
 
@@ -338,74 +303,78 @@ impl Engine {
 
     // ---- what becomes of it
 
-    pub(super) fn lose_hold(&mut self, id: &Id, reason: Reason) {
-        let Some(own) = self.holds.own.get_mut(id).filter(|own| own.lost.is_none()) else { return };
-        own.lost = Some(reason);
+    /// Parts of the hold are lost: the process is told.
+    pub(super) fn lose_hold(&mut self, id: &Id, reason: Reason, parts: impl FnOnce(&mut Own) -> bool) {
+        let Some(own) = self.holds.own.get_mut(id) else { return };
+        let before = own.check();
+        if !parts(own) {
+            return;
+        }
         let token = own.token;
         self.counters.locks_lost += 1;
         self.log(Level::Warn, Target::Lock, |_| {
             let (resource, serial) = (log::of_name(&id.1), id.0);
             format!("process {serial} can no longer rely on the lock {resource}: {reason:?}")
         });
-        self.publish_own(id, None);
+        self.publish_check(id, before);
         let (process, resource, requester) = id.clone();
         let event = Event::LockLost { resource, requester, token, reason };
         self.event(Output::Notify { process, event });
     }
 
-    fn judge(&mut self, id: &Id) {
-        if self.is_broken(Fault::MinorityIsNotNoticed) {
-            return;
-        }
-        if self.holds.own.get(id).is_some_and(Own::is_minority) {
-            self.lose_hold(id, Reason::MINORITY);
+    /// The hold has met another requester's at this voter.
+    pub(super) fn meet_second_holder(&mut self, id: &Id, voter: NodeId) {
+        let there = |part: &Part| part.binds_on(voter);
+        self.lose_hold(id, Reason::SECOND_HOLDER, |own| own.lose(Reason::SECOND_HOLDER, there));
+    }
+
+    /// What of the hold binds at this voter, and was lost to broken links, ends.
+    pub(super) fn end_lost_hold(&mut self, id: &Id, voter: NodeId) {
+        let Some(own) = self.holds.own.get_mut(id) else { return };
+        let before = own.check();
+        if own.end_on(voter) {
+            let rest = own.nodes();
+            self.shrink_hold(id, &rest, None, before);
+        } else {
+            self.remove_hold(id, None, before);
         }
     }
 
-    /// A link is over. A node that left in order is gone from the sets; one that the link broke to may keep others out
-    /// no longer, and let them have the lock.
+    fn judge(&mut self, id: &Id) {
+        if !self.is_broken(Fault::MinorityIsNotNoticed) {
+            self.lose_hold(id, Reason::MINORITY, |own| own.lose_minorities(|_| false));
+        }
+    }
+
+    /// A link is over. A node that left in order is gone from the sets; one that the link broke to is missed.
     pub(super) fn holds_without(&mut self, node: NodeId, name: &str, reason: Reason) {
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED)
             && !self.is_broken(Fault::LeaverIsMissed);
         let mut touched = Vec::new();
+        let mut change = (Change::default(), Change::default());
         for (id, own) in &mut self.holds.own {
-            if !own.nodes.contains(&node) {
-                continue;
+            let was_in = match in_order {
+                true => own.leave(node, &mut change, &mut self.holds.sets),
+                false => own.miss(node, name, &mut change.1),
+            };
+            if was_in {
+                touched.push(id.clone());
             }
-            if in_order {
-                own.nodes.remove(&node);
-                own.broken.remove(&node); // it had come back, and not been heard out
-                if let Some(scopes) = &mut own.scopes {
-                    scopes.leave(node);
-                }
-            } else {
-                own.broken.insert(node, name.to_owned());
-            }
-            touched.push(id.clone());
         }
         for id in touched {
             self.judge(&id);
         }
     }
 
-    /// A peer has this node's snapshot: it binds what is on the view, and again what was on it before the link broke.
+    /// A peer has this node's snapshot.
     pub(super) fn holds_with(&mut self, node: NodeId) {
         if self.is_broken(Fault::NewcomerIsNotCounted) {
             return;
         }
         let Some(link) = self.view.links.get(&node) else { return };
+        let mut change = (Change::default(), Change::default());
         for own in self.holds.own.values_mut() {
-            own.broken.remove(&node);
-            if own.view {
-                // A node of the same name has taken the place of one that is surely gone.
-                let replaced =
-                    own.broken.iter().filter(|(_, name)| **name == link.name).map(|(node, _)| *node);
-                for gone in replaced.collect::<Vec<_>>() {
-                    own.broken.remove(&gone);
-                    own.nodes.remove(&gone);
-                }
-                own.nodes.insert(node);
-            }
+            own.join(node, &link.name, &mut change, &mut self.holds.sets);
         }
     }
 

@@ -132,15 +132,15 @@ pub struct Hold {
     pub watched: bool,
 }
 
-/// What a share of a lock is worth to its process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+/// What a share of a lock is worth to its process. The later ones are worth more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Standing {
-    /// It may rely on it.
-    Relied,
-    /// It was told of a second holder.
-    SecondHolder,
     /// It was told that broken links had left the lock on a minority of its nodes.
     Minority,
+    /// It was told of a second holder.
+    SecondHolder,
+    /// It may rely on it.
+    Relied,
 }
 
 /// One process's membership in a group, as its home publishes it. A count of 0: it is no member any more.

@@ -3,50 +3,23 @@
 use super::fault::Fault;
 use super::machine::Engine;
 use super::queue::{Queue, Request};
+use super::shares::Bound;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One key at this voter.
+/// One key at this voter, while it is claimed. Who holds a lock stands in `hold`.
 #[derive(Default, Debug)]
 pub(super) struct Arbiter {
     /// Claims that were granted and are not complete yet, as far as is known here. At most one for a name; those for a
     /// lock have one requester.
     pub(super) holders: BTreeMap<Tx, Request>,
-    /// Holds that bind here, complete claims of a lock: so many shares of each requester. More than one requester is
-    /// here only after a split.
-    pub(super) bound: BTreeMap<Name, usize>,
     pub(super) queue: Queue,
     wounded: BTreeSet<Tx>,
-    /// Of a lock: the number that grants vote with, from when it was free until it is again. 0: it has ended, the next
-    /// grant begins another.
-    pub(super) tenure: u64,
 }
 
 impl Arbiter {
-    fn is_free(&self) -> bool {
-        self.holders.is_empty() && self.bound.is_empty()
-    }
-    pub(super) fn is_idle(&self) -> bool {
-        self.is_free() && self.queue.is_empty()
-    }
-    pub(super) fn has_no_claims(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.holders.is_empty() && self.queue.is_empty()
-    }
-    /// The one requester of all who have the lock, complete or not.
-    fn sharer(&self) -> Option<&Name> {
-        let holding = self.holders.values().next().and_then(Request::requester);
-        match (holding, self.bound.len()) {
-            (holding, 0) => holding,
-            (holding, 1) => self.bound.keys().next().filter(|bound| holding.is_none_or(|h| h == *bound)),
-            _ => None,
-        }
-    }
-    /// Those who share a lock that is held enter at once; before that they stay behind older claims of others.
-    fn may_share(&self, tx: Tx, requester: Option<&Name>) -> bool {
-        let Some(requester) = requester.filter(|requester| self.sharer() == Some(*requester)) else {
-            return false;
-        };
-        !self.bound.is_empty() || self.queue.oldest_other(requester).is_none_or(|(oldest, _)| oldest > tx)
     }
     fn has_claim(&self, tx: Tx) -> bool {
         self.holders.contains_key(&tx) || self.queue.contains(tx)
@@ -64,6 +37,33 @@ impl Arbiter {
 }
 
 impl Engine {
+    /// Who has the key for good. A name that somebody has is not claimed: its claims are not admitted.
+    fn bound(&self, key: &Key) -> Bound<'_> {
+        match key {
+            Key::Lock(resource) => self.holds.bound(resource),
+            Key::Name(_) => Bound::Nobody,
+        }
+    }
+
+    fn is_granted(&self, key: &Key) -> bool {
+        self.claims.arbiters.get(key).is_some_and(|arbiter| !arbiter.holders.is_empty())
+    }
+
+    fn is_free(&self, key: &Key) -> bool {
+        self.bound(key) == Bound::Nobody && !self.is_granted(key)
+    }
+
+    /// The one requester of all who have the lock, complete or not.
+    fn sharer(&self, key: &Key) -> Option<&Name> {
+        let arbiter = self.claims.arbiters.get(key);
+        let holding = arbiter.and_then(|arbiter| arbiter.holders.values().next()?.requester());
+        match self.bound(key) {
+            Bound::Nobody => holding,
+            Bound::One(bound) => holding.is_none_or(|holding| holding == bound).then_some(bound),
+            Bound::Several => None,
+        }
+    }
+
     /// A lock: always. Plain register: this table shows no binding, dying ones included. Re-register: no clash on the
     /// name.
     fn is_admitted(&self, key: &Key, request: &Request) -> bool {
@@ -109,7 +109,8 @@ impl Engine {
         }
         let request = Request { want, nowait, told: None, since: self.now };
         let admitted = self.is_admitted(&key, &request);
-        let idle = self.claims.arbiters.entry(key.clone()).or_default().is_idle();
+        let waits = self.claims.arbiters.get(&key).is_some_and(|arbiter| !arbiter.queue.is_empty());
+        let idle = self.is_free(&key) && !waits;
         if admitted && (idle || self.may_share(&key, tx, request.requester())) {
             self.grant(tx, &key, request);
         } else if nowait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
@@ -125,10 +126,12 @@ impl Engine {
     /// Somebody else has the key for good, or an older claim of somebody else is here. A waiter that is not admitted is
     /// in nobody's way.
     fn is_behind(&self, tx: Tx, key: &Key, request: &Request) -> bool {
+        if self.bound(key).is_by_another_than(request.requester()) {
+            return true;
+        }
         let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
         let mut older_holders = arbiter.holders.range(..tx);
-        arbiter.bound.keys().any(|requester| Some(requester) != request.requester())
-            || older_holders.any(|(_, holder)| !holder.shares_with(request))
+        older_holders.any(|(_, holder)| !holder.shares_with(request))
             || arbiter
                 .queue
                 .older_than(tx)
@@ -136,8 +139,7 @@ impl Engine {
     }
 
     fn enqueue(&mut self, tx: Tx, key: &Key, request: Request) {
-        let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
-        arbiter.queue.insert(tx, request);
+        self.claims.arbiters.entry(key.clone()).or_default().queue.insert(tx, request);
         if let Key::Lock(resource) = key {
             self.tell_first_waiter(resource);
         }
@@ -149,19 +151,21 @@ impl Engine {
             // What readers see here, or may see when that goes: all of it is to be covered.
             regs.extend(self.names.all(name).into_iter().map(|binding| binding.reg));
         }
-        let Some(arbiter) = self.claims.arbiters.get_mut(key) else { return };
-        if matches!(key, Key::Lock(_)) && (arbiter.is_free() || arbiter.tenure == 0) {
-            arbiter.tenure = self.holds.next_token();
+        let mut tenure = 0;
+        if let Key::Lock(resource) = key {
+            if self.is_free(key) || self.holds.tenure(resource) == 0 {
+                self.holds.begin_tenure(resource);
+            }
+            tenure = self.holds.tenure(resource);
         }
-        let tenure = arbiter.tenure;
-        arbiter.holders.insert(tx, request);
+        self.claims.arbiters.entry(key.clone()).or_default().holders.insert(tx, request);
         self.send(tx.node, Message::Grant { tx, key: key.clone(), tenure, regs });
     }
 
     /// Serves the queue: the oldest claim that is admitted, if nobody has the key; then all who may share with it.
     pub(super) fn pump(&mut self, key: &Key) {
         if !self.claims.arbiters.contains_key(key) {
-            return;
+            return self.is_not_claimed(key);
         }
         loop {
             while let Some(tx) = self.next_to_serve(key) {
@@ -177,26 +181,37 @@ impl Engine {
         self.tell_busy(key);
         if self.claims.arbiters.get(key).is_some_and(Arbiter::is_idle) {
             self.claims.arbiters.remove(key);
+            self.is_not_claimed(key);
+        }
+    }
+
+    fn is_not_claimed(&mut self, key: &Key) {
+        if let Key::Lock(resource) = key {
+            self.holds.is_not_claimed(resource);
         }
     }
 
     fn next_to_serve(&self, key: &Key) -> Option<Tx> {
         let arbiter = self.claims.arbiters.get(key)?;
-        if arbiter.is_free() {
+        if self.is_free(key) {
             let mut waiters = arbiter.queue.iter();
             waiters.find(|(_, request)| self.is_admitted(key, request)).map(|(tx, _)| tx)
         } else {
-            let requester = arbiter.sharer()?;
+            let requester = self.sharer(key)?;
             arbiter.queue.oldest_of(requester).filter(|tx| self.may_share(key, *tx, Some(requester)))
         }
     }
 
+    /// Those who share a lock that is held enter at once; before that they stay behind older claims of others.
     fn may_share(&self, key: &Key, tx: Tx, requester: Option<&Name>) -> bool {
-        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
-        arbiter.may_share(tx, requester)
+        let Some(requester) = requester.filter(|requester| self.sharer(key) == Some(*requester)) else {
+            return false;
+        };
+        let arbiter = self.claims.arbiters.get(key);
+        let older = arbiter.and_then(|arbiter| arbiter.queue.oldest_other(requester));
+        self.bound(key) != Bound::Nobody
+            || older.is_none_or(|(oldest, _)| oldest > tx)
             || self.is_broken(Fault::SharerPassesOlder)
-                && requester.is_some()
-                && arbiter.sharer() == requester
     }
 
     /// Asks holders to yield, each once: those that are younger than the oldest admitted waiter of another requester,
@@ -207,12 +222,12 @@ impl Engine {
         }
         let Some(arbiter) = self.claims.arbiters.get(key) else { return };
         let Some((oldest_holder, holder)) = arbiter.holders.first_key_value() else { return };
-        let from = if arbiter.bound.is_empty() {
+        let from = if self.bound(key) == Bound::Nobody {
             let in_the_way =
                 |(_, waiter): &(Tx, &Request)| !waiter.shares_with(holder) && self.is_admitted(key, waiter);
             let Some((oldest, _)) = arbiter.queue.iter().find(in_the_way) else { return };
             oldest
-        } else if arbiter.sharer().is_some() || self.is_broken(Fault::HoldWoundsNobody) {
+        } else if self.sharer(key).is_some() || self.is_broken(Fault::HoldWoundsNobody) {
             return;
         } else {
             *oldest_holder

@@ -2,6 +2,7 @@
 
 use crate::harness::*;
 use crate::holds::*;
+use crate::lock_splits::{cut_all, link_all};
 use convoke::engine::*;
 
 /// Which of the nodes give the lock to nobody else.
@@ -89,6 +90,137 @@ fn a_node_that_parted_and_came_back_is_not_held_for_an_older_scope() {
     world.give_back(pid, by("me").scope(902));
     assert_eq!(held_on(&mut world, 3), [0, 1]);
     world.give_back(pid, by("me").scope(901));
+    world.give_back(pid, by("me"));
+    world.assert_at_rest();
+}
+
+// ---- what is lost of it
+
+/// Four nodes that fall into halves while the process on node 0 holds the lock, acquired like this, on all.
+fn halves(lock: Lock) -> (World, Pid, u64) {
+    let mut world = World::mesh(4);
+    let pid = world.spawn(0);
+    let token = world.take_lock(pid, lock);
+    cut_all(&mut world, &[(0, 2), (0, 3), (1, 2), (1, 3)]);
+    assert_eq!((world.lost_locks(pid), world.check(pid, "me")), (vec![Reason::MINORITY], None));
+    (world, pid, token)
+}
+
+/// Within a scope that was lost another one runs and ends, on what is left: that makes nothing good of what others may have
+/// done meanwhile, not while it runs and not after it.
+#[test]
+fn a_scope_makes_nothing_good_that_was_lost_outside_of_it() {
+    let (mut world, pid, token) = halves(by("me").scope(901));
+    let rival = world.spawn(2);
+    world.take_lock(rival, by("rival"));
+    assert!(world.take_lock(pid, by("me").scope(902)) >= token, "the inner one has it");
+    assert_eq!(world.check(pid, "me"), None);
+    world.give_back(pid, by("me").scope(902));
+    assert_eq!(world.check(pid, "me"), None);
+    world.give_back(pid, by("me").scope(901));
+    assert_eq!(world.checks(pid, "me"), [Some(token), None]);
+    world.take_lock(pid, by("me").scope(903));
+    assert!(world.check(pid, "me").is_some(), "nothing is held any more of what was lost");
+    assert_eq!(world.lost_locks(pid), [Reason::MINORITY]);
+}
+
+/// What is kept is made good by what is acquired to be kept, and not by a scope.
+#[test]
+fn what_is_kept_is_made_good_by_what_is_acquired_to_be_kept() {
+    let (mut world, pid, _) = halves(by("me"));
+    world.take_lock(pid, by("me").scope(901));
+    assert_eq!(world.check(pid, "me"), None);
+    let token = world.take_lock(pid, by("me"));
+    assert_eq!(world.check(pid, "me"), Some(token));
+    world.give_back(pid, by("me").scope(901));
+    assert_eq!(world.check(pid, "me"), Some(token));
+    world.give_back(pid, by("me"));
+    world.assert_at_rest_at(0);
+}
+
+/// An inner scope on other nodes does not hide that the outer one is lost, and the other way round.
+#[test]
+fn each_scope_is_judged_by_its_own_nodes() {
+    for inner_is_lost in [false, true] {
+        let mut world = World::mesh(7);
+        let pid = world.spawn(0);
+        let lists: [&[NodeIndex]; 2] = [&[0, 1, 2], &[0, 3, 4, 5, 6]];
+        let (outer, inner) = if inner_is_lost { (lists[1], lists[0]) } else { (lists[0], lists[1]) };
+        world.take_lock(pid, by("me").on(outer).scope(901));
+        let token = world.take_lock(pid, by("me").on(inner).scope(902));
+        cut_all(&mut world, &[(0, 1), (0, 2)]); // five of seven are there
+        assert_eq!((world.lost_locks(pid), world.check(pid, "me")), (vec![Reason::MINORITY], None));
+        world.give_back(pid, by("me").scope(902));
+        assert_eq!(world.check(pid, "me"), inner_is_lost.then_some(token), "what is left was never lost");
+        if inner_is_lost {
+            cut_all(&mut world, &[(0, 3), (0, 4)]);
+            assert_eq!(world.lost_locks(pid), [Reason::MINORITY], "three of five");
+            world.cut(0, 5);
+            assert_eq!(world.lost_locks(pid), [Reason::MINORITY; 2], "each is told of for itself");
+        }
+        world.give_back(pid, by("me").scope(901));
+        assert_eq!(world.check(pid, "me"), None);
+        world.assert_at_rest_at(0);
+    }
+}
+
+/// What was lost on a list is made good on all of the list: nodes that the process asks for now say nothing about those that
+/// the link broke to.
+#[test]
+fn a_list_is_made_good_on_all_of_it() {
+    let mut world = World::mesh(4);
+    let pid = world.spawn(0);
+    world.take_lock(pid, by("me").on(&[1, 2, 3]));
+    cut_all(&mut world, &[(0, 1), (0, 2)]);
+    assert_eq!(world.lost_locks(pid), [Reason::MINORITY]);
+    world.take_lock(pid, by("me").on(&[0, 3]));
+    assert_eq!(world.check(pid, "me"), None);
+    link_all(&mut world, &[(0, 1), (0, 2)]);
+    assert_eq!(world.check(pid, "me"), None, "who knows what was there meanwhile");
+    let token = world.take_lock(pid, by("me").on(&[1, 2, 3]));
+    assert_eq!(world.check(pid, "me"), Some(token));
+    world.give_back(pid, by("me"));
+    world.assert_at_rest();
+}
+
+/// A second holder is met where it is: the part that binds there is lost, and when it has ended the rest is relied on.
+#[test]
+fn a_second_holder_is_met_by_the_part_that_is_there() {
+    let mut world = World::nodes(4);
+    link_all(&mut world, &[(0, 1), (0, 2), (1, 2)]);
+    let (pid, rival) = (world.spawn(0), world.spawn(3));
+    world.take_lock(pid, by("me").on(&[1, 2]));
+    let token = world.take_lock(pid, by("me").scope(901)); // that of the whole hold
+    world.take_lock(rival, by("rival").on(&[3]));
+    link_all(&mut world, &[(0, 3), (1, 3), (2, 3)]);
+    assert_eq!(world.lost_locks(pid), [Reason::SECOND_HOLDER], "on node 3 alone");
+    assert_eq!(world.check(pid, "me"), None);
+    world.give_back(pid, by("me").scope(901));
+    assert_eq!(world.check(pid, "me"), Some(token));
+    world.give_back(pid, by("me"));
+    world.give_back(rival, by("rival"));
+    world.assert_at_rest();
+}
+
+/// Only the part that was lost to broken links ends where it meets a holder; the others stay.
+#[test]
+fn only_the_part_that_was_lost_ends() {
+    let mut world = World::mesh(4);
+    let (pid, rival) = (world.spawn(0), world.spawn(1));
+    world.take_lock(pid, by("me").on(&[0, 3]));
+    let token = world.take_lock(pid, by("me").on(&[1, 2]).scope(901)); // that of the whole hold
+    cut_all(&mut world, &[(0, 1), (0, 2)]);
+    assert_eq!((world.lost_locks(pid), world.check(pid, "me")), (vec![Reason::MINORITY], None));
+    let taken = world.take_lock(rival, by("rival").on(&[1, 2]));
+    link_all(&mut world, &[(0, 1), (0, 2)]);
+    assert_eq!((world.lost_locks(rival), world.check(rival, "rival")), (vec![], Some(taken)));
+    assert_eq!(world.check(pid, "me"), Some(token), "what is left was never lost");
+    assert_eq!(held_on(&mut world, 4), [0, 1, 2, 3]);
+    world.give_back(rival, by("rival"));
+    assert_eq!(held_on(&mut world, 4), [0, 3]);
+    let ended = world.release(pid, by("me").scope(901));
+    world.settle();
+    assert_eq!(world.status(ended), Some(Status::Ok), "the scope ends, there is nothing to be given back");
     world.give_back(pid, by("me"));
     world.assert_at_rest();
 }

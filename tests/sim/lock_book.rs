@@ -27,33 +27,23 @@ pub(crate) struct Bound {
     pub(crate) void: Option<u64>,
 }
 
-/// Where something of a share is held.
+/// Something of a share: what was acquired to be kept, or for a scope.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Part {
-    View,
-    On(BTreeSet<NodeId>),
+pub(crate) struct Part {
+    pub(crate) view: bool,
+    /// Its set, without the nodes that left in order.
+    pub(crate) nodes: BTreeSet<NodeId>,
+    pub(crate) lost: Option<Reason>,
 }
 
 impl Part {
-    fn add(&mut self, other: &Part) {
-        match (&mut *self, other) {
-            (Part::On(nodes), Part::On(more)) => nodes.extend(more),
-            _ => *self = Part::View,
-        }
+    pub(crate) fn binds_on(&self, node: NodeId) -> bool {
+        self.view || self.nodes.contains(&node)
     }
-    /// What of a list is left on these nodes; `None`: nothing.
-    fn on(self, rest: &BTreeSet<NodeId>) -> Option<Part> {
-        match self {
-            Part::On(nodes) if !nodes.is_empty() => {
-                Some(&nodes & rest).filter(|nodes| !nodes.is_empty()).map(Part::On)
-            }
-            other => Some(other),
-        }
-    }
-    fn without(&mut self, node: NodeId) {
-        if let Part::On(nodes) = self {
-            nodes.remove(&node);
-        }
+    /// "Broken links leave at most half of the set."
+    pub(crate) fn is_minority(&self, broken: &BTreeSet<NodeId>) -> bool {
+        let present = (&self.nodes - broken).len();
+        present == 0 || present < self.nodes.len() && 2 * present <= self.nodes.len()
     }
 }
 
@@ -64,65 +54,105 @@ pub(crate) struct Held {
     pub(crate) kept: Option<Part>,
     pub(crate) scopes: BTreeMap<Ref, Option<Part>>,
     pub(crate) token: u64,
-    pub(crate) view: bool,
     /// It was on the view once: nodes that join may yet hear of that.
     pub(crate) was_view: bool,
-    /// Its set, without the nodes that left in order.
-    pub(crate) nodes: BTreeSet<NodeId>,
-    /// Those of them that the link of the home broke to.
+    /// The nodes that the link of the home broke to.
     pub(crate) broken: BTreeSet<NodeId>,
     /// Every node that was ever in it.
     pub(crate) ever: BTreeSet<NodeId>,
     pub(crate) bound: BTreeMap<NodeId, Bound>,
     pub(crate) since: u64,
     pub(crate) step: u64,
-    pub(crate) lost: Option<Reason>,
-    /// Since when it is lost to broken links.
+    /// Since when all of it is lost to broken links.
     pub(crate) minority_since: Option<u64>,
 }
 
 impl Held {
-    /// "Broken links leave at most half of the set."
-    pub(crate) fn is_minority(&self) -> bool {
-        let present = self.nodes.len() - self.broken.len();
-        present == 0 || !self.broken.is_empty() && 2 * present <= self.nodes.len()
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.kept.iter().chain(self.scopes.values().flatten())
     }
-}
+    pub(crate) fn parts_mut(&mut self) -> impl Iterator<Item = &mut Part> {
+        self.kept.iter_mut().chain(self.scopes.values_mut().flatten())
+    }
+    pub(crate) fn view(&self) -> bool {
+        self.parts().any(|part| part.view)
+    }
+    pub(crate) fn nodes(&self) -> BTreeSet<NodeId> {
+        self.parts().flat_map(|part| &part.nodes).copied().collect()
+    }
+    pub(crate) fn binds_on(&self, node: NodeId) -> bool {
+        self.parts().any(|part| part.binds_on(node))
+    }
+    /// No part of it is lost.
+    pub(crate) fn is_relied_on(&self) -> bool {
+        self.parts().all(|part| part.lost.is_none())
+    }
+    /// Something of it that binds there is not lost.
+    pub(crate) fn is_relied_on_at(&self, node: NodeId) -> bool {
+        self.parts().any(|part| part.binds_on(node) && part.lost.is_none())
+    }
+    fn is_lost_to_links_at(&self, node: NodeId) -> bool {
+        let mut there = self.parts().filter(|part| part.binds_on(node)).peekable();
+        there.peek().is_some() && there.all(|part| part.lost == Some(Reason::MINORITY))
+    }
 
-impl Held {
-    /// Something is acquired; what was lost before is no part of it any more.
+    /// Parts of it are lost. Says whether any was not before.
+    pub(crate) fn lose(&mut self, reason: Reason, now: u64, is_lost: impl Fn(&Part) -> bool) -> bool {
+        let mut is_new = false;
+        for part in self.parts_mut().filter(|part| part.lost.is_none() && is_lost(part)) {
+            part.lost = Some(reason);
+            is_new = true;
+        }
+        if self.parts().all(|part| part.lost == Some(Reason::MINORITY)) {
+            self.minority_since.get_or_insert(now);
+        }
+        is_new
+    }
+
+    /// Something is acquired. What is kept and was lost is made good by what covers it.
     pub(crate) fn add(&mut self, scope: Option<Ref>, part: Part) {
-        match scope {
-            Some(scope) => {
+        self.minority_since = None;
+        match (scope, &mut self.kept) {
+            (Some(scope), _) => {
                 self.scopes.insert(scope, Some(part));
             }
-            None => match &mut self.kept {
-                Some(kept) => kept.add(&part),
-                None => self.kept = Some(part),
-            },
+            (None, None) => self.kept = Some(part),
+            (None, Some(kept)) => {
+                kept.view |= part.view;
+                if kept.lost.is_some() && (kept.view || kept.nodes.is_subset(&part.nodes)) {
+                    (kept.lost, kept.nodes) = (None, part.nodes);
+                } else {
+                    kept.nodes.extend(part.nodes);
+                }
+            }
         }
     }
 
-    /// What of it is left where it was given back, or lost and not acquired again.
-    pub(crate) fn parts_shrink(&mut self, rest: &BTreeSet<NodeId>) {
-        self.kept = self.kept.take().and_then(|part| part.on(rest));
+    /// What of it is left on these nodes.
+    fn shrink(&mut self, rest: &BTreeSet<NodeId>) {
+        let stays = |part: &Part| part.nodes.is_empty() || !part.nodes.is_disjoint(rest);
+        self.retain(stays);
+        for part in self.parts_mut() {
+            part.view = false;
+            part.nodes.retain(|node| rest.contains(node));
+        }
+        self.bound.retain(|node, _| rest.contains(node));
+    }
+
+    fn retain(&mut self, stays: impl Fn(&Part) -> bool) {
+        self.kept.take_if(|part| !stays(part));
         for part in self.scopes.values_mut() {
-            *part = part.take().and_then(|part| part.on(rest));
+            part.take_if(|part| !stays(part));
         }
     }
 
-    pub(crate) fn parts_without(&mut self, node: NodeId) {
-        self.kept.iter_mut().chain(self.scopes.values_mut().flatten()).for_each(|part| part.without(node));
-    }
-
-    /// What is to be held when a scope has ended.
-    fn without_scope(&self, scope: Ref) -> Option<Part> {
-        let others =
-            self.scopes.iter().filter(|(other, _)| **other != scope).filter_map(|(_, part)| part.as_ref());
-        let mut parts = self.kept.iter().chain(others);
-        let mut all = parts.next()?.clone();
-        parts.for_each(|part| all.add(part));
-        Some(all)
+    /// A scope of it, or what binds at a voter, has ended: of what is left nothing joins where it was on the view.
+    fn tidy(&mut self) {
+        let nodes = self.nodes();
+        self.broken.retain(|node| nodes.contains(node));
+        if !self.view() {
+            self.bound.retain(|node, _| nodes.contains(node));
+        }
     }
 }
 
@@ -150,8 +180,10 @@ pub(crate) struct LockBook {
     pub(crate) published: BTreeMap<Share, VecDeque<(Tx, Hold)>>,
     /// What a home said last of what is left of a share: where it stays, if anywhere.
     pub(crate) said_of_rest: Option<(Share, Option<BTreeSet<NodeId>>)>,
-    /// Shares that a home has ended in the present input although they were held, lost to broken links.
+    /// Shares that a home has ended, in whole or in part, in the present input although nobody gave them back.
     pub(crate) ended: Vec<Share>,
+    /// The voter that has told of two holders in the present input; `None`: the home's own, if any.
+    pub(crate) told_by: Option<NodeId>,
     /// The largest token of each requester that was ever bound at a node.
     floors: BTreeMap<(NodeId, Name), BTreeMap<Name, u64>>,
 }
@@ -179,13 +211,13 @@ impl LockBook {
 
     fn named(&self, held: &Held, names: &[String]) -> BTreeSet<NodeId> {
         let is_named = |node: &NodeId| self.names.get(node).is_some_and(|name| names.contains(name));
-        held.nodes.iter().filter(|node| is_named(node)).copied().collect()
+        held.nodes().into_iter().filter(is_named).collect()
     }
 
     /// Is it held, on any of these nodes if some are named?
     pub(crate) fn is_held_on(&self, share: &Share, names: Option<&[String]>) -> bool {
         let held = self.live.get(share);
-        let on = |held: &Held, names| held.nodes.is_empty() || !self.named(held, names).is_empty();
+        let on = |held: &Held, names| held.nodes().is_empty() || !self.named(held, names).is_empty();
         held.is_some_and(|held| names.is_none_or(|names| on(held, names)))
     }
 
@@ -193,10 +225,12 @@ impl LockBook {
     pub(crate) fn shrink(&mut self, share: &Share, names: &[String], now: u64) {
         let Some(gone) = self.live.get(share).map(|held| self.named(held, names)) else { return };
         // A share whose nodes have all left ends wherever it is given back.
-        let touched = |held: &&mut Held| !gone.is_empty() || held.nodes.is_empty();
+        let touched = |held: &&mut Held| !gone.is_empty() || held.nodes().is_empty();
         let Some(held) = self.live.get_mut(share).filter(touched) else { return };
-        let rest = held.nodes.difference(&gone).copied().collect();
-        if !shrink(held, rest) {
+        let rest = &held.nodes() - &gone;
+        held.shrink(&rest);
+        held.tidy();
+        if rest.is_empty() {
             self.end(share, now);
         }
     }
@@ -204,18 +238,27 @@ impl LockBook {
     /// A scope of the share ends; what is left of it.
     pub(crate) fn end_scope(&mut self, share: &Share, scope: Ref, now: u64) {
         let Some(held) = self.live.get_mut(share) else { return };
-        let all = held.without_scope(scope);
         held.scopes.remove(&scope);
-        match all {
-            None => self.end(share, now),
-            Some(Part::View) => {}
-            Some(Part::On(nodes)) => {
-                let rest = &held.nodes & &nodes;
-                if held.view || rest.len() < held.nodes.len() {
-                    shrink(held, rest);
-                }
-            }
+        held.tidy();
+        if held.parts().next().is_none() {
+            self.end(share, now);
         }
+    }
+
+    /// What of a share binds at this voter ends, if it was lost to broken links and has met another holder. Says whether
+    /// that is so.
+    pub(crate) fn end_lost(&mut self, share: &Share, voter: NodeId, now: u64) -> bool {
+        let held = self.live.get(share);
+        if !held.is_some_and(|held| held.is_lost_to_links_at(voter) && self.had_rival(share, held)) {
+            return false;
+        }
+        let Some(held) = self.live.get_mut(share) else { return false };
+        held.retain(|part| !part.binds_on(voter));
+        held.tidy();
+        if held.parts().next().is_none() {
+            self.end(share, now);
+        }
+        true
     }
 
     pub(crate) fn open_scopes(&self, home: NodeId) -> Vec<(Share, Ref)> {
@@ -245,21 +288,6 @@ impl LockBook {
         self.live.iter().any(|(s, h)| rival(s) && stood(h) && meets(h.was_view, &h.ever))
             || self.past.iter().any(|p| rival(&p.share) && meets(p.view, &p.ever) && p.end >= held.since)
     }
-}
-
-/// The share stays on a list of nodes only; `false`: on none.
-fn shrink(held: &mut Held, rest: BTreeSet<NodeId>) -> bool {
-    held.view = false;
-    for part in held.kept.iter_mut().chain(held.scopes.values_mut().flatten()) {
-        if *part == Part::View {
-            *part = Part::On(rest.clone());
-        }
-    }
-    held.parts_shrink(&rest);
-    held.broken.retain(|node| rest.contains(node));
-    held.bound.retain(|node, _| rest.contains(node));
-    held.nodes = rest;
-    !held.nodes.is_empty()
 }
 
 /// A claim that waits.
@@ -295,7 +323,7 @@ impl Waiter {
     /// Is there a node where both are?
     pub(crate) fn waits_at(&self, held: &Held, up: &BTreeSet<NodeId>) -> bool {
         let claimed = |node: &NodeId| self.nodes.as_ref().is_none_or(|nodes| nodes.contains(node));
-        let bound = |node: &NodeId| held.view || held.nodes.contains(node);
+        let bound = |node: &NodeId| held.binds_on(*node);
         up.iter().any(|node| claimed(node) && bound(node))
     }
 
@@ -309,7 +337,7 @@ impl Waiter {
 
 /// The requester holds the lock wherever the claim is, so it enters at once.
 fn is_shared(locks: &LockBook, w: &Waiter, up: &BTreeSet<NodeId>) -> bool {
-    let on_all = |held: &Held| w.nodes.as_ref().unwrap_or(up).is_subset(&(&held.nodes - &held.broken));
+    let on_all = |held: &Held| w.nodes.as_ref().unwrap_or(up).is_subset(&(&held.nodes() - &held.broken));
     let own = |share: &Share| share.resource == w.resource && share.requester == w.requester;
     locks.live.iter().any(|(share, held)| own(share) && on_all(held))
 }
@@ -320,7 +348,7 @@ pub(crate) fn idle_waiters(locks: &LockBook, waiters: Vec<Waiter>, up: &BTreeSet
     // A lock that was lost is acquired anew on all of its set.
     let widened = waiters.into_iter().map(|mut w| {
         let own = |s: &Share| s.pid == w.pid && s.resource == w.resource && s.requester == w.requester;
-        let lost = locks.live.iter().any(|(s, held)| own(s) && held.lost.is_some());
+        let lost = locks.live.iter().any(|(s, held)| own(s) && !held.is_relied_on());
         if lost || locks.past.iter().any(|p| own(&p.share) && p.end >= w.issued) {
             w.nodes = None;
         }

@@ -42,9 +42,7 @@ impl World {
             Message::Drop { resource, requester, serial, rest, .. } => {
                 let pid = Pid { node: id, serial: *serial };
                 let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
-                if rest.is_none() {
-                    self.ends_by_itself(&share);
-                }
+                self.ends_by_itself(&share, rest.as_ref());
                 self.book.locks.said_of_rest = Some((share, rest.as_ref().map(|hold| hold.nodes.clone())));
             }
             _ => {}
@@ -56,6 +54,9 @@ impl World {
         self.merge_goes_on(slot, over, message);
         let id = self.hosts[slot].id;
         let Some(home) = self.node_at(slot, over) else { return };
+        if matches!(message, Message::LockConflict { .. }) {
+            self.book.locks.told_by = Some(home);
+        }
         for hold in holds_in(message).filter(|hold| hold.view || hold.nodes.contains(&id)) {
             if let Some(held) = self.book.locks.live.get_mut(&share_of(home, hold)) {
                 held.ever.insert(id);
@@ -100,10 +101,14 @@ impl World {
         let mut bound = std::collections::BTreeMap::new();
         let mut set = BTreeSet::from([home]);
         let before = self.book.locks.live.get(&share).cloned();
-        // What was lost is held again only where all of it was granted anew.
-        let lost = before.as_ref().filter(|h| h.lost.is_some());
-        let lost: BTreeSet<NodeId> = lost.map(|h| &h.nodes - &h.broken).unwrap_or_default();
-        let prior = before.filter(|h| h.lost.is_none()).map(|h| h.nodes).unwrap_or_default();
+        // What is kept and was lost is held again only where all of it was granted anew.
+        let kept = before.as_ref().and_then(|held| held.kept.as_ref()).filter(|_| scope.is_none());
+        let lost = kept.filter(|kept| kept.lost.is_some());
+        let lost: BTreeSet<NodeId> = match (lost, &before) {
+            (Some(kept), Some(held)) => &kept.nodes - &held.broken,
+            _ => BTreeSet::new(),
+        };
+        let mut prior = before.as_ref().map(Held::nodes).unwrap_or_default();
         if let Some((tx, hold)) = &published {
             set = hold.nodes.clone();
             bound = self.book.locks.votes.remove(tx).unwrap_or_default();
@@ -123,20 +128,31 @@ impl World {
             let synced = self.hosts[slot].engine.iter().flat_map(|e| e.links());
             synced.filter(|(_, synced)| *synced).map(|(node, _)| node).chain([home]).collect()
         });
+        let asked_home = nodes.as_ref().is_none_or(|nodes| nodes.contains(&home)) || lost.contains(&home);
+        let mut granted: BTreeSet<NodeId> = bound.keys().copied().collect();
+        // Its link went down in this input, and before the claim was complete: it was in the set before.
+        granted.retain(|node| bound[node].void.is_none() || !prior.contains(node));
+        granted.extend(asked_home.then_some(home));
+        let part = Part { view: nodes.is_none(), nodes: granted, lost: None };
+        let mut after = before.clone();
+        if let Some(after) = &mut after {
+            after.add(*scope, part.clone());
+            prior = after.nodes();
+        }
         if !set.is_superset(&needed) || !set.is_superset(&prior) {
             return Err(format!(
                 "P3: {share:?} is held on {set:?}; asked for were {needed:?}, held before {prior:?}"
             ));
         }
-        if !set.is_superset(&lost) {
+        if !part.nodes.is_superset(&lost) {
             return Err(format!(
-                "P9: {share:?} was lost and is held again on {set:?}, and not on all of {lost:?}\n{}",
+                "P9: {share:?} was lost and is held again on {part:?}, and not on all of {lost:?}\n{}",
                 self.describe()
             ));
         }
-        let asked_home = nodes.as_ref().is_none_or(|nodes| nodes.contains(&home));
+        let held_before = before.as_ref().map(Held::nodes).unwrap_or_default();
         for node in &set {
-            if *node != home && !prior.contains(node) && !bound.contains_key(node) {
+            if *node != home && !held_before.contains(node) && !bound.contains_key(node) {
                 return Err(format!(
                     "P3: {share:?} is held on {node:?}, which has not voted\n{}",
                     self.describe()
@@ -169,45 +185,40 @@ impl World {
         let now = self.book.stats.steps;
         self.book.stats.scopes += u64::from(scope.is_some());
         self.book.histories.held(o.step, now, &share, &set, token);
-        let held = self.book.locks.live.entry(share).or_insert(Held {
+        let held = self.book.locks.live.entry(share.clone()).or_insert(Held {
             kept: None,
             scopes: Default::default(),
             token,
-            view: nodes.is_none(),
             was_view: false,
-            nodes: set.clone(),
             ever: set.clone(),
             bound: Default::default(),
             broken: BTreeSet::new(),
             since: self.now,
             step: now,
-            lost: None,
             minority_since: None,
         });
-        let part = match nodes {
-            None => Part::View,
-            // What was lost is acquired anew on all of its set.
-            Some(_) if held.lost.is_some() => Part::On(set.clone()),
-            Some(nodes) => Part::On(nodes.clone()),
-        };
-        held.minority_since = None;
-        if held.lost.take().is_some() {
-            held.broken.clear();
+        if !lost.is_empty() {
             held.bound.clear();
-            held.parts_shrink(&set);
         }
+        held.broken.retain(|node| !part.nodes.contains(node));
         held.add(*scope, part);
         bound.retain(|_, vote| vote.void.is_none());
-        held.broken.retain(|node| !bound.contains_key(node));
         // Links that broke in the same input, after the claim was complete.
+        let truth = held.nodes();
         let gone = |node: &&NodeId| **node != home && !self.hosts[slot].links.contains_key(node);
-        held.broken.extend(set.iter().filter(gone));
+        held.broken.extend(truth.iter().filter(gone));
+        held.broken.retain(|node| truth.contains(node));
         held.token = token;
-        held.view |= nodes.is_none();
-        held.was_view |= held.view;
+        held.was_view |= held.view();
         held.ever.extend(set.iter().copied());
-        held.nodes = set;
         held.bound.extend(bound);
+        if truth != set && published.is_some() {
+            let held = held.clone();
+            return Err(format!(
+                "P3: {share:?} is said to be on {set:?}; the truth is {held:?}\n{}",
+                self.describe()
+            ));
+        }
         Ok(())
     }
 
@@ -224,7 +235,7 @@ impl World {
             if other.resource != share.resource || other.requester == share.requester {
                 continue;
             }
-            for node in set.intersection(&held.nodes) {
+            for node in set.intersection(&held.nodes()) {
                 let mine = bound.get(node);
                 let theirs = held.bound.get(node);
                 let voted_later = mine.map_or(asked, |b| b.step);
@@ -261,14 +272,17 @@ impl World {
         let LockBook { live, names, .. } = &mut self.book.locks;
         for (_, held) in live.iter_mut().filter(|(share, _)| share.pid.node == home) {
             held.broken.remove(&node);
-            if held.view {
-                let (gone, broken) = held.broken.iter().partition(|old| names.get(old) == names.get(&node));
-                held.broken = broken;
-                let gone: BTreeSet<NodeId> = gone;
-                held.nodes.retain(|node| !gone.contains(node));
-                held.nodes.insert(node);
+            let namesakes = held.broken.iter().filter(|old| names.get(old) == names.get(&node)).copied();
+            let gone: BTreeSet<NodeId> = namesakes.collect();
+            for part in held.parts_mut().filter(|part| part.view) {
+                part.nodes.retain(|node| !gone.contains(node));
+                part.nodes.insert(node);
+            }
+            if held.view() {
                 held.ever.insert(node);
             }
+            let nodes = held.nodes();
+            held.broken.retain(|node| nodes.contains(node));
         }
     }
 
@@ -284,10 +298,11 @@ impl World {
         let in_order = matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED));
         for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
             if in_order {
-                held.nodes.remove(&node);
                 held.broken.remove(&node);
-                held.parts_without(node);
-            } else if held.nodes.contains(&node) {
+                held.parts_mut().for_each(|part| {
+                    part.nodes.remove(&node);
+                });
+            } else if held.nodes().contains(&node) {
                 held.broken.insert(node);
             }
         }
@@ -325,27 +340,26 @@ impl World {
         if self.plan.mode == Mode::Stable {
             return Err(format!("P9: {share:?} is lost in a stable mesh: {reason:?}\n{}", self.describe()));
         }
-        let locks = &self.book.locks;
-        let Some(held) = locks.live.get(&share) else {
+        let voter = self.book.locks.told_by.unwrap_or(me.node);
+        let now = self.now;
+        let Some(held) = self.book.locks.live.get(&share) else {
             return Err(format!("P9: {share:?} is lost ({reason:?}), which nobody holds"));
         };
-        if held.lost.is_some() || held.token != token {
-            return Err(format!("P9: {share:?} is lost with token {token} ({reason:?}): {held:?}"));
-        }
-        let sane = match reason {
-            Reason::MINORITY => held.is_minority(),
-            Reason::SECOND_HOLDER => locks.had_rival(&share, held),
-            _ => false,
-        };
+        let had_rival = self.book.locks.had_rival(&share, held);
+        let Some(held) = self.book.locks.live.get_mut(&share) else { return Ok(()) };
+        let broken = held.broken.clone();
+        let sane = held.token == token
+            && match reason {
+                Reason::MINORITY => held.lose(reason, now, |part| part.is_minority(&broken)),
+                Reason::SECOND_HOLDER => had_rival && held.lose(reason, now, |part| part.binds_on(voter)),
+                _ => false,
+            };
         if !sane {
             return Err(format!(
-                "P9: {share:?} is lost for no reason: {reason:?} {held:?}\n{}",
+                "P9: {share:?} is lost for no reason, or again, with token {token}: {reason:?} {:?}\n{}",
+                self.book.locks.live.get(&share),
                 self.describe()
             ));
-        }
-        if let Some(held) = self.book.locks.live.get_mut(&share) {
-            held.lost = Some(reason);
-            held.minority_since = (reason == Reason::MINORITY).then_some(self.now);
         }
         match reason {
             Reason::MINORITY => self.book.stats.lost_minority += 1,
@@ -354,15 +368,16 @@ impl World {
         Ok(())
     }
 
-    /// What was lost to broken links ends where it meets what is relied on, and nowhere else.
-    fn ends_by_itself(&mut self, share: &Share) {
-        let Some(held) = self.book.locks.live.get(share).filter(|held| held.lost == Some(Reason::MINORITY))
-        else {
-            return;
-        };
-        if self.book.locks.had_rival(share, held) {
+    /// What was lost to broken links ends where it meets what is relied on, and nowhere else. `rest`: what its home says is
+    /// left of it.
+    fn ends_by_itself(&mut self, share: &Share, rest: Option<&Hold>) {
+        let Some(held) = self.book.locks.live.get(share) else { return };
+        if rest.is_some_and(|rest| rest.nodes == held.nodes() && rest.view == held.view()) {
+            return; // given back
+        }
+        let (voter, now) = (self.book.locks.told_by.unwrap_or(share.pid.node), self.now);
+        if self.book.locks.end_lost(share, voter, now) {
             self.book.stats.lost_ended += 1;
-            self.book.locks.end(share, self.now);
         } else {
             self.book.locks.ended.push(share.clone()); // its process ends, or else there was no reason
         }
@@ -415,6 +430,7 @@ impl World {
     pub(crate) fn check_locks(&mut self, slot: usize) -> R {
         self.book.locks.published.clear();
         self.nothing_ended_without_reason()?;
+        self.book.locks.told_by = None;
         let host = &self.hosts[slot];
         let id = host.id;
         let Some(engine) = host.engine.as_ref() else { return Ok(()) };
@@ -444,10 +460,10 @@ impl World {
                 return Err(format!("P3: h{slot} does not show {share:?} any more: {held:?}"));
             }
             let seen = host.holds.get(share);
-            if seen.copied() != held.lost.is_none().then_some(held.token) {
+            if seen.copied() != held.is_relied_on().then_some(held.token) {
                 return Err(format!("P9: lock_check of {share:?} says {seen:?}; the truth is {held:?}"));
             }
-            if held.lost.is_none() && held.is_minority() {
+            if held.parts().any(|part| part.lost.is_none() && part.is_minority(&held.broken)) {
                 return Err(format!(
                     "P9: {share:?} is in a minority and is not told: {held:?}, links {:?}\n{}",
                     host.links.keys(),

@@ -120,10 +120,10 @@ impl World {
             }
             for (b, second) in &live[i + 1..] {
                 let rivals = a.resource == b.resource && a.requester != b.requester;
-                let binds = |held: &Held, node| held.view || held.nodes.contains(&node);
-                let mut up = self.hosts.iter().filter(|h| h.is_up());
-                let meet = up.any(|h| binds(first, h.id) && binds(second, h.id));
-                if rivals && meet && (first.lost.is_none() || second.lost.is_none()) {
+                let is_relied_on = |held: &Held, node| held.is_relied_on_at(node);
+                let up = self.hosts.iter().filter(|h| h.is_up()).map(|h| h.id);
+                let mut meet = up.filter(|h| first.binds_on(*h) && second.binds_on(*h));
+                if rivals && meet.any(|h| is_relied_on(first, h) || is_relied_on(second, h)) {
                     return Err(format!(
                         "P9: {a:?} and {b:?} have met, and one is relied on beside the other: {first:?} {second:?}"
                     ));

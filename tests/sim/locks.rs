@@ -144,10 +144,10 @@ impl World {
             (Some(names), None) => self.book.locks.shrink(&share, names, now),
             (None, None) => self.book.locks.end(&share, now),
         }
-        let after = self.book.locks.live.get(&share).map(|held| (held.view, held.nodes.clone()));
-        let changes = held && after != before.as_ref().map(|held| (held.view, held.nodes.clone()));
+        let after = self.book.locks.live.get(&share).map(|held| (held.view(), held.nodes()));
+        let changes = held && after != before.as_ref().map(|held| (held.view(), held.nodes()));
         if let Some(before) = before.filter(|_| changes) {
-            let left = after.as_ref().map(|(_, nodes)| &before.nodes - nodes);
+            let left = after.as_ref().map(|(_, nodes)| &before.nodes() - nodes);
             self.book.histories.dropped((home, op), self.book.stats.steps, &share, left);
         }
         self.book.locks.said_of_rest = None;

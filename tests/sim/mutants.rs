@@ -80,6 +80,7 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::SecondHolderIsNotTold, Mode::Join, Everything),
     (Fault::SecondHolderIsNotAsked, Mode::Join, Locks),
     (Fault::LostHoldStays, Mode::Faulty, Locks),
+    (Fault::ScopeMakesGood, Mode::Faulty, Locks),
     (Fault::WaiterIsNotTold, Mode::Join, Everything),
     (Fault::TokenIsSmallestVote, Mode::Stable, Everything),
     (Fault::HeldRaisesNoCounter, Mode::Stable, Everything),

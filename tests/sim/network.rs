@@ -466,7 +466,10 @@ impl World {
                 // Of the others nothing is asked afterwards.
                 let told = matches!(
                     message.message,
-                    Message::Held { .. } | Message::Hello { .. } | Message::HelloAck
+                    Message::Held { .. }
+                        | Message::Hello { .. }
+                        | Message::HelloAck
+                        | Message::LockConflict { .. }
                 );
                 let told = told.then(|| message.message.clone());
                 if let Some(told) = &told {

@@ -1,7 +1,10 @@
-//! What each thread has allocated and not freed, and the most that it was: tests run side by side.
+//! What each thread has allocated and not freed, and the most that it was: tests run side by side. And what all of them
+//! have together.
+#![allow(dead_code)] // each test binary needs a part of it
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicIsize, Ordering};
 
 struct Counting;
 
@@ -10,7 +13,10 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
+static IN_USE: AtomicIsize = AtomicIsize::new(0);
+
 fn count(change: isize) {
+    IN_USE.fetch_add(change, Ordering::Relaxed);
     // While a thread ends there is nothing to be counted any more.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + change);
@@ -41,4 +47,9 @@ pub(crate) fn peak_of(what: impl FnOnce()) -> usize {
     PEAK.with(|peak| peak.set(before));
     what();
     usize::try_from(PEAK.with(Cell::get) - before).unwrap_or(0)
+}
+
+/// What all threads have in use now, in bytes.
+pub(crate) fn in_use() -> isize {
+    IN_USE.load(Ordering::Relaxed)
 }
