@@ -321,6 +321,8 @@ impl Core for Bridge {
         self.engine.handle_connection(self.now, connection, peer, dialled);
     }
     fn handle_go(&mut self, connection: ConnectionId) {
+        #[cfg(feature = "test-hooks")]
+        self.cables.goes(connection);
         self.engine.handle_go(self.now, connection);
     }
     fn handle_refused(&mut self, connection: ConnectionId, why: Refusal) {
@@ -388,7 +390,11 @@ impl Core for Bridge {
                     Some(Order::Data { connection })
                 }
                 Output::Dial { address } => Some(Order::Dial { address }),
-                Output::Open { connection } => Some(Order::Open { connection }),
+                Output::Open { connection } => {
+                    #[cfg(feature = "test-hooks")]
+                    self.cables.goes(connection);
+                    Some(Order::Open { connection })
+                }
                 Output::Refuse { connection, why } => {
                     #[cfg(feature = "test-hooks")]
                     self.cables.ended(connection);

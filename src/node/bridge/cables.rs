@@ -25,6 +25,9 @@ enum State {
 /// A connection that the engine was told of.
 struct Line {
     peer: String,
+    /// The engine took it for a link. Of a link that is held up it learns the end by the silence; of a connection that is
+    /// none yet nothing else would ever tell it, and whoever dialled it would wait for ever.
+    linked: bool,
     state: State,
 }
 
@@ -51,11 +54,22 @@ impl Cables {
         self.done.clear();
     }
 
-    /// The line is no more. Says whether the engine is to be told: it knows nothing of what is cut.
+    /// The line is no more. Says whether the engine is to be told: of a link that is cut it learns nothing.
     pub(super) fn ended(&mut self, connection: ConnectionId) -> bool {
         let Some(line) = self.lines.remove(&connection) else { return true };
         self.count();
-        matches!(line.state, State::Live)
+        match line.state {
+            State::Live => true,
+            State::Hushed(_) => !line.linked,
+            State::Dead => false, // it knows
+        }
+    }
+
+    /// The engine makes the connection a link, or hears that it is one.
+    pub(super) fn goes(&mut self, connection: ConnectionId) {
+        if let Some(line) = self.lines.get_mut(&connection) {
+            line.linked = true;
+        }
     }
 
     /// The engine closes the line. `false`: the other end must not notice that.
@@ -146,7 +160,9 @@ impl Bridge {
             }
             return false;
         }
-        self.cables.lines.insert(connection, Line { peer: peer.to_owned(), state: State::Live });
+        self.cables
+            .lines
+            .insert(connection, Line { peer: peer.to_owned(), linked: false, state: State::Live });
         true
     }
 
@@ -183,5 +199,32 @@ impl Bridge {
             }
         }
         self.cables.done.push(hook.done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What ends while it is held up: of a link the engine is to learn nothing, of a connection that is none yet it must.
+    #[test]
+    fn the_end_of_a_held_up_connection_is_told_unless_it_is_a_link() {
+        for (linked, state, told) in [
+            (false, State::Live, true),
+            (true, State::Live, true),
+            (false, State::Hushed(Vec::new()), true),
+            (true, State::Hushed(Vec::new()), false),
+            (false, State::Dead, false),
+            (true, State::Dead, false),
+        ] {
+            let mut cables = Cables::default();
+            let id = ConnectionId(1);
+            cables.lines.insert(id, Line { peer: "b".to_owned(), linked: false, state });
+            if linked {
+                cables.goes(id);
+            }
+            assert_eq!(cables.ended(id), told);
+            assert!(cables.ended(id), "what is not known any more is no business of the hooks");
+        }
     }
 }
