@@ -56,9 +56,11 @@ refused! {
 impl Refused {
     pub(super) fn of(error: &WireError) -> Refused {
         match error {
-            WireError::Length { .. } | WireError::Lane(_) | WireError::Malformed(_) | WireError::Stranger => {
-                Refused::Stranger
-            }
+            WireError::Length { .. }
+            | WireError::Lane(_)
+            | WireError::Header
+            | WireError::Malformed(_)
+            | WireError::Stranger => Refused::Stranger,
             WireError::Version(..) => Refused::Version,
             WireError::Denied(denial) | WireError::DeniedByPeer(denial) => match denial {
                 Denial::Version => Refused::Version,

@@ -12,6 +12,8 @@ pub enum WireError {
     Length { length: usize, limit: usize },
     /// A lane that does not exist or is not open at this point of the connection.
     Lane(u8),
+    /// Length and lane of a frame do not fit to their check.
+    Header,
     /// The body does not decode.
     Malformed(&'static str),
     /// Whoever sent this does not speak Convoke's protocol.
@@ -90,6 +92,7 @@ impl WireError {
             | WireError::Identity => Status::Auth,
             WireError::Length { .. }
             | WireError::Lane(_)
+            | WireError::Header
             | WireError::Malformed(_)
             | WireError::Stranger
             | WireError::Forged => Status::Unreachable,
@@ -101,9 +104,10 @@ impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
             WireError::Length { length, limit } => {
-                write!(f, "a frame of {length} bytes where 1 to {limit} are allowed")
+                write!(f, "a frame of {length} bytes where at most {limit} are allowed")
             }
             WireError::Lane(lane) => write!(f, "a frame on lane {lane}, which is not open"),
+            WireError::Header => f.write_str("the header of a frame was damaged on its way"),
             WireError::Malformed(what) => write!(f, "a {what} that does not decode"),
             WireError::Stranger => f.write_str("the peer does not speak Convoke's protocol"),
             WireError::Version(theirs, mine) => write!(

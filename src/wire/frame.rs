@@ -10,14 +10,48 @@ const HANDSHAKE: u8 = 0;
 const CONTROL: u8 = 1;
 const DATA: u8 = 2;
 
-/// Appends one whole frame, whatever its size.
+/// Length (u32, of what follows it), lane (u8), check of both (u16). A length that was damaged on its way would have the
+/// reader wait for bytes that never come, or look for the next frame in the middle of one, and all that comes meanwhile
+/// would pass for a part of a frame: so the header is judged by itself, as soon as it is there.
+pub const HEADER: usize = LENGTH + 3;
+const LENGTH: usize = 4;
+
+/// CRC-16/CCITT of length and lane: no one or two bits that were flipped, nor any 16 in a row, pass unnoticed.
+fn check_of(length: u32, lane: u8) -> u16 {
+    const TABLE: [u16; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let mut crc = (byte as u16) << 8;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc & 0x8000 != 0 { crc << 1 ^ 0x1021 } else { crc << 1 };
+                bit += 1;
+            }
+            table[byte] = crc;
+            byte += 1;
+        }
+        table
+    };
+    let next = |crc: u16, byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
+    length.to_le_bytes().iter().chain(&[lane]).fold(0xffff, next)
+}
+
+/// The header of a frame with a body of so many bytes.
+pub fn frame_header(lane: u8, body: usize) -> [u8; HEADER] {
+    let length = (body + HEADER - LENGTH) as u32;
+    let ([a, b, c, d], [low, high]) = (length.to_le_bytes(), check_of(length, lane).to_le_bytes());
+    [a, b, c, d, lane, low, high]
+}
+
+/// Appends one whole frame, whatever its size; says its length.
 fn append(lane: u8, out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) -> usize {
     let start = out.len();
-    out.extend_from_slice(&[0, 0, 0, 0, lane]);
+    out.extend_from_slice(&[0; HEADER]);
     body(out);
-    let length = out.len() - start - 4;
-    out[start..start + 4].copy_from_slice(&(length as u32).to_le_bytes());
-    length
+    let header = frame_header(lane, out.len() - start - HEADER);
+    out[start..start + HEADER].copy_from_slice(&header);
+    out.len() - start - LENGTH
 }
 
 /// Appends a frame of the handshake lane.
@@ -67,7 +101,7 @@ pub struct FrameReader {
 }
 
 /// The largest buffer: what one read takes at most.
-const LARGE_BUFFER: usize = MAX_FRAME + 4;
+const LARGE_BUFFER: usize = MAX_FRAME + LENGTH;
 
 impl FrameReader {
     pub fn new() -> FrameReader {
@@ -110,24 +144,28 @@ impl FrameReader {
     /// The next whole frame, if it is there. An error is final.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, WireError> {
         let Some(length) = self.announced() else { return Ok(None) };
-        // The lane is judged before the rest of the frame is waited for.
-        let lane = self.buffer.rest().get(4).copied();
+        // The header is judged before the rest of the frame is waited for.
+        let lane = self.buffer.rest().get(LENGTH).copied();
         let limit = match lane {
             Some(HANDSHAKE) => MAX_HANDSHAKE_FRAME,
             Some(CONTROL | DATA) | None => self.limit(),
             Some(lane) => return Err(WireError::Lane(lane)),
         };
-        if length == 0 || length > limit {
+        if length < HEADER - LENGTH || length > limit {
             return Err(WireError::Length { length, limit });
         }
         let Some(lane) = lane else { return Ok(None) };
         if lane != HANDSHAKE && !self.linked {
             return Err(WireError::Lane(lane));
         }
-        if self.buffer.rest().len() < 4 + length {
+        let Some(check) = self.buffer.rest().get(LENGTH + 1..HEADER) else { return Ok(None) };
+        if check != check_of(length as u32, lane).to_le_bytes() {
+            return Err(WireError::Header);
+        }
+        if self.buffer.rest().len() < LENGTH + length {
             return Ok(None);
         }
-        let body = &self.buffer.take(4 + length)[5..];
+        let body = &self.buffer.take(LENGTH + length)[HEADER..];
         Ok(Some(match lane {
             HANDSHAKE => Frame::Handshake(Handshake::decode(body)?),
             CONTROL => Frame::Control(codec::decode("control message", body)?),
@@ -140,13 +178,13 @@ impl FrameReader {
 
     /// The length that stands before the next frame.
     fn announced(&self) -> Option<usize> {
-        let length = self.buffer.rest().first_chunk::<4>()?;
+        let length = self.buffer.rest().first_chunk::<LENGTH>()?;
         Some(u32::from_le_bytes(*length) as usize)
     }
 
     /// How much the next frame takes. A length that is not allowed is never buffered for: `next_frame` has reported it.
     fn whole(&self) -> usize {
-        self.announced().filter(|&n| n <= self.limit()).map_or(SMALL_BUFFER, |n| n + 4)
+        self.announced().filter(|&n| n <= self.limit()).map_or(SMALL_BUFFER, |n| n + LENGTH)
     }
 
     fn limit(&self) -> usize {

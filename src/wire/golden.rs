@@ -3,7 +3,7 @@
 //! without golden bytes fails these tests.
 
 use super::codec;
-use super::frame::{DataEncoder, Frame, FrameReader, encode_control, encode_handshake};
+use super::frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake};
 use super::handshake::{Handshake, VERSIONS};
 use crate::engine::message::{Credit, DataHeader, EncodeData};
 use crate::engine::*;
@@ -286,8 +286,8 @@ fn control_messages() {
     reader.link();
     for message in messages() {
         let bytes = frame_of(message.clone());
-        // Length, lane and the clock (300 takes three bytes) go before the number.
-        seen.insert(bytes[8]);
+        // The frame's header and the clock (300 takes three bytes) go before the number.
+        seen.insert(bytes[HEADER + 3]);
         read_one(&mut reader, &bytes);
         assert_eq!(
             reader.next_frame(),
@@ -311,7 +311,7 @@ fn data_headers() {
     reader.link();
     for header in headers() {
         let bytes = frame_of_data(&header, b"pay");
-        seen.insert(bytes[5]);
+        seen.insert(bytes[HEADER]);
         read_one(&mut reader, &bytes);
         assert_eq!(reader.next_frame(), Ok(Some(Frame::Data(header, b"pay"))));
         frames.push((variant(header), bytes));
@@ -331,9 +331,9 @@ fn handshake_frames() {
     for handshake in handshakes() {
         let mut bytes = Vec::new();
         encode_handshake(&handshake, &mut bytes);
-        seen.0.insert(bytes[5]);
+        seen.0.insert(bytes[HEADER]);
         if let Handshake::Refuse(_) = handshake {
-            seen.1.insert(bytes[6]);
+            seen.1.insert(bytes[HEADER + 1]);
         }
         let mut reader = FrameReader::new();
         read_one(&mut reader, &bytes);

@@ -1,7 +1,7 @@
 //! Bytes that no honest peer sends: decoding ends, in a value or an error, whatever they are. (That it also keeps
 //! within its memory is watched by `tests/wire_memory.rs`, which counts allocations.)
 
-use super::frame::{Frame, FrameReader, encode_handshake};
+use super::frame::{Frame, FrameReader, HEADER, encode_handshake, frame_header};
 use super::golden::{frame_of, frame_of_data, handshakes, headers, messages};
 use super::{Handshake, WireError};
 use crate::engine::{Dot, Existence, Identity, MAX_DOT, MAX_FRAME, MAX_NAME, Message, Name, NodeId};
@@ -89,7 +89,7 @@ fn a_length_is_judged_before_anything_is_buffered_for_it() {
 
 #[test]
 fn lanes_are_open_at_their_time_only() {
-    assert_eq!(feed(&mut linked(), &[1, 0, 0, 0, 3], 99), Err(WireError::Lane(3)));
+    assert_eq!(feed(&mut linked(), &[3, 0, 0, 0, 3], 99), Err(WireError::Lane(3)));
     assert_eq!(
         feed(&mut linked(), &[1, 4, 0, 0, 0], 99),
         Err(WireError::Length { length: 1025, limit: 1024 }),
@@ -99,6 +99,33 @@ fn lanes_are_open_at_their_time_only() {
     for words in [&frame_of(messages().remove(1))[..], b"GET / HTTP/1.1\r\n", b"\x10\0\0\0\x01"] {
         assert!(feed(&mut FrameReader::new(), words, 99).is_err());
     }
+}
+
+/// A length that was damaged must not have the reader wait for what never comes, with all that is said meanwhile counted
+/// as a part of it: the header alone is enough to notice, whatever one or two of its bits were flipped.
+#[test]
+fn a_damaged_header_is_noticed_before_the_body_is_there() {
+    for frame in [frame_of(messages().remove(1)), frame_of_data(&headers()[0], &[7; 40_000])] {
+        assert_eq!(feed(&mut linked(), &frame[..HEADER], 99), Ok(0), "a sound one is waited behind");
+        for first in 0..HEADER * 8 {
+            for second in first..HEADER * 8 {
+                let mut damaged = frame[..HEADER].to_vec();
+                damaged[first / 8] ^= 1 << (first % 8);
+                if second > first {
+                    damaged[second / 8] ^= 1 << (second % 8);
+                }
+                let found = feed(&mut linked(), &damaged, 99);
+                assert!(found.is_err(), "bits {first} and {second}: {damaged:?}");
+            }
+        }
+    }
+}
+
+/// "No one or two bits" is what one of the polynomial's properties says; this is its check value.
+#[test]
+fn the_check_is_the_one_that_is_written_down() {
+    // CRC-16/CCITT-FALSE of the five bytes 05 00 00 00 01, as another implementation gives it.
+    assert_eq!(frame_header(1, 2), [5, 0, 0, 0, 1, 0x7a, 0x22]);
 }
 
 #[test]
@@ -127,14 +154,14 @@ fn texts_of_a_handshake_are_limited() {
 fn truncated_bodies_and_trailing_bytes_are_errors() {
     for message in messages() {
         let frame = frame_of(message);
-        for cut in 5..frame.len() {
+        for cut in HEADER..frame.len() {
             let mut short = frame[..cut].to_vec();
-            short[..4].copy_from_slice(&((cut - 4) as u32).to_le_bytes());
+            short[..HEADER].copy_from_slice(&frame_header(frame[4], cut - HEADER));
             assert_eq!(feed(&mut linked(), &short, 999), Err(WireError::Malformed("control message")));
         }
         let mut long = frame.clone();
         long.push(0);
-        long[..4].copy_from_slice(&((frame.len() - 3) as u32).to_le_bytes());
+        long[..HEADER].copy_from_slice(&frame_header(frame[4], frame.len() + 1 - HEADER));
         assert_eq!(feed(&mut linked(), &long, 999), Err(WireError::Malformed("control message")));
     }
 }
@@ -148,14 +175,13 @@ fn random_bodies_never_panic() {
     let mut bytes = [0; 300];
     for round in 0..ROUNDS {
         rng.fill_bytes(&mut bytes);
-        let length = rng.random_range(1..=296u32);
-        bytes[..4].copy_from_slice(&length.to_le_bytes());
-        bytes[4] = (round % 3) as u8;
+        let length = rng.random_range(0..=300 - HEADER);
+        bytes[..HEADER].copy_from_slice(&frame_header((round % 3) as u8, length));
         // A clock and a plausible variant, or most of it would end there.
-        bytes[5] &= 0x3f;
-        bytes[6] &= 0x3f;
+        bytes[HEADER] &= 0x3f;
+        bytes[HEADER + 1] &= 0x3f;
         let mut reader = if bytes[4] == 0 { FrameReader::new() } else { linked() };
-        let _ = feed(&mut reader, &bytes[..4 + length as usize], 999);
+        let _ = feed(&mut reader, &bytes[..HEADER + length], 999);
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! A connection begins with a preamble from each end and the handshake of the cipher ([`Channel`]); only then frames are
 //! read, and written, in records of the cipher or as they are. A link is a stream of frames in each direction: the length of what follows (u32, little-endian), one byte that
-//! names the lane, the body. Every length is judged before anything is buffered or decoded for it, and whatever bytes
+//! names the lane, a check of both, the body. Every header is judged before anything is buffered or decoded for it, and whatever bytes
 //! arrive, decoding ends in a value or an error, in memory bounded by the frame.
 
 mod buffer;
@@ -29,7 +29,7 @@ mod tls;
 
 pub use channel::{Channel, Protection, Setup, Step, deny};
 pub use error::{Flaw, WireError};
-pub use frame::{DataEncoder, Frame, FrameReader, encode_control, encode_handshake};
+pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
 pub use handshake::{Handshake, VERSIONS};
 pub use preamble::{Denial, Mode};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};

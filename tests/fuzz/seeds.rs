@@ -44,10 +44,10 @@ pub(crate) fn of(target: &str) -> Vec<Vec<u8>> {
             inputs.push(with(&[0; 9], &stream));
             inputs
         }
-        // Length and lane go before the body.
+        // A header goes before the body.
         "messages" => {
-            let bodies = control.iter().map(|frame| with(&[0], &frame[5..]));
-            bodies.chain(data.iter().map(|frame| with(&[1], &frame[5..]))).collect()
+            let bodies = control.iter().map(|frame| with(&[0], &frame[convoke::wire::HEADER..]));
+            bodies.chain(data.iter().map(|frame| with(&[1], &frame[convoke::wire::HEADER..]))).collect()
         }
         // A preamble that accepts, or dials, on a plain connection of this cluster, and frames behind it; and what the
         // dialler with a secret says.
