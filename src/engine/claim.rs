@@ -13,6 +13,7 @@ use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 impl Engine {
     // ---- the coordinator
@@ -367,32 +368,75 @@ impl Engine {
         }
     }
 
-    /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is taken
-    /// for true.
+    /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is asked
+    /// whether it hears the owner, and its word counts.
     pub(super) fn update_grace(&mut self, tx: Tx) {
         if self.is_broken(Fault::UnseenOwnerIsWaitedFor) {
             return;
         }
-        let Some(op) = self.claims.operations.get(&tx) else { return };
-        let unseen = |reg: &Reg| !self.view.is_synced(reg.node) && reg.node != self.config.node;
-        let waits = op.is_registering() && op.naming().is_some_and(|naming| naming.busy.values().any(unseen));
+        let waits = !self.unseen_owners(tx).is_empty();
+        let now = self.now;
+        let Some(naming) = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut) else {
+            return;
+        };
         let timer = Timer::Grace(tx);
         if !waits {
+            naming.unseen_since = None;
+            self.claims.out_of_sight.remove(&tx);
             self.timers.cancel(&timer);
-        } else if !self.timers.is_set(&timer) {
-            // Longer than the voter may take to give up a dead owner: its new word must be able to get here.
-            let grace = if self.is_broken(Fault::GraceIsShort) { 0.02 } else { 1.5 };
-            self.timers.set(timer, self.now + self.config.detection.mul_f64(grace));
+        } else if naming.unseen_since.is_none() {
+            naming.unseen_since = Some(now);
+            self.claims.out_of_sight.insert(tx);
+            self.timers.set(timer, now + self.grace());
         }
     }
 
+    /// Longer than the voter may take to give up a dead owner, unless one of the two is paused meanwhile.
+    fn grace(&self) -> Duration {
+        let detections = if self.is_broken(Fault::GraceIsShort) { 0.02 } else { 1.5 };
+        self.config.detection.mul_f64(detections)
+    }
+
+    /// The voters that show a plain registration a binding of an owner without a merged link to this node, and those owners.
+    fn unseen_owners(&self, tx: Tx) -> Vec<(NodeId, NodeId)> {
+        let op = self.claims.operations.get(&tx).filter(|op| op.is_registering());
+        let busy = op.and_then(Operation::naming).into_iter().flat_map(|naming| &naming.busy);
+        let pairs = busy.map(|(voter, reg)| (*voter, reg.node));
+        pairs.filter(|(_, owner)| !self.view.is_synced(*owner) && *owner != self.config.node).collect()
+    }
+
+    /// The voters may have been paused while the owner died, or starved, and show it still: so each is asked, and asked
+    /// again as long as the binding is in the way. It answers when it hears the owner; else it gives the owner up, and the
+    /// claim goes on. A fixed time would be too short for somebody.
     pub(super) fn grace_over(&mut self, tx: Tx) {
-        if self.is_acquiring(tx) {
-            self.fail(
-                tx,
-                Outcome::failed(Status::Exists, "held by a process of a node without a link to this one"),
-            );
+        let unseen = self.unseen_owners(tx);
+        if unseen.is_empty() {
+            return;
         }
+        if self.is_broken(Fault::GraceIsShort) || self.is_broken(Fault::VoterIsNotAskedAgain) {
+            return self.held_out_of_sight(tx);
+        }
+        for (voter, node) in unseen {
+            self.send(voter, Message::Vouch { node });
+        }
+        self.timers.set(Timer::Grace(tx), self.now + self.config.detection.mul_f64(0.5));
+    }
+
+    /// The voter hears this node.
+    pub(super) fn vouched(&mut self, from: NodeId, node: NodeId) {
+        let due = self.now - self.grace();
+        for tx in self.claims.out_of_sight.iter().copied().collect::<Vec<_>>() {
+            let naming = self.claims.operations.get(&tx).and_then(Operation::naming);
+            let is_due = naming.and_then(|naming| naming.unseen_since).is_some_and(|since| since <= due);
+            if is_due && self.unseen_owners(tx).contains(&(from, node)) {
+                self.held_out_of_sight(tx);
+            }
+        }
+    }
+
+    fn held_out_of_sight(&mut self, tx: Tx) {
+        let text = "held by a process of a node without a link to this one";
+        self.fail(tx, Outcome::failed(Status::Exists, text));
     }
 
     // ---- the view changes

@@ -131,6 +131,14 @@ impl Engine {
             }
             Message::Probe { about } => self.probed(from, about),
             Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
+            Message::Vouch { node } => {
+                self.vouch_for(node, from);
+                Ok(())
+            }
+            Message::Vouched { node } => {
+                self.vouched(from, node);
+                Ok(())
+            }
             Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
             Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
             Message::Deny { tx } => self.denied(from, tx),

@@ -42,6 +42,9 @@ pub enum Fault {
     UnseenOwnerIsWaitedFor,
     /// An owner without a link is waited for only a moment: `E_EXISTS` for a name whose owner is dead (P7).
     GraceIsShort,
+    /// A voter that shows a binding of an owner without a link is believed after the grace, though it may have been paused
+    /// while the owner died: `E_EXISTS` for a name whose owner is dead (P7).
+    VoterIsNotAskedAgain,
     /// A re-register that is withdrawn restores nothing: readers see none (P4).
     NothingIsRestored,
     /// A re-register is settled as it is published: the covered binding goes before all nodes show the new one (P4).

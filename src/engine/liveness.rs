@@ -41,6 +41,7 @@ impl Engine {
     fn lives(&mut self, node: NodeId) -> Option<NodeId> {
         let link = self.view.links.get_mut(&node)?;
         link.last_heard = self.now;
+        link.forgiven = Duration::ZERO;
         if link.suspected.take().is_some() {
             self.counters.rescues += 1;
             self.log(Level::Info, Target::Liveness, |engine| {
@@ -69,9 +70,20 @@ impl Engine {
         self.log(Level::Warn, Target::Node, |_| {
             format!("this node was paused or starved for {} ms", late.as_millis())
         });
-        let heard = now - self.config.detection.mul_f64(0.2);
+        self.forgive_silence(late, now);
+    }
+
+    /// What this node has missed itself does not count as the silence of others. Of one silence no more than half a
+    /// detection time is forgiven for many short pauses, or a node that never runs for long would never find out that a
+    /// peer is dead. One pause beyond a detection time is another matter: whoever was not paused too has given up this
+    /// node, and who was is as little to blame.
+    fn forgive_silence(&mut self, late: Duration, now: Time) {
+        let detection = self.config.detection;
         for link in self.view.links.values_mut() {
-            link.last_heard = link.last_heard.max(heard);
+            let left = (detection / 2).saturating_sub(link.forgiven);
+            let by = if late >= detection { late } else { late.min(left) };
+            link.forgiven += by;
+            link.last_heard = (link.last_heard + by).min(now);
         }
     }
 
@@ -234,6 +246,7 @@ impl Engine {
             link.round_trip = Some(took);
             self.counters.round_trips.add(took);
         }
+        let inquirers = link.inquiries.take_if(|(asked, _)| number >= *asked);
         if let Some((asked, claimant)) = link.doubted
             && asked == number
         {
@@ -242,7 +255,24 @@ impl Engine {
             link.vouched = Some((self.now, claimant));
             self.timers.cancel(&Timer::Doubt(from));
         }
+        for inquirer in inquirers.into_iter().flat_map(|(_, inquirers)| inquirers) {
+            self.send(inquirer, Message::Vouched { node: from });
+        }
         Ok(())
+    }
+
+    /// Somebody waits for a process of this peer, and cannot see it: it is answered as soon as the peer has shown that it
+    /// lives. What this node has read of it says nothing: it may have been sent before a pause of this node.
+    pub(super) fn vouch_for(&mut self, node: NodeId, inquirer: NodeId) {
+        let Some(link) = self.view.links.get_mut(&node) else { return };
+        if let Some((_, inquirers)) = &mut link.inquiries {
+            inquirers.insert(inquirer);
+            return;
+        }
+        let number = self.ping(node);
+        if let Some(link) = self.view.links.get_mut(&node) {
+            link.inquiries = Some((number, [inquirer].into()));
+        }
     }
 
     pub(super) fn doubt_due(&mut self, node: NodeId) {

@@ -10,6 +10,7 @@ use super::timers::Timer;
 use super::view::{Candidate, Link};
 use super::*;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 impl Engine {
     // ---- a connection becomes a link
@@ -185,6 +186,8 @@ impl Engine {
             knocked: None,
             doubted: None,
             vouched: None,
+            inquiries: None,
+            forgiven: Duration::ZERO,
             suspected: None,
             pinged: None,
             round_trip: None,

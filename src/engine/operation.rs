@@ -35,6 +35,8 @@ pub(super) struct Naming {
     pub(super) shown: BTreeSet<(NodeId, Reg)>,
     /// Voters that show a binding and so cannot vote yet.
     pub(super) busy: BTreeMap<NodeId, Reg>,
+    /// Since when there has been one among them of an owner that this node cannot see.
+    pub(super) unseen_since: Option<Time>,
     /// What was published when all had granted, and what it covers.
     pub(super) reg: Option<Reg>,
     pub(super) over: BTreeSet<Reg>,
@@ -45,7 +47,7 @@ pub(super) struct Naming {
 impl Naming {
     pub(super) fn new(replace: bool, resolver: Resolver) -> Naming {
         let (shown, busy, over) = Default::default();
-        Naming { replace, resolver, shown, busy, reg: None, over, restore: None }
+        Naming { replace, resolver, shown, busy, unseen_since: None, reg: None, over, restore: None }
     }
 }
 
@@ -168,6 +170,8 @@ pub(super) struct Claims {
     pub(super) arbiters: BTreeMap<Key, Arbiter>,
     /// Claims of each peer at this voter, for its limit.
     pub(super) requests: BTreeMap<NodeId, usize>,
+    /// Claims in whose way is a binding of an owner that this node cannot see.
+    pub(super) out_of_sight: BTreeSet<Tx>,
     /// The number of the last binding that this node made.
     pub(super) last_seq: u64,
 }
@@ -196,6 +200,7 @@ impl Claims {
     }
     pub(super) fn remove(&mut self, tx: Tx) -> Option<Operation> {
         let op = self.operations.remove(&tx)?;
+        self.out_of_sight.remove(&tx);
         match op.claim.aim {
             Aim::Nothing => {}
             Aim::Name(_) => self.naming -= 1,

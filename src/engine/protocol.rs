@@ -513,6 +513,15 @@ pub enum Message {
         #[serde(deserialize_with = "bounded")]
         dots: BTreeSet<Dot>,
     },
+    // ---- more of claims
+    /// Does the receiver hear this node, whose registration is in the way of a claim of the sender? Answered with
+    /// `Vouched` as soon as it has, and not at all if it gives the node up.
+    Vouch {
+        node: NodeId,
+    },
+    Vouched {
+        node: NodeId,
+    },
 }
 
 /// The clash messages that may travel through a third node. Their own type, so that nothing nests.

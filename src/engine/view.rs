@@ -39,6 +39,10 @@ pub(super) struct Link {
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
     pub(super) vouched: Option<(Time, NodeId)>,
+    /// Others that want to know whether it is heard, and the ping whose answer shows it.
+    pub(super) inquiries: Option<(u64, BTreeSet<NodeId>)>,
+    /// How much of its present silence was forgiven because this node was paused itself.
+    pub(super) forgiven: Duration,
     /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
     /// The ping whose answer is measured, and when it was sent.

@@ -210,6 +210,8 @@ pub(super) fn messages() -> Vec<Message> {
             standing: None,
         },
         M::Retract { group: name(), dots: BTreeSet::from([dot(1, 2), dot(2, 1)]) },
+        M::Vouch { node: NodeId(300) },
+        M::Vouched { node: NodeId(300) },
     ]
 }
 

@@ -191,6 +191,55 @@ fn a_dead_owner_out_of_sight_is_not_believed() {
     world.assert_at_rest_at(0);
 }
 
+/// The owner dies, and the voter that shows its binding is starved: it finds out later than any grace would wait. Its word
+/// counts, and it says that it hears the owner only when it does.
+#[test]
+pub(crate) fn a_starved_voter_is_asked_whether_it_hears_the_owner() {
+    let (mut world, _, claimant) = line();
+    world.hang(2);
+    let op = world.register(claimant, "x");
+    for _ in 0..12 {
+        world.hang(1);
+        world.advance(ms(1500));
+        world.wake(1);
+        world.advance(ms(100));
+        assert_ne!(world.status(op), Some(Status::Exists), "{}", world.picture());
+    }
+    assert_eq!(world.status(op), Some(Status::Ok), "{}", world.picture());
+    assert_eq!(world.whereis(1, "x"), Some(claimant));
+    world.assert_at_rest_at(0);
+}
+
+/// Many short pauses of one's own put off the end of a silent peer by half a detection time at most: a node that never runs
+/// for long would else never find out that one is dead.
+#[test]
+fn what_is_forgiven_for_pauses_of_ones_own_is_bounded() {
+    let mut world = World::mesh(2);
+    world.hang(1);
+    for _ in 0..16 {
+        world.hang(0);
+        world.advance(ms(400));
+        world.wake(0);
+        world.advance(ms(100));
+    }
+    assert!(!world.is_linked(0, 1), "{}", world.picture());
+}
+
+/// A pause that is longer than a detection time is forgiven as a whole: whoever is still there was paused too.
+#[test]
+fn a_machine_that_slept_does_not_give_up_its_neighbours_on_it() {
+    let mut world = World::mesh(2);
+    world.hang(0);
+    world.hang(1);
+    world.advance(DETECTION * 100);
+    world.wake(0);
+    world.advance(ms(10)); // it is the first one that runs again
+    world.wake(1);
+    world.advance(DETECTION * 2);
+    assert!(world.is_linked(0, 1) && world.is_linked(1, 0), "{}", world.picture());
+    assert_eq!(world.nodes[0].seen.iter().filter(|seen| matches!(seen, Output::Close { .. })).count(), 0);
+}
+
 /// "Judged on receipt and again after every install, link_up, Hello, link_down": the link to the owner comes up.
 #[test]
 fn a_link_to_the_owner_decides_at_once() {

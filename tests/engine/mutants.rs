@@ -1,7 +1,7 @@
 //! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
 //! others stand in `tests/sim/mutants.rs`.
 
-use crate::{clashes, forward, groups_full, lock_splits, reregister, rules};
+use crate::{claims, clashes, forward, groups_full, lock_splits, reregister, rules};
 use convoke::engine::Fault;
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -17,6 +17,7 @@ pub(crate) fn fault() -> Option<Fault> {
 
 const FAULTS: &[(Fault, fn())] = &[
     (Fault::BusyIsToldOnce, rules::a_waiter_hears_of_every_binding_that_is_in_its_way),
+    (Fault::VoterIsNotAskedAgain, claims::a_starved_voter_is_asked_whether_it_hears_the_owner),
     (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
     (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),
     (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),

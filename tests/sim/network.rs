@@ -122,7 +122,9 @@ fn load_of(message: &Message) -> Load {
         | Message::Ping { .. }
         | Message::Pong { .. }
         | Message::Probe { .. }
-        | Message::ProbeAnswer { .. } => Load::Quiet,
+        | Message::ProbeAnswer { .. }
+        | Message::Vouch { .. }
+        | Message::Vouched { .. } => Load::Quiet,
         _ => Load::Control,
     }
 }

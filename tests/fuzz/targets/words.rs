@@ -297,7 +297,7 @@ impl Words {
     /// As many as there are messages; a test sees to it that each is made.
     pub(crate) fn message(&mut self, source: &mut Source) -> Message {
         use Message as M;
-        match source.below(48) {
+        match source.below(50) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
             1 => M::HelloAck,
             2 => M::Heartbeat,
@@ -437,6 +437,8 @@ impl Words {
                 ][source.below(4)],
             },
             46 => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
+            47 => M::Vouch { node: self.node(source) },
+            48 => M::Vouched { node: self.node(source) },
             _ => M::Retract { group: name(source), dots: self.dots(source) },
         }
     }
