@@ -141,9 +141,9 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     assert_eq!(answer[15], 1, "accepted");
     let mut length = [0; 4];
     stream.read_exact(&mut length).unwrap();
-    let mut rest = vec![0; u32::from_le_bytes(length) as usize + 6];
+    let mut rest = vec![0; u32::from_le_bytes(length) as usize + 8];
     stream.read_exact(&mut rest).unwrap(); // the identity, and the Go behind it
-    assert!(rest.ends_with(&[2, 0, 0, 0, 0, 1]), "{rest:?}");
+    assert!(rest.ends_with(&[4, 0, 0, 0, 0, 0x0a, 0x98, 1]), "{rest:?}");
     stream
 }
 
