@@ -145,7 +145,9 @@ impl World {
             (None, None) => self.book.locks.end(&share, now),
         }
         let after = self.book.locks.live.get(&share).map(|held| (held.view(), held.nodes()));
-        let changes = held && after != before.as_ref().map(|held| (held.view(), held.nodes()));
+        // Of a hold that is on the view still it is not told which nodes of it the link broke to.
+        let is_on_view = after.as_ref().is_some_and(|(view, _)| *view);
+        let changes = held && !is_on_view && after != before.as_ref().map(|held| (held.view(), held.nodes()));
         if let Some(before) = before.filter(|_| changes) {
             let left = after.as_ref().map(|(_, nodes)| &before.nodes() - nodes);
             self.book.histories.dropped((home, op), self.book.stats.steps, &share, left);

@@ -26,6 +26,11 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     (Mode::Faulty, 5512, "a node that came back only to leave in order was missed by a lock"),
     (Mode::Faulty, 11292, "a decided clash waited for a binding that its home had replaced in place"),
     (Mode::Faulty, 119135, "three homes lost a name to each other while a verdict was on its way"),
+    (
+        Mode::Faulty,
+        5206,
+        "a scope ended with a lost node in it, as the simulator saw it: the rest was on the view still",
+    ),
     (Mode::Stable, 456, "a binding that was replaced twice was seen again when the first replacement went"),
     (Mode::Join, 315, "a re-register was granted while a voter still showed the one before"),
     (Mode::Join, 314359, "what had been unregistered came back with a re-register that was taken back"),
