@@ -40,6 +40,8 @@ struct Case {
     /// The process of the higher binding. A row of it need not be here, where a third node has told of it.
     high: Pid,
     since: Time,
+    /// The number of the question that an answer must have.
+    round: u64,
 }
 
 impl Case {
@@ -64,7 +66,7 @@ pub(super) struct Clash {
     cases: BTreeMap<Pair, Case>,
     /// As the higher home: the pair that my binding takes part in, and those that wait for it.
     engaged: Option<Pair>,
-    waiting: BTreeSet<Pair>,
+    waiting: BTreeMap<Pair, u64>,
 }
 
 impl Clash {
@@ -185,19 +187,61 @@ impl Engine {
         match self.verdict(name, pair) {
             // What is shown of both is carried out by `clash`.
             Some(Verdict::Decided(_)) if self.shows_reg(name, pair.high) => {}
-            Some(Verdict::Decided(decision)) => self.carry_out(name, pair, decision),
+            // Through a third node: it must take part anew to be told.
+            Some(Verdict::Decided(_)) => self.engage(name, pair),
             Some(Verdict::Running { .. }) => {}
             _ if !self.may_clash(name, pair.low) || self.takes_part(name, pair.low, pair) => {}
             asked => {
-                let clash = self.clashes.entry(name.clone()).or_default();
+                if let Some(treatment) = self.forfeit(name, pair.low) {
+                    return self.lose(name, pair.low, treatment);
+                }
                 if asked.is_none() {
+                    let round = self.next_tx().lamport;
+                    let clash = self.clashes.entry(name.clone()).or_default();
                     clash.make_room(|node| self.view.is_linked(node));
-                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high, since: self.now });
+                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high, since: self.now, round });
                     self.clash_found(name, high);
                 }
-                self.send_clash(pair.high.node, ClashMessage::Engage { name: name.clone(), pair });
+                self.engage(name, pair);
             }
         }
+    }
+
+    fn engage(&mut self, name: &Name, pair: Pair) {
+        let case = self.clashes.get(name).and_then(|clash| clash.cases.get(&pair));
+        let Some(round) = case.map(|case| case.round) else { return };
+        self.send_clash(pair.high.node, ClashMessage::Engage { name: name.clone(), pair, round });
+    }
+
+    /// My binding and one that is out of reach were both to go, and that one may be gone already. It keeps the name until the two
+    /// meet, unless there is another that can have it: were it to meet that one first, and take it along, nobody would be left.
+    fn forfeit(&self, name: &Name, mine: Reg) -> Option<Treatment> {
+        if self.is_broken(Fault::NothingIsForfeited) {
+            return None;
+        }
+        let mut cases = self.clashes.get(name)?.cases.iter();
+        cases.find_map(|(pair, case)| match case.verdict {
+            Verdict::Decided(Decision { low: Some(treatment), high: Some(_) })
+                if pair.low == mine && !self.view.is_linked(pair.high.node) =>
+            {
+                Some(treatment)
+            }
+            _ => None,
+        })
+    }
+
+    /// My binding takes part in this pair. What was said of others through third nodes, and is not decided, is void: pairs of homes
+    /// without a link hold up nothing, so an answer that is on its way may be older than the end of one of them.
+    fn give_up_others(&mut self, name: &Name, mine: Reg, except: Pair) {
+        if self.is_broken(Fault::UnlinkedPairsOverlap) {
+            return;
+        }
+        let Some(clash) = self.clashes.get_mut(name) else { return };
+        let linked = |node| self.view.is_linked(node);
+        clash.cases.retain(|pair, case| {
+            *pair == except || pair.low != mine || case.verdict != Verdict::Asked || linked(pair.high.node)
+        });
+        clash.engaged.take_if(|pair| *pair != except && !linked(pair.low.node));
     }
 
     /// Whether my binding is in another running pair. Between unlinked homes a pair blocks nothing, so waits only go
@@ -247,7 +291,7 @@ impl Engine {
             });
             let part = move |state| move |pair: &Pair| (name, "takes part", pair.low.node, state, None);
             let engaged = clash.engaged.iter().map(part("engaged"));
-            cases.chain(engaged).chain(clash.waiting.iter().map(part("waiting")))
+            cases.chain(engaged).chain(clash.waiting.keys().map(part("waiting")))
         })
     }
 
@@ -286,22 +330,30 @@ impl Engine {
             }
         }
         loop {
-            let waiting = self.clashes.get(name).map(|c| c.waiting.iter().copied().collect::<Vec<_>>());
+            let waiting = self.clashes.get(name).map(|c| c.waiting.keys().copied().collect::<Vec<_>>());
             let ready = |pair: &Pair| {
                 mine != Some(pair.high)
                     || self.may_clash(name, pair.high) && !self.takes_part(name, pair.high, *pair)
             };
             let Some(pair) = waiting.into_iter().flatten().find(ready) else { return };
             let alive = mine == Some(pair.high);
+            if alive && let Some(treatment) = self.forfeit(name, pair.high) {
+                // Those that wait hear of it on the way.
+                return self.lose(name, pair.high, treatment);
+            }
+            if alive {
+                self.give_up_others(name, pair.high, pair);
+            }
+            let mut round = 0;
             self.with_clash(name, |clash| {
-                clash.waiting.remove(&pair);
+                round = clash.waiting.remove(&pair).unwrap_or(0);
                 if alive {
                     clash.engaged = Some(pair);
                 }
             });
             let name = name.clone();
             let answer = if alive {
-                ClashMessage::Engaged { name, pair, age_ms: self.age_ms(pair.high) }
+                ClashMessage::Engaged { name, pair, round, age_ms: self.age_ms(pair.high) }
             } else {
                 ClashMessage::Gone { name, pair }
             };
@@ -311,18 +363,18 @@ impl Engine {
 
     pub(super) fn clash_message(&mut self, from: NodeId, message: ClashMessage) -> Result<(), &'static str> {
         match message {
-            ClashMessage::Engage { name, pair } => {
+            ClashMessage::Engage { name, pair, round } => {
                 if pair.low.node != from || pair.high.node != self.config.node {
                     return Err("a clash of other nodes");
                 }
                 if self.mine(&name) == Some(pair.high) {
-                    self.clashes.entry(name.clone()).or_default().waiting.insert(pair);
+                    self.clashes.entry(name.clone()).or_default().waiting.insert(pair, round);
                     self.engage_next(&name);
                 } else {
                     self.send_clash(pair.low.node, ClashMessage::Gone { name, pair });
                 }
             }
-            ClashMessage::Engaged { name, pair, age_ms } => self.engaged(name, pair, age_ms),
+            ClashMessage::Engaged { name, pair, round, age_ms } => self.engaged(name, pair, round, age_ms),
             ClashMessage::Gone { name, pair } => {
                 self.with_clash(&name, |clash| {
                     if clash.engaged == Some(pair) {
@@ -348,6 +400,14 @@ impl Engine {
                     return Err("a verdict on a clash of other nodes");
                 }
                 if self.mine(&name) == Some(pair.high) {
+                    // Through a third node it may come late: from a home that has lost since, to one that has beaten others since.
+                    let takes_part = self.clashes.get(&name).is_some_and(|c| c.engaged == Some(pair));
+                    let counts = takes_part
+                        || self.view.is_linked(from)
+                        || self.is_broken(Fault::UnlinkedPairsOverlap);
+                    if !counts {
+                        return Ok(());
+                    }
                     self.lose(&name, pair.high, treatment);
                 }
                 if !self.view.is_linked(from) {
@@ -359,11 +419,22 @@ impl Engine {
     }
 
     /// The higher home takes part: the pair is decided, once.
-    fn engaged(&mut self, name: Name, pair: Pair, high_age_ms: u64) {
-        let case = self.clashes.get(&name).and_then(|c| c.cases.get(&pair).copied());
+    fn engaged(&mut self, name: Name, pair: Pair, round: u64, high_age_ms: u64) {
+        let mut case = self.clashes.get(&name).and_then(|c| c.cases.get(&pair).copied());
         let alive = self.mine(&name) == Some(pair.low);
+        if case.is_some_and(|case| case.round != round) {
+            return; // an answer to what was given up; that to the last question follows
+        }
+        if !self.view.is_linked(pair.high.node)
+            && case.is_some_and(|case| case.verdict == Verdict::Asked)
+            && self.takes_part(&name, pair.low, pair)
+            && !self.is_broken(Fault::UnlinkedPairsOverlap)
+        {
+            case = None; // another pair has come first
+        }
         match case.map(|case| (case.verdict, case.high)) {
             Some((Verdict::Asked, high)) if alive => {
+                self.give_up_others(&name, pair.low, pair);
                 match self.decide(&name, pair, high, high_age_ms) {
                     Some(decision) => self.decided(&name, pair, decision),
                     None => self.set_verdict(&name, pair, Verdict::Running { over: false }),
@@ -534,7 +605,7 @@ impl Engine {
                 clash.engaged = None;
             }
             if link_down {
-                clash.waiting.retain(|pair| pair.low.node != peer);
+                clash.waiting.retain(|pair, _| pair.low.node != peer);
             }
         }
     }

@@ -173,9 +173,11 @@ impl Engine {
             Message::Delete { group, dots, ack } => self.group_deleted(from, group, dots, ack),
             Message::GroupDigest { digest } => self.group_digest(from, digest),
             Message::GroupState { parts, last, answer } => self.group_state(from, parts, last, answer),
-            Message::Engage { name, pair } => self.clash_message(from, ClashMessage::Engage { name, pair }),
-            Message::Engaged { name, pair, age_ms } => {
-                self.clash_message(from, ClashMessage::Engaged { name, pair, age_ms })
+            Message::Engage { name, pair, round } => {
+                self.clash_message(from, ClashMessage::Engage { name, pair, round })
+            }
+            Message::Engaged { name, pair, round, age_ms } => {
+                self.clash_message(from, ClashMessage::Engaged { name, pair, round, age_ms })
             }
             Message::Gone { name, pair } => self.clash_message(from, ClashMessage::Gone { name, pair }),
             Message::Verdict { name, pair, treatment } => {

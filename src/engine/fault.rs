@@ -73,6 +73,10 @@ pub enum Fault {
     EngagedWithoutGone,
     /// Where neither wins the lower home goes first: a lost verdict leaves the name to the higher one (P6).
     LowerGoesFirst,
+    /// What was said of a clash through a third node counts however much has happened since: all lose to each other (P6).
+    UnlinkedPairsOverlap,
+    /// A home that was to go with one that is out of reach takes part in another clash: nobody is left (P6).
+    NothingIsForfeited,
     /// A third node that sees a clash of homes without a link tells nobody (P6).
     ThirdNodeIsSilent,
 

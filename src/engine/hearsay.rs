@@ -71,9 +71,10 @@ impl Engine {
         clash: ClashMessage,
     ) -> Result<(), &'static str> {
         if to == self.config.node {
-            if !self.view.is_linked(origin) {
-                self.remember_messenger(origin, from);
+            if self.view.is_linked(origin) {
+                return Ok(()); // what was said before the link came up is void, and is said anew over it
             }
+            self.remember_messenger(origin, from);
             // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
             let _ = self.clash_message(origin, clash);
             return Ok(());
@@ -94,8 +95,10 @@ impl Engine {
     pub(super) fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
         if to == self.config.node || self.view.is_linked(to) {
             let message = match clash {
-                ClashMessage::Engage { name, pair } => Message::Engage { name, pair },
-                ClashMessage::Engaged { name, pair, age_ms } => Message::Engaged { name, pair, age_ms },
+                ClashMessage::Engage { name, pair, round } => Message::Engage { name, pair, round },
+                ClashMessage::Engaged { name, pair, round, age_ms } => {
+                    Message::Engaged { name, pair, round, age_ms }
+                }
                 ClashMessage::Gone { name, pair } => Message::Gone { name, pair },
                 ClashMessage::Verdict { name, pair, treatment } => Message::Verdict { name, pair, treatment },
             };

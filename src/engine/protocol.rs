@@ -407,15 +407,17 @@ pub enum Message {
         answer: bool,
     },
     // ---- clashes
-    /// The lower home asks the higher one to take part.
+    /// The lower home asks the higher one to take part; `round` tells its questions apart.
     Engage {
         name: Name,
         pair: Pair,
+        round: u64,
     },
     /// The higher binding takes part in no other pair meanwhile; it was committed so long ago.
     Engaged {
         name: Name,
         pair: Pair,
+        round: u64,
         age_ms: u64,
     },
     /// The receiver's side of the pair need not be held up: the sender's is no more, or was not asked.
@@ -527,8 +529,8 @@ pub enum Message {
 /// The clash messages that may travel through a third node. Their own type, so that nothing nests.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ClashMessage {
-    Engage { name: Name, pair: Pair },
-    Engaged { name: Name, pair: Pair, age_ms: u64 },
+    Engage { name: Name, pair: Pair, round: u64 },
+    Engaged { name: Name, pair: Pair, round: u64, age_ms: u64 },
     Gone { name: Name, pair: Pair },
     Verdict { name: Name, pair: Pair, treatment: Treatment },
 }

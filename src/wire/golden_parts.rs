@@ -78,8 +78,8 @@ fn parts_of_messages() {
             Task::Leave { group: name(), serial: 6 },
         ]),
         every(vec![
-            ClashMessage::Engage { name: name(), pair: pair() },
-            ClashMessage::Engaged { name: name(), pair: pair(), age_ms: 1 },
+            ClashMessage::Engage { name: name(), pair: pair(), round: 7 },
+            ClashMessage::Engaged { name: name(), pair: pair(), round: 7, age_ms: 1 },
             ClashMessage::Gone { name: name(), pair: pair() },
             ClashMessage::Verdict { name: name(), pair: pair(), treatment: Treatment::Silent },
         ]),

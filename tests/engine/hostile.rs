@@ -149,10 +149,13 @@ fn violations() -> Vec<(&'static str, Message)> {
                 ack: None,
             },
         ),
-        ("a clash of other homes", Message::Engage { name: name("own"), pair: pair(foreign, me()) }),
+        (
+            "a clash of other homes",
+            Message::Engage { name: name("own"), pair: pair(foreign, me()), round: 7 },
+        ),
         (
             "a clash that is another's to decide",
-            Message::Engage { name: name("x"), pair: pair(puppet(), foreign) },
+            Message::Engage { name: name("x"), pair: pair(puppet(), foreign), round: 7 },
         ),
         (
             "a forward of another node",
@@ -168,7 +171,7 @@ fn harmless() -> Vec<Message> {
     let via = |to: NodeId, from: NodeId| Message::Via {
         to,
         from,
-        clash: ClashMessage::Engage { name: name("x"), pair: pair(from, to) },
+        clash: ClashMessage::Engage { name: name("x"), pair: pair(from, to), round: 7 },
     };
     vec![
         Message::HelloAck,
@@ -200,8 +203,8 @@ fn harmless() -> Vec<Message> {
         Message::Settled { name: x(), reg: reg(puppet()), to: me(), over: [reg(me())].into() },
         Message::Settled { name: x(), reg: reg(puppet()), to: NodeId(99), over: BTreeSet::new() },
         Message::Unreg { name: x(), reg: reg(puppet()), restore: None, ack: None },
-        Message::Engage { name: x(), pair: pair(puppet(), me()) },
-        Message::Engaged { name: x(), pair: pair(me(), puppet()), age_ms: 0 },
+        Message::Engage { name: x(), pair: pair(puppet(), me()), round: 7 },
+        Message::Engaged { name: x(), pair: pair(me(), puppet()), round: 7, age_ms: 0 },
         Message::Gone { name: x(), pair: pair(me(), puppet()) },
         Message::Verdict { name: x(), pair: pair(puppet(), me()), treatment: Treatment::Kill { by: None } },
         Message::Hearsay {
@@ -217,7 +220,7 @@ fn harmless() -> Vec<Message> {
         Message::Via {
             to: me(),
             from: NodeId(99),
-            clash: ClashMessage::Engage { name: name("x"), pair: pair(friend(), me()) },
+            clash: ClashMessage::Engage { name: name("x"), pair: pair(friend(), me()), round: 7 },
         },
         Message::Answer { id: tx(me()), status: Status::Ok, value: 1 },
         Message::Answer { id: tx(friend()), status: Status::Ok, value: 1 },

@@ -4,6 +4,7 @@
 mod asks;
 mod balancer;
 mod claims;
+mod clash_cycles;
 mod clashes;
 mod close;
 mod deadlines;

@@ -1,7 +1,7 @@
 //! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
 //! others stand in `tests/sim/mutants.rs`.
 
-use crate::{claims, clashes, forward, groups_full, lock_splits, reregister, rules};
+use crate::{claims, clash_cycles, clashes, forward, groups_full, lock_splits, reregister, rules};
 use convoke::engine::Fault;
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -23,6 +23,8 @@ const FAULTS: &[(Fault, fn())] = &[
     (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),
     (Fault::UnvotedIsNotCovered, reregister::what_a_voter_shows_of_a_home_without_a_vote_is_covered),
     (Fault::ClashBeforeSettled, clashes::what_is_being_published_waits_with_its_clash),
+    (Fault::UnlinkedPairsOverlap, clash_cycles::an_old_answer_through_a_third_node_is_void),
+    (Fault::NothingIsForfeited, clash_cycles::who_was_to_go_takes_nobody_along),
     (Fault::DoneForNobodyStays, forward::what_was_done_for_a_caller_that_is_gone_is_taken_back),
     (Fault::OrphansGoOn, forward::the_end_of_the_callers_node_undoes_what_is_under_way),
     (Fault::StaleSnapshotCounts, rules::a_snapshot_of_an_older_connection_is_void),

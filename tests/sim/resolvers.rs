@@ -22,6 +22,12 @@ pub(crate) struct ClashBook {
     verdicts: BTreeMap<Pair, Treatment>,
     /// The pair whose higher home has just agreed to take part.
     engaged: Option<Pair>,
+    /// What each binding that lost a clash has lost to, and in which pair.
+    fates: BTreeMap<Reg, (Reg, Pair)>,
+    /// The pair that the present input is about, at the home of this side of it.
+    judged: Option<(Name, Pair, Reg)>,
+    /// What the loser is to be told if it loses now: through a third node a verdict may come too late.
+    perhaps: Option<(Pid, Treatment)>,
     /// What must be told to whom in the present input, and what was.
     due: Vec<(Pid, Treatment)>,
     told: Vec<(Pid, Treatment)>,
@@ -167,6 +173,8 @@ impl World {
         }
         self.trace.say(self.now, || format!("h{slot} RESOLVED {id} {pair:?} {answer:?}"));
         self.book.clashes.decisions.insert(pair, answer);
+        let name = self.book.clashes.calls.get(&pair).map(|call| call.name.clone());
+        self.book.clashes.judged = name.map(|name| (name, pair, pair.low));
         if let Some(ClashCall { a, b, name, .. }) = self.book.clashes.calls.get(&pair) {
             let rows = &self.hosts[slot].rows;
             let there = |reg: Reg| rows.iter().any(|(n, row)| n == name && row.reg == reg);
@@ -186,12 +194,24 @@ impl World {
     pub(crate) fn snoop_clash(&mut self, slot: usize, message: &Message) {
         let id = self.hosts[slot].id;
         let (name, pair, treatment) = match message {
-            Message::Engaged { pair, .. } => {
+            Message::Engaged { name, pair, .. } => {
                 self.book.clashes.engaged = Some(*pair);
+                self.book.clashes.judged = Some((name.clone(), *pair, pair.low));
                 return;
             }
-            Message::Via { to, clash: ClashMessage::Engaged { pair, .. }, .. } if *to == id => {
+            Message::Via { to, clash: ClashMessage::Engaged { name, pair, .. }, .. } if *to == id => {
                 self.book.clashes.engaged = Some(*pair);
+                self.book.clashes.judged = Some((name.clone(), *pair, pair.low));
+                return;
+            }
+            Message::Gone { name, pair } | Message::Via { clash: ClashMessage::Gone { name, pair }, .. } => {
+                self.book.clashes.judged = Some((name.clone(), *pair, pair.low));
+                return;
+            }
+            Message::Unreg { name, reg, .. } => {
+                let mut pairs = self.book.clashes.verdicts.keys();
+                let pair = pairs.find(|pair| pair.low.node == id && pair.high == *reg).copied();
+                self.book.clashes.judged = pair.map(|pair| (name.clone(), pair, pair.low));
                 return;
             }
             Message::Verdict { name, pair, treatment } => (name, pair, treatment),
@@ -200,12 +220,13 @@ impl World {
             }
             _ => return,
         };
+        self.book.clashes.judged = Some((name.clone(), *pair, pair.high));
         let mine = self.hosts[slot].own_row(name).filter(|row| row.reg == pair.high).map(|row| row.pid());
         if let Some(loser) = mine {
-            if self.lower_has_won(*pair) {
-                self.book.clashes.beaten.insert(pair.high, pair.low);
+            match message {
+                Message::Via { .. } => self.book.clashes.perhaps = Some((loser, *treatment)),
+                _ => self.book.clashes.due.push((loser, *treatment)),
             }
-            self.book.clashes.due.push((loser, *treatment));
         }
     }
 
@@ -281,14 +302,49 @@ impl World {
         // As the table was before this input.
         let host = self.hosts.iter().find(|host| host.id == loser.node);
         let row = host.and_then(|host| host.own_row(about)).filter(|row| row.pid() == loser);
-        if let (Some(row), Some(winner)) = (row, winner) {
+        // One that goes while the other is out of reach does so for the sake of a third.
+        let reached = host.is_some_and(|host| winner.is_some_and(|w| host.links.contains_key(&w.node)));
+        if let (Some(row), Some(winner), true) = (row, winner, reached) {
             self.book.clashes.lost.insert((row.reg, winner));
         }
+    }
+
+    /// The side of a pair that lost in the present input. Two that go together, since neither was to keep the name, lose to each
+    /// other; but in no larger circle: whoever was beaten last has lost to one that stayed.
+    fn note_fate(&mut self, slot: usize) -> R {
+        let judged = self.book.clashes.judged.take();
+        let perhaps = self.book.clashes.perhaps.take();
+        let Some((name, pair, side)) = judged else { return Ok(()) };
+        let Some(engine) = self.hosts[slot].engine.as_ref() else { return Ok(()) };
+        let had = self.hosts[slot].own_row(&name).is_some_and(|row| row.reg == side);
+        if !had || engine.bindings().any(|(n, row)| *n == name && row.reg == side) {
+            return Ok(());
+        }
+        self.book.clashes.due.extend(perhaps);
+        if side == pair.high && self.lower_has_won(pair) {
+            self.book.clashes.beaten.insert(pair.high, pair.low);
+        }
+        let other = if side == pair.low { pair.high } else { pair.low };
+        self.book.clashes.fates.insert(side, (other, pair));
+        let fates = &self.book.clashes.fates;
+        let mut at = other;
+        for _ in 0..fates.len() {
+            let Some((next, last)) = fates.get(&at).copied() else { return Ok(()) };
+            if next == side && last != pair {
+                return Err(format!("P6: all lost {name:?} to each other: {fates:?}\n{}", self.describe()));
+            }
+            if next == side {
+                return Ok(());
+            }
+            at = next;
+        }
+        Ok(())
     }
 
     /// After every input: each loser was told exactly what its resolver says, and nobody else was told anything.
     pub(crate) fn check_treatments(&mut self, slot: usize) -> R {
         self.book.clashes.engaged = None;
+        self.note_fate(slot)?;
         if self.book.clashes.due.is_empty() && self.book.clashes.told.is_empty() {
             return Ok(());
         }

@@ -373,7 +373,7 @@ impl Siege {
             };
             for (name, one) in of(a.id) {
                 for (same, two) in of(b.id) {
-                    let covers = one.over.contains(&two.reg) || two.over.contains(&one.reg);
+                    let covers = one.covers(two.reg) || two.covers(one.reg);
                     assert!(name != same || covers, "both have {name:?}\n{}", self.world.picture());
                 }
             }

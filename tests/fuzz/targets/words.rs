@@ -273,8 +273,8 @@ impl Words {
     fn clash(&self, source: &mut Source) -> ClashMessage {
         let (kind, name, pair) = (source.below(4), name(source), self.pair(source));
         match kind {
-            0 => ClashMessage::Engage { name, pair },
-            1 => ClashMessage::Engaged { name, pair, age_ms: source.number() },
+            0 => ClashMessage::Engage { name, pair, round: source.number() },
+            1 => ClashMessage::Engaged { name, pair, round: source.number(), age_ms: source.number() },
             2 => ClashMessage::Gone { name, pair },
             _ => ClashMessage::Verdict { name, pair, treatment: self.treatment(source) },
         }
@@ -392,8 +392,13 @@ impl Words {
                 last: source.below(4) != 3,
                 answer: source.flag(),
             },
-            30 => M::Engage { name: name(source), pair: self.pair(source) },
-            31 => M::Engaged { name: name(source), pair: self.pair(source), age_ms: source.number() },
+            30 => M::Engage { name: name(source), pair: self.pair(source), round: source.number() },
+            31 => M::Engaged {
+                name: name(source),
+                pair: self.pair(source),
+                round: source.number(),
+                age_ms: source.number(),
+            },
             32 => M::Gone { name: name(source), pair: self.pair(source) },
             33 => {
                 M::Verdict { name: name(source), pair: self.pair(source), treatment: self.treatment(source) }
