@@ -55,6 +55,8 @@ pub(super) struct Own {
     broken: Option<Arc<Broken>>,
     kept: Option<Part>,
     /// `None`: what the scope had was given back before its end.
+    #[allow(clippy::box_collection)]
+    // two words less in each of very many holds, hardly any of which has scopes
     scopes: Option<Box<BTreeMap<Ref, Option<Part>>>>,
 }
 
@@ -201,7 +203,7 @@ impl Own {
             return self.lose(Reason::MINORITY, |part| part.is_minority(|_| false));
         };
         let is_missed = |node: &NodeId| broken.contains_key(node) && !is_excused(*node);
-        self.lose(Reason::MINORITY, |part| part.is_minority(&is_missed))
+        self.lose(Reason::MINORITY, |part| part.is_minority(is_missed))
     }
 
     /// A node is gone for good. Says whether it was in any set.
