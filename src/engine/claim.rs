@@ -34,7 +34,22 @@ impl Engine {
         });
         let (deed, phase) = (Deed::Claim, Phase::Acquiring);
         self.start_operation(tx, Some(key), claim, deed, origin, nodes.clone(), phase, patience);
+        self.need_the_missing(tx);
         self.ask(tx, &nodes);
+    }
+
+    /// A claim on the view begins. If those who are there are no majority of them and the missing, this may be the node that
+    /// was paused or cut off: what it asks for may be somebody's whom it cannot see yet.
+    fn need_the_missing(&mut self, tx: Tx) {
+        if self.is_broken(Fault::ClaimsBeginWithoutTheMissing) {
+            return;
+        }
+        let missing: BTreeSet<NodeId> = self.view.missing.nodes().collect();
+        let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_on_the_view()) else { return };
+        if op.nodes.len() <= missing.len() {
+            op.nodes.extend(&missing);
+            op.unasked = missing;
+        }
     }
 
     /// Something is published or withdrawn without a claim: it only waits to be acknowledged by all linked nodes. The
@@ -75,7 +90,8 @@ impl Engine {
             self.watch_claims();
         }
         let (granted, since) = (BTreeSet::new(), self.now);
-        let op = Operation { key, claim, deed, origin, nodes, granted, phase, since, told: false };
+        let unasked = BTreeSet::new();
+        let op = Operation { key, claim, deed, origin, nodes, unasked, granted, phase, since, told: false };
         self.claims.insert(tx, op);
     }
 
@@ -459,21 +475,23 @@ impl Engine {
         joined
     }
 
-    /// A peer's snapshot is complete: claims on the view are asked of it too.
+    /// A peer's snapshot is complete: claims on the view are asked of it too, and those that waited for it to come back.
     pub(super) fn ask_newcomer(&mut self, peer: NodeId) {
         if self.is_broken(Fault::NewcomerIsNotAsked) {
             return;
         }
         for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
             let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            if op.is_acquiring() && op.is_on_the_view() && op.nodes.insert(peer) {
+            let is_needed = op.unasked.remove(&peer) || op.is_on_the_view() && op.nodes.insert(peer);
+            if op.is_acquiring() && is_needed {
                 self.ask(tx, &[peer].into());
             }
             self.update_grace(tx);
         }
     }
 
-    /// A link went down: its claims go, and nobody waits for its votes. What its processes held is dropped by now.
+    /// A link went down: its claims go, and so do its votes. Nobody waits for it to vote again, unless it is missing. What its
+    /// processes held is dropped by now.
     pub(super) fn drop_claims_of(&mut self, peer: NodeId) {
         let keeps_claims = self.is_broken(Fault::VoterKeepsClaimsOfTheLost);
         self.claims.requests.remove(&peer);
@@ -487,10 +505,8 @@ impl Engine {
         for key in touched {
             self.pump(&key);
         }
-        let goes_on = self.is_broken(Fault::ListGoesOnWithoutNode);
-        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
-            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            let asked = op.nodes.remove(&peer);
+        let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
+        for op in self.claims.operations.values_mut() {
             op.granted.remove(&peer);
             if let Some(naming) = op.naming_mut() {
                 naming.busy.remove(&peer);
@@ -498,19 +514,43 @@ impl Engine {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.remove(&peer);
             }
-            if asked && op.is_acquiring() && !op.is_on_the_view() && !goes_on {
-                // Never "held" on a list of which a node is gone.
-                self.fail(
-                    tx,
-                    Outcome::failed(Status::Unreachable, "the link to a node of the list was lost"),
-                );
+            if waited_for && op.is_acquiring() && op.nodes.contains(&peer) {
+                op.unasked.insert(peer);
+            } else {
+                op.unasked.remove(&peer); // waited for until now, perhaps
             }
-            self.update_grace(tx);
         }
+        self.shrink_claims(peer, "the link to a node of the list was lost");
         // A link that is replaced in the same moment is there again before anything completes: else OK would be
         // answered although a linked node has yet to read the snapshot.
         if !self.view.replacing || self.is_broken(Fault::ReplacedLinkIsNotMissed) {
             self.check_all();
+        }
+    }
+
+    /// The node is gone, or was waited for long enough: claims go on without it.
+    pub(super) fn claims_without(&mut self, node: NodeId, text: &'static str) {
+        for op in self.claims.operations.values_mut() {
+            op.unasked.remove(&node);
+        }
+        self.shrink_claims(node, text);
+        self.check_all();
+    }
+
+    /// Takes a node that is not waited for out of the sets; never "held" on a list of which a node is gone.
+    fn shrink_claims(&mut self, node: NodeId, text: &'static str) {
+        let goes_on = self.is_broken(Fault::ListGoesOnWithoutNode);
+        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
+            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            if !op.unasked.contains(&node)
+                && op.nodes.remove(&node)
+                && op.is_acquiring()
+                && !op.is_on_the_view()
+                && !goes_on
+            {
+                self.fail(tx, Outcome::failed(Status::Unreachable, text));
+            }
+            self.update_grace(tx);
         }
     }
 

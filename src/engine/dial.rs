@@ -110,6 +110,10 @@ impl Engine {
         }
     }
 
+    pub(super) fn is_dialling(&self, address: &str) -> bool {
+        self.view.dials.targets.get(address).is_some_and(|target| target.dialling)
+    }
+
     pub(super) fn dial_due(&mut self, address: String) {
         self.dial(&address);
     }

@@ -220,6 +220,8 @@ impl Engine {
             Timer::Silence(node) => self.silence_due(node),
             Timer::Doubt(node) => self.doubt_due(node),
             Timer::Dial(address) => self.dial_due(address),
+            Timer::Missing => self.missing_due(),
+            Timer::Confirm(node) => self.confirmation_due(node),
             Timer::GroupDigest => self.group_digest_due(),
             Timer::GroupMemory(node) => self.group_memory_over(node),
             Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),

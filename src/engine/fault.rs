@@ -18,6 +18,10 @@ pub enum Fault {
     NewcomerIsNotAsked,
     /// The end of a link leaves its peer's claims with the voter: others wait for ever (P7).
     VoterKeepsClaimsOfTheLost,
+    /// A broken link takes its peer out of the sets of claims at once: a program that was paused gets what another holds (P3).
+    BrokenLinkShrinksClaims,
+    /// A claim that begins while most of the nodes are missing does without them: likewise (P3).
+    ClaimsBeginWithoutTheMissing,
     /// A voter lets younger, incomplete claims be: two that each have half of the votes wait for ever (P7).
     NobodyIsWounded,
     /// A wounded coordinator gives the vote back and counts it all the same: two owners, two holders (P3, P6).
@@ -99,7 +103,8 @@ pub enum Fault {
     HastyWaits,
     /// The end of the retries is not told to the voters (P7).
     RetriesAreEndless,
-    /// A node that leaves in order is missed like one that the link broke to: a lock is lost for no reason (P9).
+    /// A node that leaves in order, or is dead for certain, is missed like one that the link broke to: a lock is lost for no reason
+    /// (P9).
     LeaverIsMissed,
     /// A node that comes back, or joins, is not counted among those that a lock is on (P9).
     NewcomerIsNotCounted,

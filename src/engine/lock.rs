@@ -1,5 +1,6 @@
 //! Locks at their homes: what processes of this node acquire, give back and lose, and who waits for it.
 
+use super::departure::Departure;
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
@@ -340,20 +341,25 @@ impl Engine {
         }
     }
 
+    /// Who may turn out to be dead in a moment is not judged by yet.
     fn judge(&mut self, id: &Id) {
-        if !self.is_broken(Fault::MinorityIsNotNoticed) {
-            self.lose_hold(id, Reason::MINORITY, |own| own.lose_minorities(|_| false));
+        if self.is_broken(Fault::MinorityIsNotNoticed) {
+            return;
         }
+        let Some(own) = self.holds.own.get(id) else { return };
+        let unclear: BTreeSet<NodeId> =
+            own.broken().filter(|node| self.view.missing.is_unclear(*node)).collect();
+        self.lose_hold(id, Reason::MINORITY, |own| own.lose_minorities(|node| unclear.contains(&node)));
     }
 
-    /// A link is over. A node that left in order is gone from the sets; one that the link broke to is missed.
-    pub(super) fn holds_without(&mut self, node: NodeId, name: &str, reason: Reason) {
-        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED)
-            && !self.is_broken(Fault::LeaverIsMissed);
+    /// A link is over, or more is known of how. A node that left in order, or is dead, is gone from the sets; one that the link
+    /// broke to may keep others out no longer, and let them have the lock.
+    pub(super) fn holds_without(&mut self, node: NodeId, name: &str, departure: &Departure) {
+        let is_gone = departure.is_final() && !self.is_broken(Fault::LeaverIsMissed);
         let mut touched = Vec::new();
         let mut change = (Change::default(), Change::default());
         for (id, own) in &mut self.holds.own {
-            let was_in = match in_order {
+            let was_in = match is_gone {
                 true => own.leave(node, &mut change, &mut self.holds.sets),
                 false => own.miss(node, name, &mut change.1),
             };
@@ -362,6 +368,14 @@ impl Engine {
             }
         }
         for id in touched {
+            self.judge(&id);
+        }
+    }
+
+    /// It will not be known that this node is dead: holds are judged by that.
+    pub(super) fn judge_holds_on(&mut self, node: NodeId) {
+        let on_it = self.holds.own.iter().filter(|(_, own)| own.name_of_broken(&node).is_some());
+        for id in on_it.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.judge(&id);
         }
     }

@@ -147,9 +147,15 @@ impl Engine {
     }
 
     /// The connection ended by itself: end of stream, reset or bytes that do not decode (`detail` says which).
-    pub fn handle_connection_end(&mut self, now: Time, connection: ConnectionId, detail: &str) {
+    pub fn handle_connection_end(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        ending: Ending,
+        detail: &str,
+    ) {
         self.begin(now);
-        self.connection_ended(connection, detail);
+        self.connection_ended(connection, ending, detail);
         self.finish();
     }
 
@@ -157,6 +163,14 @@ impl Engine {
     pub fn handle_dial_failed(&mut self, now: Time, address: &str, status: Status, detail: &str) {
         self.begin(now);
         self.dial_failed(address, status, detail);
+        self.finish();
+    }
+
+    /// The machine at this address has refused the connection: nobody listens there.
+    pub fn handle_dial_refused(&mut self, now: Time, address: &str, detail: &str) {
+        self.begin(now);
+        self.nobody_listens(address);
+        self.dial_failed(address, Status::Unreachable, detail);
         self.finish();
     }
 
@@ -174,7 +188,7 @@ impl Engine {
                 && self.view.is_stale(from, stamped.clock)
                 && !self.is_broken(Fault::StaleSnapshotCounts)
             {
-                self.link_down(from, Reason::NODE_UNREACHABLE, None);
+                self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
             } else {
                 let clock = self.follow(stamped.clock);
                 if let Some(link) = self.view.links.get_mut(&from) {
@@ -330,11 +344,12 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  links {:?}\n  missing {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
             self.view.links,
+            self.view.missing,
             self.names,
             self.claims,
             self.holds,

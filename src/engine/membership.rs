@@ -3,6 +3,7 @@
 //! Of two nodes the one with the lower incarnation is the *arbiter*: it alone says which connection is the link of the
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
+use super::departure::Departure;
 use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
@@ -28,6 +29,7 @@ impl Engine {
         if let Some(address) = &dialled {
             self.dial_answered(address);
         }
+        self.is_met(peer.node, dialled.as_deref());
         if let Some(why) = self.objection(&peer, dialled.is_some()) {
             self.output(Output::Refuse { connection, why });
             counters::count(&mut self.counters.refused, why);
@@ -105,7 +107,7 @@ impl Engine {
         if self.view.is_linked(candidate.peer.node) {
             // The arbiter has lost the old link; this end had not noticed yet.
             self.view.replacing = true;
-            self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, None);
+            self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
             self.view.replacing = false;
         }
         self.link_up(connection, candidate.peer, candidate.dialled);
@@ -131,14 +133,15 @@ impl Engine {
             // This side is the arbiter and said Go, but the peer has an objection of its own.
             let addresses = self.led_to(node);
             self.link_refused(&addresses, why);
-            self.link_down(node, Reason::NODE_UNREACHABLE, None);
+            let departure = if why == Refusal::Closing { Departure::InOrder } else { Departure::Broken };
+            self.link_over(node, Reason::NODE_UNREACHABLE, None, departure);
             for address in addresses {
                 self.dial_ended(&address, why, node);
             }
         }
     }
 
-    pub(super) fn connection_ended(&mut self, connection: ConnectionId, detail: &str) {
+    pub(super) fn connection_ended(&mut self, connection: ConnectionId, ending: Ending, detail: &str) {
         if let Some(candidate) = self.view.candidates.remove(&connection) {
             if let Some(address) = candidate.dialled {
                 self.dial_failed(&address, Status::Unreachable, detail);
@@ -150,7 +153,14 @@ impl Engine {
             let goodbye = self.view.links.get(&node).and_then(|link| link.goodbye);
             // A side that gives up a link says so; an end without it means that the OS process died.
             let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
-            self.link_down(node, reason, None);
+            match ending {
+                Ending::Broke => self.link_down(node, reason, None),
+                Ending::Died => self.link_over(node, reason, None, Departure::Dead),
+                Ending::MayHaveDied { address } => {
+                    self.link_over(node, reason, None, Departure::Unclear(address.clone()));
+                    self.find_out(node, &address);
+                }
+            }
         }
     }
 
@@ -176,6 +186,8 @@ impl Engine {
             synced: false,
             acked: false,
             opened_ms: self.opened_ms(&peer),
+            waited: self.view.missing.waited(node).unwrap_or_default(),
+            merged: None,
             last_heard: self.now,
             part_since: None,
             clock: 0,
@@ -251,10 +263,12 @@ impl Engine {
         self.merge_existence(from);
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.synced = true;
-        let have = std::mem::take(&mut link.snapshot);
+        let (have, name) = (std::mem::take(&mut link.snapshot), link.name.clone());
         self.rivals_left(from, &have);
+        self.note_merged(from);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
+        self.is_back(from, &name);
         self.clash_all();
         self.connected(from);
         Ok(())
@@ -293,6 +307,7 @@ impl Engine {
         for tx in std::mem::take(&mut link.in_snapshot) {
             self.acknowledged(from, tx)?;
         }
+        self.note_merged(from);
         self.holds_with(from);
         Ok(())
     }
@@ -301,13 +316,18 @@ impl Engine {
 
     /// Drops the link and every fact of its owner. `goodbye`: this side gives it up, and tells the peer why.
     pub(super) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
+        self.link_over(node, reason, goodbye, Departure::of(reason));
+    }
+
+    fn link_over(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>, departure: Departure) {
         let Some(link) = self.view.remove(node) else { return };
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
         self.log(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
             let silent = engine.now.since(link.last_heard).as_millis();
             let name = Short(link.name.as_bytes());
-            format!("the link with node {name} is down: {reason:?}; it was heard {silent} ms ago")
+            let how = if departure == Departure::Dead { " (it is dead)" } else { "" };
+            format!("the link with node {name} is down: {reason:?}{how}; it was heard {silent} ms ago")
         });
         self.view.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
@@ -333,11 +353,12 @@ impl Engine {
         self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
         self.drop_holds_of(node);
+        self.note_missing(node, &link, &departure);
         // Before claims go on without the node: what is acquired anew is not asked of it, and what it asked for is not done.
-        self.holds_without(node, &link.name, reason);
+        self.holds_without(node, &link.name, &departure);
         self.drop_forwards_of(node);
         self.drop_claims_of(node);
-        if reason == Reason::NODE_CLOSED {
+        if departure.is_final() {
             // This incarnation never comes back.
             self.rivals_left(node, &BTreeSet::new());
         }

@@ -11,6 +11,7 @@ mod command;
 mod conflict;
 mod convergence;
 mod counters;
+mod departure;
 mod dial;
 mod dispatch;
 mod existence;
@@ -55,6 +56,7 @@ mod withdrawal;
 
 pub use command::{Command, Outcome, Patience};
 pub use counters::{BUCKETS, Counters, Gauges, Histogram};
+pub use departure::Ending;
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};

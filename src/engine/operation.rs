@@ -110,8 +110,10 @@ pub(super) struct Operation {
     pub(super) claim: Claim,
     pub(super) deed: Deed,
     pub(super) origin: Origin,
-    /// Who must grant. Loses nodes that go down; a claim on the view gains nodes that come up.
+    /// Who must grant. Loses nodes that are gone; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
+    /// Those of them that are missing: they are asked when they are back.
+    pub(super) unasked: BTreeSet<NodeId>,
     /// Those of them that have.
     pub(super) granted: BTreeSet<NodeId>,
     pub(super) phase: Phase,

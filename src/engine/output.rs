@@ -63,7 +63,7 @@ pub enum Output {
         connection: ConnectionId,
         to: u64,
     },
-    /// Connect to this address; answered by `handle_connection` or `handle_dial_failed`. If it is a name, or stands for
+    /// Connect to this address; answered by `handle_connection`, `handle_dial_refused` or `handle_dial_failed`. If it is a name, or stands for
     /// several addresses in another way, look it up instead and answer with `handle_looked_up`.
     Dial {
         address: String,

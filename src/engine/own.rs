@@ -113,6 +113,11 @@ impl Own {
         self.broken.as_ref()?.get(node)
     }
 
+    /// The nodes that the link broke to.
+    pub(super) fn broken(&self) -> impl Iterator<Item = NodeId> {
+        self.broken.iter().flat_map(|broken| broken.keys().copied())
+    }
+
     /// Of what is kept and was lost, the nodes that are there: they must grant it anew.
     pub(super) fn to_be_granted_anew(&self) -> BTreeSet<NodeId> {
         let lost = self.kept.iter().filter(|part| part.lost.is_some());

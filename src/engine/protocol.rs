@@ -208,6 +208,8 @@ pub enum Goodbye {
     Disconnected,
     /// The peer broke the protocol.
     Violation,
+    /// The arbiter has made another connection the link since, or this one's snapshot is older than what was heard before.
+    Stale,
 }
 
 /// An operation for a pid that lives elsewhere, run by its home.
@@ -579,7 +581,7 @@ impl Goodbye {
         match self {
             Goodbye::Closing => Reason::NODE_CLOSED,
             Goodbye::Disconnected => Reason::DISCONNECTED,
-            Goodbye::Silent | Goodbye::Violation => Reason::NODE_UNREACHABLE,
+            Goodbye::Silent | Goodbye::Violation | Goodbye::Stale => Reason::NODE_UNREACHABLE,
         }
     }
 }

@@ -26,6 +26,10 @@ pub(super) enum Timer {
     /// A link whose life is in doubt was pinged; the answer is due.
     Doubt(NodeId),
     Dial(String),
+    /// Nodes whose links broke have been missing for a while longer.
+    Missing,
+    /// By now a dial should have told whether the node is dead.
+    Confirm(NodeId),
     /// Peers are to be told a digest of the groups that this node knows.
     GroupDigest,
     /// What is remembered of the groups that a lost node has made.

@@ -1,6 +1,7 @@
 //! What a node has of its peers at this moment: the links, the connections that wait for one, and what is remembered of
 //! links that are over. How they come and go stands in `membership`.
 
+use super::departure::Missings;
 use super::dial::Dials;
 use super::index::Index;
 use super::*;
@@ -19,6 +20,10 @@ pub(super) struct Link {
     pub(super) acked: bool,
     /// When the peer was opened, by this node's clock; negative: before this node was.
     pub(super) opened_ms: i64,
+    /// For how long the peer had been waited for when the link came up.
+    pub(super) waited: Duration,
+    /// Since when both tables are merged.
+    pub(super) merged: Option<Time>,
     pub(super) last_heard: Time,
     /// Since when part of a frame has been there, and not the whole.
     pub(super) part_since: Option<Time>,
@@ -72,6 +77,7 @@ pub(super) struct View {
     pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
     pub(super) candidates: BTreeMap<ConnectionId, Candidate>,
     pub(super) dials: Dials,
+    pub(super) missing: Missings,
     pub(super) links_made: u64,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,

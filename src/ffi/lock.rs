@@ -25,12 +25,17 @@
 //! - Processes that share a lock may have different tokens, and a later one need not have a larger one: let sharers agree on
 //!   one token.
 //! - A LOCK_LOST event tells the process that it cannot rely on the lock any more, once for what it acquired to be kept and once
-//!   for each convoke_lock_with: CONVOKE_REASON_MINORITY, broken links leave at most half of the set;
+//!   for each convoke_lock_with: CONVOKE_REASON_MINORITY, broken links leave at most half of the set (nodes that were closed, or
+//!   whose death is certain, are no part of it any more; convoke_node_disconnect breaks a link);
 //!   CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined, and another requester holds it too and could rely on it as
 //!   well. From then on convoke_lock_check says so, until what was lost has been released or acquired anew (on a list: on all
 //!   of the list). What a nested convoke_lock_with acquires does not make good what was lost outside of it.
 //! - The share still keeps others out until it is released. One that was lost by CONVOKE_REASON_MINORITY ends before that if it
 //!   meets another holder when the parts join; nobody is told, and to release it is CONVOKE_E_NOT_OWNER then.
+//!
+//! A node whose link breaks while a lock is being acquired is waited for until it is back, or for one detection time: for this
+//! program may be the one that was stopped or cut off, and another may hold the lock. So is one whose link broke before that, if
+//! without such nodes there is no majority.
 //!
 //! The rules of waiting stand at the head of this file. And in this section:
 //! - `requester` NULL with a length of 0: the 16 bytes of the process's pid (node, serial, little endian), shared by nobody

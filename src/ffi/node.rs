@@ -285,7 +285,8 @@ pub unsafe extern "C" fn convoke_node_connect(
 }
 
 /// Ends the link to a node, and does not dial it again until convoke_node_connect asks for it. Both sides see the other
-/// as down, with CONVOKE_REASON_DISCONNECTED.
+/// as down, with CONVOKE_REASON_DISCONNECTED. For locks that is a broken link, on both sides: whoever keeps at most half of the nodes
+/// that a lock was taken on gets LOCK_LOST with CONVOKE_REASON_MINORITY.
 ///
 /// The other node may still dial this one; a disconnected pair that both know keeps apart until one of them connects. What
 /// is not dialled are the addresses that led to it; one that leads to another node each time (a balancer) may bring it back.

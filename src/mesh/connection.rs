@@ -4,12 +4,14 @@ use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
 use super::pace;
 use super::refusals::Refused;
+use super::whereabouts::Whereabouts;
 use super::{Core, Mesh};
-use crate::engine::{ConnectionId, NodeId, Refusal, Status};
+use crate::engine::{ConnectionId, Ending, NodeId, Refusal, Status};
 use crate::os::{self, OwnFd};
 use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Step, WireError};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::ops::{ControlFlow, Deref};
 use std::pin::Pin;
@@ -120,7 +122,11 @@ enum Limit {
 enum End {
     /// The core ordered it, or knows already.
     Known,
-    /// By the peer, the network or a violation.
+    /// The peer's side has closed it: its machine, most likely, for a node that goes on says goodbye first, or resets.
+    Ended,
+    /// By a reset.
+    Reset(String),
+    /// By the network, a violation or this side.
     Broken(String),
 }
 
@@ -167,6 +173,7 @@ pub(super) fn begin<C: Core>(
         has_dialled: dialled.is_some(),
         dialled,
         peer: NodeId(0),
+        whereabouts: Whereabouts::default(),
         deadline: None,
         mesh,
     };
@@ -190,6 +197,15 @@ impl<T> Deref for Half<T> {
     }
 }
 
+impl Half<OwnedWriteHalf> {
+    /// Gives it up without ending the stream.
+    pub(super) fn forget(self) {
+        let Half { _own, half } = self;
+        drop(_own);
+        half.forget();
+    }
+}
+
 fn halves(stream: TcpStream) -> (Half<OwnedReadHalf>, Half<OwnedWriteHalf>) {
     let own = Rc::new(OwnFd::new(&stream));
     let (read, write) = stream.into_split();
@@ -210,6 +226,7 @@ struct Task<C: Core> {
     /// The address, if this node dialled it and the core has not been told how that went.
     dialled: Option<String>,
     peer: NodeId,
+    whereabouts: Whereabouts,
     deadline: Option<(Limit, Pin<Box<Sleep>>)>,
 }
 
@@ -261,13 +278,19 @@ impl<C: Core> Task<C> {
             match Pin::new(&mut self.read.half).poll_read(cx, &mut buffer) {
                 Poll::Pending => return ControlFlow::Continue(()),
                 Poll::Ready(Err(e)) => {
-                    return ControlFlow::Break(End::Broken(format!("reading failed: {e}")));
+                    let text = format!("reading failed: {e}");
+                    return ControlFlow::Break(match e.kind() {
+                        ErrorKind::ConnectionReset => End::Reset(text),
+                        _ => End::Broken(text),
+                    });
                 }
                 Poll::Ready(Ok(())) => {}
             }
             let n = buffer.filled().len();
             if n == 0 {
-                return ControlFlow::Break(End::Broken("the peer ended the connection".to_owned()));
+                // A reset is told once; if it was told to the writing side, reading finds an end.
+                let broken = self.connection.out.borrow().why_broken().map(str::to_owned);
+                return ControlFlow::Break(broken.map_or(End::Ended, End::Reset));
             }
             self.mesh.count_read();
             channel.filled(n, &mut self.frames);
@@ -385,6 +408,8 @@ impl<C: Core> Task<C> {
                 }
                 self.connection.stage.set(Stage::Known);
                 self.peer = identity.node;
+                let local = self.read.local_addr().ok();
+                self.whereabouts = Whereabouts::of(&identity.address, local, self.remote);
                 let dialled = self.dialled.take();
                 self.mesh.with_core(|core| core.handle_connection(id, identity, dialled));
             }
@@ -451,11 +476,24 @@ impl<C: Core> Task<C> {
 
     fn end(&mut self, end: End) {
         let id = self.connection.id;
-        if let End::Broken(text) = &end {
+        // An end of stream without a goodbye says that its sender is dead: a node that lives does not send one.
+        // As soon as this node has said who it is, this may be a link for the peer.
+        let is_said = self.connection.out.borrow().is_shut_down();
+        let is_known = self.connection.channel.borrow().is_open();
+        if matches!(end, End::Broken(_)) && is_known && !is_said {
+            let _ = self.read.as_ref().set_zero_linger(); // of a socket that is gone already it does not matter
+        }
+        let (ending, text) = match end {
+            End::Known => (None, String::new()),
+            End::Ended => (Some(self.whereabouts.ended()), "the peer ended the connection".to_owned()),
+            End::Reset(text) => (Some(self.whereabouts.reset()), text),
+            End::Broken(text) => (Some(Ending::Broke), text),
+        };
+        if let Some(ending) = ending {
             match self.connection.stage.get() {
-                Stage::Stranger => self.dial_failed(Status::Unreachable, text),
+                Stage::Stranger => self.dial_failed(Status::Unreachable, &text),
                 Stage::Known | Stage::Linked => {
-                    self.mesh.with_core(|core| core.handle_connection_end(id, text));
+                    self.mesh.with_core(|core| core.handle_connection_end(id, ending, &text));
                 }
                 Stage::Closing => {}
             }

@@ -1,7 +1,7 @@
 //! What the mesh drives.
 
 use crate::engine::message::DataHeader;
-use crate::engine::{ConnectionId, Goodbye, Identity, Payload, Refusal, Stamped, Status};
+use crate::engine::{ConnectionId, Ending, Goodbye, Identity, Payload, Refusal, Stamped, Status};
 
 /// The node's state machine as the mesh sees it: what happens goes in by `handle_*`, what is to be done comes out by
 /// [`poll_order`](Core::poll_order), which is drained after every few inputs. The mesh never calls it from within
@@ -25,11 +25,13 @@ pub trait Core: 'static {
     /// The peer does not want the connection as a link; it is over.
     fn handle_refused(&mut self, connection: ConnectionId, why: Refusal);
     /// A connection that was told of by `handle_connection` is over, and not by an order.
-    fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str);
+    fn handle_connection_end(&mut self, connection: ConnectionId, ending: Ending, detail: &str);
     /// What was dialled is a name, or a range of ports, and stands for these addresses at present.
     fn handle_looked_up(&mut self, name: &str, addresses: Vec<String>);
     /// No connection came to be, or the name could not be looked up.
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str);
+    /// The machine refused the connection: nobody listens at the address.
+    fn handle_dial_refused(&mut self, address: &str, detail: &str);
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped);
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]);
     /// Something came on a link, and it is not a whole frame yet.

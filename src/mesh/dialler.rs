@@ -34,35 +34,42 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
             Err(_) => "the look-up of the name takes too long".to_owned().into(),
         },
     };
-    let Failure { status, text } = failed;
+    let Failure { status, refused, text } = failed;
+    let text = format!("{address}: {text}");
     mesh.with_core(|core| {
         core.begin();
-        core.handle_dial_failed(&address, status, &format!("{address}: {text}"));
+        if refused {
+            core.handle_dial_refused(&address, &text);
+        } else {
+            core.handle_dial_failed(&address, status, &text);
+        }
     });
     mesh.turn();
 }
 
 pub(super) struct Failure {
     status: Status,
+    /// By the machine that has the address: nobody listens there.
+    refused: bool,
     text: String,
 }
 
 impl From<String> for Failure {
     fn from(text: String) -> Failure {
-        Failure { status: Status::Unreachable, text }
+        Failure { status: Status::Unreachable, refused: false, text }
     }
 }
 
 impl Failure {
     /// It is this machine's.
     pub(super) fn here(text: &str) -> Failure {
-        Failure { status: Status::Io, text: text.to_owned() }
+        Failure { status: Status::Io, refused: false, text: text.to_owned() }
     }
 
     /// `Io` if this machine did not even try, whoever is at the other end.
     pub(super) fn of_system(error: &io::Error, text: String) -> Failure {
         let status = if os::is_own_trouble(error) { Status::Io } else { Status::Unreachable };
-        Failure { status, text }
+        Failure { status, refused: error.kind() == io::ErrorKind::ConnectionRefused, text }
     }
 }
 
@@ -79,12 +86,13 @@ async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStre
     if !mesh.settings().may_reach(address.ip()) {
         mesh.refuse(Refused::Unprotected, Some(address), true, UNPROTECTED);
         let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
-        return Err(Failure { status: Status::Option, text });
+        return Err(Failure { status: Status::Option, refused: false, text });
     }
     let stream = connected(address).await.map_err(|e| Failure::of_system(&e, e.to_string()))?;
     // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
     if stream.local_addr().ok() == stream.peer_addr().ok() {
-        return Err("nobody listens there".to_owned().into());
+        let text = "nobody listens there".to_owned();
+        return Err(Failure { status: Status::Unreachable, refused: true, text });
     }
     Ok(stream)
 }

@@ -24,6 +24,7 @@ mod pace;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;

@@ -235,10 +235,17 @@ impl<O: Clone> Outgoing<O> {
         }
     }
 
-    /// Nothing more is written; what waits is dropped.
+    /// The end of the stream was written behind everything else.
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.socket.is_none() && self.why_broken.is_none()
+    }
+
+    /// Nothing more is written; what waits is dropped. The stream is not ended by that.
     pub(super) fn break_off(&mut self, why: String) {
         self.why_broken.get_or_insert(why);
-        self.socket = None;
+        if let Some(socket) = self.socket.take() {
+            socket.forget();
+        }
         self.blocked = None;
         self.sealed = Pending::default();
         self.control = Pending::default();

@@ -12,8 +12,8 @@ use super::resolver::Late;
 use super::{Delivery, LinkOutbox, Reply, Request, Shared, log, operation_of};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ClashAnswer, ConnectionId, Engine, FRAGMENT, Identity, Level, Name, NodeId, Output, Payload, Refusal,
-    Stamped, Status, Target, Time,
+    ClashAnswer, ConnectionId, Ending, Engine, FRAGMENT, Identity, Level, Name, NodeId, Output, Payload,
+    Refusal, Stamped, Status, Target, Time,
 };
 use crate::mesh::{Core, Order};
 use std::collections::{BTreeMap, HashMap};
@@ -332,18 +332,21 @@ impl Core for Bridge {
         }
         self.engine.handle_refused(self.now, connection, why);
     }
-    fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str) {
+    fn handle_connection_end(&mut self, connection: ConnectionId, ending: Ending, detail: &str) {
         #[cfg(feature = "test-hooks")]
         if !self.cables.ended(connection) {
             return;
         }
-        self.engine.handle_connection_end(self.now, connection, detail);
+        self.engine.handle_connection_end(self.now, connection, ending, detail);
     }
     fn handle_looked_up(&mut self, name: &str, addresses: Vec<String>) {
         self.engine.handle_looked_up(self.now, name, addresses);
     }
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         self.engine.handle_dial_failed(self.now, address, status, detail);
+    }
+    fn handle_dial_refused(&mut self, address: &str, detail: &str) {
+        self.engine.handle_dial_refused(self.now, address, detail);
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
         #[cfg(feature = "test-hooks")]

@@ -102,6 +102,7 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Silent },
         M::Goodbye { why: Goodbye::Disconnected },
         M::Goodbye { why: Goodbye::Violation },
+        M::Goodbye { why: Goodbye::Stale },
         M::NameTaken,
         M::Probe { about: [NodeId(1), NodeId(300)].into() },
         M::ProbeAnswer { silent: [NodeId(1)].into() },

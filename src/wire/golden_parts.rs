@@ -63,7 +63,13 @@ fn parts_of_messages() {
             Existence::Seen { node: NodeId(1), up_to: 9 },
             Existence::Beyond(dot(1, 11)),
         ]),
-        every(vec![Goodbye::Closing, Goodbye::Disconnected, Goodbye::Silent, Goodbye::Violation]),
+        every(vec![
+            Goodbye::Closing,
+            Goodbye::Disconnected,
+            Goodbye::Silent,
+            Goodbye::Violation,
+            Goodbye::Stale,
+        ]),
         every(vec![
             Task::Register {
                 name: name(),

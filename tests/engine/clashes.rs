@@ -359,6 +359,7 @@ fn after_a_clash_the_name_is_a_name_like_any_other() {
     world.cut(0, 1);
     let rival = world.spawn(1 - world.index(again.node));
     world.register(rival, "x");
+    world.stay_apart();
     world.link(0, 1);
     decided(&world, "x", &[again, rival]);
 }

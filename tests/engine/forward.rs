@@ -90,7 +90,7 @@ fn the_link_is_lost_before_the_answer() {
         world.cut(CALLER, HOME);
         assert_eq!(world.status(op), Some(Status::Unreachable), "after {arrivals} arrivals");
         assert!(world.outcome(op).is_some_and(|outcome| !outcome.detail.is_empty()));
-        world.settle();
+        world.stay_apart();
         let shown = world.whereis(HOME, "x");
         assert_eq!(world.whereis(2, "x"), shown);
         done[usize::from(shown.is_some())] += 1;

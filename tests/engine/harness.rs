@@ -32,6 +32,8 @@ pub(crate) enum Frame {
     Data(DataHeader, Vec<u8>),
     /// End of stream.
     End,
+    /// End of stream that says more about the process that was there.
+    Ended(Ending),
 }
 
 impl Frame {
@@ -356,6 +358,11 @@ impl World {
     pub(crate) fn fail_dial(&mut self, node: NodeIndex, address: &str) {
         let (status, detail) = (Status::Unreachable, "connection refused");
         self.input(node, |engine, now| engine.handle_dial_failed(now, address, status, detail));
+    }
+
+    /// Nobody listens where it dialled.
+    pub(crate) fn refuse_dial(&mut self, node: NodeIndex, address: &str) {
+        self.input(node, |engine, now| engine.handle_dial_refused(now, address, "connection refused"));
     }
 
     pub(crate) fn dials(&mut self, node: NodeIndex) -> Vec<String> {

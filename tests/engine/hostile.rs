@@ -352,7 +352,7 @@ fn a_clock_that_jumps_is_followed_step_by_step() {
     assert_eq!((world.log(ENGINE), world.log(FRIEND)), (vec![], vec![]));
     // It never voted.
     world.cut(ENGINE, PUPPET);
-    world.settle();
+    world.stay_apart();
     world.assert_at_rest();
 }
 
@@ -468,7 +468,7 @@ fn refusals_of_unknown_connections_change_nothing() {
         world.input(ENGINE, |engine, now| engine.handle_refused(now, id, why));
     }
     world.input(ENGINE, |engine, now| engine.handle_go(now, id));
-    world.input(ENGINE, |engine, now| engine.handle_connection_end(now, id, "gone"));
+    world.input(ENGINE, |engine, now| engine.handle_connection_end(now, id, Ending::Broke, "gone"));
     world.input(ENGINE, |engine, now| engine.handle_dial_failed(now, "nowhere", Status::Io, "no"));
     assert_eq!(tables(&world), before);
     assert!(world.is_linked(ENGINE, PUPPET));

@@ -383,6 +383,7 @@ fn two_that_were_lost_both_stay() {
     let holders = [world.spawn(0), world.spawn(2)];
     world.take_lock(holders[0], by("0"));
     cut_all(&mut world, &[(0, 2), (0, 3), (1, 2), (1, 3)]);
+    world.stay_apart();
     world.take_lock(holders[1], by("1"));
     world.cut(2, 3);
     link_all(&mut world, &[(0, 2), (0, 3), (1, 2), (1, 3), (2, 3)]);

@@ -148,6 +148,7 @@ fn a_vote_for_another_key_ends_the_link() {
         let (mut world, _, op, tx) = asked(|_| by("me"));
         world.say(PUPPET, ENGINE, Message::Grant { tx, key: wrong.clone(), tenure: 1, regs: vec![] });
         assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
+        world.stay_apart();
         world.token(op); // the others have granted
         let (mut world, _, _, tx) = asked(|_| by("me"));
         let third = world.add_puppet(40);

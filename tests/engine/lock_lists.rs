@@ -71,19 +71,21 @@ fn a_list_with_a_node_that_cannot_be_reached_takes_nothing() {
 #[test]
 fn a_node_of_a_list_that_is_lost_ends_the_claim() {
     for (list, lost) in [(&[0, 1, 2][..], 1), (&[1], 1), (&[1, 2], 2)] {
-        for crashed in [false, true] {
+        for died in [false, true] {
             let mut world = World::mesh(3);
             let (pid, other) = (world.spawn(0), world.spawn(if lost == 1 { 2 } else { 1 }));
             world.hang(lost);
             let op = world.acquire(pid, by("me").on(list));
             world.settle();
             assert_eq!(world.status(op), None);
-            if crashed {
-                world.crash(lost);
+            if died {
+                world.die(lost);
+                world.settle();
             } else {
                 world.cut(0, lost);
+                assert_eq!(world.status(op), None, "it may be back in a moment");
+                world.stay_apart();
             }
-            world.settle();
             assert_eq!(world.status(op), Some(Status::Unreachable));
             assert_eq!(world.checks(pid, "me"), []);
             world.wake(lost);
@@ -119,8 +121,9 @@ fn a_claim_on_the_view_goes_on_without_a_lost_node() {
     let op = world.acquire(pid, by("me"));
     world.settle();
     world.cut(0, 1);
+    assert_eq!(world.status(op), None);
+    world.stay_apart();
     assert_eq!(world.status(op), Some(Status::Ok));
-    world.settle();
     assert_eq!(world.lost_locks(pid), [], "it was not in the set when the lock was held");
     world.all_list_at(2, &[("me", pid)]);
     world.give_back(pid, by("me"));

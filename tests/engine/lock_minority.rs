@@ -37,22 +37,17 @@ fn broken_links_that_leave_half_lose_the_lock() {
     }
 }
 
-/// "(not orderly departures)": nodes that close or part in order only shrink the set, down to the holder alone.
+/// "(not orderly departures)": nodes that close in order only shrink the set, down to the holder alone; so do those that have
+/// died for certain.
 #[test]
-fn orderly_departures_lose_no_lock() {
-    for parting in [false, true] {
+fn orderly_departures_and_certain_deaths_lose_no_lock() {
+    for dying in [false, true] {
         let mut world = World::mesh(4);
         let holder = world.spawn(0);
         let token = world.take_lock(holder, by("holder"));
         for node in 1..4 {
-            if parting {
-                let process = world.spawn(0);
-                world.call(process, |process, op| Command::Disconnect {
-                    process,
-                    op,
-                    node_name: format!("node{node}"),
-                    patience: Patience::FOREVER,
-                });
+            if dying {
+                world.die(node);
             } else {
                 world.command(node, Command::Close);
             }

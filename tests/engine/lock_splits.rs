@@ -96,12 +96,13 @@ fn what_was_lost_is_acquired_anew_without_the_nodes_that_go() {
     world.take_lock(pid, by("me"));
     cut_all(&mut world, &[(0, 1), (0, 2)]);
     assert_eq!(world.check(pid, "me"), None, "two of four are left");
+    world.stay_apart();
     world.hang(3);
     let again = world.acquire(pid, by("me"));
     world.settle();
     assert_eq!(world.status(again), None);
     world.cut(0, 3);
-    world.settle();
+    world.stay_apart();
     assert_eq!(world.status(again), Some(Status::Ok));
     assert!(world.check(pid, "me").is_some());
     world.give_back(pid, by("me"));
@@ -118,6 +119,7 @@ pub(crate) fn what_is_acquired_anew_meets_the_second_holder_again() {
         cut_all(&mut world, &[(side, 2), (side, 3), (side, 5)]);
     }
     assert_eq!(world.lost_locks(pid), [Reason::MINORITY]);
+    world.stay_apart();
     world.take_lock(other, by("rival"));
     world.hang(4);
     let again = world.acquire(pid, by("me"));
@@ -358,6 +360,7 @@ fn a_majority_of_what_was_acquired_anew_is_enough() {
     world.take_lock(pid, by("me"));
     cut_all(&mut world, &[(0, 1), (0, 2)]);
     assert_eq!(world.lost_locks(pid), [Reason::MINORITY]);
+    world.stay_apart();
     world.take_lock(pid, by("me"));
     world.link(0, 4);
     world.cut(0, 4);

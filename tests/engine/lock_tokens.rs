@@ -56,7 +56,7 @@ fn tokens_rise_on_a_node_that_only_heard_of_them() {
             world.link(0, 1);
         }
         world.cut(0, 1);
-        world.settle();
+        world.stay_apart();
         assert!(world.take_lock(other, by("other")) > token, "{}", world.picture());
     }
 }

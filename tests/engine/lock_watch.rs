@@ -282,6 +282,7 @@ fn what_lock_check_says_in_order() {
     cut_off(&mut world);
     assert_eq!(world.checks(pid, "me"), [Some(first), Some(second), None, Some(third), None]);
     world.give_back(pid, by("me"));
+    world.stay_apart();
     let fourth = world.take_lock(pid, by("me"));
     world.exit(pid);
     let said = world.checks(pid, "me");

@@ -200,7 +200,7 @@ fn the_death_of_a_holder_frees_its_share_at_once() {
         let op = world.acquire(waiter, by("other"));
         world.settle();
         if killed {
-            world.crash(0);
+            world.die(0);
         } else {
             world.exit(holder);
         }
@@ -226,7 +226,7 @@ fn the_death_of_a_claimant_lets_others_in() {
         world.until(0, 2, acquire);
         let op = world.acquire(second, by("second"));
         if killed {
-            world.crash(0);
+            world.die(0);
         } else {
             world.exit(first);
         }

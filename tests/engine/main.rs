@@ -8,6 +8,7 @@ mod clash_cycles;
 mod clashes;
 mod close;
 mod deadlines;
+mod departures;
 mod dial;
 mod forward;
 mod groups;

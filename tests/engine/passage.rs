@@ -65,7 +65,12 @@ impl World {
             }
             Frame::End => {
                 wire.over[side] = true;
-                self.input(node, |engine, now| engine.handle_connection_end(now, id, "end of stream"))
+                let broke = Ending::Broke;
+                self.input(node, |engine, now| engine.handle_connection_end(now, id, broke, "end of stream"))
+            }
+            Frame::Ended(ending) => {
+                wire.over[side] = true;
+                self.input(node, |engine, now| engine.handle_connection_end(now, id, ending, "end of stream"))
             }
         };
     }
@@ -138,6 +143,11 @@ impl World {
         self.pass(by, true);
     }
 
+    /// Nodes that lost each other stay apart for so long that nobody waits for anybody any more.
+    pub(crate) fn stay_apart(&mut self) {
+        self.advance(DETECTION);
+    }
+
     /// Time passes, but nothing arrives.
     pub(crate) fn advance_still(&mut self, by: Duration) {
         self.pass(by, false);
@@ -208,7 +218,7 @@ impl World {
             }
         }
         for id in ended {
-            self.input(node, |engine, now| engine.handle_connection_end(now, id, "reset"));
+            self.input(node, |engine, now| engine.handle_connection_end(now, id, Ending::Broke, "reset"));
         }
     }
 
@@ -222,15 +232,30 @@ impl World {
         }
     }
 
-    /// The OS process dies: its peers read what it had sent, then the end of the stream.
+    /// The OS process dies: its peers read what it had sent, then an end of the stream that may mean anything.
     pub(crate) fn crash(&mut self, node: NodeIndex) {
+        self.end_process(node, &Frame::End);
+    }
+
+    /// Likewise, and its peers, all on its machine, know that it is dead.
+    pub(crate) fn die(&mut self, node: NodeIndex) {
+        self.end_process(node, &Frame::Ended(Ending::Died));
+    }
+
+    /// Likewise, and its peers, on other machines, can find out.
+    pub(crate) fn die_elsewhere(&mut self, node: NodeIndex) {
+        let address = address(node);
+        self.end_process(node, &Frame::Ended(Ending::MayHaveDied { address }));
+    }
+
+    fn end_process(&mut self, node: NodeIndex, end: &Frame) {
         self.nodes[node].engine = None;
         for wire in self.wires.values_mut().filter(|wire| wire.ends.contains(&node)) {
             let side = wire.side(node);
             if !wire.over[side] {
                 wire.over[side] = true;
                 wire.to[side].clear();
-                wire.to[1 - side].push_back(Frame::End);
+                wire.to[1 - side].push_back(end.clone());
             }
         }
     }

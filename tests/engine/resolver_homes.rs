@@ -223,7 +223,7 @@ fn verdicts_on_a_binding_that_was_replaced_are_forgotten() {
     assert!(world.engine(0).describe().contains("Decided"));
     let heir = world.spawn(0);
     let op = world.reregister(heir, "x");
-    world.settle();
+    world.stay_apart();
     assert_eq!(world.status(op), Some(Status::Ok));
     // At the next occasion.
     world.exit(pids[0]);

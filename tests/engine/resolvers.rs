@@ -191,6 +191,7 @@ fn keep_oldest_keeps_the_older_registration() {
         // What counts is the registration, not the process: the loser registers anew, splits off, and is the younger.
         world.cut(0, 1);
         let op = world.register_with(pids[second], "x", "keep-oldest");
+        world.stay_apart();
         assert_eq!(world.status(op), Some(Status::Ok));
         world.advance(ms(20));
         world.link(0, 1);

@@ -3,7 +3,7 @@
 
 use crate::count;
 use crate::world::{Happening, Input, World};
-use convoke::engine::{ConnectionId, Identity, Message, Refusal, Stamped};
+use convoke::engine::{ConnectionId, Ending, Identity, Message, Refusal, Stamped};
 use convoke::wire::{Handshake, encode_control, encode_handshake};
 use std::sync::Arc;
 
@@ -239,7 +239,9 @@ impl World {
             return;
         }
         if introduced {
-            self.feed(host, |engine, now| engine.handle_connection_end(now, id, "the stream ended"));
+            self.feed(host, |engine, now| {
+                engine.handle_connection_end(now, id, Ending::Broke, "the stream ended")
+            });
         } else if end == 0 {
             self.give(host, Input::DialFailed(address));
         }

@@ -73,7 +73,7 @@ impl World {
             What::Acquire { .. } => {
                 self.locks_stirred = true;
                 self.check_retries(&o)?;
-                if status == Status::Ok { self.acquired(slot, process, &o, outcome.value) } else { Ok(()) }
+                if status == Status::Ok { self.acquired(slot, op, &o, outcome.value) } else { Ok(()) }
             }
             What::Release { .. } => self.released(slot, &o, status),
             What::Sync if status == Status::Ok => self.synced(slot),

@@ -249,6 +249,8 @@ pub(crate) struct Stats {
     pub(crate) scopes: u64,
     pub(crate) swizzles: u64,
     pub(crate) jumps: u64,
+    /// Deaths that were found out.
+    pub(crate) found_dead: u64,
     pub(crate) histories: u64,
     pub(crate) undecided: u64,
     pub(crate) virtual_ms: u64,
@@ -285,6 +287,7 @@ impl Stats {
         self.scopes += other.scopes;
         self.swizzles += other.swizzles;
         self.jumps += other.jumps;
+        self.found_dead += other.found_dead;
         self.histories += other.histories;
         self.undecided += other.undecided;
         self.virtual_ms += other.virtual_ms;

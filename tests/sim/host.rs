@@ -1,6 +1,7 @@
 //! One machine: a real engine and, around it, what the room `node` does for one: processes with mailboxes, the outbox
 //! of each link, the tables that readers see.
 
+use crate::departures::Broke;
 use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
@@ -29,6 +30,8 @@ pub(crate) struct Link {
     /// The peer's snapshot was read, and this host's by the peer.
     pub(crate) synced: bool,
     pub(crate) acked: bool,
+    /// When both became true, in which step, and how far the host's clock had jumped.
+    pub(crate) merged: Option<(u64, u64, u64)>,
     /// Blocks under way.
     pub(crate) flowing: usize,
     /// Payload bytes accepted and not yet on the connection.
@@ -58,6 +61,13 @@ pub(crate) struct Host {
     pub(crate) wake: Option<u64>,
     pub(crate) idle_wakes: u32,
     pub(crate) paused: bool,
+    pub(crate) paused_at: u64,
+    /// So many inputs are still handled with the time of the last pause.
+    pub(crate) stale: u64,
+    /// By how much such times were too old, in all.
+    pub(crate) behind: u64,
+    /// Links that had lasted, and are not back.
+    pub(crate) broke: BTreeMap<NodeId, Broke>,
     /// When it last did something after a time in which it could not, or was slow.
     pub(crate) resumed: u64,
     pub(crate) closing: bool,
@@ -93,6 +103,10 @@ impl Host {
             wake: None,
             idle_wakes: 0,
             paused: false,
+            paused_at: 0,
+            stale: 0,
+            behind: 0,
+            broke: BTreeMap::new(),
             resumed: 0,
             closing: false,
             links: BTreeMap::new(),
@@ -146,6 +160,17 @@ impl Host {
         // Always, so that a replay with a trace does the same.
         engine.set_log_level(Some(Level::Debug));
         self.engine = Some(engine);
+    }
+
+    /// The time that an input is handled with.
+    pub(crate) fn read_clock(&mut self, world: u64) -> Time {
+        // What comes later than the end of the pause is read with a clock of its own.
+        if self.stale == 0 || world > self.resumed {
+            self.stale = 0;
+            return self.local(world);
+        }
+        self.stale -= 1;
+        self.local(self.paused_at.max(self.started))
     }
 
     pub(crate) fn local(&self, world: u64) -> Time {

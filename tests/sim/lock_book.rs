@@ -2,6 +2,7 @@
 //! bind, who voted for what over which link, and the tokens that were seen.
 
 use crate::book::{Operation, What};
+use crate::departures::Unclear;
 use convoke::engine::{ConnectionId, Hold, Name, NodeId, Pid, Reason, Ref, Tx};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -174,6 +175,9 @@ pub(crate) struct LockBook {
     pub(crate) votes: BTreeMap<Tx, BTreeMap<NodeId, Bound>>,
     /// The names that incarnations bear.
     pub(crate) names: BTreeMap<NodeId, String>,
+    pub(crate) unclear: Unclear,
+    /// Nodes that a claim cannot do without, though they were missing when it began.
+    pub(crate) needs: BTreeMap<(NodeId, Ref), Vec<NodeId>>,
     /// What claims are for.
     pub(crate) wants: BTreeMap<Tx, (Name, Name)>,
     /// What a home said of completions in the present input.
@@ -272,6 +276,21 @@ impl LockBook {
         let over: Vec<Share> = self.live.keys().filter(|s| is_over(s.pid)).cloned().collect();
         for share in over {
             self.end(&share, now);
+        }
+    }
+
+    /// The nodes of a hold that its home has no link to, but for those of whom it is being found out whether they are dead.
+    pub(crate) fn missed(&self, home: NodeId, held: &Held) -> BTreeSet<NodeId> {
+        held.broken.iter().filter(|node| !self.unclear.contains_key(&(home, **node))).copied().collect()
+    }
+
+    /// A node has left the sets of the holds of this home.
+    pub(crate) fn leaves(&mut self, home: NodeId, node: NodeId) {
+        for (_, held) in self.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
+            held.broken.remove(&node);
+            held.parts_mut().for_each(|part| {
+                part.nodes.remove(&node);
+            });
         }
     }
 

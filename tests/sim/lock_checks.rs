@@ -92,10 +92,11 @@ impl World {
 
     // ---- a claim is complete
 
-    pub(crate) fn acquired(&mut self, slot: usize, process: u64, o: &Operation, token: u64) -> R {
+    pub(crate) fn acquired(&mut self, slot: usize, op: Ref, o: &Operation, token: u64) -> R {
         let What::Acquire { resource, requester, nodes, scope, floor, .. } = &o.what else { return Ok(()) };
         let home = self.hosts[slot].id;
-        let pid = Pid { node: home, serial: process };
+        let key = (home, op);
+        let pid = Pid { node: home, serial: o.process };
         let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
         let published = self.book.locks.published.get_mut(&share).and_then(|all| all.pop_front());
         let mut bound = std::collections::BTreeMap::new();
@@ -167,6 +168,8 @@ impl World {
                 self.describe()
             ));
         }
+        let voted = |node| node == home || bound.contains_key(&node);
+        self.nobody_is_passed_over(slot, key, o.step, nodes.is_some(), voted)?;
         self.no_rival(slot, &share, &set, &bound, o.step)?;
         // Another claim of the process may have been completed in the same moment.
         let published_token = self.hosts[slot].holds.get(&share);
@@ -286,7 +289,7 @@ impl World {
         }
     }
 
-    /// A link went down: if that was in order the node leaves the sets, else it is missed.
+    /// A link went down: if that was in order, or the node is dead, it leaves the sets, else it is missed.
     pub(crate) fn left_sets(&mut self, home: NodeId, node: NodeId, over: ConnectionId) {
         // The votes that came over it are void.
         let votes = self.book.locks.votes.iter_mut().filter(|(tx, _)| tx.node == home);
@@ -295,14 +298,11 @@ impl World {
                 vote.void.get_or_insert(self.book.stats.steps);
             }
         }
-        let in_order = matches!(self.cause, Some(Reason::NODE_CLOSED | Reason::DISCONNECTED));
+        if self.departs_for_good() {
+            return self.book.locks.leaves(home, node);
+        }
         for (_, held) in self.book.locks.live.iter_mut().filter(|(share, _)| share.pid.node == home) {
-            if in_order {
-                held.broken.remove(&node);
-                held.parts_mut().for_each(|part| {
-                    part.nodes.remove(&node);
-                });
-            } else if held.nodes().contains(&node) {
+            if held.nodes().contains(&node) {
                 held.broken.insert(node);
             }
         }
@@ -320,8 +320,15 @@ impl World {
         let Some(link) = host.links.get_mut(&node) else { return };
         link.synced |= synced;
         link.acked |= acked;
-        if link.synced && link.acked {
-            let home = host.id;
+        let merged = link.synced && link.acked;
+        if merged {
+            link.merged = Some((self.now, self.book.stats.steps, host.jumped));
+        }
+        let home = host.id;
+        if synced {
+            self.note_return(slot, node);
+        }
+        if merged {
             self.joins_sets(home, node);
         }
     }
@@ -346,8 +353,8 @@ impl World {
             return Err(format!("P9: {share:?} is lost ({reason:?}), which nobody holds"));
         };
         let had_rival = self.book.locks.had_rival(&share, held);
+        let broken = self.book.locks.missed(me.node, held);
         let Some(held) = self.book.locks.live.get_mut(&share) else { return Ok(()) };
-        let broken = held.broken.clone();
         let sane = held.token == token
             && match reason {
                 Reason::MINORITY => held.lose(reason, now, |part| part.is_minority(&broken)),
@@ -463,7 +470,8 @@ impl World {
             if seen.copied() != held.is_relied_on().then_some(held.token) {
                 return Err(format!("P9: lock_check of {share:?} says {seen:?}; the truth is {held:?}"));
             }
-            if held.parts().any(|part| part.lost.is_none() && part.is_minority(&held.broken)) {
+            let broken = self.book.locks.missed(id, held);
+            if held.parts().any(|part| part.lost.is_none() && part.is_minority(&broken)) {
                 return Err(format!(
                     "P9: {share:?} is in a minority and is not told: {held:?}, links {:?}\n{}",
                     host.links.keys(),

@@ -87,6 +87,9 @@ impl World {
             floor,
         };
         let op = self.operation(slot, process, what, patience, home);
+        if nodes.is_none() {
+            self.note_needs(slot, op);
+        }
         self.give(
             slot,
             Command::Acquire { process, op, resource, requester, nodes, retries, scope, patience },

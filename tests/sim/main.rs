@@ -11,6 +11,7 @@ mod book;
 mod calm;
 mod campaign;
 mod checks;
+mod departures;
 mod exits;
 mod group_checks;
 mod groups;
@@ -130,7 +131,7 @@ fn kept_seeds_hold() {
 fn the_same_seed_makes_the_same_run() {
     let mut stats = book::Stats::default();
     for mode in Mode::ALL {
-        for seed in 1..=30 {
+        for seed in 1..=80 {
             let digest = |stats: &mut book::Stats| {
                 let world = run(mode, seed, Tracing::Keep).0;
                 stats.add(&world.book.stats);
@@ -161,6 +162,7 @@ fn the_same_seed_makes_the_same_run() {
         ("sync", stats.synced),
         ("nodes that join before they are open", stats.opened),
         ("crashes", stats.crashes),
+        ("deaths that were found out", stats.found_dead),
         ("swizzles", stats.swizzles),
         ("clocks that jump", stats.jumps),
         ("histories", stats.histories),

@@ -1,6 +1,6 @@
 //! What befalls the machines and the network: connections break, go dark, are blocked or slow; machines pause and crash.
 
-use crate::network::{Load, pair};
+use crate::network::{Load, Parting, pair};
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
 
@@ -93,7 +93,9 @@ impl World {
     }
 
     pub(crate) fn pause_a_while(&mut self, slot: usize) -> R {
-        let until = self.now + self.rng.below(self.longest_stop());
+        // Now and then for so long that all peers have given it up and gone on.
+        let times = if self.plan.mode == Mode::Faulty && self.rng.percent(30) { 3 } else { 1 };
+        let until = self.now + self.rng.below(self.longest_stop() * times);
         self.pause(slot, until);
         Ok(())
     }
@@ -266,6 +268,17 @@ impl World {
             .collect()
     }
 
+    /// How the death of an OS process looks to a peer.
+    fn parting(&mut self) -> Parting {
+        if !self.rng.percent(self.plan.clear_deaths) {
+            Parting::Broke // by a reset, or it was not known where the peer listens
+        } else if self.plan.same_machine {
+            Parting::Died
+        } else {
+            Parting::MayHaveDied
+        }
+    }
+
     /// The OS process of this host is gone: its ends are closed without a word.
     pub(crate) fn drop_ends_of(&mut self, slot: usize) {
         for connection in self.net.connections.keys().copied().collect::<Vec<_>>() {
@@ -277,8 +290,13 @@ impl World {
             if !unnoticed {
                 notice[1 - end] = Some(after);
             }
+            let was_cut = self.net.connections.get(&connection).is_some_and(|c| c.cut);
             self.cut(connection, notice);
+            let parting = self.parting();
             if let Some(c) = self.net.connections.get_mut(&connection) {
+                if !was_cut {
+                    c.parting = parting;
+                }
                 for e in c.ends.iter_mut().filter(|e| e.slot == slot) {
                     e.open = false;
                 }

@@ -34,6 +34,8 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::NewerTakesOverNothing, Mode::Join, Registrations),
     (Fault::EngagedWithoutGone, Mode::Join, Registrations),
     (Fault::NoDigest, Mode::Faulty, Groups),
+    (Fault::BrokenLinkShrinksClaims, Mode::Faulty, Locks),
+    (Fault::ClaimsBeginWithoutTheMissing, Mode::Faulty, Locks),
     (Fault::ExitOvertakesMessages, Mode::Stable, Messages),
     (Fault::DeleteForgetsUnseenDots, Mode::Stable, Groups),
     (Fault::BusyIsJudgedOnce, Mode::Join, Registrations),

@@ -1,8 +1,11 @@
 //! The virtual network: connections that are first in, first out in each direction and nothing else. They may be slow,
 //! go dark in one direction, break so that the two ends notice at different times, or so that an end never does.
 
+use crate::host::Host;
 use crate::world::{Happening, R, World};
-use convoke::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Reason, Stamped, Status};
+use convoke::engine::{
+    ConnectionId, Ending, Goodbye, Identity, Message, NodeId, Reason, Refusal, Stamped, Status,
+};
 use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -51,6 +54,20 @@ pub(crate) struct Connection {
     /// `ways[e]` leads from end `e` to the other one.
     pub(crate) ways: [Way; 2],
     pub(crate) cut: bool,
+    /// What its end says of the peer that is no more.
+    pub(crate) parting: Parting,
+    /// An end gave it up without a word, and has reset it.
+    reset: bool,
+}
+
+/// How an end looks to the other one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Parting {
+    Broke,
+    /// The OS process was on the same machine.
+    Died,
+    /// On another one, which can be asked.
+    MayHaveDied,
 }
 
 /// A name for the addresses of all hosts, as far as whoever looks it up can tell.
@@ -135,15 +152,15 @@ impl World {
     pub(crate) fn dial(&mut self, slot: usize, address: String) {
         let at = self.now + self.delay(slot, slot);
         let node = self.hosts[slot].id;
-        let up = address == SERVICE
-            || address == BALANCER
-            || self.hosts.iter().any(|h| h.address == address && h.is_up());
+        let target = self.hosts.iter().find(|h| h.address == address);
+        let up = address == SERVICE || address == BALANCER || target.is_some_and(Host::is_up);
+        let refused = target.is_some_and(|target| self.is_open(slot, target.slot));
         self.later(
             at,
             if up {
                 Happening::Dialled { slot, node, address }
             } else {
-                Happening::DialFailed { slot, node, address }
+                Happening::DialFailed { slot, node, address, refused }
             },
         );
     }
@@ -159,17 +176,14 @@ impl World {
             BALANCER => self.balance(),
             _ => self.hosts.iter().position(|h| h.address == address),
         };
-        let open = target.is_some_and(|to| {
-            self.hosts[to].is_up()
-                && !self.net.blocked.contains(&pair(slot, to))
-                && !self.net.closed_doors.contains(&(slot, to))
-        });
+        let passes = target.is_some_and(|to| self.is_open(slot, to));
         match target {
-            Some(to) if open => self.connect(slot, to, address),
+            Some(to) if passes && self.hosts[to].is_up() => self.connect(slot, to, address),
             _ => {
                 // A host that is down refuses at once; what a wall swallows comes back as a timeout.
                 let late = if self.rng.percent(70) { 0 } else { self.rng.below(self.plan.detection) };
-                self.later(self.now + late, Happening::DialFailed { slot, node, address });
+                let failed = Happening::DialFailed { slot, node, address, refused: passes };
+                self.later(self.now + late, failed);
                 Ok(())
             }
         }
@@ -179,6 +193,11 @@ impl World {
     fn balance(&mut self) -> Option<usize> {
         let up: Vec<usize> = self.hosts.iter().filter(|h| h.is_up()).map(|h| h.slot).collect();
         if self.rng.percent(10) { Some(self.rng.index(self.hosts.len())) } else { self.rng.pick(&up) }
+    }
+
+    /// Nothing stands between the two hosts.
+    fn is_open(&self, from: usize, to: usize) -> bool {
+        !self.net.blocked.contains(&pair(from, to)) && !self.net.closed_doors.contains(&(from, to))
     }
 
     /// Who is down may still be found, and who is up may not be yet.
@@ -191,17 +210,21 @@ impl World {
         let first = self.rng.index(found.len().max(1));
         found.rotate_left(first);
         if self.rng.percent(10) {
-            return self.dial_failed(slot, node, name);
+            return self.dial_failed(slot, node, name, false);
         }
         self.trace.say(self.now, || format!("h{slot} finds {found:?}"));
         self.feed(slot, |engine, now| engine.handle_looked_up(now, &name, found))
     }
 
-    pub(crate) fn dial_failed(&mut self, slot: usize, node: NodeId, address: String) -> R {
+    pub(crate) fn dial_failed(&mut self, slot: usize, node: NodeId, address: String, refused: bool) -> R {
         if self.hosts[slot].id != node || !self.hosts[slot].is_up() {
             return Ok(());
         }
-        self.trace.say(self.now, || format!("h{slot} dial of {address} failed"));
+        self.trace.say(self.now, || format!("h{slot} dial of {address} failed (refused {refused})"));
+        if refused {
+            self.proof = Some(address.clone());
+            return self.feed(slot, |engine, now| engine.handle_dial_refused(now, &address, "simulated"));
+        }
         self.feed(slot, |engine, now| {
             engine.handle_dial_failed(now, &address, Status::Unreachable, "simulated")
         })
@@ -221,7 +244,10 @@ impl World {
         };
         let ends = [end(from, Some(address)), end(to, None)];
         self.trace.say(self.now, || format!("h{from}-h{to} connection {id}"));
-        self.net.connections.insert(id, Connection { ends, ways: Default::default(), cut: false });
+        self.net.connections.insert(
+            id,
+            Connection { ends, ways: Default::default(), cut: false, parting: Parting::Broke, reset: false },
+        );
         for (end, slot) in [from, to].into_iter().enumerate() {
             let host = &self.hosts[slot];
             let identity = Identity {
@@ -295,7 +321,7 @@ impl World {
         }
     }
 
-    pub(crate) fn refuse(&mut self, id: ConnectionId, why: convoke::engine::Refusal) {
+    pub(crate) fn refuse(&mut self, id: ConnectionId, why: Refusal) {
         if self.net.end(id).is_some_and(|e| e.open) {
             self.put_handshake(id, &Handshake::Refuse(why));
             self.hang_up(id);
@@ -375,6 +401,10 @@ impl World {
             return Ok(());
         }
         if parcel.load == Load::End {
+            // Nothing of it was lost: whoever ends a link and lives has said goodbye.
+            if self.plan.same_machine && !c.reset && !c.cut && !c.ways[from].dark {
+                c.parting = Parting::Died;
+            }
             return self.end_of(connection, to, "end of stream");
         }
         let mut frames = Vec::new();
@@ -450,10 +480,13 @@ impl World {
             Arrived::Handshake(Handshake::Refuse(why)) => {
                 self.trace.say(self.now, || format!("h{slot} c{connection} refused: {why:?}"));
                 self.forget_end(connection, end);
+                // Who is closing does not come back.
+                self.ending = (why == Refusal::Closing).then_some(Ending::Died);
                 self.feed(slot, |engine, now| engine.handle_refused(now, id, why))
             }
             Arrived::Handshake(Handshake::Identity { identity, .. }) => {
                 let dialled = e.dialled.clone();
+                self.prove_by(slot, identity.node, dialled.as_deref());
                 self.trace.say(self.now, || {
                     format!("h{slot} c{connection} meets {:?} dialled {}", identity.node, dialled.is_some())
                 });
@@ -500,12 +533,19 @@ impl World {
             return Ok(());
         }
         let (slot, introduced, dialled) = (e.slot, e.introduced, e.dialled.clone());
+        let (linked, peer) = (e.linked, c.ends[1 - end].node);
+        c.reset |= c.parting == Parting::Broke;
+        let ending = self.ending(connection, end);
         self.trace.say(self.now, || format!("h{slot} c{connection} ended: {detail}"));
         self.hang_up(id_of(connection, end));
         if introduced {
             let id = id_of(connection, end);
             self.cause = Some(Reason::OS_PROCESS_DIED);
-            self.feed(slot, |engine, now| engine.handle_connection_end(now, id, detail))
+            if linked && self.hosts[slot].link_to(peer) == Some(id) {
+                self.is_true(peer, &ending)?;
+            }
+            self.ending = Some(ending.clone());
+            self.feed(slot, |engine, now| engine.handle_connection_end(now, id, ending, detail))
         } else if let Some(address) = dialled {
             self.feed(slot, |engine, now| engine.handle_dial_failed(now, &address, Status::Io, detail))
         } else {

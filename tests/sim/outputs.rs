@@ -15,19 +15,21 @@ impl World {
         if host.paused {
             return Err(format!("the simulator gave h{slot} an input while it was paused"));
         }
-        let now = host.local(self.now);
+        let now = host.read_clock(self.now);
         if let Some(engine) = host.engine.as_mut() {
             input(engine, now);
+            self.settle_unclear(slot);
             self.drain(slot)?;
         }
         if self.plan.spurious > 0 && self.rng.percent(self.plan.spurious) {
-            self.cause = Some(Reason::NODE_UNREACHABLE);
+            (self.cause, self.ending, self.proof) = (Some(Reason::NODE_UNREACHABLE), None, None);
             if let Some(engine) = self.hosts[slot].engine.as_mut() {
                 engine.handle_timeout(now);
+                self.settle_unclear(slot);
                 self.drain(slot)?;
             }
         }
-        self.cause = None;
+        (self.cause, self.ending, self.proof) = (None, None, None);
         self.arriving = None;
         self.withdrawn_now = None;
         Ok(())
@@ -180,7 +182,8 @@ impl World {
                 let outbox = Outbox::new(&self.plan.limits);
                 #[cfg(feature = "faults")]
                 let outbox = crate::mutants::outbox(self.plan.fault, outbox);
-                let link = Link { connection, outbox, synced: false, acked: false, flowing: 0, queued: 0 };
+                let (synced, acked, merged) = (false, false, None);
+                let link = Link { connection, outbox, synced, acked, merged, flowing: 0, queued: 0 };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }
@@ -195,6 +198,7 @@ impl World {
                     return Err(format!("P8: the link is down and {left:?} was not told"));
                 }
                 self.book.note_break(id, node, self.cause);
+                self.note_departure(slot, node, link.merged);
                 self.left_sets(id, node, link.connection);
             }
         }

@@ -152,6 +152,12 @@ pub(crate) struct Plan {
     /// In percent: operations without a deadline, and such that never queue.
     pub(crate) patient: u64,
     pub(crate) nowait: u64,
+    /// All hosts are on one machine: the end of a stream is a certain death.
+    pub(crate) same_machine: bool,
+    /// In percent: deaths that look like one to their peers, or can be found out.
+    pub(crate) clear_deaths: u64,
+    /// In percent: pauses between reading the clock and handling what was read.
+    pub(crate) stale: u64,
     /// In percent: ends that never notice that their connection was cut.
     pub(crate) unnoticed: u64,
     pub(crate) weights: Weights,
@@ -233,6 +239,9 @@ impl Plan {
             tight,
             patient: rng.below(101),
             nowait: if rng.percent(50) { rng.below(40) } else { 0 },
+            same_machine: rng.percent(40),
+            clear_deaths: [0, 70, 100][rng.index(3)],
+            stale: if rng.percent(50) { 50 } else { 0 },
             unnoticed: [0, 10, 50][rng.index(3)],
             weights: Weights::draw(mode, rng),
             scopes: if rng.percent(40) { rng.between(20, 80) } else { 0 },
@@ -277,7 +286,7 @@ impl Weights {
             deafen: often(50, 3),
             sync: often(30, 3),
             connect: often(20, 2),
-            pause: often(20, 2),
+            pause: often(if mode == Mode::Faulty { 35 } else { 20 }, 2),
             clog: often(40, 4),
             swizzle: often(20, 1),
             slow: often(15, 1),

@@ -8,7 +8,7 @@ use crate::network::{BALANCER, Network, SERVICE};
 use crate::plan::{Entrance, Mode, Plan};
 use crate::rng::Rng;
 use crate::trace::{Trace, Tracing};
-use convoke::engine::{ClashAnswer, ConnectionId, Name, NodeId, Pair, Pid, Reason, Reg};
+use convoke::engine::{ClashAnswer, ConnectionId, Ending, Name, NodeId, Pair, Pid, Reason, Reg};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
@@ -41,6 +41,8 @@ pub(crate) enum Happening {
         slot: usize,
         node: NodeId,
         address: String,
+        /// By the machine that has the address.
+        refused: bool,
     },
     Resume {
         slot: usize,
@@ -146,6 +148,10 @@ pub(crate) struct World {
     pub(crate) arriving: Option<ConnectionId>,
     /// Why a link that goes down during the present input does so, if that is known.
     pub(crate) cause: Option<Reason>,
+    /// How the connection ended that the engine is told of.
+    pub(crate) ending: Option<Ending>,
+    /// The address at which the present input shows that nobody is there who was.
+    pub(crate) proof: Option<String>,
     /// Found where no error can be returned.
     pub(crate) fault: Option<String>,
     pub(crate) exits: Vec<ExitSeen>,
@@ -195,6 +201,8 @@ impl World {
             ticks_left: 0,
             arriving: None,
             cause: None,
+            ending: None,
+            proof: None,
             fault: None,
             exits: Vec::new(),
             view_changed: false,
@@ -316,7 +324,9 @@ impl World {
             Happening::Notice { connection, end } => self.end_of(connection, end, "reset"),
             Happening::Late { connection, end } => self.late(connection, end),
             Happening::Dialled { slot, node, address } => self.dialled(slot, node, address),
-            Happening::DialFailed { slot, node, address } => self.dial_failed(slot, node, address),
+            Happening::DialFailed { slot, node, address, refused } => {
+                self.dial_failed(slot, node, address, refused)
+            }
             Happening::Resume { slot } => {
                 self.resume(slot);
                 Ok(())
@@ -425,6 +435,7 @@ impl World {
     pub(crate) fn pause(&mut self, slot: usize, until: u64) {
         self.trace.say(self.now, || format!("h{slot} PAUSES until {until}"));
         self.hosts[slot].paused = true;
+        self.hosts[slot].paused_at = self.now;
         self.later(until, Happening::Resume { slot });
     }
 
@@ -435,6 +446,11 @@ impl World {
         }
         host.paused = false;
         host.resumed = self.now;
+        // It had read the clock, and handles what it had read with that time.
+        if self.rng.percent(self.plan.stale) {
+            host.stale = 1 + self.rng.below(4);
+            host.behind += self.now - host.paused_at;
+        }
         let (due, rest): (Vec<_>, Vec<_>) = self.deferred.drain(..).partition(|(s, _)| *s == slot);
         self.deferred = rest;
         for (_, what) in due {
@@ -444,7 +460,7 @@ impl World {
 
     /// By how much two clocks may have come apart in this time.
     pub(crate) fn clocks_are_off(&self, time: u64) -> u64 {
-        let jumped = self.hosts.iter().map(|h| h.jumped).max().unwrap_or(0);
+        let jumped = self.hosts.iter().map(|h| h.jumped + h.behind).max().unwrap_or(0);
         let drift = time * self.plan.drift / 1000;
         2 * (jumped + drift)
     }

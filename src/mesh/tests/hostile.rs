@@ -75,7 +75,7 @@ fn who_is_to_decide_has_to_in_time() {
         lower.introduce(4).await;
         let connection = high.connection().await;
         let ended = high.wait_seen(|seen| match seen {
-            Seen::End(id, text) => Some((*id, text.clone())),
+            Seen::End(id, _, text) => Some((*id, text.clone())),
             _ => None,
         });
         let (id, text) = ended.await;
@@ -178,8 +178,9 @@ fn a_peer_that_leaves_everything_unread_is_taken_down() {
         for _ in 0..500 {
             low.order(Order::Send { to: vec![connection], message: message.clone() });
         }
-        let text =
-            low.wait_seen(|seen| if let Seen::End(_, text) = seen { Some(text.clone()) } else { None }).await;
+        let text = low
+            .wait_seen(|seen| if let Seen::End(_, _, text) = seen { Some(text.clone()) } else { None })
+            .await;
         assert!(text.contains("unread"), "{text}");
         drop(peer);
     });

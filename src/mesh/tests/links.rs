@@ -281,3 +281,74 @@ fn a_panic_is_reported_and_not_swallowed() {
         assert!(text.await.contains("on purpose"));
     });
 }
+
+/// How a link ended at the first mesh, when this was done to the peer's socket.
+async fn ending_when(end: impl AsyncFnOnce(Peer, &Mesh<Script>, ConnectionId)) -> Ending {
+    let (low, address) = start(settings(1)).await;
+    let peer = Peer::link(&address, 2).await;
+    let connection = low.connection().await;
+    end(peer, &low, connection).await;
+    low.wait_seen(|seen| if let Seen::End(_, ending, _) = seen { Some(ending.clone()) } else { None }).await
+}
+
+/// The peers of these tests say no address, and are on this machine.
+#[test]
+fn an_end_says_what_became_of_the_peer() {
+    run(async {
+        let closed = ending_when(async |peer, _, _| drop(peer)).await;
+        assert_eq!(closed, Ending::Died, "as the kernel closes what a process leaves");
+        let reset = ending_when(async |peer, _, _| {
+            peer.stream.set_zero_linger().unwrap();
+            drop(peer);
+        })
+        .await;
+        assert_eq!(reset, Ending::Broke);
+        let garbage = ending_when(async |mut peer, _, _| peer.write(b"\x01\0\0\0\x09").await).await;
+        assert_eq!(garbage, Ending::Broke);
+    });
+}
+
+/// A node that lives and ends a link without a goodbye resets it: an end of the stream would say that it is dead.
+#[test]
+fn a_link_that_is_ended_without_a_goodbye_is_reset() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let mut peer = Peer::link(&address, 2).await;
+        peer.write(b"\x01\0\0\0\x09").await;
+        low.empty().await;
+        let mut rest = [0; 64];
+        let error = loop {
+            match peer.stream.read(&mut rest).await {
+                Ok(0) => panic!("the stream was ended"),
+                Ok(_) => {}
+                Err(error) => break error.kind(),
+            }
+        };
+        assert_eq!(error, std::io::ErrorKind::ConnectionReset);
+    });
+}
+
+#[test]
+fn a_refused_dial_says_that_nobody_listens() {
+    run(async {
+        let (low, _) = start(settings(1)).await;
+        let address = {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            listener.local_addr().unwrap().to_string()
+        };
+        low.order(Order::Dial { address: address.clone() });
+        low.wait_seen(|seen| (*seen == Seen::NobodyListens(address.clone())).then_some(())).await;
+        // Who accepts and says nothing listens.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        low.order(Order::Dial { address: listener.local_addr().unwrap().to_string() });
+        drop(listener.accept().await.unwrap());
+        low.wait_seen(|seen| {
+            matches!(seen, Seen::DialFailed { address: a, .. } if *a != address).then_some(())
+        })
+        .await;
+        assert_eq!(
+            low.with_core(|core| core.seen.iter().filter(|s| matches!(s, Seen::NobodyListens(_))).count()),
+            1
+        );
+    });
+}

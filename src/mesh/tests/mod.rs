@@ -10,7 +10,7 @@ mod tls;
 
 use super::{Core, Mesh, Order, Settings};
 use crate::engine::message::{DataHeader, EncodeData};
-use crate::engine::{ConnectionId, Identity, Message, NodeId, Refusal, Stamped, Status};
+use crate::engine::{ConnectionId, Ending, Identity, Message, NodeId, Refusal, Stamped, Status};
 use crate::sync::RwLock;
 use crate::wire::{
     self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup,
@@ -33,9 +33,10 @@ enum Seen {
     Connection { connection: ConnectionId, peer: NodeId, dialled: Option<String> },
     Go(ConnectionId),
     Refused(ConnectionId, Refusal),
-    End(ConnectionId, String),
+    End(ConnectionId, Ending, String),
     LookedUp(String, Vec<String>),
     DialFailed { address: String, status: Status, detail: String },
+    NobodyListens(String),
     Message(ConnectionId, Message),
     Data(ConnectionId, DataHeader, usize),
     Part(ConnectionId),
@@ -112,14 +113,18 @@ impl Core for Script {
     fn handle_refused(&mut self, connection: ConnectionId, why: Refusal) {
         self.see(Seen::Refused(connection, why));
     }
-    fn handle_connection_end(&mut self, connection: ConnectionId, detail: &str) {
-        self.see(Seen::End(connection, detail.to_owned()));
+    fn handle_connection_end(&mut self, connection: ConnectionId, ending: Ending, detail: &str) {
+        self.see(Seen::End(connection, ending, detail.to_owned()));
     }
     fn handle_looked_up(&mut self, name: &str, addresses: Vec<String>) {
         self.see(Seen::LookedUp(name.to_owned(), addresses));
     }
     fn handle_dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         self.see(Seen::DialFailed { address: address.to_owned(), status, detail: detail.to_owned() });
+    }
+    fn handle_dial_refused(&mut self, address: &str, detail: &str) {
+        self.see(Seen::NobodyListens(address.to_owned()));
+        self.handle_dial_failed(address, Status::Unreachable, detail);
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
         assert!(!self.panic_on_message, "a panic on purpose");

@@ -299,7 +299,8 @@ async fn talk_through(
     for number in 0..50 {
         high.say(there, number);
     }
-    let why = low.wait_seen(|seen| if let Seen::End(_, why) = seen { Some(why.clone()) } else { None }).await;
+    let why =
+        low.wait_seen(|seen| if let Seen::End(_, _, why) = seen { Some(why.clone()) } else { None }).await;
     low.empty().await;
     high.wait_seen(|seen| matches!(seen, Seen::End(..)).then_some(())).await;
     high.empty().await;

@@ -2,7 +2,7 @@
 
 use super::{Bridge, Lane};
 use crate::engine::message::DataHeader;
-use crate::engine::{ConnectionId, Stamped, Status};
+use crate::engine::{ConnectionId, Ending, Goodbye, Stamped, Status};
 use crate::mesh::Order;
 use crate::testing::{self, Act, Hook};
 use std::collections::BTreeMap;
@@ -36,7 +36,7 @@ pub(super) struct Cables {
     lines: BTreeMap<ConnectionId, Line>,
     /// How many of them are not live.
     cut: usize,
-    /// To be closed, without a word.
+    /// To be closed.
     closing: Vec<ConnectionId>,
     /// Hooks whose effect is not published yet.
     done: Vec<SyncSender<()>>,
@@ -46,7 +46,8 @@ impl Cables {
     pub(super) fn poll_order(&mut self) -> Option<Order<Lane>> {
         let connection = self.closing.pop()?;
         self.ended(connection);
-        Some(Order::Close { connection, goodbye: None })
+        // Without one the other end, if it is not cut, would take this node for dead.
+        Some(Order::Close { connection, goodbye: Some(Goodbye::Silent) })
     }
 
     /// All that was ordered is carried out.
@@ -171,7 +172,7 @@ impl Bridge {
             Act::End => {
                 for connection in self.cables.to(&hook.peer, |state| !matches!(state, State::Dead)) {
                     self.cables.set(connection, State::Dead);
-                    self.engine.handle_connection_end(self.now, connection, "cut by a test");
+                    self.engine.handle_connection_end(self.now, connection, Ending::Broke, "cut by a test");
                 }
             }
             Act::Hush => {

@@ -210,7 +210,12 @@ impl Siege {
         match source.below(3) {
             0 => self.world.frame(peer, node, Frame::Go),
             1 => self.world.frame(peer, node, Frame::Refuse(why)),
-            _ => self.world.frame(peer, node, Frame::End),
+            _ => {
+                let address = self.world.nodes[peer].address.clone();
+                let endings = [Ending::Broke, Ending::Died, Ending::MayHaveDied { address }];
+                let end = Frame::Ended(endings[source.below(endings.len())].clone());
+                self.world.frame(peer, node, end);
+            }
         }
     }
 
@@ -490,7 +495,9 @@ impl Siege {
             (wire.over, wire.mute) = ([true; 2], [true; 2]);
             wire.to.iter_mut().for_each(|frames| frames.clear());
             if !is_over {
-                self.world.input(node, |engine, now| engine.handle_connection_end(now, id, "end of stream"));
+                self.world.input(node, |engine, now| {
+                    engine.handle_connection_end(now, id, Ending::Broke, "end of stream")
+                });
             }
         }
     }
