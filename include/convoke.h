@@ -244,7 +244,8 @@ enum {
     CONVOKE_REASON_NODE_CLOSED = 4,
     /** The connection to its node ended without a goodbye: the OS process most likely died. */
     CONVOKE_REASON_OS_PROCESS_DIED = 5,
-    /** Its node has fallen silent or has no link to this one. */
+    /** Its node has fallen silent, has kept this one waiting for too long (option `peers.slow`), or has no link to
+     *  this one. */
     CONVOKE_REASON_NODE_UNREACHABLE = 6,
     /** Its node does not know such a process. */
     CONVOKE_REASON_NO_PROCESS = 7,
@@ -252,7 +253,7 @@ enum {
     CONVOKE_REASON_CONFLICT_LOST = 8,
     /** Its name was registered anew for another process. */
     CONVOKE_REASON_REPLACED = 9,
-    /** Another node of the same name has been open for longer. */
+    /** Another node of the same name has more links, or as many and has been open for longer. */
     CONVOKE_REASON_NAME_TAKEN = 10,
     /** A caught panic closed the node. */
     CONVOKE_REASON_INTERNAL_ERROR = 11,
@@ -774,6 +775,10 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  *
  * With a `join.wait` of 0, or without seeds, it returns as soon as the node listens; others are met later: see
  * convoke_node_monitor. Seeds are dialled for ever, whatever came of them here.
+ *
+ * A peer that lives and yet keeps votes or acknowledgements owing, for longer than `detection_ms` in twelve times as long, is
+ * parted: its link ends (CONVOKE_REASON_NODE_UNREACHABLE) and it is left alone for a pause that grows, so that it does not hold up
+ * the calls of all others. The log, convoke_node_dump and the metrics name it; the option `peers.slow` = `wait` has it waited for.
  *
  * @param options what to open, copied; NULL for the defaults.
  * @param node_out receives the node, owned by the caller: free it with convoke_node_free. NULL on failure.

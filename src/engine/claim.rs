@@ -12,7 +12,7 @@ use super::machine::Engine;
 use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::timers::Timer;
 use super::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 impl Engine {
@@ -89,14 +89,18 @@ impl Engine {
         if self.is_logged(Level::Warn) {
             self.watch_claims();
         }
-        let (granted, since) = (BTreeSet::new(), self.now);
+        let (granted, owed, since) = (BTreeSet::new(), BTreeMap::new(), self.now);
         let unasked = BTreeSet::new();
-        let op = Operation { key, claim, deed, origin, nodes, unasked, granted, phase, since, told: false };
+        let acks = if let Phase::Committing(acks) = &phase { acks.clone() } else { BTreeSet::new() };
+        let op =
+            Operation { key, claim, deed, origin, nodes, unasked, granted, phase, owed, since, told: false };
         self.claims.insert(tx, op);
+        self.owe(tx, &acks);
     }
 
     fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         if let Some(question) = self.claims.operations.get(&tx).and_then(|op| op.question(tx)) {
+            self.owe(tx, nodes);
             self.send_to_all(nodes, question);
         }
     }
@@ -114,6 +118,7 @@ impl Engine {
             self.timers.cancel(&timer);
         }
         self.groups.deletes.remove(&tx);
+        self.nothing_is_owed_to(tx);
         self.claims.remove(tx)
     }
 
@@ -129,6 +134,7 @@ impl Engine {
         if tenure > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
+        self.paid(tx, from);
         let smallest = self.is_broken(Fault::TokenIsSmallestVote);
         let Some(op) = self.claims.operations.get_mut(&tx) else {
             self.send(from, Message::Release { tx, key });
@@ -166,8 +172,14 @@ impl Engine {
         Ok(())
     }
 
+    /// The claim waits at a voter behind somebody else: a later grant comes by itself.
+    pub(super) fn queued(&mut self, from: NodeId, tx: Tx) {
+        self.paid(tx, from);
+    }
+
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
     pub(super) fn busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
+        self.paid(tx, from);
         let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
         if self.is_broken(Fault::VotersDenyNames)
             && self.claims.operations.get(&tx).is_some_and(Operation::is_registering)
@@ -226,6 +238,7 @@ impl Engine {
     }
 
     pub(super) fn acknowledged(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+        self.paid(tx, from);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && let Phase::Committing(acks) = &mut op.phase
         {
@@ -508,6 +521,7 @@ impl Engine {
         let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
         for op in self.claims.operations.values_mut() {
             op.granted.remove(&peer);
+            op.owed.remove(&peer);
             if let Some(naming) = op.naming_mut() {
                 naming.busy.remove(&peer);
             }

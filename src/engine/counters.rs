@@ -59,6 +59,8 @@ pub struct Counters {
     pub rescues: u64,
     pub own_pauses: u64,
     pub violations: u64,
+    /// Peers that were parted because they kept this node waiting, by their names.
+    pub parted: Vec<(String, u64)>,
     /// Claims that this node began.
     pub claims: u64,
     /// Claims that ended without what they were for: no, too late, cancelled, or their process ended.
@@ -81,6 +83,8 @@ pub struct Gauges {
     pub links: u64,
     pub links_synced: u64,
     pub links_suspected: u64,
+    /// Peers that are left alone at the moment because they kept this node waiting.
+    pub parted: u64,
     pub targets: u64,
     pub names_own: u64,
     pub claims_naming: u64,
@@ -129,6 +133,7 @@ impl Engine {
             links: links.len() as u64,
             links_synced: links.clone().filter(|link| link.synced).count() as u64,
             links_suspected: links.filter(|link| link.suspected.is_some()).count() as u64,
+            parted: self.conducts.parted(now).count() as u64,
             targets: self.view.dials.len() as u64,
             names_own: self.names.count(me) as u64,
             claims_naming: claims.naming as u64,

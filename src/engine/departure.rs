@@ -36,6 +36,10 @@ pub(super) enum Departure {
     Dead,
     /// The link broke, or was ended by one of the two that goes on.
     Broken,
+    /// One of the two has ended the link on purpose and says so: `convoke_node_disconnect`, or this node will not wait for a
+    /// peer that keeps others waiting. The node goes on, so for holds the link is broken. Nobody needs to find out what became
+    /// of it, so claims do not wait for it.
+    Parted,
     /// Likewise; and whether the node is dead will be known in a moment, from a dial of this address.
     Unclear(String),
 }
@@ -43,7 +47,11 @@ pub(super) enum Departure {
 impl Departure {
     /// What is known of a link that this node ends, or that a goodbye has ended.
     pub(super) fn of(reason: Reason) -> Departure {
-        if reason == Reason::NODE_CLOSED { Departure::InOrder } else { Departure::Broken }
+        match reason {
+            Reason::NODE_CLOSED => Departure::InOrder,
+            Reason::DISCONNECTED => Departure::Parted,
+            _ => Departure::Broken,
+        }
     }
 
     /// The node counts no longer.
@@ -124,7 +132,7 @@ impl Engine {
         };
         let full = self.view.missing.rows.len() >= self.config.limits.peers;
         let waited_for = before < self.config.detection || confirming.is_some();
-        if departure.is_final() || full || !waited_for {
+        if departure.is_final() || *departure == Departure::Parted || full || !waited_for {
             self.view.missing.rows.remove(&node);
             return;
         }

@@ -9,6 +9,7 @@ use super::view::Link;
 use super::*;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[derive(Default, Debug)]
 pub(super) struct Dials {
@@ -38,6 +39,7 @@ impl Dials {
                 _ if target.linked().is_some() => "linked",
                 _ if target.leads_back() => "myself",
                 Target { parted: true, .. } => "parted",
+                Target { rests: Some(_), .. } => "resting",
                 Target { dialling: true, .. } => "dialling",
                 _ => "waiting",
             };
@@ -61,6 +63,7 @@ fn failure(why: Refusal) -> Option<(Status, &'static str)> {
         Refusal::Cluster => Some((Status::Auth, "the node belongs to another cluster")),
         Refusal::Version => Some((Status::Version, "no common protocol version")),
         Refusal::TooManyPeers => Some((Status::Full, "the node has too many peers")),
+        Refusal::Slow => Some((Status::Unreachable, "the node was kept waiting by this one for too long")),
         Refusal::NameTaken | Refusal::Closing | Refusal::Disconnected => {
             Some((Status::Unreachable, "the node refuses the link"))
         }
@@ -90,6 +93,9 @@ impl Engine {
 
     /// Dials now, also where it is known who answers.
     pub(super) fn dial_anyway(&mut self, address: &str) {
+        if self.rests_for(address).is_some() {
+            return self.dial_later(address);
+        }
         if let Some(target) = self.view.dials.targets.get_mut(address)
             && target.may_be_dialled()
             && !self.closed
@@ -114,6 +120,12 @@ impl Engine {
         self.view.dials.targets.get(address).is_some_and(|target| target.dialling)
     }
 
+    /// For how long the address is not dialled because whoever answered there keeps others waiting.
+    fn rests_for(&self, address: &str) -> Option<Duration> {
+        let node = self.view.dials.targets.get(address)?.rests?;
+        self.conducts.parted_for(node, self.now)
+    }
+
     pub(super) fn dial_due(&mut self, address: String) {
         self.dial(&address);
     }
@@ -133,6 +145,7 @@ impl Engine {
             None => doubled.min(self.config.dial_max),
         };
         let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
+        let pause = self.rests_for(address).unwrap_or_default() + pause;
         self.timers.set(Timer::Dial(address.to_owned()), self.now + pause);
     }
 
@@ -145,7 +158,10 @@ impl Engine {
     }
 
     fn is_to_be_met(&self, node: NodeId) -> bool {
-        node != self.config.node && !self.view.is_linked(node) && !self.view.dials.parted.contains(&node)
+        node != self.config.node
+            && !self.view.is_linked(node)
+            && !self.view.dials.parted.contains(&node)
+            && self.conducts.parted_for(node, self.now).is_none()
     }
 
     /// The peer has links to these nodes.
@@ -156,7 +172,7 @@ impl Engine {
             let is_kept = |at: &&String| targets.get(at).is_some_and(Target::is_kept);
             match told.get(&node).filter(is_kept).cloned() {
                 _ if !self.is_to_be_met(node) => {}
-                Some(address) => self.meet(&address),
+                Some(address) => self.meet(&address, node),
                 None => {
                     unknown.insert(node);
                 }
@@ -222,12 +238,13 @@ impl Engine {
             dials.told.pop_first();
         }
         dials.told.insert(peer.node, peer.address.clone());
-        self.meet(&peer.address);
+        self.meet(&peer.address, peer.node);
     }
 
     /// Others know a node here that has no link to this one.
-    fn meet(&mut self, address: &str) {
+    fn meet(&mut self, address: &str, node: NodeId) {
         if let Some(target) = self.view.dials.targets.get_mut(address) {
+            target.rests.take_if(|rests| *rests != node);
             target.successor = target.linked().is_some();
             self.dial(address);
         }
@@ -330,6 +347,7 @@ impl Engine {
             target.led_back = false;
             target.parted = false;
             target.successor = false;
+            target.rests = None;
             targets.set_name(at, name);
             self.leads_to(at, node);
             let target = self.view.dials.targets.get(at);
@@ -345,6 +363,7 @@ impl Engine {
     /// A link went down. A peer that left in order is not dialled again, a seed always.
     pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
         self.view.dials.asked.remove(&node);
+        let rests = self.conducts.parted_for(node, self.now).is_some();
         if parted {
             self.view.dials.parted.insert(node);
         }
@@ -355,6 +374,8 @@ impl Engine {
             target.answered = false;
             // A name stands for others too.
             target.parted = parted && !target.is_name();
+            target.rests = (rests && !target.is_name() && !target.leads_to_several()).then_some(node);
+            target.met |= rests;
             let successor = std::mem::take(&mut target.successor);
             // What a name leads to is met again when it is looked up, and must be known then.
             let known = target.seed || successor || (parted && target.listed);
@@ -402,6 +423,11 @@ impl Engine {
         if target.myself {
             return self.answer_call(process, op, myself());
         }
+        if self.rests_for(&address).is_some() {
+            let text = "the node has kept this one waiting for too long, and is left alone for a while";
+            return self.answer_call(process, op, Outcome::failed(Status::Unreachable, text));
+        }
+        let Some(target) = self.view.dials.targets.get(&address) else { return };
         for found in target.found().cloned().unwrap_or_default() {
             if let Some(target) = self.view.dials.targets.get_mut(&found) {
                 target.parted = false;
@@ -440,11 +466,19 @@ impl Engine {
     pub(super) fn connected(&mut self, node: NodeId) {
         for address in self.led_to(node) {
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
-                // Not before: a link that the peer refuses after this side's Go must not reset the back-off.
-                target.failures = 0;
                 target.met = true;
             }
             self.end_connects_to(&address, &Outcome::of(Status::Ok));
+        }
+    }
+
+    /// The link with this peer was merged for a detection time. Not before that the back-off ends: a link that the peer
+    /// refuses after this side's Go, or whose way swallows what is large, would come up and go down for ever without it.
+    pub(super) fn link_lasts(&mut self, node: NodeId) {
+        for address in self.led_to(node) {
+            if let Some(target) = self.view.dials.targets.get_mut(&address) {
+                target.failures = 0;
+            }
         }
     }
 

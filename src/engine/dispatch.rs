@@ -131,6 +131,11 @@ impl Engine {
             }
             Message::Probe { about } => self.probed(from, about),
             Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
+            Message::Challenge { number } => {
+                self.challenged(from, number);
+                Ok(())
+            }
+            Message::Defence { number, connectivity } => self.defended(from, number, connectivity),
             Message::Vouch { node } => {
                 self.vouch_for(node, from);
                 Ok(())
@@ -141,6 +146,10 @@ impl Engine {
             }
             Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
             Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
+            Message::Queued { tx } => {
+                self.queued(from, tx);
+                Ok(())
+            }
             Message::Deny { tx } => self.denied(from, tx),
             Message::Busy { tx, reg } => self.busy(from, tx, reg),
             Message::Wound { tx, key } => self.wounded(from, tx, key),

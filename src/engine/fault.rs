@@ -208,6 +208,11 @@ pub enum Fault {
     AliasIsSettled,
     /// An address that led back to the node is not dialled again: behind a balancer a cluster stays in parts (P2).
     LedBackIsForEver,
+    /// Who keeps others waiting is waited for for ever (P7).
+    SlowPeersStay,
+    /// Of two live nodes of one name the one that was opened first stays, though it was given up and replaced while it was
+    /// paused.
+    OlderNamesakeStays,
     /// Two live nodes of one name go on.
     NamesakesGoOn,
 }

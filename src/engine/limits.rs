@@ -101,6 +101,8 @@ pub struct Config {
     /// The longest pause between two dials of a seed that may lead to others next time: a name, an address that has led
     /// to this very node, or to one that says to be dialled elsewhere (option `seeds.refresh_ms`).
     pub seeds_refresh: Duration,
+    /// A peer that keeps this node waiting for too long is parted from it for a while (option `peers.slow`).
+    pub part_slow: bool,
     /// `names.per_pid = one`: a pid has at most one name (`E_EXISTS`).
     pub one_name_per_pid: bool,
     /// Fencing tokens of this node are above this: wall-clock milliseconds at the start, times 2^20, so that they rise
@@ -125,6 +127,7 @@ impl Config {
             dial_min: Duration::from_millis(50),
             dial_max: Duration::from_secs(5),
             seeds_refresh: Duration::from_secs(30),
+            part_slow: true,
             one_name_per_pid: false,
             first_token: 0,
             limits: Limits::default(),

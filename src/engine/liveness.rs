@@ -87,6 +87,62 @@ impl Engine {
         }
     }
 
+    /// At the beginning of every input: whether this node was paused before it. What it believes about its links may be
+    /// out of date then, whatever it finds in its sockets: that was sent to the node that it was before. (The timers say so
+    /// too, but only after what was read has been handled.)
+    pub(super) fn notice_gap(&mut self, before: Time) {
+        if self.has_slept(before, self.now) {
+            self.view.pings += 1;
+            self.view.paused_at = self.view.pings;
+        }
+    }
+
+    fn has_slept(&self, from: Time, to: Time) -> bool {
+        // Shorter ones make nobody give this node up.
+        let long = DOUBT.min(self.config.detection / 5);
+        self.timers.next().is_some_and(|due| to.since(due.max(from)) >= long)
+    }
+
+    /// How well this node is connected. Asked before an input says what time it is, therefore `now`.
+    pub fn connectivity(&self, now: Time) -> Connectivity {
+        let merged = self.view.links.values().filter(|link| link.is_merged());
+        let slept = self.has_slept(self.now, now);
+        let is_sure = |answered: &u64| !slept && *answered >= self.view.paused_at;
+        let (sure, unsure): (Vec<_>, Vec<_>) = merged.map(|link| link.answered).partition(is_sure);
+        let count = |links: Vec<u64>| u32::try_from(links.len()).unwrap_or(u32::MAX);
+        Connectivity { links: count(sure), unsure: count(unsure) }
+    }
+
+    /// Somebody claims the name of this node: whether its peers still know it is to be found out now.
+    pub(super) fn ask_unsure_peers(&mut self) {
+        let paused_at = self.view.paused_at;
+        let unsure = self.view.links.iter().filter(|(_, link)| link.answered < paused_at);
+        for node in unsure.map(|(node, _)| *node).collect::<Vec<_>>() {
+            self.ping(node);
+        }
+    }
+
+    pub(super) fn challenged(&mut self, from: NodeId, number: u64) {
+        self.ask_unsure_peers();
+        let connectivity = self.connectivity(self.now);
+        self.send(from, Message::Defence { number, connectivity });
+    }
+
+    pub(super) fn defended(
+        &mut self,
+        from: NodeId,
+        number: u64,
+        connectivity: Connectivity,
+    ) -> Result<(), &'static str> {
+        if let Some(link) = self.view.links.get_mut(&from)
+            && let Some((asked, claimant)) = link.doubted
+            && asked == number
+        {
+            link.vouched = Some((self.now, claimant, connectivity));
+        }
+        self.pong(from, number)
+    }
+
     pub(super) fn arm_heartbeat(&mut self, node: NodeId) {
         let Some(link) = self.view.links.get(&node) else { return };
         // Jittered: the heartbeats of many links must not fall into one moment.
@@ -95,6 +151,10 @@ impl Engine {
     }
 
     pub(super) fn heartbeat_due(&mut self, node: NodeId) {
+        if self.judge_conduct(node) {
+            return;
+        }
+        self.notice_lasting(node);
         let Some(link) = self.view.links.get(&node) else { return };
         if self.now.since(link.last_sent) >= self.config.heartbeat.mul_f64(0.8) {
             self.counters.heartbeats += 1;
@@ -193,6 +253,9 @@ impl Engine {
         if self.is_broken(Fault::SilenceIsEndless) {
             return;
         }
+        if self.judge_conduct(node) {
+            return;
+        }
         self.log(Level::Warn, Target::Liveness, |engine| {
             let silent = engine.silence_of(node).as_millis();
             format!("node {} is given up: silent for {silent} ms", engine.name_of(node))
@@ -232,7 +295,13 @@ impl Engine {
         if link.doubted.is_some_and(|(_, by)| by == claimant) {
             return;
         }
-        let number = self.ping(node);
+        let number = if claimant == node {
+            self.ping(node)
+        } else {
+            self.view.pings += 1;
+            self.send(node, Message::Challenge { number: self.view.pings });
+            self.view.pings
+        };
         if let Some(link) = self.view.links.get_mut(&node) {
             link.doubted = Some((number, claimant));
         }
@@ -241,18 +310,17 @@ impl Engine {
 
     pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        link.answered = link.answered.max(number.min(self.view.pings));
         if let Some((_, sent)) = link.pinged.take_if(|(asked, _)| *asked == number) {
             let took = self.now.since(sent);
             link.round_trip = Some(took);
+            link.fastest = Some(link.fastest.map_or(took, |fastest| fastest.min(took)));
             self.counters.round_trips.add(took);
         }
         let inquirers = link.inquiries.take_if(|(asked, _)| number >= *asked);
-        if let Some((asked, claimant)) = link.doubted
-            && asked == number
-        {
+        if link.doubted.is_some_and(|(asked, _)| asked == number) {
             link.doubted = None;
             link.knocked = None;
-            link.vouched = Some((self.now, claimant));
             self.timers.cancel(&Timer::Doubt(from));
         }
         for inquirer in inquirers.into_iter().flat_map(|(_, inquirers)| inquirers) {

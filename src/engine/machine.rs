@@ -1,6 +1,7 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
 use super::clash::Clash;
+use super::conduct::Conducts;
 use super::counters::Counters;
 use super::fault::Fault;
 use super::forward::Forwards;
@@ -44,6 +45,8 @@ pub struct Engine {
     /// The time of the present input.
     pub(super) now: Time,
     pub(super) opened: Time,
+    /// A clock that stands still while this node does not run: by it others are judged.
+    pub(super) attentive: Time,
     /// Records up to this level are made; 0: none.
     pub(super) log_level: u8,
     pub(super) counters: Counters,
@@ -51,6 +54,7 @@ pub struct Engine {
     pub(super) clock: u64,
     pub(super) closed: bool,
     pub(super) view: View,
+    pub(super) conducts: Conducts,
     pub(super) names: Names,
     pub(super) claims: Claims,
     pub(super) holds: Holds,
@@ -82,11 +86,13 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             now,
             opened: now,
+            attentive: now,
             log_level: 0,
             counters: Counters::default(),
             clock: 0,
             closed: false,
             view: View::default(),
+            conducts: Conducts::default(),
             names: Names::new(seed),
             claims: Claims::default(),
             holds: Holds::new(config.first_token),
@@ -338,6 +344,7 @@ impl Engine {
             ("unanswered calls of resolvers", self.resolvers.residue()),
             ("unfinished work on groups", self.groups.residue()),
             ("undecided clashes", self.undecided_clashes()),
+            ("answers that peers owe", self.owed_answers()),
         ]
     }
 
@@ -373,7 +380,10 @@ impl Engine {
 
     fn begin(&mut self, now: Time) {
         // The driver's clock is monotonic; a simulator's mistake must not turn time back here.
-        self.now = self.now.max(now);
+        let before = self.now;
+        self.now = before.max(now);
+        self.count_attention(before);
+        self.notice_gap(before);
     }
 
     fn finish(&mut self) {

@@ -25,6 +25,26 @@ impl Engine {
         self.uptime_ms().saturating_sub(i64::try_from(peer.uptime_ms).unwrap_or(i64::MAX))
     }
 
+    /// Of two live nodes of one name, each with what it says of its links and when it was opened: whether the first one stays.
+    /// The one with more links does: so a node that was given up and replaced while it was paused is the one that goes when it
+    /// wakes, and never the one that works. Between equals (two halves of a cluster that meet) it is the one that has been open
+    /// for longer; tie: the smaller incarnation. `None`: that is not known before the peers of one have answered.
+    fn stays(&self, first: (Connectivity, i64, NodeId), second: (Connectivity, i64, NodeId)) -> Option<bool> {
+        let (a, b) = (first.0, second.0);
+        if self.is_broken(Fault::OlderNamesakeStays) {
+            return Some((first.1, first.2) < (second.1, second.2));
+        }
+        if a.links > b.links.saturating_add(b.unsure) {
+            Some(true)
+        } else if b.links > a.links.saturating_add(a.unsure) {
+            Some(false)
+        } else if a.unsure > 0 || b.unsure > 0 {
+            None
+        } else {
+            Some((first.1, first.2) < (second.1, second.2))
+        }
+    }
+
     pub(super) fn admit(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         if let Some(address) = &dialled {
             self.dial_answered(address);
@@ -34,7 +54,8 @@ impl Engine {
             self.output(Output::Refuse { connection, why });
             counters::count(&mut self.counters.refused, why);
             // Dials that cross are the rule when nodes meet.
-            let usual = matches!(why, Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt);
+            let usual =
+                matches!(why, Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt | Refusal::Slow);
             let level = if usual { Level::Debug } else { Level::Warn };
             self.log(level, Target::Handshake, |_| {
                 let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
@@ -61,17 +82,23 @@ impl Engine {
         if peer.node == self.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
+        if self.conducts.parted_for(peer.node, self.now).is_some() {
+            return Some(Refusal::Slow);
+        }
         if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
+            self.ask_unsure_peers();
             if peer.node < self.config.node {
                 return None; // the arbiter decides, so that near a tie not both go
             }
-            // Two live nodes of one name: the one that has been open for less time goes; tie: the larger incarnation.
-            let i_am_older = (0, self.config.node) < (self.opened_ms(peer), peer.node);
-            if !i_am_older {
-                self.close(Reason::NAME_TAKEN);
-                return Some(Refusal::Closing);
-            }
-            return Some(Refusal::NameTaken);
+            let mine = (self.connectivity(self.now), 0, self.config.node);
+            return Some(match self.stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
+                Some(true) => Refusal::NameTaken,
+                Some(false) => {
+                    self.close(Reason::NAME_TAKEN);
+                    Refusal::Closing
+                }
+                None => Refusal::NameInDoubt, // the answers to the pings decide
+            });
         }
         if self.view.is_linked(peer.node) {
             if self.config.node < peer.node {
@@ -89,13 +116,16 @@ impl Engine {
         }
         let namesake = self.view.named(&peer.name).filter(|_| !self.is_broken(Fault::NamesakesGoOn));
         if let Some((old, link)) = namesake.and_then(|node| Some((node, self.view.links.get(&node)?))) {
-            if link.vouched.is_some_and(|(at, by)| by == peer.node && self.now.since(at) < 2 * DOUBT) {
-                if (link.opened_ms, old) < (self.opened_ms(peer), peer.node) {
-                    return Some(Refusal::NameTaken);
-                }
-                self.send(old, Message::NameTaken);
-            } else {
-                self.doubt(old, peer.node);
+            let of_late =
+                |(at, by, _): &(Time, NodeId, _)| *by == peer.node && self.now.since(*at) < 2 * DOUBT;
+            let verdict = link.vouched.filter(of_late).and_then(|(_, _, connectivity)| {
+                let linked = (connectivity, link.opened_ms, old);
+                self.stays(linked, (peer.connectivity, self.opened_ms(peer), peer.node))
+            });
+            match verdict {
+                Some(true) => return Some(Refusal::NameTaken),
+                Some(false) => self.send(old, Message::NameTaken),
+                None => self.doubt(old, peer.node),
             }
             return Some(Refusal::NameInDoubt);
         }
@@ -134,6 +164,9 @@ impl Engine {
             let addresses = self.led_to(node);
             self.link_refused(&addresses, why);
             let departure = if why == Refusal::Closing { Departure::InOrder } else { Departure::Broken };
+            if let Some(link) = self.view.links.get_mut(&node) {
+                link.refused = true;
+            }
             self.link_over(node, Reason::NODE_UNREACHABLE, None, departure);
             for address in addresses {
                 self.dial_ended(&address, why, node);
@@ -147,9 +180,6 @@ impl Engine {
                 self.dial_failed(&address, Status::Unreachable, detail);
             }
         } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
-            if !self.view.is_synced(node) {
-                self.link_fails(node, 1);
-            }
             let goodbye = self.view.links.get(&node).and_then(|link| link.goodbye);
             // A side that gives up a link says so; an end without it means that the OS process died.
             let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
@@ -201,8 +231,17 @@ impl Engine {
             inquiries: None,
             forgiven: Duration::ZERO,
             suspected: None,
+            answered: self.view.pings,
             pinged: None,
             round_trip: None,
+            fastest: None,
+            owed: BTreeSet::new(),
+            excused_until: self.attentive,
+            charged_until: self.attentive,
+            unsaid: Duration::ZERO,
+            refused: false,
+            merged_at: None,
+            has_lasted: false,
         };
         self.view.insert(node, link);
         self.messengers.remove(&node);
@@ -244,6 +283,7 @@ impl Engine {
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
         facts.extend(self.existence_to_tell());
+        self.owes_tables(to, facts.len());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
@@ -257,6 +297,7 @@ impl Engine {
         for fact in facts {
             self.learn(from, fact)?;
         }
+        self.tables_come(from, last);
         if !last {
             return Ok(());
         }
@@ -304,7 +345,9 @@ impl Engine {
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.acked = true;
-        for tx in std::mem::take(&mut link.in_snapshot) {
+        let in_snapshot = std::mem::take(&mut link.in_snapshot);
+        self.has_tables(from);
+        for tx in in_snapshot {
             self.acknowledged(from, tx)?;
         }
         self.note_merged(from);
@@ -319,7 +362,14 @@ impl Engine {
         self.link_over(node, reason, goodbye, Departure::of(reason));
     }
 
-    fn link_over(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>, departure: Departure) {
+    pub(super) fn link_over(
+        &mut self,
+        node: NodeId,
+        reason: Reason,
+        goodbye: Option<Goodbye>,
+        departure: Departure,
+    ) {
+        self.charge(node);
         let Some(link) = self.view.remove(node) else { return };
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
@@ -329,6 +379,9 @@ impl Engine {
             let how = if departure == Departure::Dead { " (it is dead)" } else { "" };
             format!("the link with node {name} is down: {reason:?}{how}; it was heard {silent} ms ago")
         });
+        if !(link.has_lasted || link.refused || in_order) {
+            self.link_fails(node, 1);
+        }
         self.view.remember_clock(node, link.clock, self.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
             self.timers.cancel(&timer);
@@ -380,6 +433,10 @@ impl Engine {
     pub(super) fn goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
         if let Some(link) = self.view.links.get_mut(&from) {
             link.goodbye = Some(why);
+        }
+        if why == Goodbye::Slow {
+            // It refuses this node for a while.
+            self.link_fails(from, 16);
         }
         self.link_down(from, why.reason(), None);
         Ok(())

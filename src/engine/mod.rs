@@ -8,6 +8,7 @@ mod balancer;
 mod claim;
 mod clash;
 mod command;
+mod conduct;
 mod conflict;
 mod convergence;
 mod counters;
@@ -71,8 +72,8 @@ pub use picture::{Picture, ROWS, Rows, Text};
 use protocol::covers;
 pub(crate) use protocol::text;
 pub use protocol::{
-    Binding, ClashMessage, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message, Pair,
-    PeerAddress, Refusal, Resolver, Stamped, Standing, Task, Treatment, Want,
+    Binding, ClashMessage, Connectivity, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message,
+    Pair, PeerAddress, Refusal, Resolver, Stamped, Standing, Task, Treatment, Want,
 };
 pub use status::{Reason, Status};
 pub use time::Time;

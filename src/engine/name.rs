@@ -442,6 +442,7 @@ impl Engine {
         naming.restore = old;
         op.phase = Phase::Committing(acks.clone());
         self.processes.remember_name(serial, name);
+        self.owe(tx, &acks);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.install(name, binding);
         if self.is_broken(Fault::SettledAtCommit)

@@ -117,6 +117,8 @@ pub(super) struct Operation {
     /// Those of them that have.
     pub(super) granted: BTreeSet<NodeId>,
     pub(super) phase: Phase,
+    /// Peers that owe an answer, and since when by the clock of attention: see `conduct`.
+    pub(super) owed: BTreeMap<NodeId, Time>,
     pub(super) since: Time,
     /// The log has told that it waits for long.
     pub(super) told: bool,

@@ -98,6 +98,19 @@ pub struct LinkRow {
     pub suspected: Option<usize>,
     /// Its life is in doubt because somebody else claims its place.
     pub doubted: bool,
+    /// For how long it has kept votes and acknowledgements owing of late.
+    pub owed_ms: u64,
+}
+
+/// A peer that is left alone for a while because it kept this node waiting.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
+pub struct PartedRow {
+    pub incarnation: String,
+    pub name: Text,
+    pub address: Text,
+    pub left_ms: u64,
+    /// How often it was, less what good behaviour has taken back.
+    pub level: u32,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
@@ -105,7 +118,7 @@ pub struct TargetRow {
     pub address: Text,
     pub name: Text,
     pub seed: bool,
-    /// `linked`, `dialling`, `waiting`, `parted` (until somebody connects) or `myself`.
+    /// `linked`, `dialling`, `waiting`, `resting` (it kept others waiting), `parted` (until somebody connects) or `myself`.
     pub state: &'static str,
     pub failures: u32,
     pub next_dial_ms: Option<u64>,
@@ -236,6 +249,7 @@ pub struct WithdrawalRow {
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Picture {
     pub links: Rows<LinkRow>,
+    pub parted: Rows<PartedRow>,
     pub targets: Rows<TargetRow>,
     pub operations: Rows<OperationRow>,
     pub forwarded: Rows<ForwardRow>,
@@ -283,6 +297,14 @@ impl Engine {
                 round_trip_us: link.round_trip.map(|took| took.as_micros().try_into().unwrap_or(u64::MAX)),
                 suspected: link.suspected.as_ref().map(BTreeSet::len),
                 doubted: link.doubted.is_some(),
+                owed_ms: ms(self.conducts.owed_of(*node)),
+            }),
+            parted: Rows::new(self.conducts.parted(now), |parted| PartedRow {
+                incarnation: format!("{:016x}", parted.node.0),
+                name: Text::new(parted.name.as_bytes()),
+                address: Text::new(parted.address.as_bytes()),
+                left_ms: ms(parted.left),
+                level: parted.level,
             }),
             targets: Rows::new(self.view.dials.rows(), |(address, name, seed, state, failures)| TargetRow {
                 next_dial_ms: self.left(now, &Timer::Dial(address.to_owned())),

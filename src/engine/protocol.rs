@@ -210,6 +210,8 @@ pub enum Goodbye {
     Violation,
     /// The arbiter has made another connection the link since, or this one's snapshot is older than what was heard before.
     Stale,
+    /// The peer has kept the sender waiting for too long, and is left alone for a while.
+    Slow,
 }
 
 /// An operation for a pid that lives elsewhere, run by its home.
@@ -267,7 +269,8 @@ pub enum Message {
     Goodbye {
         why: Goodbye,
     },
-    /// The sender knows a node of the receiver's name that has been open for longer: the receiver closes.
+    /// The sender knows a node of the receiver's name that has more links, or as many and has been open for longer: the
+    /// receiver closes.
     NameTaken,
     /// The sender has not heard these nodes for a while: does the receiver?
     Probe {
@@ -526,6 +529,20 @@ pub enum Message {
     Vouched {
         node: NodeId,
     },
+    /// The claim waits at the sender behind others. A later `Grant` comes by itself: the sender owes nothing now.
+    Queued {
+        tx: Tx,
+    },
+    // ---- two nodes of one name
+    /// Another node claims the name of the receiver: is the receiver there, and how well is it connected? Answered with
+    /// `Defence` and the same number.
+    Challenge {
+        number: u64,
+    },
+    Defence {
+        number: u64,
+        connectivity: Connectivity,
+    },
 }
 
 /// The clash messages that may travel through a third node. Their own type, so that nothing nests.
@@ -537,6 +554,15 @@ pub enum ClashMessage {
     Verdict { name: Name, pair: Pair, treatment: Treatment },
 }
 
+/// How well a node is connected at this moment: of two nodes of one name the one with more links stays.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub struct Connectivity {
+    /// Peers whose tables are merged there and that have this node's, and that have answered since it was paused last.
+    pub links: u32,
+    /// Those that have not answered since: they may have given the node up meanwhile.
+    pub unsure: u32,
+}
+
 /// What a node says of itself before a link comes to be (see `wire::handshake`).
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Identity {
@@ -546,8 +572,9 @@ pub struct Identity {
     /// Where it can be dialled; empty: nowhere.
     #[serde(deserialize_with = "text")]
     pub address: String,
-    /// For how long it has been open, in ms: of two nodes with one name the younger goes.
+    /// For how long it has been open, in ms: of two nodes with one name and as many links the younger goes.
     pub uptime_ms: u64,
+    pub connectivity: Connectivity,
     /// The largest payload that it takes, in bytes. A larger one is refused at its sender: `E_TOO_BIG`.
     pub message_limit: u64,
 }
@@ -559,9 +586,9 @@ pub enum Refusal {
     Linked,
     /// It is this very node.
     Myself,
-    /// Another incarnation of the same name is linked; it is being probed. Dial again.
+    /// Another node of the same name is there; whether it is well is being found out. Dial again.
     NameInDoubt,
-    /// Another node of this name has been open for longer: the refused node closes.
+    /// Another node of this name has more links, or as many and has been open for longer: the refused node closes.
     NameTaken,
     /// The limit of peers is reached.
     TooManyPeers,
@@ -573,6 +600,8 @@ pub enum Refusal {
     Version,
     /// The link was ended on purpose by `convoke_node_disconnect`.
     Disconnected,
+    /// The refused node has kept the other one waiting for too long, and is left alone for a while.
+    Slow,
 }
 
 impl Goodbye {
@@ -581,7 +610,7 @@ impl Goodbye {
         match self {
             Goodbye::Closing => Reason::NODE_CLOSED,
             Goodbye::Disconnected => Reason::DISCONNECTED,
-            Goodbye::Silent | Goodbye::Violation | Goodbye::Stale => Reason::NODE_UNREACHABLE,
+            Goodbye::Silent | Goodbye::Violation | Goodbye::Stale | Goodbye::Slow => Reason::NODE_UNREACHABLE,
         }
     }
 }

@@ -39,6 +39,9 @@ impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.by_age.is_empty()
     }
+    pub(super) fn get(&self, tx: Tx) -> Option<&Request> {
+        self.by_age.get(&tx)
+    }
     pub(super) fn contains(&self, tx: Tx) -> bool {
         self.by_age.contains_key(&tx)
     }

@@ -86,7 +86,7 @@ reasons! {
     NODE_CLOSED = 4;
     /// The connection to its node ended without a goodbye: the OS process most likely died.
     OS_PROCESS_DIED = 5;
-    /// Its node has fallen silent or has no link to this one.
+    /// Its node has fallen silent, has kept this one waiting for too long (option `peers.slow`), or has no link to this one.
     NODE_UNREACHABLE = 6;
     /// Its node does not know such a process.
     NO_PROCESS = 7;
@@ -94,7 +94,7 @@ reasons! {
     CONFLICT_LOST = 8;
     /// Its name was registered anew for another process.
     REPLACED = 9;
-    /// Another node of the same name has been open for longer.
+    /// Another node of the same name has more links, or as many and has been open for longer.
     NAME_TAKEN = 10;
     /// A caught panic closed the node.
     INTERNAL_ERROR = 11;

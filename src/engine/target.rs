@@ -36,6 +36,8 @@ pub(super) struct Target {
     found: Option<BTreeSet<String>>,
     /// It stands among the addresses of a name.
     pub(super) listed: bool,
+    /// Whoever answered here keeps others waiting, and is left alone for a while.
+    pub(super) rests: Option<NodeId>,
     /// It did, and does no longer: it is forgotten when it is not linked.
     pub(super) vanished: bool,
 }

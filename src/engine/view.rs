@@ -43,16 +43,34 @@ pub(super) struct Link {
     pub(super) doubted: Option<(u64, NodeId)>,
     /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
     /// nothing: it may be the successor of a peer that has died since.
-    pub(super) vouched: Option<(Time, NodeId)>,
+    pub(super) vouched: Option<(Time, NodeId, Connectivity)>,
     /// Others that want to know whether it is heard, and the ping whose answer shows it.
     pub(super) inquiries: Option<(u64, BTreeSet<NodeId>)>,
     /// How much of its present silence was forgiven because this node was paused itself.
     pub(super) forgiven: Duration,
     /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
     pub(super) suspected: Option<BTreeSet<NodeId>>,
+    /// The highest number of a ping that it has answered, or of one before the link was there.
+    pub(super) answered: u64,
     /// The ping whose answer is measured, and when it was sent.
     pub(super) pinged: Option<(u64, Time)>,
     pub(super) round_trip: Option<Duration>,
+    /// The shortest one so far.
+    pub(super) fastest: Option<Duration>,
+    // ---- how the peer behaves: see `conduct`
+    /// What it owes answers to, and since when, by the clock of this node's attention.
+    pub(super) owed: BTreeSet<(Time, Tx)>,
+    /// Until then it reads the tables of this node.
+    pub(super) excused_until: Time,
+    /// What was owed until then has been added up.
+    pub(super) charged_until: Time,
+    /// What was owed while it was silent, and counts if it is heard again.
+    pub(super) unsaid: Duration,
+    /// The peer did not want it after this side's Go: whether that is a failure the refusal says.
+    pub(super) refused: bool,
+    pub(super) merged_at: Option<Time>,
+    /// It was merged for a detection time.
+    pub(super) has_lasted: bool,
 }
 
 impl Link {
@@ -82,6 +100,8 @@ pub(super) struct View {
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,
     pub(super) pings: u64,
+    /// This node was paused after the ping with this number was: who has answered an earlier one only may have given it up.
+    pub(super) paused_at: u64,
     /// A link goes down because a new one of the same pair comes up at this very moment.
     pub(super) replacing: bool,
     /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.

@@ -119,6 +119,11 @@ impl Engine {
         } else {
             self.enqueue(tx, &key, request);
             self.pump(&key);
+            // Else it would pass for a voter that does not answer.
+            let waits = self.claims.arbiters.get(&key).and_then(|arbiter| arbiter.queue.get(tx));
+            if waits.is_some_and(|request| request.told.is_none()) && from != self.config.node {
+                self.send(from, Message::Queued { tx });
+            }
         }
         Ok(())
     }

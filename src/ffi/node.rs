@@ -40,6 +40,10 @@ impl Checked for Node {
 /// With a `join.wait` of 0, or without seeds, it returns as soon as the node listens; others are met later: see
 /// convoke_node_monitor. Seeds are dialled for ever, whatever came of them here.
 ///
+/// A peer that lives and yet keeps votes or acknowledgements owing, for longer than `detection_ms` in twelve times as long, is
+/// parted: its link ends (CONVOKE_REASON_NODE_UNREACHABLE) and it is left alone for a pause that grows, so that it does not hold up
+/// the calls of all others. The log, convoke_node_dump and the metrics name it; the option `peers.slow` = `wait` has it waited for.
+///
 /// @param options what to open, copied; NULL for the defaults.
 /// @param node_out receives the node, owned by the caller: free it with convoke_node_free. NULL on failure.
 /// @return the status:

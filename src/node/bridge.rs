@@ -308,6 +308,7 @@ impl Core for Bridge {
             node: config.node,
             name: config.name.clone(),
             address: config.address.clone(),
+            connectivity: self.engine.connectivity(self.now),
             uptime_ms: self.shared.clock.now().since(Time::default()).as_millis() as u64,
             message_limit: config.limits.message as u64,
         }

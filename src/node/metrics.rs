@@ -171,6 +171,10 @@ metrics! {
         "Peers that were silent for so long that others were asked after them.";
     Counter "convoke_rescues" |f| counted!(f.rescues),
         "Suspected peers that were heard again.";
+    Counter "convoke_peers_parted" ["peer: the name of the node"] |f| Some(Value::Each(f.observed.as_ref()?.counters.parted.clone())),
+        "Peers that were left alone for a while because they kept votes or acknowledgements owing (option `peers.slow`).";
+    Gauge "convoke_peers_resting" |f| present!(f.parted),
+        "Peers that are left alone at the moment because they kept this node waiting.";
     Counter "convoke_own_pauses" |f| counted!(f.own_pauses),
         "Times that this node found itself paused or starved.";
     Gauge "convoke_ill_health" |f| present!(f.ill_health),

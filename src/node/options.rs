@@ -86,6 +86,7 @@ options! {
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
     "join.wait": Number(0, HOUR_MS), "5000", "ms", "How long opening waits, at most, for the node to be merged with its seeds and all others that they tell of. 0: not at all.";
+    "peers.slow": Choice(&["part", "wait"]), "part", "", "A peer that lives and keeps votes or acknowledgements owing for longer than detection_ms in twelve times as long (a minute by default), in one piece or in many: `part` ends its link and leaves it alone for a pause, `wait` waits for it.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
     "limits.name": Number(1, MAX_NAME as u64), "1024", "bytes", "The longest name.";
@@ -266,6 +267,7 @@ impl Options {
         config.dial_min = ms("dial.min_ms");
         config.dial_max = ms("dial.max_ms");
         config.seeds_refresh = ms("seeds.refresh_ms");
+        config.part_slow = self.text("peers.slow") == "part";
         config.one_name_per_pid = self.text("names.per_pid") == "one";
         let limits = &mut config.limits;
         let size = |key| usize::try_from(self.number(key)).unwrap_or(usize::MAX);

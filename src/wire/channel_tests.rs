@@ -4,7 +4,7 @@ use super::channel::{Channel, Protection, Setup, Step};
 use super::frame::{Frame, FrameReader, encode_handshake};
 use super::golden::{frame_of_data, headers};
 use super::{Handshake, Keyring, Secret, VERSIONS, WireError};
-use crate::engine::{Identity, MAX_FRAME, NodeId};
+use crate::engine::{Connectivity, Identity, MAX_FRAME, NodeId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use std::sync::Arc;
@@ -28,7 +28,14 @@ fn setup(node: u64, protection: &Protection) -> Setup {
 
 fn identity(node: u64) -> Identity {
     let name = format!("node{node}");
-    Identity { node: NodeId(node), name, address: String::new(), uptime_ms: 1, message_limit: 1 << 20 }
+    Identity {
+        node: NodeId(node),
+        name,
+        address: String::new(),
+        uptime_ms: 1,
+        connectivity: Connectivity::default(),
+        message_limit: 1 << 20,
+    }
 }
 
 /// One end.

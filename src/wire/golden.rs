@@ -72,6 +72,7 @@ fn identity() -> Identity {
         node: NodeId(u64::MAX),
         name: "ann".into(),
         address: "127.0.0.1:4370".into(),
+        connectivity: Connectivity { links: 3, unsure: 1 },
         uptime_ms: 65536,
         message_limit: 16 << 20,
     }
@@ -103,6 +104,7 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Disconnected },
         M::Goodbye { why: Goodbye::Violation },
         M::Goodbye { why: Goodbye::Stale },
+        M::Goodbye { why: Goodbye::Slow },
         M::NameTaken,
         M::Probe { about: [NodeId(1), NodeId(300)].into() },
         M::ProbeAnswer { silent: [NodeId(1)].into() },
@@ -217,6 +219,9 @@ pub(super) fn messages() -> Vec<Message> {
         M::Retract { group: name(), dots: BTreeSet::from([dot(1, 2), dot(2, 1)]) },
         M::Vouch { node: NodeId(300) },
         M::Vouched { node: NodeId(300) },
+        M::Queued { tx: tx() },
+        M::Challenge { number: 251 },
+        M::Defence { number: 251, connectivity: Connectivity { links: 251, unsure: 1 } },
     ]
 }
 
@@ -244,6 +249,7 @@ pub(super) fn handshakes() -> Vec<Handshake> {
         Refusal::Cluster,
         Refusal::Version,
         Refusal::Disconnected,
+        Refusal::Slow,
     ];
     let mut all = vec![Handshake::identity("blue", identity()), Handshake::Go];
     all.extend(refusals.map(Handshake::Refuse));

@@ -69,6 +69,7 @@ fn parts_of_messages() {
             Goodbye::Silent,
             Goodbye::Violation,
             Goodbye::Stale,
+            Goodbye::Slow,
         ]),
         every(vec![
             Task::Register {

@@ -4,7 +4,9 @@
 use super::frame::{Frame, FrameReader, HEADER, encode_handshake, frame_header};
 use super::golden::{frame_of, frame_of_data, handshakes, headers, messages};
 use super::{Handshake, WireError};
-use crate::engine::{Dot, Existence, Identity, MAX_DOT, MAX_FRAME, MAX_NAME, Message, Name, NodeId};
+use crate::engine::{
+    Connectivity, Dot, Existence, Identity, MAX_DOT, MAX_FRAME, MAX_NAME, Message, Name, NodeId,
+};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
@@ -134,6 +136,7 @@ fn texts_of_a_handshake_are_limited() {
         node: NodeId(1),
         name: name.to_owned(),
         address: address.to_owned(),
+        connectivity: Connectivity::default(),
         uptime_ms: 0,
         message_limit: 1 << 20,
     };

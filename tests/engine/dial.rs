@@ -89,12 +89,13 @@ fn the_pauses_of_different_nodes_differ() {
     assert_eq!(pauses.len(), 10);
 }
 
-/// "A lost peer is re-dialled", a link resets the back-off.
+/// "A lost peer is re-dialled", a link that has lasted for a detection time resets the back-off.
 #[test]
 fn a_lost_peer_is_dialled_again() {
     let mut world = World::mesh(2);
     assert_eq!(world.dials(1), [""; 0]);
     for _ in 0..3 {
+        world.advance(DETECTION + HEARTBEAT * 2);
         world.cut(0, 1);
         for node in 0..2 {
             let pause = world.pause_before_dial(node, &address(1 - node));

@@ -98,6 +98,10 @@ pub(crate) struct World {
     pub(crate) refused: Vec<(ConnectionId, Refusal)>,
     /// A group may be published once more as it was: with a member that came and went in one message, as no honest node says.
     pub(crate) members_may_come_and_go: bool,
+    /// Nodes that answer pings, open and end links, and do nothing else.
+    pub(crate) pings_only: BTreeSet<NodeIndex>,
+    /// (from, to): once something large was sent in this direction, nothing behind it arrives either.
+    pub(crate) swallows: BTreeSet<(NodeIndex, NodeIndex)>,
     /// Whether dials are answered by themselves, by who lives at the address.
     pub(crate) dials_go_through: bool,
     /// Directions in which nothing arrives for the time being: from, to.
@@ -113,6 +117,8 @@ pub(crate) struct World {
 pub(crate) fn config(index: NodeIndex) -> Config {
     let mut config = Config::new(NodeId(index as u64 + 1), &format!("node{index}"));
     config.address = address(index);
+    // Tests that are not about it let puppets keep the others waiting.
+    config.part_slow = false;
     config
 }
 
@@ -130,6 +136,8 @@ impl World {
             last_ref: 0,
             refused: Vec::new(),
             members_may_come_and_go: false,
+            pings_only: BTreeSet::new(),
+            swallows: BTreeSet::new(),
             dials_go_through: false,
             held_up: BTreeSet::new(),
             directory: BTreeMap::new(),
@@ -302,7 +310,9 @@ impl World {
         let node_ = &self.nodes[node];
         let uptime_ms = self.now.since(node_.opened).as_millis() as u64;
         let (name, address) = (node_.name.clone(), node_.address.clone());
-        Identity { node: node_.id, name, address, uptime_ms, message_limit: 16 << 20 }
+        let connectivity =
+            node_.engine.as_ref().map(|engine| engine.connectivity(self.now)).unwrap_or_default();
+        Identity { node: node_.id, name, address, uptime_ms, connectivity, message_limit: 16 << 20 }
     }
 
     /// `a` dials `b`, and both say who they are. The connection is no link yet.
@@ -411,6 +421,8 @@ impl World {
     pub(crate) fn put(&mut self, id: ConnectionId, from: NodeIndex, frame: Frame) {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let side = wire.side(from);
+        let is_large = matches!(frame.message(), Some(Message::Hello { facts, .. }) if !facts.is_empty());
+        wire.mute[side] |= is_large && self.swallows.contains(&(from, wire.ends[1 - side]));
         if !wire.mute[side] && !wire.over[1 - side] {
             wire.to[1 - side].push_back(frame);
         }
@@ -437,11 +449,13 @@ impl World {
         self.input(to, |engine, now| engine.handle_message(now, id, Stamped { clock: 1, message }));
     }
 
-    /// What a puppet was told since it was asked last, without heartbeats.
+    /// What a puppet was told since it was asked last, without heartbeats, and without the word that a claim is queued, which
+    /// changes nothing (`conduct` is about that).
     pub(crate) fn told(&mut self, puppet: NodeIndex) -> Vec<Message> {
         self.settle();
         let frames = std::mem::take(&mut self.nodes[puppet].inbox);
         let messages = frames.iter().filter_map(Frame::message);
-        messages.filter(|message| **message != Message::Heartbeat).cloned().collect()
+        let idle = |message: &Message| matches!(message, Message::Heartbeat | Message::Queued { .. });
+        messages.filter(|message| !idle(message)).cloned().collect()
     }
 }

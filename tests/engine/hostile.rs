@@ -181,6 +181,9 @@ fn harmless() -> Vec<Message> {
         Message::Probe { about: [friend(), NodeId(99)].into() },
         Message::Probe { about: [me()].into() },
         Message::Probe { about: BTreeSet::new() },
+        Message::Queued { tx: tx(me()) },
+        Message::Challenge { number: 7 },
+        Message::Defence { number: 7, connectivity: Connectivity { links: u32::MAX, unsure: u32::MAX } },
         Message::Vouch { node: friend() },
         Message::Vouch { node: me() },
         Message::Vouch { node: NodeId(99) },
@@ -484,6 +487,7 @@ fn impossible_identities_are_refused() {
             node,
             name: "stranger".into(),
             address: String::new(),
+            connectivity: Connectivity::default(),
             uptime_ms: u64::MAX,
             message_limit: 1 << 20,
         };

@@ -7,6 +7,7 @@ mod claims;
 mod clash_cycles;
 mod clashes;
 mod close;
+mod conduct;
 mod deadlines;
 mod departures;
 mod dial;

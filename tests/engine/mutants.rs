@@ -1,7 +1,9 @@
 //! Deliberate faults that the simulator would need very many seeds for: each is found out by a test written by hand. All
 //! others stand in `tests/sim/mutants.rs`.
 
-use crate::{claims, clash_cycles, clashes, forward, groups_full, lock_splits, reregister, rules};
+use crate::{
+    claims, clash_cycles, clashes, conduct, forward, groups_full, lock_splits, namesakes, reregister, rules,
+};
 use convoke::engine::Fault;
 use std::cell::Cell;
 use std::panic::catch_unwind;
@@ -18,6 +20,8 @@ pub(crate) fn fault() -> Option<Fault> {
 const FAULTS: &[(Fault, fn())] = &[
     (Fault::BusyIsToldOnce, rules::a_waiter_hears_of_every_binding_that_is_in_its_way),
     (Fault::VoterIsNotAskedAgain, claims::a_starved_voter_is_asked_whether_it_hears_the_owner),
+    (Fault::SlowPeersStay, conduct::who_is_stopped_most_of_the_time_is_parted),
+    (Fault::OlderNamesakeStays, namesakes::who_was_replaced_while_paused_goes),
     (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
     (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),
     (Fault::SecondHolderIsToldOnce, lock_splits::what_is_acquired_anew_meets_the_second_holder_again),

@@ -51,6 +51,20 @@ impl World {
         if self.nodes[node].engine.is_none() {
             return self.nodes[node].inbox.push(frame);
         }
+        let is_about_the_link = |message: &Message| {
+            matches!(
+                message,
+                Message::Hello { .. }
+                    | Message::HelloAck
+                    | Message::Heartbeat
+                    | Message::Ping { .. }
+                    | Message::Pong { .. }
+                    | Message::Goodbye { .. }
+            )
+        };
+        if self.pings_only.contains(&node) && !frame.message().is_none_or(is_about_the_link) {
+            return;
+        }
         match frame {
             Frame::Go => self.input(node, |engine, now| engine.handle_go(now, id)),
             Frame::Control(stamped) => {
@@ -193,6 +207,15 @@ impl World {
 
     pub(crate) fn let_through(&mut self, from: NodeIndex, to: NodeIndex) {
         self.held_up.remove(&(from, to));
+    }
+
+    /// Nothing that one end of the present connection sends arrives any more, and nobody is told.
+    pub(crate) fn mute(&mut self, from: NodeIndex, to: NodeIndex) {
+        let id = self.wire(from, to).expect("the nodes have a connection");
+        if let Some(wire) = self.wires.get_mut(&id) {
+            let side = wire.side(from);
+            wire.mute[side] = true;
+        }
     }
 
     // ---- ends

@@ -1,6 +1,6 @@
 //! A peer whose every byte is the test's: it shakes hands as a node does, and then does what no node would.
 
-use convoke::engine::{Identity, Message, NodeId, Stamped};
+use convoke::engine::{Connectivity, Identity, Message, NodeId, Stamped};
 use convoke::wire::{self, Channel, Frame, FrameReader, Handshake, Protection, Setup, Step};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -15,6 +15,7 @@ fn identity(name: &str, node: u64) -> Identity {
         node: NodeId(node),
         name: name.to_owned(),
         address: "127.0.0.1:1".to_owned(),
+        connectivity: Connectivity::default(),
         uptime_ms: 1,
         message_limit: 1 << 20,
     }

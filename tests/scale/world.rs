@@ -143,6 +143,7 @@ impl World {
             node: config.node,
             name: config.name.clone(),
             address: address.clone(),
+            connectivity: Connectivity::default(),
             uptime_ms: 0,
             message_limit: config.limits.message as u64,
         });

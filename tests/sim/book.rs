@@ -248,6 +248,9 @@ pub(crate) struct Stats {
     pub(crate) opened: u64,
     pub(crate) scopes: u64,
     pub(crate) swizzles: u64,
+    pub(crate) numb: u64,
+    pub(crate) replaced_paused: u64,
+    pub(crate) parted: u64,
     pub(crate) jumps: u64,
     /// Deaths that were found out.
     pub(crate) found_dead: u64,
@@ -286,6 +289,9 @@ impl Stats {
         self.opened += other.opened;
         self.scopes += other.scopes;
         self.swizzles += other.swizzles;
+        self.numb += other.numb;
+        self.replaced_paused += other.replaced_paused;
+        self.parted += other.parted;
         self.jumps += other.jumps;
         self.found_dead += other.found_dead;
         self.histories += other.histories;

@@ -1,8 +1,8 @@
 //! How nodes depart in the simulator, what their peers are told of it, and who has to be waited for.
 
-use crate::network::Parting;
+use crate::network::{Parting, split};
 use crate::world::{R, World};
-use convoke::engine::{Ending, NodeId, Reason, Ref};
+use convoke::engine::{ConnectionId, Ending, NodeId, Reason, Ref};
 use std::collections::BTreeMap;
 
 /// A link that had lasted has broken, and nothing says that the peer is gone.
@@ -76,10 +76,19 @@ impl World {
         };
         if let Some((_, step, jumped)) = merged.filter(lasted)
             && !for_good
+            && self.cause != Some(Reason::DISCONNECTED)
         {
             let now = self.book.stats.steps;
             host.broke.insert(node, Broke { at: self.now, step: now, merged: step, jumped });
         }
+    }
+
+    /// A host ends its link with a node that it will not wait for any more.
+    pub(crate) fn parts_from(&mut self, slot: usize, connection: ConnectionId) {
+        let (number, end) = split(connection);
+        let Some(other) = self.net.connections.get(&number).map(|c| c.ends[1 - end].slot) else { return };
+        let id = self.hosts[other].id;
+        self.hosts[slot].broke.remove(&id);
     }
 
     /// The link that goes down in this input does so by an orderly departure, or a death that is certain at once.

@@ -141,6 +141,7 @@ impl Host {
         // Those of a balancer are dialled for ever: seldom enough for a moment in which nobody does.
         let refresh = if plan.entrance.is_balanced() { plan.detection * 4 } else { plan.dial_max * 2 };
         config.seeds_refresh = Duration::from_micros(refresh);
+        config.part_slow = plan.part_slow;
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
         #[cfg(feature = "faults")]

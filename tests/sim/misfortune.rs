@@ -84,6 +84,37 @@ impl World {
         Ok(())
     }
 
+    /// For a while it answers pings, and nothing else that is said on its links.
+    pub(crate) fn go_numb(&mut self, slot: usize) -> R {
+        if self.net.numb.insert(slot) {
+            self.book.stats.numb += 1;
+            self.trace.say(self.now, || format!("h{slot} ANSWERS PINGS ONLY"));
+            let until = self.now + self.rng.below(self.plan.detection * 4);
+            self.later(until, Happening::Feels { slot });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn recover_feeling(&mut self, slot: usize) {
+        if self.net.numb.remove(&slot) {
+            self.free_ways(|_, to| to == slot);
+        }
+    }
+
+    /// It is paused until its peers have given it up and a node of the same name is in its place; then it wakes.
+    pub(crate) fn replace_paused(&mut self, slot: usize) -> R {
+        let name = self.hosts[slot].name.clone();
+        let twin = self.hosts.iter().find(|h| h.slot != slot && h.name == name && !h.is_up());
+        let Some(twin) = twin.map(|twin| twin.slot) else { return Ok(()) };
+        self.book.stats.replaced_paused += 1;
+        let detection = self.plan.detection;
+        let until = self.now + detection + self.rng.below(detection * 3);
+        self.pause(slot, until);
+        let start = self.now + self.rng.below(detection * 2);
+        self.later(start, Happening::Start { slot: twin });
+        Ok(())
+    }
+
     /// The longest time that something may stand still. In a mesh where nothing may break nobody may be thought dead.
     fn longest_stop(&self) -> u64 {
         match self.plan.mode {
@@ -172,10 +203,15 @@ impl World {
     pub(crate) fn free(&mut self, from: usize, to: usize) {
         self.trace.say(self.now, || format!("h{from}>h{to} FREE"));
         self.net.stopped.remove(&(from, to));
+        self.free_ways(|a, b| (a, b) == (from, to));
+    }
+
+    /// What has arrived in these directions and was not read is read now.
+    fn free_ways(&mut self, is_meant: impl Fn(usize, usize) -> bool) {
         let mut held = Vec::new();
         for (connection, c) in &mut self.net.connections {
             for end in 0..2 {
-                if (c.ends[end].slot, c.ends[1 - end].slot) == (from, to) {
+                if is_meant(c.ends[end].slot, c.ends[1 - end].slot) {
                     let count = std::mem::take(&mut c.ways[end].held);
                     held.extend(std::iter::repeat_n((*connection, end), count));
                 }

@@ -88,12 +88,14 @@ pub(crate) struct Network {
     pub(crate) clogged: BTreeMap<(usize, usize), u64>,
     /// (from, to): for the time being nothing passes, and nothing is lost.
     pub(crate) stopped: BTreeSet<(usize, usize)>,
+    /// Hosts that read pings and their like, and leave all else lying.
+    pub(crate) numb: BTreeSet<usize>,
 }
 
 pub(crate) fn id_of(connection: u64, end: usize) -> ConnectionId {
     ConnectionId(connection << 1 | end as u64)
 }
-fn split(id: ConnectionId) -> (u64, usize) {
+pub(crate) fn split(id: ConnectionId) -> (u64, usize) {
     (id.0 >> 1, (id.0 & 1) as usize)
 }
 pub(crate) fn pair(a: usize, b: usize) -> (usize, usize) {
@@ -140,6 +142,8 @@ fn load_of(message: &Message) -> Load {
         | Message::Pong { .. }
         | Message::Probe { .. }
         | Message::ProbeAnswer { .. }
+        | Message::Challenge { .. }
+        | Message::Defence { .. }
         | Message::Vouch { .. }
         | Message::Vouched { .. } => Load::Quiet,
         _ => Load::Control,
@@ -254,6 +258,11 @@ impl World {
                 node: host.id,
                 name: host.name.clone(),
                 address: host.address.clone(),
+                connectivity: host
+                    .engine
+                    .as_ref()
+                    .map(|e| e.connectivity(host.local(self.now)))
+                    .unwrap_or_default(),
                 uptime_ms: (self.now - host.started) / 1000,
                 message_limit: self.plan.limits.message as u64,
             };
@@ -389,7 +398,20 @@ impl World {
             c.ways[from].held += 1;
             return Ok(());
         }
-        let Some(parcel) = c.ways[from].queue.pop_front() else { return Ok(()) };
+        // What has arrived and lies there: as many parcels as are held, and this one.
+        let here = c.ways[from].held;
+        let at = if self.net.numb.contains(&c.ends[to].slot) && c.ends[to].linked {
+            match c.ways[from].queue.iter().take(here + 1).position(|p| p.load == Load::Quiet) {
+                Some(at) => at,
+                None => {
+                    c.ways[from].held += 1;
+                    return Ok(());
+                }
+            }
+        } else {
+            0
+        };
+        let Some(parcel) = c.ways[from].queue.remove(at) else { return Ok(()) };
         let (sender, sender_node) = (c.ends[from].slot, c.ends[from].node);
         if parcel.load == Load::Block && self.hosts[sender].id == sender_node {
             let peer = c.ends[to].node;

@@ -5,7 +5,7 @@ use crate::host::Link;
 use crate::lock_book::Share;
 use crate::world::{R, World};
 use convoke::engine::message::Outbox;
-use convoke::engine::{ConnectionId, Engine, NodeId, Output, Pid, Reason, Time};
+use convoke::engine::{ConnectionId, Engine, Goodbye, NodeId, Output, Pid, Reason, Time};
 
 impl World {
     /// Gives an input to the engine of a host and carries out what it wants.
@@ -143,6 +143,9 @@ impl World {
             }
             Output::Close { connection, goodbye } => {
                 self.trace.say(self.now, || format!("h{slot} closes {connection:?}: {goodbye:?}"));
+                if goodbye == Some(Goodbye::Slow) {
+                    self.parts_from(slot, connection);
+                }
                 self.close(connection, goodbye);
                 Ok(())
             }
@@ -165,6 +168,7 @@ impl World {
             }
             Output::Log { level, target, text } => {
                 self.trace.say(self.now, || format!("h{slot} LOG {level:?} {text}"));
+                self.book.stats.parted += u64::from(text.contains(" is parted for "));
                 self.nobody_is_blamed(slot, level, target, &text)
             }
         }

@@ -71,6 +71,10 @@ pub(crate) struct Weights {
     pub(crate) slow: u64,
     pub(crate) jump: u64,
     pub(crate) mute: u64,
+    /// A member answers pings and nothing else for a while.
+    pub(crate) numb: u64,
+    /// A node is paused for long, and meanwhile one of the same name takes its place.
+    pub(crate) replace: u64,
 }
 
 /// Which resolvers names are registered with.
@@ -126,6 +130,8 @@ pub(crate) struct Plan {
     pub(crate) requesters: usize,
     pub(crate) groups: usize,
     pub(crate) resolvers: Resolvers,
+    /// Peers that keep others waiting are parted. Not where nobody may be thought dead.
+    pub(crate) part_slow: bool,
     /// A process may hold one name only.
     pub(crate) one_name: bool,
     pub(crate) full_at_start: bool,
@@ -180,6 +186,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn draw(mode: Mode, rng: &mut Rng) -> Plan {
+        // Of later subjects: drawn by themselves, so that seeds of old mean what they did.
+        let mut later = rng.clone();
         let delay_max = [300, 2_000, 10_000, 40_000][rng.weighted(&[2, 4, 3, 1])];
         // Far above what a parcel takes, so that nothing is declared down in a stable mesh.
         let detection = (delay_max * rng.between(60, 100)).max(200_000);
@@ -217,6 +225,7 @@ impl Plan {
                 4..=6 => Resolvers::Functions,
                 _ => Resolvers::Any,
             },
+            part_slow: mode == Mode::Faulty && rng.clone().percent(50),
             one_name: rng.percent(10),
             full_at_start: match mode {
                 Mode::Stable => true,
@@ -243,7 +252,7 @@ impl Plan {
             clear_deaths: [0, 70, 100][rng.index(3)],
             stale: if rng.percent(50) { 50 } else { 0 },
             unnoticed: [0, 10, 50][rng.index(3)],
-            weights: Weights::draw(mode, rng),
+            weights: Weights::draw(mode, rng).with_later(mode, &mut later),
             scopes: if rng.percent(40) { rng.between(20, 80) } else { 0 },
             drift: if rng.percent(30) { rng.between(1, 50) } else { 0 },
             calm: if mode != Mode::Stable && rng.percent(30) { rng.between(10, 30) } else { 0 },
@@ -267,6 +276,16 @@ impl Plan {
 }
 
 impl Weights {
+    fn with_later(mut self, mode: Mode, rng: &mut Rng) -> Weights {
+        if mode == Mode::Faulty {
+            let mut often =
+                |percent: u64, most: u64| if rng.percent(percent) { 1 + rng.below(most) } else { 0 };
+            self.numb = often(20, 2);
+            self.replace = often(50, 4);
+        }
+        self
+    }
+
     fn draw(mode: Mode, rng: &mut Rng) -> Weights {
         // Names are what can go wrong most; each other subject is there in a part of the runs.
         let mut often = |percent: u64, most: u64| if rng.percent(percent) { 1 + rng.below(most) } else { 0 };
@@ -343,6 +362,8 @@ impl Weights {
             isolate: 0,
             darken: 0,
             mute: 0,
+            numb: 0,
+            replace: 0,
             block: 0,
             unblock: 0,
             crash: 0,

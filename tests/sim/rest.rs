@@ -101,6 +101,9 @@ impl World {
         for (from, to) in std::mem::take(&mut self.net.stopped) {
             self.free(from, to);
         }
+        for slot in 0..self.hosts.len() {
+            self.recover_feeling(slot);
+        }
         self.speed_up();
         for slot in 0..self.hosts.len() {
             self.hosts[slot].recover(self.now);
@@ -128,7 +131,9 @@ impl World {
 
     /// Runs until nothing is under way. That it comes to that is the promise of an end to every call.
     pub(crate) fn come_to_rest(&mut self, whole: bool) -> R {
-        let limit = self.now + self.plan.detection * 60;
+        // Who is parted for being slow is left alone for up to eight times twelve detection times.
+        let pauses = if self.plan.part_slow { 150 } else { 0 };
+        let limit = self.now + self.plan.detection * (60 + pauses);
         let mut steps = 0_u64;
         loop {
             if !self.step()? {

@@ -21,7 +21,7 @@ impl World {
         let Some(slot) = self.rng.pick(&awake) else { return Ok(()) };
         let w = &self.plan.weights;
         type Act = fn(&mut World, usize) -> R;
-        let acts: [(u64, Act); 38] = [
+        let acts: [(u64, Act); 40] = [
             (w.register, |world, slot| world.register_something(slot, false)),
             (w.reregister, |world, slot| world.register_something(slot, true)),
             (w.unregister, World::unregister_something),
@@ -52,6 +52,8 @@ impl World {
             (w.isolate, World::isolate),
             (w.darken, World::darken_one),
             (w.mute, World::mute),
+            (w.numb, World::go_numb),
+            (w.replace, World::replace_paused),
             (w.block, World::block),
             (w.unblock, World::unblock),
             (w.crash, World::crash_and_restart),

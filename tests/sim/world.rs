@@ -54,6 +54,10 @@ pub(crate) enum Happening {
     Recover {
         slot: usize,
     },
+    /// It reads what it is told again.
+    Feels {
+        slot: usize,
+    },
     /// From now on nothing passes in this direction; now again.
     Stop {
         from: usize,
@@ -311,6 +315,7 @@ impl World {
             | Happening::Resume { .. }
             | Happening::Start { .. }
             | Happening::Recover { .. }
+            | Happening::Feels { .. }
             | Happening::Stop { .. }
             | Happening::Free { .. }
             | Happening::Tick => None,
@@ -334,6 +339,10 @@ impl World {
             Happening::Start { slot } => self.start(slot),
             Happening::Recover { slot } => {
                 self.hosts[slot].recover(self.now);
+                Ok(())
+            }
+            Happening::Feels { slot } => {
+                self.recover_feeling(slot);
                 Ok(())
             }
             Happening::Stop { from, to } => {

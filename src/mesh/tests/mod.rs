@@ -10,7 +10,9 @@ mod tls;
 
 use super::{Core, Mesh, Order, Settings};
 use crate::engine::message::{DataHeader, EncodeData};
-use crate::engine::{ConnectionId, Ending, Identity, Message, NodeId, Refusal, Stamped, Status};
+use crate::engine::{
+    ConnectionId, Connectivity, Ending, Identity, Message, NodeId, Refusal, Stamped, Status,
+};
 use crate::sync::RwLock;
 use crate::wire::{
     self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup,
@@ -163,6 +165,7 @@ fn identity(node: u64) -> Identity {
         node: NodeId(node),
         name: format!("node{node}"),
         address: String::new(),
+        connectivity: Connectivity::default(),
         uptime_ms: 1,
         message_limit: 1 << 20,
     }

@@ -1,7 +1,7 @@
 //! Whole nodes on loopback, in one process.
 
 use crate::engine::message::Window;
-use crate::engine::{Identity, Message, NodeId, Pid, Reason, Stamped, Status};
+use crate::engine::{Connectivity, Identity, Message, NodeId, Pid, Reason, Stamped, Status};
 use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
 use crate::node::{Completion, Event, EventKind, Node, Options, Process, Request};
 use crate::wire::{self, Channel, Handshake, Protection, Setup};
@@ -121,6 +121,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
         node: NodeId(u64::MAX),
         name: name.to_owned(),
         address: String::new(),
+        connectivity: Connectivity::default(),
         uptime_ms: 0,
         message_limit: 1 << 20,
     };

@@ -297,7 +297,7 @@ impl Words {
     /// As many as there are messages; a test sees to it that each is made.
     pub(crate) fn message(&mut self, source: &mut Source) -> Message {
         use Message as M;
-        match source.below(50) {
+        match source.below(53) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
             1 => M::HelloAck,
             2 => M::Heartbeat,
@@ -309,6 +309,7 @@ impl Words {
                     Goodbye::Silent,
                     Goodbye::Disconnected,
                     Goodbye::Violation,
+                    Goodbye::Slow,
                 ]),
             },
             6 => M::NameTaken,
@@ -444,7 +445,13 @@ impl Words {
             46 => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
             47 => M::Vouch { node: self.node(source) },
             48 => M::Vouched { node: self.node(source) },
-            _ => M::Retract { group: name(source), dots: self.dots(source) },
+            49 => M::Retract { group: name(source), dots: self.dots(source) },
+            50 => M::Queued { tx: self.tx(source) },
+            51 => M::Challenge { number: source.number() },
+            _ => {
+                let (links, unsure) = (u32::from(source.byte()), u32::from(source.byte()));
+                M::Defence { number: source.number(), connectivity: Connectivity { links, unsure } }
+            }
         }
     }
 
