@@ -339,6 +339,9 @@ impl Engine {
         });
         for at in moved.map(|(at, _)| at.to_owned()).collect::<Vec<_>>() {
             self.let_go(&at);
+            // Whoever waits for a link to the old address waits for a dial that does not come any more.
+            let text = "the node of that name is at another address now";
+            self.end_connects_to(&at, &Outcome::failed(Status::Unreachable, text));
         }
         for at in led_here.into_iter().filter(|at| !at.is_empty()) {
             let targets = &mut self.view.dials.targets;

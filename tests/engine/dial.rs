@@ -111,6 +111,21 @@ fn a_lost_peer_is_dialled_again() {
     assert_eq!(world.dials(0).len() + world.dials(1).len(), 0);
 }
 
+/// A call that waits for a link to an address is answered when the node of that name turns up at another one, and the old
+/// address is forgotten.
+#[test]
+fn a_connect_to_where_a_node_was_is_answered() {
+    let mut world = World::mesh(2);
+    let pid = world.spawn(0);
+    world.cut(0, 1);
+    let op = world.connect_call(pid, &address(1), Patience::FOREVER);
+    assert_eq!(world.status(op), None);
+    let moved = world.add(Config { name: "node1".into(), ..config(2) });
+    world.link(0, moved);
+    assert!(world.is_linked(0, moved), "{}", world.picture());
+    assert_eq!(world.status(op), Some(Status::Unreachable));
+}
+
 /// "Goodbye forgets": a peer that left in order is not dialled, but a seed always is.
 #[test]
 fn a_peer_that_left_is_forgotten_unless_it_is_a_seed() {

@@ -263,11 +263,18 @@ impl Plan {
             #[cfg(feature = "faults")]
             fault: None,
         }
+        .without_calm_where_peers_are_parted()
     }
 
     /// Whoever has met everybody registers the second name.
     pub(crate) fn registers_at_once(&self) -> bool {
         self.joins && self.mode == Mode::Stable
+    }
+
+    /// Who is parted for being slow loses links: that is no calm, and what is promised there is promised where no link ends.
+    fn without_calm_where_peers_are_parted(self) -> Plan {
+        let calm = if self.part_slow { 0 } else { self.calm };
+        Plan { calm, ..self }
     }
 
     pub(crate) fn detection(&self) -> Duration {

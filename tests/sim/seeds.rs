@@ -45,4 +45,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         1795695355841,
         "a look-up was answered to a paused process, as the simulator saw it: its calls ran out unserved",
     ),
+    (
+        Mode::Faulty,
+        17264,
+        "a connect to an address was never answered when the node of that name turned up elsewhere",
+    ),
 ];
