@@ -2065,22 +2065,14 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *n
  *   certain that no program of before runs any more, take the store's number back to 0.
  * - Processes that share a lock may have different tokens, and a later one need not have a larger one: let sharers agree on
  *   one token.
-<<<<<<< HEAD
  * - A LOCK_LOST event tells the process that it cannot rely on the lock any more, once for what it acquired to be kept and once
- *   for each convoke_lock_with: CONVOKE_REASON_MINORITY, broken links leave at most half of the set;
+ *   for each convoke_lock_with: CONVOKE_REASON_MINORITY, broken links leave at most half of the set (nodes that were closed, or
+ *   whose death is certain, are no part of it any more; convoke_node_disconnect breaks a link);
  *   CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined, and another requester holds it too and could rely on it as
  *   well. From then on convoke_lock_check says so, until what was lost has been released or acquired anew (on a list: on all
  *   of the list). What a nested convoke_lock_with acquires does not make good what was lost outside of it.
  * - The share still keeps others out until it is released. One that was lost by CONVOKE_REASON_MINORITY ends before that if it
  *   meets another holder when the parts join; nobody is told, and to release it is CONVOKE_E_NOT_OWNER then.
-=======
- * - A LOCK_LOST event tells the process, once for each hold, that it cannot rely on it any more: CONVOKE_REASON_MINORITY,
- *   broken links leave at most half of the set (nodes that were closed, or whose death is certain, are no part of it any more;
- *   convoke_node_disconnect breaks a link); CONVOKE_REASON_SECOND_HOLDER, two parts of a cluster joined, and another
- *   requester holds it too and could rely on it as well. From then on convoke_lock_check says so. The share still keeps others
- *   out until it is released. One that was lost by CONVOKE_REASON_MINORITY ends before that if it meets another holder when
- *   the parts join; nobody is told, and to release it is CONVOKE_E_NOT_OWNER then.
->>>>>>> b32b36e (Locks and names when a node is paused or dies: only a certain death or an orderly leave shrinks a claim's set at once)
  *
  * A node whose link breaks while a lock is being acquired is waited for until it is back, or for one detection time: for this
  * program may be the one that was stopped or cut off, and another may hold the lock. So is one whose link broke before that, if

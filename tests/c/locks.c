@@ -511,7 +511,7 @@ static void two_nodes(int commands, int answers) {
     for (;;) pause();
 }
 
-/* The other two of three nodes die. */
+/* The other two of three nodes are shut out: they go on, and may let others have the lock. */
 static void minority(struct helper *others) {
     convoke_node *one = open_node("one", NULL);
     convoke_process *p = spawn(one, NULL);
@@ -522,7 +522,8 @@ static void minority(struct helper *others) {
     sync_node(one);
     fence = acquire(p, "lost");
     OK(convoke_lock_acquire_on(p, "kept", 4, MYSELF, myself, 1, 0, SOON, &small, NULL));
-    kill_helper(others);
+    OK(convoke_node_disconnect(p, "two", SOON, NULL));
+    OK(convoke_node_disconnect(p, "three", SOON, NULL));
     expect_lost(p, fence, CONVOKE_REASON_MINORITY);
     CHECK(holds(p, "kept")); /* its one node is here */
     stats.struct_size = sizeof stats;
@@ -535,11 +536,35 @@ static void minority(struct helper *others) {
     nothing_waits(p);
     convoke_process_free(p);
     close_node(one);
+    kill_helper(others);
+}
+
+/* The other two of three nodes die for certain: they hold and grant nothing any more, so nothing is lost. */
+static void deaths(struct helper *others) {
+    convoke_node *one = open_node("one", NULL);
+    convoke_process *p = spawn(one, NULL);
+    convoke_ref ref;
+    uint64_t fence;
+    int down;
+    helper_meets(others, one);
+    sync_node(one);
+    fence = acquire(p, "mine");
+    OK(convoke_node_monitor(p, &ref));
+    for (down = 0; down < 2; down++) convoke_event_free(expect(p, CONVOKE_EVENT_NODE_UP));
+    convoke_event_free(expect(p, CONVOKE_EVENT_SNAPSHOT_END));
+    kill_helper(others);
+    for (down = 0; down < 2; down++) convoke_event_free(expect(p, CONVOKE_EVENT_NODE_DOWN));
+    CHECK(holds(p, "mine"));
+    CHECK(acquire(p, "another") > fence); /* and nobody is waited for */
+    nothing_waits(p);
+    convoke_process_free(p);
+    close_node(one);
 }
 
 int main(void) {
-    struct helper others = start_helper(two_nodes);
+    struct helper others = start_helper(two_nodes), dying = start_helper(two_nodes);
     minority(&others);
+    deaths(&dying);
     second_holder();
     full();
     a = open_node("a", NULL);
