@@ -134,8 +134,9 @@ fn delay_disorder_and_loss_are_no_deaths() {
 
 #[test]
 fn a_slow_line_full_of_data_lets_control_pass() {
-    // In a queue of 400 ms that is full TCP may take more than a second to mend one loss.
-    let Some(mut cluster) = Cluster::new("detection_ms=3000") else { return };
+    // In a queue of 400 ms that is full TCP may take more than a second to mend one loss. And every answer takes seconds on such a
+    // line: the nodes are to wait for each other all the same.
+    let Some(mut cluster) = Cluster::new("detection_ms=3000 peers.slow=wait") else { return };
     if let Err(e) = cluster.limit_rate(0, Some("1mbit")) {
         return crate::skipped(&format!("this kernel cannot limit a rate (sch_tbf): {e}"));
     }
