@@ -199,8 +199,9 @@ fn a_dead_owner_out_of_sight_is_not_believed() {
 #[test]
 pub(crate) fn a_starved_voter_is_asked_whether_it_hears_the_owner() {
     let (mut world, _, claimant) = line();
-    world.hang(2);
     let op = world.register(claimant, "x");
+    world.advance(ms(10)); // the claimant hears of the binding while the owner is well
+    world.hang(2);
     for _ in 0..12 {
         world.hang(1);
         world.advance(ms(1500));
