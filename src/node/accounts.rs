@@ -155,7 +155,7 @@ impl Windows {
         account.waiting_bytes += bytes;
     }
 
-    /// A message was taken. The report that is due: when nothing of the window waits any more, and when a quarter of
+    /// A message was taken. The report that is due: when nothing of the window waits any more, and when an eighth of
     /// what is known to be granted (the first window, or all that was here at once) has been taken since the last. So
     /// a small window never stalls, and a deep queue costs few reports.
     pub(super) fn taken(&mut self, window: Window, bytes: u64) -> Option<Taken> {
@@ -166,8 +166,8 @@ impl Windows {
         account.taken_bytes += bytes;
         let seen = account.waiting + account.taken;
         let seen_bytes = account.waiting_bytes + account.taken_bytes;
-        let due = account.taken >= INITIAL_CREDIT.messages.max(seen) / 4
-            || account.taken_bytes >= INITIAL_CREDIT.bytes.max(seen_bytes) / 4;
+        let due = account.taken >= INITIAL_CREDIT.messages.max(seen) / 8
+            || account.taken_bytes >= INITIAL_CREDIT.bytes.max(seen_bytes) / 8;
         if account.waiting == 0 {
             let account = self.0.remove(&window)?;
             return Some(Taken { window, messages: account.taken, bytes: account.taken_bytes });
@@ -183,8 +183,10 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::NodeId;
-    use crate::engine::message::cost;
+    use crate::engine::message::{DataHeader, Inbound, Outbox, Received, cost};
+    use crate::engine::{Limits, NodeId};
+    use crate::wire::DataEncoder;
+    use std::collections::VecDeque;
 
     #[test]
     fn a_refused_sender_is_told_once_when_half_is_free() {
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn taken_messages_are_reported_when_the_window_is_empty_and_in_quarters() {
+    fn taken_messages_are_reported_when_the_window_is_empty_and_in_eighths() {
         let window = Window { from: NodeId(1), link: 1, to: 2 };
         let mut windows = Windows::default();
         windows.arrived(window, cost(0));
@@ -270,7 +272,46 @@ mod tests {
             reports.extend(windows.taken(window, 1));
         }
         assert_eq!(reports.iter().map(|report| report.messages).sum::<u64>(), many);
-        assert!(reports.len() < 40, "{} reports", reports.len());
+        assert!(reports.len() < 60, "{} reports", reports.len());
         assert!(windows.0.is_empty());
+    }
+
+    /// "Credit must not lag behind reading": 16 messages lie unread, and the credit for what was read comes 16 messages later
+    /// than the readers' own answers, which tell the sender that it may go on. It is never refused.
+    #[test]
+    fn who_sends_to_a_receiver_that_keeps_up_is_never_refused() {
+        let (node, to) = (NodeId(1), 9);
+        for (size, at_once) in [(0, 1), (0, 5), (0, 16), (1000, 1), (1500, 3)] {
+            let limits = Limits::default();
+            let mut outbox = Outbox::<DataEncoder>::new(&limits);
+            let mut inbound = Inbound::new(&limits);
+            inbound.link_up(node, 1);
+            let mut windows = Windows::default();
+            let payload = vec![0; size];
+            let bytes = cost(size);
+            let (mut unread, mut on_the_way) = (0, VecDeque::new());
+            for number in 0..10_000 {
+                while let Some((_, credit)) = on_the_way.pop_front_if(|(read, _)| *read + 16 < number) {
+                    assert_eq!(outbox.credit(to, credit), []);
+                }
+                assert_eq!(outbox.send(1, to, &payload), Ok(()), "{size} bytes, message {number}");
+                while let Some(block) = outbox.next_block() {
+                    outbox.written(block);
+                }
+                let frame = inbound.frame(node, DataHeader::Message { from: 1, to }, &payload, &|_| true);
+                let Ok((Received::Message { window, .. }, None)) = frame else { panic!("{frame:?}") };
+                windows.arrived(window, bytes);
+                unread += 1;
+                if unread == 16 {
+                    for _ in 0..at_once {
+                        unread -= 1;
+                        let Some(taken) = windows.taken(window, bytes) else { continue };
+                        for (_, _, credit) in inbound.taken(window, taken.messages, taken.bytes) {
+                            on_the_way.push_back((number, credit));
+                        }
+                    }
+                }
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! * A payload that fits into what is granted goes at once. Else the sender is refused, remembered, and told when there
 //!   is room; meanwhile the node asks for a credit ([`DataHeader::Wait`]), for the receiver reports what was taken only
-//!   in halves of a window.
+//!   in quarters of a window.
 //! * A payload larger than the window waits at its own node and is asked for ([`DataHeader::Request`]) once nothing of
 //!   this node lies unread at the receiver; from then on it depends on the other node's memory alone. Those that still
 //!   depend on a process that may not read are bounded by themselves.

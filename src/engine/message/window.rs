@@ -4,6 +4,11 @@ use super::inbound::Violation;
 use super::pool::{Pool, Share};
 use super::{Credit, INITIAL_CREDIT, MAX_WINDOW};
 
+/// What was taken is told in parts of a window: of these at most one, and of those in which the application's reading is
+/// reported half of one more, is taken and not told. So whoever keeps less than half of a window unread, or on its way, is
+/// never refused for what was read already.
+const TOLD_IN: u64 = 4;
+
 /// Numbers count from the moment the link came up; what is told is never taken back.
 /// taken <= arrived <= told.
 pub(super) struct Room {
@@ -140,8 +145,8 @@ impl Room {
             next.messages = next.messages.max(self.taken_messages + self.messages);
             next.bytes = next.bytes.max(self.taken_bytes + self.bytes);
         }
-        let raised = (next.messages - self.told.messages) * 2 >= self.messages
-            || (next.bytes - self.told.bytes) * 2 >= self.bytes;
+        let raised = (next.messages - self.told.messages) * TOLD_IN >= self.messages
+            || (next.bytes - self.told.bytes) * TOLD_IN >= self.bytes;
         let waited = self.wait.is_some_and(|want| {
             (next.messages >= want.messages && next.bytes >= want.bytes) || next.taken >= want.taken
         });

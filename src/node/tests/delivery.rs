@@ -54,17 +54,17 @@ fn what_is_taken_of_a_window_is_reported() {
         deliver(&mut delivery, &process, "ab");
     }
     assert_eq!(reported(&node), (0, 0));
-    for _ in 0..INITIAL_CREDIT.messages / 4 - 1 {
+    for _ in 0..INITIAL_CREDIT.messages / 8 - 1 {
         assert_eq!(text(&process.recv(0).unwrap()), "ab");
     }
     assert_eq!(reported(&node), (0, 0));
     process.recv(0).unwrap();
-    let quarter = INITIAL_CREDIT.messages / 4;
-    assert_eq!(reported(&node), (quarter, quarter * cost(2)));
-    for _ in quarter..many {
+    let eighth = INITIAL_CREDIT.messages / 8;
+    assert_eq!(reported(&node), (eighth, eighth * cost(2)));
+    for _ in eighth..many {
         process.recv(0).unwrap();
     }
-    assert_eq!(reported(&node).0, many - quarter, "all, for nothing waits any more");
+    assert_eq!(reported(&node).0, many - eighth, "all, for nothing waits any more");
     assert_eq!(node.stats().messages_received, many);
 }
 

@@ -205,13 +205,13 @@ fn pieces_become_a_message() {
 }
 
 #[test]
-fn half_a_window_taken_gives_credit() {
+fn a_quarter_of_a_window_taken_gives_credit() {
     let mut inbound = inbound();
     for _ in 0..40 {
         assert_eq!(frame(&mut inbound, A, message(1, 2), 8), got(A, 1, 2, 8));
     }
-    assert_eq!(inbound.taken(window(A, 2), 31, 31 * cost(8)), []);
-    let after = credit(32, 32 * cost(8), INITIAL_CREDIT.bytes);
+    assert_eq!(inbound.taken(window(A, 2), 15, 15 * cost(8)), []);
+    let after = credit(16, 16 * cost(8), INITIAL_CREDIT.bytes);
     assert_eq!(inbound.taken(window(A, 2), 1, cost(8)), [(A, 2, after)]);
     // More than there is: only what is there counts.
     let after = credit(40, 40 * cost(8), INITIAL_CREDIT.bytes);
