@@ -74,9 +74,11 @@ impl World {
         let lasted = |(at, _, jumped): &(u64, u64, u64)| {
             self.now - at >= 2 * self.plan.detection && *jumped == host.jumped
         };
-        if let Some((_, step, jumped)) = merged.filter(lasted)
+        if self.cause == Some(Reason::DISCONNECTED) {
+            // On purpose: nobody needs to wait for what becomes of it, not for an earlier break either.
+            host.broke.remove(&node);
+        } else if let Some((_, step, jumped)) = merged.filter(lasted)
             && !for_good
-            && self.cause != Some(Reason::DISCONNECTED)
         {
             let now = self.book.stats.steps;
             host.broke.insert(node, Broke { at: self.now, step: now, merged: step, jumped });

@@ -50,4 +50,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         17264,
         "a connect to an address was never answered when the node of that name turned up elsewhere",
     ),
+    (
+        Mode::Faulty,
+        20270,
+        "a link that had just come back was ended on purpose, and the simulator went on to demand the vote of that node",
+    ),
 ];
