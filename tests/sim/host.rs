@@ -26,6 +26,8 @@ pub(crate) struct Process {
 
 pub(crate) struct Link {
     pub(crate) connection: ConnectionId,
+    /// The step in which it came up.
+    pub(crate) since: u64,
     pub(crate) outbox: Outbox<DataEncoder>,
     /// The peer's snapshot was read, and this host's by the peer.
     pub(crate) synced: bool,

@@ -186,8 +186,8 @@ impl World {
                 let outbox = Outbox::new(&self.plan.limits);
                 #[cfg(feature = "faults")]
                 let outbox = crate::mutants::outbox(self.plan.fault, outbox);
-                let (synced, acked, merged) = (false, false, None);
-                let link = Link { connection, outbox, synced, acked, merged, flowing: 0, queued: 0 };
+                let (since, synced, acked, merged) = (self.book.stats.steps, false, false, None);
+                let link = Link { connection, since, outbox, synced, acked, merged, flowing: 0, queued: 0 };
                 if self.hosts[slot].links.insert(node, link).is_some() || node == id {
                     return Err(format!("links: h{slot} has a second link with {node:?}"));
                 }

@@ -55,4 +55,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         20270,
         "a link that had just come back was ended on purpose, and the simulator went on to demand the vote of that node",
     ),
+    (
+        Mode::Faulty,
+        20800,
+        "a death that was proved by the link that then came up let a claim complete before it did",
+    ),
 ];
