@@ -32,6 +32,12 @@ static void release(convoke_process *process, const char *resource) {
     OK(convoke_lock_release(process, resource, strlen(resource), MYSELF, SOON, NULL));
 }
 
+/* What this process has asked of other nodes so far has reached them, its claims that have timed out included. */
+static void flush(convoke_process *process) {
+    acquire(process, "flush");
+    release(process, "flush");
+}
+
 static convoke_status try_on(convoke_process *process, const char *resource, const char *const *nodes, size_t len) {
     return convoke_lock_acquire_on(process, resource, strlen(resource), MYSELF, nodes, len, 0, SOON, NULL, NULL);
 }
@@ -114,7 +120,10 @@ static void exclusive(void) {
     OK(convoke_node_stats(a, &stats));
     CHECK(stats.locks_held == 1);
 
-    /* The holder hears that others want it; who waits is in the list. */
+    /* The holder hears that others want it; who waits is in the list. Each voter tells a of those who want it: c's claims from
+     * before have reached b, and what b says of them a, before a watches. */
+    flush(pc);
+    flush(pb);
     OK(convoke_lock_watch(pa, "r", 1, MYSELF, &watch));
     fence = 7;
     OK(convoke_lock_acquire(pb, "r", 1, MYSELF, SOON, &fence, &op));
