@@ -2372,8 +2372,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node
 
 /**
  * Creates a group. One that exists already keeps its members, and nothing seems to happen; but a deletion by somebody
- * who has not seen this creation does not end it. Where parts of a cluster join that together have made groups more than
- * four times `limits.groups`, the latest ones of the nodes that made the most are deleted.
+ * who has not seen this creation does not end it. A cluster has 1,048,576 groups at most; where parts of a cluster join that
+ * together have made groups more than four times as often, the latest ones of the nodes that made the most are deleted.
  *
  * @param process on whose behalf.
  * @param name the name of the group, copied.
@@ -2385,7 +2385,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node
  * @retval CONVOKE_E_TIMEOUT a node did not answer in time. It is undone. Try again.
  * @retval CONVOKE_E_INVALID `process` is not a live process, `name` is NULL or empty, or `timeout_ms` is below -1.
  * @retval CONVOKE_E_TOO_BIG the name is longer than the limit.
- * @retval CONVOKE_E_FULL too many groups or operations (options `limits.groups`, `limits.operations`).
+ * @retval CONVOKE_E_FULL processes of this node have made too many groups, or too many operations are under way (options
+ *         `limits.groups`, `limits.operations`), or the cluster has as many groups as it may.
  * @retval CONVOKE_E_NO_PROCESS `process` has exited.
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.

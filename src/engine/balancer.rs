@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// The address led to a node that is linked.
-    pub(super) fn leads_to(&mut self, address: &str, node: NodeId) {
+    pub(super) fn note_leads_to(&mut self, address: &str, node: NodeId) {
         let own = self.view.links.get(&node).is_some_and(|link| link.address == address)
             || self.is_broken(Fault::AliasIsSettled);
         self.view.dials.targets.set_linked(address, Some(node));

@@ -95,12 +95,12 @@ impl Engine {
         let op =
             Operation { key, claim, deed, origin, nodes, unasked, granted, phase, owed, since, told: false };
         self.claims.insert(tx, op);
-        self.owe(tx, &acks);
+        self.expect_answers(tx, &acks);
     }
 
     fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         if let Some(question) = self.claims.operations.get(&tx).and_then(|op| op.question(tx)) {
-            self.owe(tx, nodes);
+            self.expect_answers(tx, nodes);
             self.send_to_all(nodes, question);
         }
     }
@@ -118,7 +118,7 @@ impl Engine {
             self.timers.cancel(&timer);
         }
         self.groups.deletes.remove(&tx);
-        self.nothing_is_owed_to(tx);
+        self.forget_owed_to(tx);
         self.claims.remove(tx)
     }
 
@@ -134,7 +134,7 @@ impl Engine {
         if tenure > MAX_TOKEN {
             return Err("a token beyond all reason");
         }
-        self.paid(tx, from);
+        self.note_answer(tx, from);
         let smallest = self.is_broken(Fault::TokenIsSmallestVote);
         let Some(op) = self.claims.operations.get_mut(&tx) else {
             self.send(from, Message::Release { tx, key });
@@ -174,12 +174,12 @@ impl Engine {
 
     /// The claim waits at a voter behind somebody else: a later grant comes by itself.
     pub(super) fn queued(&mut self, from: NodeId, tx: Tx) {
-        self.paid(tx, from);
+        self.note_answer(tx, from);
     }
 
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
     pub(super) fn busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
-        self.paid(tx, from);
+        self.note_answer(tx, from);
         let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
         if self.is_broken(Fault::VotersDenyNames)
             && self.claims.operations.get(&tx).is_some_and(Operation::is_registering)
@@ -238,7 +238,7 @@ impl Engine {
     }
 
     pub(super) fn acknowledged(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
-        self.paid(tx, from);
+        self.note_answer(tx, from);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && let Phase::Committing(acks) = &mut op.phase
         {
@@ -507,15 +507,10 @@ impl Engine {
     /// processes held is dropped by now.
     pub(super) fn drop_claims_of(&mut self, peer: NodeId) {
         let keeps_claims = self.is_broken(Fault::VoterKeepsClaimsOfTheLost);
-        self.claims.requests.remove(&peer);
-        let mut touched = Vec::new();
-        for (key, arbiter) in &mut self.claims.arbiters {
-            if !keeps_claims {
-                arbiter.forget_claims_of(peer);
-            }
-            touched.push(key.clone());
+        if !keeps_claims {
+            self.claims.forget_requests_of(peer);
         }
-        for key in touched {
+        for key in self.claims.arbiters.keys().cloned().collect::<Vec<_>>() {
             self.pump(&key);
         }
         let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);

@@ -1,16 +1,17 @@
-//! Peers that keep others waiting: how long each has owed answers, and what follows from it.
+//! Peers that harm others: those that keep them waiting, break the protocol or publish too much, and what follows from it.
 //!
 //! A peer that answers pings is alive, and may yet hold up every registration: its process is stopped for most of the time,
 //! its way swallows what is large, it never votes. Silence does not find that out. So each node keeps account of what it
 //! waits for: votes, acknowledgements, the tables at the beginning of a link. Who owes for longer than a detection time
 //! in any twelve of them (a minute by default), in one piece or in many, is *parted*: its link is ended, and it is neither
-//! dialled nor admitted for a pause, which is doubled each time, and halved for every such minute of good behaviour.
+//! dialled nor admitted for a pause, which is doubled each time, and halved for every such minute of good behaviour. So is who
+//! breaks the protocol, or publishes more than is kept of one peer (`budget`).
 //!
 //! - Only what the peer itself owes counts. A voter that queues a claim behind somebody else says so at once (`Queued`,
 //!   `Busy`) and owes nothing then. Nobody owes the acknowledgement of a delete, which waits for third nodes.
 //! - An answer takes a while: what is older than a fiftieth of the detection time is overdue, or than three times the
 //!   shortest round trip of the link, up to a twentieth. Of overlapping waits only their union counts.
-//! - Time in which this node did not run itself is nobody's debt ([`Engine::attentive`], as Lifeguard has it), and silence is
+//! - Time in which this node did not run itself is nobody's debt ([`Engine::awake`], as Lifeguard has it), and silence is
 //!   none while most of the other peers are silent too: then this node is the one that is cut off, or the network is.
 
 use super::departure::Departure;
@@ -35,6 +36,63 @@ const PER_ROW: Duration = Duration::from_micros(100);
 /// Names of parted peers that are counted one by one.
 const NAMES_COUNTED: usize = 256;
 
+/// Why a peer is parted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Misconduct {
+    /// It has kept votes and acknowledgements owing for so long.
+    Slow { owed: Duration },
+    /// It has published so much.
+    TooMuch { bytes: usize },
+    /// It has broken the protocol.
+    Violation(&'static str),
+}
+
+impl Misconduct {
+    fn goodbye(self) -> Goodbye {
+        match self {
+            Misconduct::Slow { .. } => Goodbye::Slow,
+            Misconduct::TooMuch { .. } => Goodbye::TooMuch,
+            Misconduct::Violation(_) => Goodbye::Violation,
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self {
+            Misconduct::Slow { .. } => Refusal::Slow,
+            Misconduct::TooMuch { .. } => Refusal::TooMuch,
+            Misconduct::Violation(_) => Refusal::Violation,
+        }
+    }
+
+    /// For the dump: `slow`, `too much` or `violation`.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Misconduct::Slow { .. } => "slow",
+            Misconduct::TooMuch { .. } => "too much",
+            Misconduct::Violation(_) => "violation",
+        }
+    }
+}
+
+/// For the log: what the peer has done.
+impl std::fmt::Display for Misconduct {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Misconduct::Slow { owed } => {
+                let owed = owed.as_millis();
+                write!(f, "within a minute or so it has kept votes and acknowledgements owing for {owed} ms")
+            }
+            Misconduct::TooMuch { bytes } => {
+                write!(
+                    f,
+                    "what it has published takes {bytes} bytes, more than limits.published leaves for it"
+                )
+            }
+            Misconduct::Violation(what) => write!(f, "it has broken the protocol: {what}"),
+        }
+    }
+}
+
 /// What is remembered of an incarnation, also without a link.
 #[derive(Default, Debug)]
 pub(super) struct Conduct {
@@ -45,6 +103,7 @@ pub(super) struct Conduct {
     level: u32,
     /// The end of its pause, the last one or the present one.
     until: Option<Time>,
+    why: Option<Misconduct>,
     name: String,
     address: String,
 }
@@ -72,6 +131,7 @@ pub(super) struct Parted<'a> {
     pub(super) address: &'a str,
     pub(super) left: Duration,
     pub(super) level: u32,
+    pub(super) why: Option<Misconduct>,
 }
 
 #[derive(Default, Debug)]
@@ -85,11 +145,17 @@ impl Conducts {
         let until = self.by_node.get(&node)?.until?;
         (until > now).then(|| until.since(now))
     }
+    /// What the node hears that knocks during its pause.
+    pub(super) fn refusal(&self, node: NodeId, now: Time) -> Option<Refusal> {
+        self.parted_for(node, now)?;
+        self.by_node.get(&node)?.why.map(Misconduct::refusal)
+    }
     pub(super) fn parted(&self, now: Time) -> impl Iterator<Item = Parted<'_>> {
         self.by_node.iter().filter_map(move |(node, conduct)| {
             let left = conduct.until?.since(now);
             let (name, address, level) = (conduct.name.as_str(), conduct.address.as_str(), conduct.level);
-            (left > Duration::ZERO).then_some(Parted { node: *node, name, address, left, level })
+            let why = conduct.why;
+            (left > Duration::ZERO).then_some(Parted { node: *node, name, address, left, level, why })
         })
     }
     pub(super) fn owed_of(&self, node: NodeId) -> Duration {
@@ -101,30 +167,30 @@ impl Engine {
     // ---- what is owed
 
     /// The link with the peer begins: it owes its tables, and the word that it has the rows that are sent to it.
-    pub(super) fn owes_tables(&mut self, node: NodeId, rows: usize) {
-        let attentive = self.attentive;
+    pub(super) fn expect_tables(&mut self, node: NodeId, rows: usize) {
+        let awake = self.awake;
         let Some(link) = self.view.links.get_mut(&node) else { return };
-        link.excused_until = attentive + PER_ROW.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX));
-        link.charged_until = attentive;
+        link.excused_until = awake + PER_ROW.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX));
+        link.charged_until = awake;
         for what in [TABLES, TABLES_ACK] {
             link.owed.insert((link.excused_until, Tx { lamport: what, node }));
         }
     }
 
     /// Part of its tables has come, or all of them.
-    pub(super) fn tables_come(&mut self, node: NodeId, last: bool) {
+    pub(super) fn note_tables(&mut self, node: NodeId, last: bool) {
         // Large tables take their time; as long as they come nothing is overdue.
-        self.settles(node, Tx { lamport: TABLES, node });
-        let attentive = self.attentive;
+        self.settle_tables(node, Tx { lamport: TABLES, node });
+        let awake = self.awake;
         let Some(link) = self.view.links.get_mut(&node).filter(|_| !last) else { return };
-        link.owed.insert((attentive.max(link.excused_until), Tx { lamport: TABLES, node }));
+        link.owed.insert((awake.max(link.excused_until), Tx { lamport: TABLES, node }));
     }
 
-    pub(super) fn has_tables(&mut self, node: NodeId) {
-        self.settles(node, Tx { lamport: TABLES_ACK, node });
+    pub(super) fn tables_acknowledged(&mut self, node: NodeId) {
+        self.settle_tables(node, Tx { lamport: TABLES_ACK, node });
     }
 
-    fn settles(&mut self, node: NodeId, what: Tx) {
+    fn settle_tables(&mut self, node: NodeId, what: Tx) {
         self.charge(node);
         if let Some(link) = self.view.links.get_mut(&node) {
             link.owed.retain(|(_, tx)| *tx != what);
@@ -132,14 +198,14 @@ impl Engine {
     }
 
     /// From now on these peers owe an answer to the operation.
-    pub(super) fn owe(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+    pub(super) fn expect_answers(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
         if matches!(op.deed, operation::Deed::Delete { .. }) {
             return;
         }
         for node in nodes {
             let Some(link) = self.view.links.get_mut(node) else { continue };
-            let since = self.attentive.max(link.excused_until);
+            let since = self.awake.max(link.excused_until);
             if let Some(old) = op.owed.insert(*node, since) {
                 link.owed.remove(&(old, tx));
             }
@@ -148,7 +214,7 @@ impl Engine {
     }
 
     /// The peer has answered the operation, or says that others are to be waited for.
-    pub(super) fn paid(&mut self, tx: Tx, node: NodeId) {
+    pub(super) fn note_answer(&mut self, tx: Tx, node: NodeId) {
         let op = self.claims.operations.get_mut(&tx);
         let Some(since) = op.and_then(|op| op.owed.remove(&node)) else { return };
         self.charge(node);
@@ -158,7 +224,7 @@ impl Engine {
     }
 
     /// The operation is over.
-    pub(super) fn nothing_is_owed_to(&mut self, tx: Tx) {
+    pub(super) fn forget_owed_to(&mut self, tx: Tx) {
         let owed = self.claims.operations.get_mut(&tx).map(|op| std::mem::take(&mut op.owed));
         for (node, since) in owed.unwrap_or_default() {
             self.charge(node);
@@ -178,16 +244,16 @@ impl Engine {
 
     /// Adds up what the peer has owed since this was asked last.
     pub(super) fn charge(&mut self, node: NodeId) {
-        let (now, attentive, detection) = (self.now, self.attentive, self.config.detection);
+        let (now, awake, detection) = (self.now, self.awake, self.config.detection);
         let Some(link) = self.view.links.get_mut(&node) else { return };
         // Of a peer that hardly ever runs the shortest round trip may be long: no more than a twentieth for that.
         let way = (link.fastest.unwrap_or_default() * 3).min(detection / 20);
         let patience = way.max(detection / 50).max(SHORTEST);
         let oldest = link.owed.first().map(|(since, _)| *since + patience);
-        let from = oldest.map(|overdue| overdue.max(link.charged_until)).filter(|from| *from < attentive);
-        link.charged_until = attentive;
+        let from = oldest.map(|overdue| overdue.max(link.charged_until)).filter(|from| *from < awake);
+        link.charged_until = awake;
         let Some(from) = from else { return };
-        let by = attentive.since(from);
+        let by = awake.since(from);
         let silent = |link: &view::Link| now.since(link.last_heard) > self.config.heartbeat * 3 / 2;
         let (is_silent, has_lasted) = (silent(link), link.has_lasted);
         if is_silent && has_lasted {
@@ -226,19 +292,25 @@ impl Engine {
         conduct
     }
 
+    /// For how many windows the peer has been linked without being parted.
+    fn good_windows(&self, node: NodeId) -> u32 {
+        let until = self.conducts.by_node.get(&node).and_then(|conduct| conduct.until).unwrap_or(Time(0));
+        let merged = self.view.links.get(&node).map(|link| link.merged_for(self.now)).unwrap_or_default();
+        let window = self.config.detection.as_micros() * WINDOW as u128;
+        u32::try_from(merged.min(self.now.since(until)).as_micros() / window.max(1)).unwrap_or(u32::MAX)
+    }
+
     /// A look at the peer, with every heartbeat. `true`: it was parted.
     pub(super) fn judge_conduct(&mut self, node: NodeId) -> bool {
         self.charge(node);
         if !self.conducts.by_node.contains_key(&node) {
             return false;
         }
-        let (detection, now) = (self.config.detection, self.now);
-        let window = detection * WINDOW as u32;
+        let (detection, good) = (self.config.detection, self.good_windows(node));
         let stays = !self.config.part_slow || self.is_broken(Fault::SlowPeersStay);
         let conduct = self.conduct_of(node);
         let owed = conduct.owed();
         if owed <= detection {
-            let good = conduct.until.map_or(u32::MAX, |until| windows(now.since(until), window));
             if owed.is_zero() && good > conduct.level {
                 self.conducts.by_node.remove(&node);
             }
@@ -247,34 +319,30 @@ impl Engine {
         if stays {
             return false;
         }
-        let good = conduct.until.map_or(0, |until| windows(now.since(until), window));
-        conduct.level = conduct.level.saturating_sub(good).min(16) + 1;
-        conduct.charged = [Duration::ZERO; WINDOW];
-        let pause = (window * (1 << (conduct.level - 1))).min(window * LONGEST);
-        conduct.until = Some(now + pause);
-        let (owed, level) = (owed.as_millis(), conduct.level);
-        self.part(node, owed, pause, level);
+        self.part(node, Misconduct::Slow { owed });
         true
     }
 
-    fn part(&mut self, node: NodeId, owed: u128, pause: Duration, level: u32) {
+    /// Ends the link with the peer, and leaves it alone for a while.
+    pub(super) fn part(&mut self, node: NodeId, why: Misconduct) {
         let Some(link) = self.view.links.get(&node) else { return };
         let (name, address) = (link.name.clone(), link.address.clone());
-        if let Some(conduct) = self.conducts.by_node.get_mut(&node) {
-            (conduct.name, conduct.address) = (name.clone(), address);
-        }
+        let (window, now, good) = (self.config.detection * WINDOW as u32, self.now, self.good_windows(node));
+        let conduct = self.conduct_of(node);
+        conduct.level = conduct.level.saturating_sub(good).min(16) + 1;
+        conduct.charged = [Duration::ZERO; WINDOW];
+        let (pause, level) = ((window * (1 << (conduct.level - 1))).min(window * LONGEST), conduct.level);
+        (conduct.until, conduct.why) = (Some(now + pause), Some(why));
+        (conduct.name, conduct.address) = (name.clone(), address);
         let rows = &mut self.counters.parted;
         let many = rows.len() >= NAMES_COUNTED && rows.iter().all(|(known, _)| *known != name);
         counters::count(rows, if many { "others".to_owned() } else { name });
-        self.log(Level::Warn, Target::Liveness, |engine| {
-            format!(
-                "node {} is parted for {} s (number {level}): within a minute or so it has kept votes and acknowledgements \
-                 owing for {owed} ms",
-                engine.name_of(node),
-                pause.as_secs_f64()
-            )
+        let severity = if matches!(why, Misconduct::Slow { .. }) { Level::Warn } else { Level::Error };
+        self.log(severity, Target::Liveness, |engine| {
+            let (name, seconds) = (engine.name_of(node), pause.as_secs_f64());
+            format!("node {name} is parted for {seconds} s (number {level}): {why}")
         });
-        self.link_over(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Slow), Departure::Parted);
+        self.link_over(node, Reason::NODE_UNREACHABLE, Some(why.goodbye()), Departure::Parted);
     }
 
     // ---- links that do not last
@@ -283,11 +351,7 @@ impl Engine {
     pub(super) fn notice_lasting(&mut self, node: NodeId) {
         let (now, detection) = (self.now, self.config.detection);
         let Some(link) = self.view.links.get_mut(&node) else { return };
-        if link.has_lasted || !link.is_merged() {
-            return;
-        }
-        let since = *link.merged_at.get_or_insert(now);
-        if now.since(since) >= detection {
+        if !link.has_lasted && link.merged_for(now) >= detection {
             link.has_lasted = true;
             self.link_lasts(node);
         }
@@ -296,18 +360,14 @@ impl Engine {
     // ---- the time in which this node ran
 
     /// Before each input: the time since the last one counts, unless the node was asleep when it was to do something.
-    pub(super) fn count_attention(&mut self, before: Time) {
+    pub(super) fn count_awake(&mut self, before: Time) {
         let gap = self.now.since(before);
         let slack = (self.config.detection / 100).max(Duration::from_millis(5));
         let overslept = self.timers.next().is_some_and(|due| self.now > due + slack);
         if !overslept {
-            self.attentive = self.attentive + gap;
+            self.awake = self.awake + gap;
         }
     }
-}
-
-fn windows(time: Duration, window: Duration) -> u32 {
-    u32::try_from(time.as_micros() / window.as_micros().max(1)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

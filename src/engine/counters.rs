@@ -94,6 +94,8 @@ pub struct Gauges {
     pub oldest_wait: Duration,
     /// Claims of any node at this voter: granted and not complete, or waiting.
     pub claims_here: u64,
+    /// Bytes that are kept of what peers have published.
+    pub published: u64,
     pub holds: u64,
     pub holds_own: u64,
     pub clashes_undecided: u64,
@@ -140,7 +142,8 @@ impl Engine {
             claims_locking: claims.locking as u64,
             publications: (claims.operations.len() - claims.naming - claims.locking) as u64,
             oldest_wait: oldest.unwrap_or_default(),
-            claims_here: claims.requests.values().sum::<usize>() as u64,
+            claims_here: claims.requests as u64,
+            published: self.published() as u64,
             holds: self.holds.len() as u64,
             holds_own: self.holds.own.len() as u64,
             clashes_undecided: self.undecided_clashes() as u64,

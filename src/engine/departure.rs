@@ -36,12 +36,12 @@ pub(super) enum Departure {
     Dead,
     /// The link broke, or was ended by one of the two that goes on.
     Broken,
-    /// One of the two has ended the link on purpose and says so: `convoke_node_disconnect`, or this node will not wait for a
-    /// peer that keeps others waiting. The node goes on, so for holds the link is broken. Nobody needs to find out what became
-    /// of it, so claims do not wait for it.
-    Parted,
     /// Likewise; and whether the node is dead will be known in a moment, from a dial of this address.
     Unclear(String),
+    /// One of the two has ended the link on purpose and says so: `convoke_node_disconnect`, or this node leaves alone a peer
+    /// that keeps others waiting or breaks the rules. The node goes on, so for holds the link is broken. Nobody needs to find out what became
+    /// of it, so claims do not wait for it.
+    Parted,
 }
 
 impl Departure {
@@ -81,11 +81,11 @@ pub(super) struct Missing {
 
 /// Nodes that are missing. A node stays here until it is linked *and* synced again.
 #[derive(Default, Debug)]
-pub(super) struct Missings {
+pub(super) struct MissingNodes {
     rows: BTreeMap<NodeId, Missing>,
 }
 
-impl Missings {
+impl MissingNodes {
     pub(super) fn contains(&self, node: NodeId) -> bool {
         self.rows.contains_key(&node)
     }
@@ -123,7 +123,7 @@ impl Engine {
     /// The link is over.
     pub(super) fn note_missing(&mut self, node: NodeId, link: &Link, departure: &Departure) {
         // Who comes and goes all the time is waited for once, until a link with it has lasted.
-        let lasted = link.merged.is_some_and(|since| self.now.since(since) >= self.config.detection);
+        let lasted = link.merged_for(self.now) >= self.config.detection;
         let before =
             if lasted { Duration::ZERO } else { self.view.missing.waited(node).unwrap_or(link.waited) };
         let confirming = match departure {
@@ -189,14 +189,14 @@ impl Engine {
     }
 
     /// It is linked and synced: whoever waited for it asks it now.
-    pub(super) fn is_back(&mut self, node: NodeId, name: &str) {
+    pub(super) fn end_wait_for(&mut self, node: NodeId, name: &str) {
         self.view.missing.rows.remove(&node);
         self.timers.cancel(&Timer::Confirm(node));
         // Nobody waits for one whose name another node has now.
         let replaced = self.view.missing.rows.iter().filter(|(_, missing)| missing.name == name);
         for old in replaced.map(|(old, _)| *old).collect::<Vec<_>>() {
             if self.view.missing.is_unclear(old) {
-                self.has_died(old, "another node has its name");
+                self.confirm_death(old, "another node has its name");
             } else {
                 self.view.missing.rows.remove(&old);
                 self.claims_without(old, "a node of the list was replaced");
@@ -209,36 +209,36 @@ impl Engine {
 
     /// The address of a node that may be dead is dialled at once; a dial that is under way already does as well. One that fails
     /// in another way than by a refusal is repeated as all dials are, until the time is over: the death may be under way.
-    pub(super) fn find_out(&mut self, node: NodeId, address: &str) {
+    pub(super) fn confirm_by_dial(&mut self, node: NodeId, address: &str) {
         self.dial(address);
         if !self.is_dialling(address) {
-            self.is_not_known_dead(node);
+            self.end_confirmation(node);
         }
     }
 
     /// Nobody listens at this address.
-    pub(super) fn nobody_listens(&mut self, address: &str) {
+    pub(super) fn note_refused_dial(&mut self, address: &str) {
         for node in self.view.missing.unclear_at(address) {
-            self.has_died(node, "nobody listens at its address any more");
+            self.confirm_death(node, "nobody listens at its address any more");
         }
     }
 
     /// This incarnation has said who it is, at this address if it was dialled: it lives, and another one that was there does not.
-    pub(super) fn is_met(&mut self, node: NodeId, address: Option<&str>) {
+    pub(super) fn note_met(&mut self, node: NodeId, address: Option<&str>) {
         if self.view.missing.is_unclear(node) {
-            self.is_not_known_dead(node);
+            self.end_confirmation(node);
         }
         for gone in address.map(|at| self.view.missing.unclear_at(at)).unwrap_or_default() {
-            self.has_died(gone, "another node answers at its address");
+            self.confirm_death(gone, "another node answers at its address");
         }
     }
 
     pub(super) fn confirmation_due(&mut self, node: NodeId) {
-        self.is_not_known_dead(node);
+        self.end_confirmation(node);
     }
 
     /// It is a broken link, and no more.
-    fn is_not_known_dead(&mut self, node: NodeId) {
+    fn end_confirmation(&mut self, node: NodeId) {
         self.timers.cancel(&Timer::Confirm(node));
         if let Some(missing) = self.view.missing.rows.get_mut(&node)
             && missing.confirming.take().is_some()
@@ -248,7 +248,7 @@ impl Engine {
         }
     }
 
-    fn has_died(&mut self, node: NodeId, how: &'static str) {
+    fn confirm_death(&mut self, node: NodeId, how: &'static str) {
         self.timers.cancel(&Timer::Confirm(node));
         let Some(missing) = self.view.missing.rows.remove(&node) else { return };
         self.log(Level::Info, log::Target::Link, |_| {

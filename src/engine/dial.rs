@@ -64,6 +64,11 @@ fn failure(why: Refusal) -> Option<(Status, &'static str)> {
         Refusal::Version => Some((Status::Version, "no common protocol version")),
         Refusal::TooManyPeers => Some((Status::Full, "the node has too many peers")),
         Refusal::Slow => Some((Status::Unreachable, "the node was kept waiting by this one for too long")),
+        Refusal::TooMuch => {
+            let text = "this node has published more than the other keeps of one node (its limits.published)";
+            Some((Status::Unreachable, text))
+        }
+        Refusal::Violation => Some((Status::Unreachable, "this node has broken the protocol")),
         Refusal::NameTaken | Refusal::Closing | Refusal::Disconnected => {
             Some((Status::Unreachable, "the node refuses the link"))
         }
@@ -300,7 +305,7 @@ impl Engine {
             Refusal::Linked if linked => {
                 target.dialling = false;
                 target.led_back = false;
-                self.leads_to(address, peer);
+                self.note_leads_to(address, peer);
                 let names = self.names_leading_to(address);
                 self.names_linked(&names, peer);
                 if self.view.is_synced(peer) {
@@ -352,7 +357,7 @@ impl Engine {
             target.successor = false;
             target.rests = None;
             targets.set_name(at, name);
-            self.leads_to(at, node);
+            self.note_leads_to(at, node);
             let target = self.view.dials.targets.get(at);
             if !target.is_some_and(Target::leads_to_several) {
                 self.timers.cancel(&Timer::Dial(at.to_owned()));
@@ -427,7 +432,8 @@ impl Engine {
             return self.answer_call(process, op, myself());
         }
         if self.rests_for(&address).is_some() {
-            let text = "the node has kept this one waiting for too long, and is left alone for a while";
+            let text = "the node has kept this one waiting, broken the protocol or published too much, and is left alone \
+                        for a while";
             return self.answer_call(process, op, Outcome::failed(Status::Unreachable, text));
         }
         let Some(target) = self.view.dials.targets.get(&address) else { return };

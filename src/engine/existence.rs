@@ -22,6 +22,8 @@ pub(super) struct Seen {
     /// And these beyond.
     pub(super) beyond: BTreeSet<u64>,
     pub(super) live: usize,
+    /// Groups with live dots of it.
+    groups: usize,
 }
 
 /// What this node knows of the existence of groups.
@@ -84,10 +86,13 @@ impl Dots {
     pub(super) fn of(&self, group: &Name) -> BTreeSet<Dot> {
         self.live.get(group).cloned().unwrap_or_default()
     }
+    /// Some dots of the group: the first ones, so many at most.
+    pub(super) fn some_of(&self, group: &Name, most: usize) -> BTreeSet<Dot> {
+        self.live.get(group).into_iter().flatten().take(most).copied().collect()
+    }
     /// The node's own dots of the group.
     pub(super) fn made_by(&self, group: &Name, node: NodeId) -> BTreeSet<Dot> {
-        let (first, last) = (Dot { node, number: 0 }, Dot { node, number: u64::MAX });
-        self.live.get(group).map(|dots| dots.range(first..=last).copied().collect()).unwrap_or_default()
+        self.live.get(group).map(|dots| dots_of(dots, node).copied().collect()).unwrap_or_default()
     }
     pub(super) fn groups(&self) -> impl ExactSizeIterator<Item = &Name> {
         self.live.keys()
@@ -100,6 +105,10 @@ impl Dots {
     }
     pub(super) fn live_count_of(&self, node: NodeId) -> usize {
         self.seen.get(&node).map_or(0, |seen| seen.live)
+    }
+    /// How many groups have a live dot of the node.
+    pub(super) fn groups_made_by(&self, node: NodeId) -> usize {
+        self.seen.get(&node).map_or(0, |seen| seen.groups)
     }
     pub(super) fn remembers(&self, node: NodeId) -> bool {
         self.seen.contains_key(&node)
@@ -145,9 +154,12 @@ impl Dots {
     }
 
     fn put(&mut self, group: &Name, dot: Dot) {
-        self.live.entry(group.clone()).or_default().insert(dot);
+        let dots = self.live.entry(group.clone()).or_default();
+        let seen = self.seen.entry(dot.node).or_default();
+        seen.groups += usize::from(dots_of(dots, dot.node).next().is_none());
+        seen.live += 1;
+        dots.insert(dot);
         self.live_count += 1;
-        self.seen.entry(dot.node).or_default().live += 1;
         self.digest = self.digest.wrapping_add(hash(group, &dot));
     }
 
@@ -158,13 +170,14 @@ impl Dots {
         if !dots.remove(&dot) {
             return false;
         }
+        if let Some(seen) = self.seen.get_mut(&dot.node) {
+            seen.live -= 1;
+            seen.groups -= usize::from(dots_of(dots, dot.node).next().is_none());
+        }
         if dots.is_empty() {
             self.live.remove(group);
         }
         self.live_count -= 1;
-        if let Some(seen) = self.seen.get_mut(&dot.node) {
-            seen.live -= 1;
-        }
         self.digest = self.digest.wrapping_sub(hash(group, &dot));
         true
     }
@@ -230,6 +243,10 @@ impl Dots {
             self.beyond_count -= seen.beyond.len();
         }
     }
+}
+
+fn dots_of(dots: &BTreeSet<Dot>, node: NodeId) -> impl Iterator<Item = &Dot> {
+    dots.range(Dot { node, number: 0 }..=Dot { node, number: u64::MAX })
 }
 
 /// FNV-1a over the length and the bytes of the group, then node and number, all numbers as eight bytes, lowest first; with

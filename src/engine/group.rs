@@ -17,6 +17,10 @@ use std::collections::BTreeSet;
 /// every single one.
 const SPARE_DOTS: usize = 1;
 
+/// A membership names no more dots than this of those that its group has: enough that a deletion by somebody who has not seen one
+/// of them leaves it alone. There may be as many as nodes have made the group at the same time, and have died since.
+const MOST_NAMED: usize = 16;
+
 impl Engine {
     /// For a call of a process of this node on this group.
     fn may_call(&mut self, process: u64, op: Ref, group: &Name) -> bool {
@@ -43,7 +47,7 @@ impl Engine {
             return self.answer_call(process, op, Outcome::of(Status::Full));
         }
         let tx = self.next_tx();
-        let over = self.dots_to_name(&group);
+        let over = self.groups.dots.some_of(&group, MAX_LIST);
         let dot = self.make_dot(&group, Some(tx));
         self.log(Level::Debug, Target::Group, |_| {
             format!("process {process} makes the group {}", log::of_name(&group))
@@ -53,13 +57,14 @@ impl Engine {
         self.check(tx);
     }
 
-    /// "Groups that may exist", and a dot of each of them. Far below what a peer would take for a violation, so that the
-    /// parts of a cluster can join.
+    /// "Groups that processes of this node may make". One that is there may be made anew. What all have made together is far
+    /// below what a peer would take for a violation, so that the parts of a cluster can join.
     fn has_room_for_dot(&self, group: &Name) -> bool {
-        let (dots, limit) = (&self.groups.dots, self.config.limits.groups);
-        let is_there = dots.is_live(group);
-        let has_room = dots.groups().len() < limit && dots.live_count() < limit.saturating_mul(2);
-        (is_there || has_room) && self.groups.last_dot < MAX_DOT
+        let (dots, limits) = (&self.groups.dots, &self.config.limits);
+        let has_room = dots.groups_made_by(self.config.node) < limits.groups
+            && dots.groups().len() < limits.existence
+            && dots.live_count() < limits.existence.saturating_mul(2);
+        (dots.is_live(group) || has_room) && self.groups.last_dot < MAX_DOT
     }
 
     /// Every making of a group has a dot of its own, so that undoing one takes away exactly that one.
@@ -135,11 +140,16 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
         self.remove_dots(&group, &dots);
+        self.learn_dead_dots(from, &dots);
+        Ok(())
+    }
+
+    /// A peer says that these dots are no more.
+    fn learn_dead_dots(&mut self, from: NodeId, dots: &BTreeSet<Dot>) {
+        dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
         self.keep_dots_within(from);
         self.remember_absent(dots.iter().map(|dot| dot.node).collect::<BTreeSet<_>>());
-        Ok(())
     }
 
     // ---- delete
@@ -243,10 +253,8 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
-        dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
         self.carry_out_delete(&group, &dots);
-        self.keep_dots_within(from);
-        self.remember_absent(dots.iter().map(|dot| dot.node).collect::<BTreeSet<_>>());
+        self.learn_dead_dots(from, &dots);
         match ack {
             Some(tx) => self.acknowledge_when_withdrawn(&group, from, tx),
             None => Ok(()),
@@ -263,12 +271,12 @@ impl Engine {
         if !self.groups.can_be_joined(&group) {
             return self.answer_call(process, op, Outcome::of(Status::NotFound));
         }
-        let dots = if pid.node == self.config.node { BTreeSet::new() } else { self.dots_to_name(&group) };
+        let dots = if pid.node == self.config.node {
+            BTreeSet::new()
+        } else {
+            self.groups.dots.some_of(&group, MOST_NAMED)
+        };
         self.call_at(process, op, pid.node, Task::Join { group, serial: pid.serial, dots }, patience);
-    }
-
-    fn dots_to_name(&self, group: &Name) -> BTreeSet<Dot> {
-        self.groups.dots.of(group).into_iter().take(MAX_LIST).collect()
     }
 
     /// At the home. It may hear of the group only now: `dots` are those that the caller knows.
@@ -296,7 +304,7 @@ impl Engine {
             dot = Some(self.make_dot(&group, None));
         }
         let pid = Pid { node: self.config.node, serial };
-        let dots = self.dots_to_name(&group);
+        let dots = self.groups.dots.some_of(&group, MOST_NAMED);
         let tx = self.next_tx();
         let row = self.groups.row(&group, pid);
         let count = row.map_or(0, |row| row.count) + 1;
@@ -372,11 +380,6 @@ impl Engine {
         let under_none = *count > 0 && dots.is_empty();
         if group.as_bytes().is_empty() || *serial == 0 || *count > MAX_COUNT || under_none {
             return Err("a membership that cannot be");
-        }
-        if self.groups.entries_of(from).saturating_add(*count)
-            > (self.config.limits.groups as u64).saturating_add(MAX_COUNT)
-        {
-            return Err("more memberships than the limit");
         }
         self.set_membership(from, membership);
         if let Some(tx) = ack {

@@ -5,6 +5,7 @@
 //! this voter grants the lock to nobody of another requester. After a split holds of two requesters may bind: what becomes
 //! of them stands in `conflict`.
 
+use super::budget::{self, Tally};
 use super::conflict::Conflicts;
 use super::fault::Fault;
 use super::lock::Watches;
@@ -40,8 +41,10 @@ pub(super) struct Holds {
     /// By resource. Shares of this node's processes too.
     locks: BTreeMap<Name, Lock>,
     pub(super) conflicts: Conflicts,
-    /// Shares of each home, for its limit.
+    /// Shares of each home.
     counts: BTreeMap<NodeId, usize>,
+    /// And what they take.
+    pub(super) tally: Tally,
     /// The highest token that this node gave or heard of.
     last_token: u64,
     /// What processes of this node hold, by process, resource and requester.
@@ -94,7 +97,7 @@ impl Holds {
         self.locks.entry(resource.clone()).or_default().tenure = tenure;
     }
     /// Nobody claims the lock here: unless it is held nothing of it is kept.
-    pub(super) fn is_not_claimed(&mut self, resource: &Name) {
+    pub(super) fn forget_if_unused(&mut self, resource: &Name) {
         let Some(lock) = self.locks.get_mut(resource) else { return };
         if lock.shares.bound() == Bound::Nobody {
             lock.tenure = 0;
@@ -106,12 +109,15 @@ impl Holds {
     fn put(&mut self, share: &Share, row: Row) {
         let Share { resource, requester, pid } = share.clone();
         let home = pid.node;
+        let bytes = budget::of_share(&resource, &requester);
         if self.locks.entry(resource).or_default().shares.put(requester, pid, row).is_none() {
             *self.counts.entry(home).or_default() += 1;
+            self.tally.add(home, bytes);
         }
     }
     fn remove(&mut self, share: &Share) -> Option<Row> {
         let row = self.locks.get_mut(&share.resource)?.shares.remove(&share.requester, share.pid)?;
+        self.tally.subtract(share.pid.node, budget::of_share(&share.resource, &share.requester));
         if let Some(count) = self.counts.get_mut(&share.pid.node) {
             *count -= 1;
             if *count == 0 {
@@ -191,10 +197,6 @@ impl Engine {
         let before = lock.and_then(|lock| lock.shares.get(&share.requester, share.pid));
         let meets_another =
             lock.is_some_and(|lock| lock.shares.bound().is_by_another_than(Some(&share.requester)));
-        let count = self.holds.counts.get(&from).copied().unwrap_or(0);
-        if before.is_none() && from != me && count >= self.config.limits.locks {
-            return Err("more locks than the limit");
-        }
         let bound_before = before.is_some_and(|row| row.binds);
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
         let since = before.map_or(self.now, |row| row.since);
@@ -252,7 +254,7 @@ impl Engine {
         for share in gone {
             self.unbind_share(&share);
             if !self.claims.arbiters.contains_key(&Key::Lock(share.resource.clone())) {
-                self.holds.is_not_claimed(&share.resource);
+                self.holds.forget_if_unused(&share.resource);
             }
         }
     }
@@ -261,6 +263,7 @@ impl Engine {
     pub(super) fn forget_all_holds(&mut self) {
         self.holds.locks.clear();
         self.holds.counts.clear();
+        self.holds.tally = Tally::default();
         self.holds.conflicts.clear();
     }
 

@@ -26,9 +26,13 @@ pub struct Limits {
     pub names: usize,
     /// Shares of locks that processes of this node may hold (option `limits.locks`).
     pub locks: usize,
-    /// Groups that may exist, and memberships of processes of this node (option `limits.groups`). What is beyond it after
-    /// parts have joined goes as `trim` says.
+    /// Groups that processes of this node may make, and memberships of them (option `limits.groups`).
     pub groups: usize,
+    /// Dots of groups that are remembered, whoever made them. The same for all nodes of a cluster, so it is no option: what is
+    /// beyond it goes everywhere, as `trim` says.
+    pub existence: usize,
+    /// Bytes that what peers publish may take on this node, half of it for one peer (option `limits.published`).
+    pub published: usize,
     /// Operations and monitors of this node under way at one time (option `limits.operations`).
     pub operations: usize,
     /// Nodes that this node links to (option `limits.peers`).
@@ -44,9 +48,11 @@ impl Default for Limits {
             memory: 256 << 20,
             link_buffer: 8 << 20,
             processes: 1 << 20,
-            names: 4 << 20,
+            names: 2 << 20,
             locks: 1 << 20,
             groups: 1 << 20,
+            existence: 1 << 20,
+            published: 2 << 30,
             operations: 1 << 20,
             peers: 4096,
         }

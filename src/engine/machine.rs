@@ -46,7 +46,7 @@ pub struct Engine {
     pub(super) now: Time,
     pub(super) opened: Time,
     /// A clock that stands still while this node does not run: by it others are judged.
-    pub(super) attentive: Time,
+    pub(super) awake: Time,
     /// Records up to this level are made; 0: none.
     pub(super) log_level: u8,
     pub(super) counters: Counters,
@@ -86,7 +86,7 @@ impl Engine {
             rng: StdRng::seed_from_u64(seed),
             now,
             opened: now,
-            attentive: now,
+            awake: now,
             log_level: 0,
             counters: Counters::default(),
             clock: 0,
@@ -175,7 +175,7 @@ impl Engine {
     /// The machine at this address has refused the connection: nobody listens there.
     pub fn handle_dial_refused(&mut self, now: Time, address: &str, detail: &str) {
         self.begin(now);
-        self.nobody_listens(address);
+        self.note_refused_dial(address);
         self.dial_failed(address, Status::Unreachable, detail);
         self.finish();
     }
@@ -200,8 +200,9 @@ impl Engine {
                 if let Some(link) = self.view.links.get_mut(&from) {
                     link.clock = link.clock.max(clock);
                 }
-                if let Err(what) = self.message(from, stamped.message) {
-                    self.violated(from, what);
+                match self.message(from, stamped.message) {
+                    Ok(()) => self.keep_within_budget(from),
+                    Err(what) => self.violated(from, what),
                 }
             }
         }
@@ -382,7 +383,7 @@ impl Engine {
         // The driver's clock is monotonic; a simulator's mistake must not turn time back here.
         let before = self.now;
         self.now = before.max(now);
-        self.count_attention(before);
+        self.count_awake(before);
         self.notice_gap(before);
     }
 

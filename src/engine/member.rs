@@ -1,5 +1,7 @@
 //! Who is a member of which group, as far as this node sees: the rows, and what readers and monitors are told of them.
 
+use super::budget::{self, Tally};
+use super::entries::Entries;
 use super::existence::{Dots, Picture};
 use super::joining::Joinings;
 use super::machine::Engine;
@@ -9,7 +11,7 @@ use super::withdrawal::Withdrawals;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A process joins a group at most so often without leaving: every copy is an entry in the readers' table.
+/// A process joins a group at most so often without leaving: every copy is an entry in the readers' list.
 pub(super) const MAX_COUNT: u64 = 1 << 16;
 
 #[derive(Clone, Debug)]
@@ -20,6 +22,14 @@ pub(super) struct Row {
 
 /// Rows of one group, by home and serial.
 pub(super) type Rows = BTreeMap<NodeId, BTreeMap<u64, Row>>;
+
+/// A group that has members.
+#[derive(Default, Debug)]
+struct Inhabited {
+    homes: Rows,
+    /// The same, as readers see them.
+    entries: Entries,
+}
 
 /// What a home publishes.
 #[derive(Default, Debug)]
@@ -32,8 +42,10 @@ struct Owned {
 #[derive(Default, Debug)]
 pub(super) struct Groups {
     pub(super) dots: Dots,
-    rows: BTreeMap<Name, Rows>,
+    rows: BTreeMap<Name, Inhabited>,
     owned: BTreeMap<NodeId, Owned>,
+    /// What the memberships of each node take.
+    pub(super) tally: Tally,
     watchers: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
     /// Members elsewhere that a delete has ended and whose homes have not withdrawn them yet.
     doomed: BTreeMap<Name, BTreeSet<Pid>>,
@@ -63,11 +75,11 @@ impl Groups {
     /// Whether a process may join it. A group that only shows members who are about to go is deleted: a join would bring it
     /// back.
     pub(super) fn can_be_joined(&self, group: &Name) -> bool {
-        let all_doomed = |homes: &Rows| {
+        let all_doomed = |Inhabited { homes, .. }: &Inhabited| {
             let members: usize = homes.values().map(BTreeMap::len).sum();
             self.doomed.get(group).is_some_and(|doomed| doomed.len() == members)
         };
-        self.dots.is_live(group) || self.rows.get(group).is_some_and(|homes| !all_doomed(homes))
+        self.dots.is_live(group) || self.rows.get(group).is_some_and(|inhabited| !all_doomed(inhabited))
     }
     pub(super) fn doom(&mut self, group: &Name, pid: Pid) {
         self.doomed.entry(group.clone()).or_default().insert(pid);
@@ -80,10 +92,10 @@ impl Groups {
         self.doomed.remove(group);
     }
     pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {
-        self.rows.get(group)
+        self.rows.get(group).map(|inhabited| &inhabited.homes)
     }
     pub(super) fn row(&self, group: &Name, pid: Pid) -> Option<&Row> {
-        self.rows.get(group)?.get(&pid.node)?.get(&pid.serial)
+        self.rows_of(group)?.get(&pid.node)?.get(&pid.serial)
     }
     pub(super) fn entries_of(&self, node: NodeId) -> u64 {
         self.owned.get(&node).map_or(0, |owned| owned.entries)
@@ -128,10 +140,13 @@ impl Groups {
         }
     }
 
-    /// Sets a row, or removes it (`None`). Returns the count that it had.
-    fn put(&mut self, group: &Name, pid: Pid, row: Option<Row>) -> u64 {
+    /// Sets a row, or removes it (`None`). Returns the count that it had. `me`: this node.
+    fn put(&mut self, me: NodeId, group: &Name, pid: Pid, row: Option<Row>) -> u64 {
         let new = row.as_ref().map_or(0, |row| row.count);
-        let old = self.row(group, pid).map_or(0, |row| row.count);
+        let bytes = |row: &Row| budget::of_membership(group, row.count, row.dots.len());
+        let (old, freed) = self.row(group, pid).map_or((0, 0), |row| (row.count, bytes(row)));
+        self.tally.subtract(pid.node, freed);
+        self.tally.add(pid.node, row.as_ref().map_or(0, bytes));
         if let Some(doomed) = self.doomed.get_mut(group) {
             doomed.remove(&pid);
             if doomed.is_empty() {
@@ -140,14 +155,18 @@ impl Groups {
         }
         match row {
             Some(row) => {
-                let homes = self.rows.entry(group.clone()).or_default();
+                let Inhabited { homes, entries } = self.rows.entry(group.clone()).or_default();
                 homes.entry(pid.node).or_default().insert(pid.serial, row);
+                if new != old {
+                    entries.set(me, pid, new);
+                }
                 let owned = self.owned.entry(pid.node).or_default();
                 owned.rows.insert((group.clone(), pid.serial));
                 owned.entries = owned.entries + new - old;
             }
             None if old > 0 => {
-                if let Some(homes) = self.rows.get_mut(group) {
+                if let Some(Inhabited { homes, entries }) = self.rows.get_mut(group) {
+                    entries.set(me, pid, 0);
                     if let Some(rows) = homes.get_mut(&pid.node) {
                         rows.remove(&pid.serial);
                         if rows.is_empty() {
@@ -173,23 +192,8 @@ impl Groups {
     }
 
     /// Local entries first, every pid as often as it has joined.
-    fn members(&self, group: &Name, me: NodeId) -> Members {
-        let rows = |of: &BTreeMap<u64, Row>, node: NodeId, entries: &mut Vec<Pid>| {
-            for (serial, row) in of {
-                let pid = Pid { node, serial: *serial };
-                entries.extend(std::iter::repeat_n(pid, usize::try_from(row.count).unwrap_or(0)));
-            }
-        };
-        let mut entries = Vec::new();
-        let homes = self.rows.get(group);
-        if let Some(own) = homes.and_then(|homes| homes.get(&me)) {
-            rows(own, me, &mut entries);
-        }
-        let local = entries.len();
-        for (node, of) in homes.into_iter().flatten().filter(|(node, _)| **node != me) {
-            rows(of, *node, &mut entries);
-        }
-        Members { entries: entries.into(), local }
+    fn members(&self, group: &Name) -> Members {
+        self.rows.get(group).map(|inhabited| inhabited.entries.members()).unwrap_or_default()
     }
 
     fn watchers_of(&self, group: &Name) -> Vec<(u64, Ref)> {
@@ -202,7 +206,7 @@ impl Engine {
     pub(super) fn set_membership(&mut self, owner: NodeId, membership: Membership) {
         let Membership { group, serial, count, dots, why } = membership;
         let pid = Pid { node: owner, serial };
-        let old = self.groups.put(&group, pid, (count > 0).then_some(Row { count, dots }));
+        let old = self.groups.put(self.config.node, &group, pid, (count > 0).then_some(Row { count, dots }));
         if owner == self.config.node {
             if count == 0 {
                 self.groups.joinings.forget(&group, serial);
@@ -280,7 +284,7 @@ impl Engine {
                 }
                 None
             } else if self.groups.published.insert(group.clone()) || members_changed {
-                Some(self.groups.members(&group, self.config.node))
+                Some(self.groups.members(&group))
             } else {
                 continue;
             };
@@ -290,6 +294,6 @@ impl Engine {
 
     pub(super) fn all_groups(&self) -> Vec<(Name, Members)> {
         let groups: BTreeSet<&Name> = self.groups.dots.groups().chain(self.groups.rows.keys()).collect();
-        groups.into_iter().map(|g| (g.clone(), self.groups.members(g, self.config.node))).collect()
+        groups.into_iter().map(|g| (g.clone(), self.groups.members(g))).collect()
     }
 }

@@ -3,6 +3,7 @@
 //! Of two nodes the one with the lower incarnation is the *arbiter*: it alone says which connection is the link of the
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
+use super::conduct::Misconduct;
 use super::departure::Departure;
 use super::fault::Fault;
 use super::liveness::DOUBT;
@@ -29,7 +30,11 @@ impl Engine {
     /// The one with more links does: so a node that was given up and replaced while it was paused is the one that goes when it
     /// wakes, and never the one that works. Between equals (two halves of a cluster that meet) it is the one that has been open
     /// for longer; tie: the smaller incarnation. `None`: that is not known before the peers of one have answered.
-    fn stays(&self, first: (Connectivity, i64, NodeId), second: (Connectivity, i64, NodeId)) -> Option<bool> {
+    fn first_stays(
+        &self,
+        first: (Connectivity, i64, NodeId),
+        second: (Connectivity, i64, NodeId),
+    ) -> Option<bool> {
         let (a, b) = (first.0, second.0);
         if self.is_broken(Fault::OlderNamesakeStays) {
             return Some((first.1, first.2) < (second.1, second.2));
@@ -49,13 +54,15 @@ impl Engine {
         if let Some(address) = &dialled {
             self.dial_answered(address);
         }
-        self.is_met(peer.node, dialled.as_deref());
+        self.note_met(peer.node, dialled.as_deref());
         if let Some(why) = self.objection(&peer, dialled.is_some()) {
             self.output(Output::Refuse { connection, why });
             counters::count(&mut self.counters.refused, why);
             // Dials that cross are the rule when nodes meet.
-            let usual =
-                matches!(why, Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt | Refusal::Slow);
+            let usual = match why {
+                Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt => true,
+                _ => why.is_for_conduct(), // it was told when the peer was parted
+            };
             let level = if usual { Level::Debug } else { Level::Warn };
             self.log(level, Target::Handshake, |_| {
                 let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
@@ -82,8 +89,8 @@ impl Engine {
         if peer.node == self.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
-        if self.conducts.parted_for(peer.node, self.now).is_some() {
-            return Some(Refusal::Slow);
+        if let Some(why) = self.conducts.refusal(peer.node, self.now) {
+            return Some(why);
         }
         if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
             self.ask_unsure_peers();
@@ -91,14 +98,16 @@ impl Engine {
                 return None; // the arbiter decides, so that near a tie not both go
             }
             let mine = (self.connectivity(self.now), 0, self.config.node);
-            return Some(match self.stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
-                Some(true) => Refusal::NameTaken,
-                Some(false) => {
-                    self.close(Reason::NAME_TAKEN);
-                    Refusal::Closing
-                }
-                None => Refusal::NameInDoubt, // the answers to the pings decide
-            });
+            return Some(
+                match self.first_stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
+                    Some(true) => Refusal::NameTaken,
+                    Some(false) => {
+                        self.close(Reason::NAME_TAKEN);
+                        Refusal::Closing
+                    }
+                    None => Refusal::NameInDoubt, // the answers to the pings decide
+                },
+            );
         }
         if self.view.is_linked(peer.node) {
             if self.config.node < peer.node {
@@ -120,7 +129,7 @@ impl Engine {
                 |(at, by, _): &(Time, NodeId, _)| *by == peer.node && self.now.since(*at) < 2 * DOUBT;
             let verdict = link.vouched.filter(of_late).and_then(|(_, _, connectivity)| {
                 let linked = (connectivity, link.opened_ms, old);
-                self.stays(linked, (peer.connectivity, self.opened_ms(peer), peer.node))
+                self.first_stays(linked, (peer.connectivity, self.opened_ms(peer), peer.node))
             });
             match verdict {
                 Some(true) => return Some(Refusal::NameTaken),
@@ -188,7 +197,7 @@ impl Engine {
                 Ending::Died => self.link_over(node, reason, None, Departure::Dead),
                 Ending::MayHaveDied { address } => {
                     self.link_over(node, reason, None, Departure::Unclear(address.clone()));
-                    self.find_out(node, &address);
+                    self.confirm_by_dial(node, &address);
                 }
             }
         }
@@ -236,11 +245,10 @@ impl Engine {
             round_trip: None,
             fastest: None,
             owed: BTreeSet::new(),
-            excused_until: self.attentive,
-            charged_until: self.attentive,
+            excused_until: self.awake,
+            charged_until: self.awake,
             unsaid: Duration::ZERO,
             refused: false,
-            merged_at: None,
             has_lasted: false,
         };
         self.view.insert(node, link);
@@ -283,7 +291,7 @@ impl Engine {
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
         facts.extend(self.existence_to_tell());
-        self.owes_tables(to, facts.len());
+        self.expect_tables(to, facts.len());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
@@ -297,7 +305,7 @@ impl Engine {
         for fact in facts {
             self.learn(from, fact)?;
         }
-        self.tables_come(from, last);
+        self.note_tables(from, last);
         if !last {
             return Ok(());
         }
@@ -309,7 +317,7 @@ impl Engine {
         self.note_merged(from);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
-        self.is_back(from, &name);
+        self.end_wait_for(from, &name);
         self.clash_all();
         self.connected(from);
         Ok(())
@@ -334,19 +342,15 @@ impl Engine {
     fn has_in_snapshot(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.snapshot.insert(reg);
-        // Every operation under way may keep a row beside the names that are bound.
-        let limits = &self.config.limits;
-        if link.snapshot.len() > limits.names.saturating_add(limits.operations) {
-            return Err("more names than the limit");
-        }
-        Ok(())
+        let named = link.snapshot.len();
+        if named > self.most_in_snapshot() { Err("more registrations than a peer may have") } else { Ok(()) }
     }
 
     pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.acked = true;
         let in_snapshot = std::mem::take(&mut link.in_snapshot);
-        self.has_tables(from);
+        self.tables_acknowledged(from);
         for tx in in_snapshot {
             self.acknowledged(from, tx)?;
         }
@@ -434,7 +438,7 @@ impl Engine {
         if let Some(link) = self.view.links.get_mut(&from) {
             link.goodbye = Some(why);
         }
-        if why == Goodbye::Slow {
+        if matches!(why, Goodbye::Slow | Goodbye::TooMuch | Goodbye::Violation) {
             // It refuses this node for a while.
             self.link_fails(from, 16);
         }
@@ -444,12 +448,7 @@ impl Engine {
 
     pub(super) fn violated(&mut self, from: NodeId, what: &'static str) {
         self.counters.violations += 1;
-        self.log(Level::Error, Target::Link, |engine| {
-            format!("node {} broke the protocol, its link is ended: {what}", engine.name_of(from))
-        });
-        // It would most likely do it again.
-        self.link_fails(from, u32::MAX);
-        self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Violation));
+        self.part(from, Misconduct::Violation(what));
     }
 
     /// Leaves in order. The peers learn of the end of every process here by the goodbye.

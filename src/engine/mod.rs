@@ -5,6 +5,7 @@
 //! simulator.
 
 mod balancer;
+mod budget;
 mod claim;
 mod clash;
 mod command;
@@ -15,6 +16,7 @@ mod counters;
 mod departure;
 mod dial;
 mod dispatch;
+mod entries;
 mod existence;
 mod fault;
 mod forward;
@@ -58,6 +60,7 @@ mod withdrawal;
 pub use command::{Command, Outcome, Patience};
 pub use counters::{BUCKETS, Counters, Gauges, Histogram};
 pub use departure::Ending;
+pub use entries::Members;
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{ConnectionId, Dot, Name, NodeId, Payload, Pid, Ref, Reg, Tx};
@@ -67,7 +70,7 @@ pub use limits::{
 };
 pub use log::{Level, Short, Target};
 pub use machine::Engine;
-pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Members, Output};
+pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Output};
 pub use picture::{Picture, ROWS, Rows, Text};
 use protocol::covers;
 pub(crate) use protocol::text;

@@ -3,6 +3,7 @@
 //! A name has at most one binding per owner. Bindings of other owners that a re-register covers stay, hidden behind
 //! it, until it is settled; so a re-register that is withdrawn uncovers what was there before.
 
+use super::budget::{self, Tally};
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
@@ -53,6 +54,8 @@ pub(super) struct Names {
     owned: HashMap<NodeId, HashSet<Name, FixedState>, FixedState>,
     hasher: FixedState,
     seen: i64,
+    /// What the bindings of each owner take.
+    pub(super) tally: Tally,
 }
 
 impl Names {
@@ -63,6 +66,7 @@ impl Names {
             owned: HashMap::with_hasher(FixedState::with_seed(seed)),
             hasher: FixedState::with_seed(seed),
             seen: 0,
+            tally: Tally::default(),
         }
     }
     pub(super) fn visible(&self, name: &[u8]) -> Option<Pid> {
@@ -112,6 +116,7 @@ impl Names {
     fn put(&mut self, name: &Name, binding: Binding) {
         let owner = binding.reg.node;
         self.seen += 1;
+        self.tally.add(owner, budget::of_binding(name, &binding));
         let entry = self.entries.entry(name.clone()).or_default();
         // What readers see is replaced by the newer one, and never by what that uncovers when it goes: one that was covered
         // may be withdrawn already, with the word of that still on its way.
@@ -125,6 +130,7 @@ impl Names {
         match entry.find(owner) {
             Ok(at) => {
                 let row = &mut entry.rows[at];
+                self.tally.subtract(owner, budget::of_binding(name, &row.binding));
                 // The same binding again (a snapshot after a flap that only one side noticed) keeps its age here.
                 if row.binding.reg != binding.reg {
                     row.seen = seen;
@@ -148,6 +154,7 @@ impl Names {
         let entry = self.entries.get_mut(name)?;
         let at = entry.find(owner).ok()?;
         let row = entry.rows.remove(at);
+        self.tally.subtract(owner, budget::of_binding(name, &row.binding));
         if entry.rows.len() < 2 {
             self.crowded.remove(name);
         }
@@ -442,7 +449,7 @@ impl Engine {
         naming.restore = old;
         op.phase = Phase::Committing(acks.clone());
         self.processes.remember_name(serial, name);
-        self.owe(tx, &acks);
+        self.expect_answers(tx, &acks);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.install(name, binding);
         if self.is_broken(Fault::SettledAtCommit)
@@ -552,9 +559,6 @@ impl Engine {
         }
         if matches!(&binding.resolver, Resolver::Function(it) if it.as_bytes().len() > MAX_RESOLVER) {
             return Err("a resolver with a name longer than any");
-        }
-        if self.names.count(from) >= self.config.limits.names && self.names.of(name, from).is_none() {
-            return Err("more names than the limit");
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a coordinator keeps of its claims and publications, and a node of what it votes on.
 
+use super::budget::{self, Tally};
 use super::forward::Origin;
 use super::queue::Request;
 use super::vote::Arbiter;
@@ -172,8 +173,9 @@ pub(super) struct Claims {
     pub(super) locking: usize,
     /// What this node votes on.
     pub(super) arbiters: BTreeMap<Key, Arbiter>,
-    /// Claims of each peer at this voter, for its limit.
-    pub(super) requests: BTreeMap<NodeId, usize>,
+    /// How many claims are at this voter, and what those of each node take.
+    pub(super) requests: usize,
+    pub(super) tally: Tally,
     /// Claims in whose way is a binding of an owner that this node cannot see.
     pub(super) out_of_sight: BTreeSet<Tx>,
     /// The number of the last binding that this node made.
@@ -247,15 +249,22 @@ impl Claims {
     /// Takes a claim out of this voter; says what it wanted.
     pub(super) fn end_request(&mut self, tx: Tx, key: &Key) -> Option<Request> {
         let request = self.arbiters.get_mut(key)?.remove(tx)?;
-        self.forget_request(tx.node);
+        self.forget_request(tx.node, key, &request);
         Some(request)
     }
-    pub(super) fn forget_request(&mut self, node: NodeId) {
-        if let Some(count) = self.requests.get_mut(&node) {
-            *count -= 1;
-            if *count == 0 {
-                self.requests.remove(&node);
-            }
+    pub(super) fn add_request(&mut self, node: NodeId, key: &Key, request: &Request) {
+        self.requests += 1;
+        self.tally.add(node, budget::of_request(key, &request.want));
+    }
+    pub(super) fn forget_request(&mut self, node: NodeId, key: &Key, request: &Request) {
+        self.requests -= 1;
+        self.tally.subtract(node, budget::of_request(key, &request.want));
+    }
+    /// The node is gone, and its claims with it.
+    pub(super) fn forget_requests_of(&mut self, node: NodeId) {
+        for arbiter in self.arbiters.values_mut() {
+            self.requests -= arbiter.forget_claims_of(node);
         }
+        self.tally.forget(node);
     }
 }

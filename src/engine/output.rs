@@ -1,12 +1,12 @@
 //! Every effect that the engine has on the world: one variant of one type.
 
 use super::command::Outcome;
+use super::entries::Members;
 use super::id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
 use super::log::{Level, Target};
 use super::message::{Credit, DataHeader, Window};
 use super::protocol::{Goodbye, Refusal, Stamped};
 use super::status::Reason;
-use std::sync::Arc;
 
 /// Drained with [`Engine::poll_output`](super::Engine::poll_output) until empty after every input, in the order given:
 /// published tables, then messages to peers, then events and answers.
@@ -120,15 +120,6 @@ pub enum Output {
         target: Target,
         text: String,
     },
-}
-
-/// The members of a group at one moment: every pid as often as it has joined, its copies adjacent, those of this node
-/// first. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Members {
-    pub entries: Arc<[Pid]>,
-    /// So many of the entries, the first ones, live on this node.
-    pub local: usize,
 }
 
 /// One clash for a resolver function. `a` and `b` have the order that both parts of the cluster agree on: `a` is of the

@@ -3,6 +3,7 @@
 //! Every list is cut after [`ROWS`] rows, those that wait for longest first, and every name after [`TEXT`] bytes, so a
 //! picture is of bounded size however much is under way. Serialized, it is the middle of `convoke_node_dump`.
 
+use super::conduct::Misconduct;
 use super::machine::Engine;
 use super::operation::{Aim, Deed, Operation, Phase};
 use super::timers::Timer;
@@ -100,9 +101,11 @@ pub struct LinkRow {
     pub doubted: bool,
     /// For how long it has kept votes and acknowledgements owing of late.
     pub owed_ms: u64,
+    /// Bytes that are kept here of what it has published: see `limits.published`.
+    pub published: usize,
 }
 
-/// A peer that is left alone for a while because it kept this node waiting.
+/// A peer that is left alone for a while: it kept this node waiting, broke the protocol, or published too much.
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct PartedRow {
     pub incarnation: String,
@@ -111,6 +114,8 @@ pub struct PartedRow {
     pub left_ms: u64,
     /// How often it was, less what good behaviour has taken back.
     pub level: u32,
+    /// `slow`, `too much` or `violation`.
+    pub why: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
@@ -118,7 +123,7 @@ pub struct TargetRow {
     pub address: Text,
     pub name: Text,
     pub seed: bool,
-    /// `linked`, `dialling`, `waiting`, `resting` (it kept others waiting), `parted` (until somebody connects) or `myself`.
+    /// `linked`, `dialling`, `waiting`, `resting` (who answered there is left alone), `parted` (until somebody connects) or `myself`.
     pub state: &'static str,
     pub failures: u32,
     pub next_dial_ms: Option<u64>,
@@ -298,6 +303,7 @@ impl Engine {
                 suspected: link.suspected.as_ref().map(BTreeSet::len),
                 doubted: link.doubted.is_some(),
                 owed_ms: ms(self.conducts.owed_of(*node)),
+                published: self.published_by(*node),
             }),
             parted: Rows::new(self.conducts.parted(now), |parted| PartedRow {
                 incarnation: format!("{:016x}", parted.node.0),
@@ -305,6 +311,7 @@ impl Engine {
                 address: Text::new(parted.address.as_bytes()),
                 left_ms: ms(parted.left),
                 level: parted.level,
+                why: parted.why.map_or("", Misconduct::as_str),
             }),
             targets: Rows::new(self.view.dials.rows(), |(address, name, seed, state, failures)| TargetRow {
                 next_dial_ms: self.left(now, &Timer::Dial(address.to_owned())),

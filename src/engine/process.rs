@@ -3,6 +3,7 @@
 //! A process is light: a serial, the names it holds, the monitors it set and those set on it. Its mailbox is the
 //! caller's side's.
 
+use super::budget::{self, Tally};
 use super::fault::Fault;
 use super::forward::Work;
 use super::machine::Engine;
@@ -47,6 +48,8 @@ pub(super) struct Processes {
     watching: BTreeMap<NodeId, BTreeSet<(u64, Ref, u64)>>,
     /// Monitors of each other node on processes here: (target, watcher, reference).
     watched_by: BTreeMap<NodeId, BTreeSet<(u64, u64, u64)>>,
+    /// What they take.
+    pub(super) tally: Tally,
     by_name: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
     of_nodes: BTreeSet<(u64, Ref)>,
 }
@@ -228,9 +231,8 @@ impl Engine {
         };
         process.watchers.insert(Watcher { node: from, serial: watcher, reference });
         let set = self.processes.watched_by.entry(from).or_default();
-        set.insert((target, watcher, reference));
-        if set.len() > self.config.limits.operations {
-            return Err("more monitors than the limit");
+        if set.insert((target, watcher, reference)) {
+            self.processes.tally.add(from, budget::MONITOR);
         }
         Ok(())
     }
@@ -251,7 +253,9 @@ impl Engine {
 
     fn forget_watched(&mut self, node: NodeId, target: u64, watcher: u64, reference: u64) {
         if let Some(set) = self.processes.watched_by.get_mut(&node) {
-            set.remove(&(target, watcher, reference));
+            if set.remove(&(target, watcher, reference)) {
+                self.processes.tally.subtract(node, budget::MONITOR);
+            }
             if set.is_empty() {
                 self.processes.watched_by.remove(&node);
             }
@@ -364,6 +368,7 @@ impl Engine {
 
     /// A link went down: exits of everything there that is watched from here, and nobody there watches any more.
     pub(super) fn drop_monitors_of(&mut self, node: NodeId, reason: Reason) {
+        self.processes.tally.forget(node);
         for (target, watcher, reference) in self.processes.watched_by.remove(&node).unwrap_or_default() {
             if let Some(process) = self.processes.get_mut(target) {
                 process.watchers.remove(&Watcher { node, serial: watcher, reference });

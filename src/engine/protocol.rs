@@ -212,6 +212,8 @@ pub enum Goodbye {
     Stale,
     /// The peer has kept the sender waiting for too long, and is left alone for a while.
     Slow,
+    /// The peer has published more than the sender keeps of one node, and is left alone for a while.
+    TooMuch,
 }
 
 /// An operation for a pid that lives elsewhere, run by its home.
@@ -602,6 +604,17 @@ pub enum Refusal {
     Disconnected,
     /// The refused node has kept the other one waiting for too long, and is left alone for a while.
     Slow,
+    /// It has published more than the other one keeps of one node, and is left alone for a while.
+    TooMuch,
+    /// It has broken the protocol, and is left alone for a while.
+    Violation,
+}
+
+impl Refusal {
+    /// The refused node is left alone for a while because of what it did.
+    pub(crate) fn is_for_conduct(self) -> bool {
+        matches!(self, Refusal::Slow | Refusal::TooMuch | Refusal::Violation)
+    }
 }
 
 impl Goodbye {
@@ -610,7 +623,9 @@ impl Goodbye {
         match self {
             Goodbye::Closing => Reason::NODE_CLOSED,
             Goodbye::Disconnected => Reason::DISCONNECTED,
-            Goodbye::Silent | Goodbye::Violation | Goodbye::Stale | Goodbye::Slow => Reason::NODE_UNREACHABLE,
+            Goodbye::Silent | Goodbye::Violation | Goodbye::Stale | Goodbye::Slow | Goodbye::TooMuch => {
+                Reason::NODE_UNREACHABLE
+            }
         }
     }
 }

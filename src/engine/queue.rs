@@ -36,6 +36,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.by_age.len()
+    }
     pub(super) fn is_empty(&self) -> bool {
         self.by_age.is_empty()
     }

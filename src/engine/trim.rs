@@ -22,18 +22,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Live dots: each group has one of every node that made it, and a cluster may have as many parts as join.
 pub(super) fn most_live(limits: &Limits) -> usize {
-    limits.groups.saturating_mul(4)
+    limits.existence.saturating_mul(4)
 }
 
 /// Known dots of which an earlier one is not known: on their way, unless somebody lies.
 pub(super) fn most_beyond(limits: &Limits) -> usize {
-    limits.groups
+    limits.existence
 }
 
 /// Incarnations without a link. They are many more than are linked at a time, for each that was restarted within the time
 /// of memory counts anew.
 pub(super) fn most_strangers(limits: &Limits) -> usize {
-    limits.groups.saturating_add(limits.peers.saturating_mul(4))
+    limits.existence.saturating_add(limits.peers.saturating_mul(4))
 }
 
 /// What had to go.
@@ -59,10 +59,10 @@ impl Dots {
         self.trim_strangers(most_strangers(limits), members, &mut trimmed);
         // Some room is made at once, for each time all live dots are looked through.
         if self.live_count > most_live(limits) {
-            self.trim_live(limits.groups.saturating_mul(3), &mut trimmed.groups);
+            self.trim_live(limits.existence.saturating_mul(3), &mut trimmed.groups);
         }
         if self.beyond_count > most_beyond(limits) {
-            self.trim_beyond(limits.groups / 2);
+            self.trim_beyond(limits.existence / 2);
         }
         trimmed
     }
@@ -153,8 +153,8 @@ mod tests {
         Dot { node: NodeId(node), number }
     }
 
-    fn limits(groups: usize) -> Limits {
-        Limits { groups, peers: 2, ..Limits::default() }
+    fn limits(existence: usize) -> Limits {
+        Limits { existence, peers: 2, ..Limits::default() }
     }
 
     fn picture(dots: &Dots) -> Picture {

@@ -1,7 +1,7 @@
 //! What a node has of its peers at this moment: the links, the connections that wait for one, and what is remembered of
 //! links that are over. How they come and go stands in `membership`.
 
-use super::departure::Missings;
+use super::departure::MissingNodes;
 use super::dial::Dials;
 use super::index::Index;
 use super::*;
@@ -68,7 +68,6 @@ pub(super) struct Link {
     pub(super) unsaid: Duration,
     /// The peer did not want it after this side's Go: whether that is a failure the refusal says.
     pub(super) refused: bool,
-    pub(super) merged_at: Option<Time>,
     /// It was merged for a detection time.
     pub(super) has_lasted: bool,
 }
@@ -77,6 +76,10 @@ impl Link {
     /// The peer's table is merged here, and this node's there.
     pub(super) fn is_merged(&self) -> bool {
         self.synced && self.acked
+    }
+    /// For how long it has been merged.
+    pub(super) fn merged_for(&self, now: Time) -> Duration {
+        self.merged.map(|since| now.since(since)).unwrap_or_default()
     }
 }
 
@@ -95,7 +98,7 @@ pub(super) struct View {
     pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
     pub(super) candidates: BTreeMap<ConnectionId, Candidate>,
     pub(super) dials: Dials,
-    pub(super) missing: Missings,
+    pub(super) missing: MissingNodes,
     pub(super) links_made: u64,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,

@@ -24,10 +24,13 @@ impl Arbiter {
     fn has_claim(&self, tx: Tx) -> bool {
         self.holders.contains_key(&tx) || self.queue.contains(tx)
     }
-    pub(super) fn forget_claims_of(&mut self, node: NodeId) {
+    /// How many there were.
+    pub(super) fn forget_claims_of(&mut self, node: NodeId) -> usize {
+        let before = self.holders.len() + self.queue.len();
         self.holders.retain(|tx, _| tx.node != node);
         self.queue.remove_all_of(node);
         self.wounded.retain(|tx| tx.node != node);
+        before - self.holders.len() - self.queue.len()
     }
     /// The claim is over here, by its completion or its end.
     pub(super) fn remove(&mut self, tx: Tx) -> Option<Request> {
@@ -102,19 +105,15 @@ impl Engine {
         if self.claims.arbiters.get(&key).is_some_and(|arbiter| arbiter.has_claim(tx)) {
             return Err("a claim that is here already");
         }
-        let count = self.claims.requests.entry(from).or_default();
-        *count += 1;
-        if *count > self.config.limits.operations && from != self.config.node {
-            return Err("more claims than the limit");
-        }
         let request = Request { want, nowait, told: None, since: self.now };
+        self.claims.add_request(from, &key, &request);
         let admitted = self.is_admitted(&key, &request);
         let waits = self.claims.arbiters.get(&key).is_some_and(|arbiter| !arbiter.queue.is_empty());
         let idle = self.is_free(&key) && !waits;
         if admitted && (idle || self.may_share(&key, tx, request.requester())) {
             self.grant(tx, &key, request);
         } else if nowait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
-            self.claims.forget_request(from);
+            self.claims.forget_request(from, &key, &request);
             self.send(from, Message::Deny { tx });
         } else {
             self.enqueue(tx, &key, request);
@@ -170,7 +169,7 @@ impl Engine {
     /// Serves the queue: the oldest claim that is admitted, if nobody has the key; then all who may share with it.
     pub(super) fn pump(&mut self, key: &Key) {
         if !self.claims.arbiters.contains_key(key) {
-            return self.is_not_claimed(key);
+            return self.forget_if_unused(key);
         }
         loop {
             while let Some(tx) = self.next_to_serve(key) {
@@ -186,13 +185,13 @@ impl Engine {
         self.tell_busy(key);
         if self.claims.arbiters.get(key).is_some_and(Arbiter::is_idle) {
             self.claims.arbiters.remove(key);
-            self.is_not_claimed(key);
+            self.forget_if_unused(key);
         }
     }
 
-    fn is_not_claimed(&mut self, key: &Key) {
+    fn forget_if_unused(&mut self, key: &Key) {
         if let Key::Lock(resource) = key {
-            self.holds.is_not_claimed(resource);
+            self.holds.forget_if_unused(resource);
         }
     }
 

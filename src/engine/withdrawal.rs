@@ -4,6 +4,7 @@
 //! a delete only when its own withdrawals from that group are heard everywhere, also those that were on their way before
 //! the delete came: a leave, an exit, another node's delete. Links are FIFO, so the last withdrawal stands for all.
 
+use super::budget::{self, Tally};
 use super::fault::Fault;
 use super::forward::Origin;
 use super::machine::Engine;
@@ -23,6 +24,8 @@ pub(super) struct Withdrawals {
     /// By the publication that every linked node acknowledges.
     under_way: BTreeMap<Tx, Withdrawal>,
     last: BTreeMap<Name, Tx>,
+    /// What the deletes of each peer that wait here take.
+    pub(super) tally: Tally,
 }
 
 impl Withdrawals {
@@ -42,6 +45,9 @@ impl Withdrawals {
             if self.last.get(&group) == Some(&tx) {
                 self.last.remove(&group);
             }
+        }
+        for (node, _) in &withdrawal.waiting {
+            self.tally.subtract(*node, budget::WAITING_DELETE);
         }
         withdrawal.waiting
     }
@@ -84,13 +90,11 @@ impl Engine {
             self.send(to, Message::Ack { tx });
             return Ok(());
         }
-        let limit = self.config.limits.operations;
         match self.groups.withdrawals.last_of(group) {
             None => self.send(to, Message::Ack { tx }),
             Some(withdrawal) => {
-                withdrawal.waiting.insert((to, tx));
-                if withdrawal.waiting.iter().filter(|(node, _)| *node == to).nth(limit).is_some() {
-                    return Err("more operations than the limit");
+                if withdrawal.waiting.insert((to, tx)) {
+                    self.groups.withdrawals.tally.add(to, budget::WAITING_DELETE);
                 }
             }
         }

@@ -78,6 +78,7 @@ struct Limits {
     names: usize,
     locks: usize,
     groups: usize,
+    published: usize,
     operations: usize,
     peers: usize,
 }
@@ -151,6 +152,7 @@ impl Node {
                 names: limits.names,
                 locks: limits.locks,
                 groups: limits.groups,
+                published: limits.published,
                 operations: limits.operations,
                 peers: limits.peers,
             },

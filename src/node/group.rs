@@ -28,12 +28,12 @@ impl Shared {
     #[cold]
     fn living(&self, members: Members) -> Members {
         let is_alive = |pid: &Pid| !self.processes.is_here(*pid) || self.processes.is_alive(pid.serial);
-        if members.entries.iter().all(is_alive) {
+        if members.iter().all(is_alive) {
             return members;
         }
-        let entries = members.entries.iter().copied().filter(is_alive).collect();
-        let local = members.entries.iter().take(members.local).filter(|pid| is_alive(pid)).count();
-        Members { entries, local }
+        let living = |pid: &&Pid| is_alive(pid);
+        let local = members.iter().take(members.local()).filter(living).copied().collect();
+        Members::new(local, members.iter().skip(members.local()).filter(living).copied().collect())
     }
 
     /// A random entry of this node if there is one, else any.
@@ -47,12 +47,9 @@ impl Shared {
 }
 
 fn closest_of(members: &Members) -> Result<Pid> {
-    let entries = &members.entries[..];
-    let near = entries.get(..members.local).filter(|local| !local.is_empty()).unwrap_or(entries);
-    match near.len() {
-        0 => Err(Status::NoProcess.into()),
-        len => Ok(near[chance::below(len)]),
-    }
+    let near = if members.local() > 0 { members.local() } else { members.len() };
+    let chosen = if near > 0 { members.get(chance::below(near)) } else { None };
+    chosen.ok_or_else(|| Status::NoProcess.into())
 }
 
 impl Node {
@@ -161,7 +158,7 @@ impl Process {
         let mut sent = Sent { accepted: 0, refused: None };
         let mut last = None;
         // Entries of one member stand side by side.
-        for pid in members.entries.iter().filter(|pid| last.replace(**pid) != Some(**pid)) {
+        for pid in members.iter().filter(|pid| last.replace(**pid) != Some(**pid)) {
             match self.shared.send(&self.core, *pid, &parcel) {
                 Ok(()) => sent.accepted += 1,
                 Err(error) => match (error.status, &sent.refused) {

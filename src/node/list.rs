@@ -42,13 +42,13 @@ impl List {
     }
 
     pub(super) fn of_members(members: Members) -> List {
-        let len = members.entries.len();
+        let len = members.len();
         List(Rows::Members(members, len))
     }
 
     /// Those of this node only.
     pub(super) fn of_local_members(members: Members) -> List {
-        let len = members.local;
+        let len = members.local();
         List(Rows::Members(members, len))
     }
 
@@ -123,7 +123,7 @@ impl List {
     pub fn pids(&self) -> Option<&[Pid]> {
         match &self.0 {
             Rows::Names { pids, .. } | Rows::Locks { pids, .. } => Some(pids),
-            Rows::Members(members, len) => members.entries.get(..*len),
+            Rows::Members(members, len) => members.as_slice().get(..*len),
             Rows::Peers(_) | Rows::Groups(_) | Rows::Text(_) => None,
         }
     }

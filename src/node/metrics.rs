@@ -233,6 +233,8 @@ metrics! {
         "For how long the oldest of all these is under way.";
     Gauge "convoke_claims_here" |f| present!(f.claims_here),
         "Claims of any node at this voter: granted and not complete, or waiting.";
+    Gauge "convoke_published_bytes" |f| present!(f.published),
+        "Memory that what other nodes have published takes here: what `limits.published` bounds.";
     Histogram "convoke_register_seconds" |f| took!(f.registering),
         "From the beginning of a registration to its success.";
     Histogram "convoke_acquire_seconds" |f| took!(f.acquiring),

@@ -94,9 +94,10 @@ options! {
     "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
     "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";
     "limits.processes": Number(1, 1 << 32), "1048576", "processes", "Processes of this node that are alive at one time.";
-    "limits.names": Number(1, 1 << 32), "4194304", "names", "Names that processes of this node may hold.";
+    "limits.names": Number(1, 1 << 32), "2097152", "names", "Names that processes of this node may hold.";
     "limits.locks": Number(1, 1 << 32), "1048576", "locks", "Locks that processes of this node may hold.";
-    "limits.groups": Number(1, 1 << 32), "1048576", "groups", "Groups that this node knows, and memberships of its processes.";
+    "limits.groups": Number(1, 1 << 32), "1048576", "groups", "Groups that processes of this node may make, and memberships that they may have. In the whole cluster there are 1048576 groups at most.";
+    "limits.published": Number(16 * 1024 * KIB, 1024 * GIB), "", "bytes", "Memory that names, locks, memberships and requests of other nodes may take on this node, in all; a node that takes more than half of it is parted. Default: 8 times limits.memory, 256 MiB at least.";
     "limits.operations": Number(1, 1 << 32), "1048576", "operations", "Operations and monitors of this node under way, and their events unread. Of calls that nobody waits for, an eighth as many may be ahead of the node.";
     "limits.peers": Number(1, 4096), "4096", "nodes", "Nodes that this one links to.";
 }
@@ -279,6 +280,10 @@ impl Options {
         limits.names = size("limits.names");
         limits.locks = size("limits.locks");
         limits.groups = size("limits.groups");
+        limits.published = match self.text("limits.published") {
+            "" => limits.memory.saturating_mul(8).max(256 << 20),
+            _ => size("limits.published"),
+        };
         limits.operations = size("limits.operations");
         limits.peers = size("limits.peers");
         fits_together(&config)?;

@@ -99,7 +99,7 @@ impl Tables {
 
     /// All groups, sorted by name, and how many entries each has.
     pub(super) fn groups(&self) -> Vec<(Name, u64)> {
-        let mut rows = self.groups.pick(|group, members| Some((group.clone(), members.entries.len() as u64)));
+        let mut rows = self.groups.pick(|group, members| Some((group.clone(), members.len() as u64)));
         rows.sort_unstable();
         rows
     }

@@ -105,6 +105,7 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Violation },
         M::Goodbye { why: Goodbye::Stale },
         M::Goodbye { why: Goodbye::Slow },
+        M::Goodbye { why: Goodbye::TooMuch },
         M::NameTaken,
         M::Probe { about: [NodeId(1), NodeId(300)].into() },
         M::ProbeAnswer { silent: [NodeId(1)].into() },
@@ -250,6 +251,8 @@ pub(super) fn handshakes() -> Vec<Handshake> {
         Refusal::Version,
         Refusal::Disconnected,
         Refusal::Slow,
+        Refusal::TooMuch,
+        Refusal::Violation,
     ];
     let mut all = vec![Handshake::identity("blue", identity()), Handshake::Go];
     all.extend(refusals.map(Handshake::Refuse));

@@ -70,6 +70,7 @@ fn parts_of_messages() {
             Goodbye::Violation,
             Goodbye::Stale,
             Goodbye::Slow,
+            Goodbye::TooMuch,
         ]),
         every(vec![
             Task::Register {

@@ -69,7 +69,7 @@ impl World {
     /// `None`: there is no such group.
     pub(crate) fn members(&self, node: NodeIndex, group: &str) -> Option<Vec<Pid>> {
         let all = self.engine(node).groups();
-        let mut entries = all.into_iter().find(|(g, _)| *g == name(group))?.1.entries.to_vec();
+        let mut entries = all.into_iter().find(|(g, _)| *g == name(group))?.1.as_slice().to_vec();
         entries.sort_unstable();
         Some(entries)
     }
@@ -210,7 +210,7 @@ fn members_of_this_node_come_first() {
     for (node, entries, local) in [(0, [a, b, b, c, c], 1), (1, [b, b, a, c, c], 2), (2, [c, c, a, b, b], 2)]
     {
         let members = world.nodes[node].groups[&name("g")].clone();
-        assert_eq!((members.entries.to_vec(), members.local), (entries.to_vec(), local), "node {node}");
+        assert_eq!((members.as_slice().to_vec(), members.local()), (entries.to_vec(), local), "node {node}");
     }
 }
 
@@ -374,7 +374,7 @@ fn a_group_that_many_join_in_a_row_is_published_once() {
     }
     let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
     let shown = outputs.iter().filter_map(|output| match output {
-        Output::PublishGroup { members, .. } => members.as_ref().map(|members| members.entries.to_vec()),
+        Output::PublishGroup { members, .. } => members.as_ref().map(|members| members.as_slice().to_vec()),
         _ => None,
     });
     assert_eq!(shown.collect::<Vec<_>>(), [pids], "all of them at once");

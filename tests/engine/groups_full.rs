@@ -11,7 +11,7 @@ const OTHER: NodeIndex = 3;
 const HONEST: [NodeIndex; 2] = [ENGINE, FRIEND];
 
 fn limits() -> Limits {
-    Limits { groups: 10, peers: 4, ..Limits::default() }
+    Limits { existence: 10, peers: 4, ..Limits::default() }
 }
 
 /// Two honest nodes with a process of the first in five groups, and two puppets, all linked with each other but for the
@@ -67,7 +67,7 @@ fn assert_in_peace(world: &mut World, what: &str) {
     assert!(world.is_linked(ENGINE, FRIEND) && world.is_linked(FRIEND, ENGINE), "{what}");
     assert_eq!((world.log(ENGINE), world.log(FRIEND)), (vec![], vec![]), "{what}");
     assert_eq!(groups(world, ENGINE), groups(world, FRIEND), "{what}");
-    assert!(groups(world, ENGINE).len() <= 4 * limits().groups, "{what}");
+    assert!(groups(world, ENGINE).len() <= 4 * limits().existence, "{what}");
     world.delivered.clear();
     for _ in 0..4 {
         world.agree();

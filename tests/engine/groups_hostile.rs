@@ -315,7 +315,7 @@ fn a_flood_of_questions_ends_the_link() {
 
 fn limited() -> World {
     let mut world = World::empty();
-    let limits = Limits { groups: 100, peers: 10, ..Limits::default() };
+    let limits = Limits { existence: 100, peers: 10, ..Limits::default() };
     world.add(Config { node: me(), limits, ..config(0) });
     world.add_puppet(puppet().0);
     world.link(ENGINE, PUPPET);
@@ -423,28 +423,6 @@ fn dots_with_gaps_are_bounded() {
     }
 }
 
-/// Memberships of a peer are limited, counted with their copies.
-#[test]
-fn memberships_of_a_peer_are_limited() {
-    let mut world = World::empty();
-    world.add(Config { node: me(), limits: Limits { groups: 10, ..Limits::default() }, ..config(0) });
-    world.add_puppet(puppet().0);
-    world.link(ENGINE, PUPPET);
-    let own = dot(puppet(), 1);
-    world.say(PUPPET, ENGINE, create("g", own));
-    for _ in 0..3 {
-        world.say(PUPPET, ENGINE, membership("g", 1, 1 << 16, &[own]));
-        world.say(PUPPET, ENGINE, membership("g", 1, 0, &[]));
-    }
-    world.say(PUPPET, ENGINE, membership("g", 1, 10, &[own]));
-    world.say(PUPPET, ENGINE, membership("g", 2, 1 << 16, &[own]));
-    assert!(world.is_linked(ENGINE, PUPPET));
-    world.say(PUPPET, ENGINE, membership("g", 3, 1, &[own]));
-    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
-    assert_eq!(world.members(ENGINE, "g"), Some(vec![]), "they went with the link");
-    world.assert_at_rest();
-}
-
 /// A row that is told again is no news: neither to readers (each publication is checked) nor to monitors.
 #[test]
 fn a_membership_that_is_told_again() {
@@ -456,36 +434,4 @@ fn a_membership_that_is_told_again() {
         world.say(PUPPET, ENGINE, membership("g", 1, 2, dots));
         assert_eq!(world.events(watcher).len(), before + 1);
     }
-}
-
-/// Deletes that wait for a withdrawal which a hung node keeps from being over.
-#[test]
-fn deletes_that_wait_are_limited() {
-    let mut world = World::empty();
-    let limits = Limits { operations: 20, ..Limits::default() };
-    world.add(Config { node: me(), limits, ..config(0) });
-    world.add_puppet(puppet().0);
-    world.add(Config { node: friend(), ..config(2) });
-    world.link(ENGINE, FRIEND);
-    let pid = world.spawn(ENGINE);
-    world.make_group("g", &[pid]);
-    world.link(ENGINE, PUPPET);
-    world.hang(FRIEND);
-    let op = world.leave(pid, "g", pid);
-    for i in 0..30 {
-        let message = Message::Delete {
-            group: name("g"),
-            dots: [dot(me(), 1)].into(),
-            ack: Some(Tx { lamport: i, node: puppet() }),
-        };
-        world.say(PUPPET, ENGINE, message);
-        assert_eq!(world.is_linked(ENGINE, PUPPET), i < 20);
-        if i >= 20 {
-            break;
-        }
-    }
-    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
-    world.wake(FRIEND);
-    assert_eq!(world.done(op), Status::Ok);
-    world.assert_at_rest();
 }

@@ -168,12 +168,47 @@ fn after_a_longer_split_all_agree() {
     world.assert_at_rest();
 }
 
-/// "Groups that may exist": E_FULL beyond. What exists can be made anew; what is deleted makes room.
+/// "Groups that processes of this node may make": E_FULL beyond. What exists can be made anew; what is deleted makes room; what
+/// others make does not count.
 #[test]
 fn groups_are_limited() {
     let mut world = World::empty();
     for index in 0..2 {
-        world.add(Config { limits: Limits { groups: 3, ..Limits::default() }, ..config(index) });
+        world.add(Config { limits: Limits { groups: 2, ..Limits::default() }, ..config(index) });
+    }
+    world.link(0, 1);
+    let (a, b) = (world.spawn(0), world.spawn(1));
+    for (caller, group, status) in [
+        (a, "g0", Status::Ok),
+        (b, "h0", Status::Ok),
+        (b, "h1", Status::Ok),
+        (a, "g1", Status::Ok),
+        (a, "g2", Status::Full),
+        (b, "h2", Status::Full),
+        (a, "g0", Status::Ok),
+        (a, "g0", Status::Ok),
+        (a, "h0", Status::Ok),
+    ] {
+        let op = world.create(caller, group);
+        assert_eq!(world.done(op), status, "{group}");
+    }
+    for (group, status) in [("g0", Status::Full), ("h0", Status::Ok)] {
+        let op = world.delete(b, group);
+        world.done(op);
+        let op = world.create(a, "g2");
+        assert_eq!(world.done(op), status, "after the end of {group}");
+    }
+    assert!(world.is_linked(0, 1));
+    assert_eq!(world.engine(0).groups(), world.engine(1).groups());
+    world.assert_at_rest();
+}
+
+/// In all there are as many as every node remembers: the same everywhere, whatever the limits of each are.
+#[test]
+fn the_groups_of_a_cluster_are_limited() {
+    let mut world = World::empty();
+    for index in 0..2 {
+        world.add(Config { limits: Limits { existence: 3, ..Limits::default() }, ..config(index) });
     }
     world.link(0, 1);
     let (a, b) = (world.spawn(0), world.spawn(1));
@@ -183,19 +218,11 @@ fn groups_are_limited() {
         (b, "g2", Status::Ok),
         (a, "g3", Status::Full),
         (b, "g3", Status::Full),
-        (a, "g0", Status::Ok),
-        (a, "g2", Status::Ok),
-        (a, "g1", Status::Ok),
-        (a, "g1", Status::Ok),
+        (b, "g0", Status::Ok),
     ] {
         let op = world.create(caller, group);
         assert_eq!(world.done(op), status, "{group}");
     }
-    assert!(world.is_linked(0, 1), "the peer, which has the same limit, has no reason to complain");
-    let op = world.delete(b, "g0");
-    world.done(op);
-    let op = world.create(b, "g3");
-    assert_eq!(world.done(op), Status::Ok);
     assert_eq!(world.engine(0).groups(), world.engine(1).groups());
     world.assert_at_rest();
 }
@@ -229,7 +256,7 @@ fn memberships_are_limited() {
 fn full_parts_join() {
     let mut world = World::empty();
     for index in 0..3 {
-        world.add(Config { limits: Limits { groups: 10, ..Limits::default() }, ..config(index) });
+        world.add(Config { limits: Limits { existence: 10, ..Limits::default() }, ..config(index) });
     }
     for node in 0..3 {
         let pid = world.spawn(node);

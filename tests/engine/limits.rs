@@ -1,9 +1,8 @@
-//! Limits on everything: what this node is asked for is refused, what a peer overdoes ends its link.
+//! Limits of this node: what it is asked for beyond them is refused. What peers may publish is in `budget`.
 
 use crate::harness::*;
 use convoke::engine::message::DataHeader;
 use convoke::engine::*;
-use std::collections::BTreeSet;
 
 /// A node with these limits, and a puppet linked to it.
 fn limited(change: impl FnOnce(&mut Limits)) -> (World, NodeIndex) {
@@ -15,11 +14,6 @@ fn limited(change: impl FnOnce(&mut Limits)) -> (World, NodeIndex) {
     world.link(0, puppet);
     world.told(puppet);
     (world, puppet)
-}
-
-fn binding(seq: u64) -> Binding {
-    let reg = Reg { node: NodeId(20), seq };
-    Binding { reg, serial: 1, resolver: Resolver::RandomExit, over: BTreeSet::new(), settled: true }
 }
 
 fn tx(lamport: u64) -> Tx {
@@ -63,74 +57,6 @@ fn names_under_way_count() {
     let full = ops.iter().filter(|op| world.status(**op) == Some(Status::Full)).count();
     assert_eq!((done, full), (3, 2));
     assert!(world.is_linked(1, 0), "and the peer, which has the same limit, has no reason to complain");
-}
-
-/// A peer with more names than the limit, by commits or by its snapshot.
-#[test]
-fn names_of_a_peer_are_limited() {
-    let (mut world, puppet) = limited(|limits| limits.names = 3);
-    for i in 0..3 {
-        let message = Message::Commit { tx: tx(i), name: name(&format!("name{i}")), binding: binding(i) };
-        world.say(puppet, 0, message);
-    }
-    // The same name anew is no new one.
-    world.say(puppet, 0, Message::Commit { tx: tx(9), name: name("name0"), binding: binding(9) });
-    assert!(world.is_linked(0, puppet));
-    world.say(puppet, 0, Message::Commit { tx: tx(4), name: name("name4"), binding: binding(4) });
-    assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
-    assert_eq!(world.engine(0).names().count(), 0);
-
-    // Beside the names that are bound a peer may keep one for each operation that is under way.
-    for (kept, most) in [(false, 3), (true, 3 + 2)] {
-        let mut world = World::empty();
-        let limits = Limits { names: 3, operations: 2, ..Limits::default() };
-        world.add(Config { limits, ..config(0) });
-        let puppet = world.add_puppet(20);
-        world.connect(0, puppet);
-        let mut seq = 0;
-        while world.is_linked(0, puppet) {
-            seq += 1;
-            assert!(seq < 100, "a snapshot without end");
-            let row = (name(&format!("name{seq}")), binding(seq));
-            let fact = if kept { Fact::Kept(row.1.reg) } else { Fact::Binding(row.0, row.1) };
-            world.say(puppet, 0, Message::Hello { facts: vec![fact], last: false });
-        }
-        assert_eq!((world.goodbye(puppet), seq), (Some(Goodbye::Violation), most + 1));
-    }
-}
-
-/// Claims of one peer at this voter.
-#[test]
-fn claims_of_a_peer_are_limited() {
-    let (mut world, puppet) = limited(|limits| limits.operations = 3);
-    let acquire = |i: u64| Message::Acquire {
-        tx: tx(i),
-        key: Key::Name(name(&format!("name{i}"))),
-        want: Want::Name { replace: false },
-        nowait: false,
-    };
-    for round in 0..3 {
-        for i in 0..3 {
-            world.say(puppet, 0, acquire(10 * round + i));
-        }
-        // Given back in any way, they do not count any more.
-        for i in 0..3 {
-            let (tx, text) = (tx(10 * round + i), format!("name{}", 10 * round + i));
-            if round == 1 {
-                world.say(puppet, 0, Message::Commit { tx, name: name(&text), binding: binding(i) });
-            } else {
-                world.say(puppet, 0, Message::Release { tx, key: Key::Name(name(&text)) });
-            }
-        }
-        assert!(world.is_linked(0, puppet));
-    }
-    world.assert_at_rest();
-    for i in 100..104 {
-        assert!(world.is_linked(0, puppet));
-        world.say(puppet, 0, acquire(i));
-    }
-    assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
-    world.assert_at_rest();
 }
 
 /// Claims that were denied count no more than those that were given back.
@@ -178,29 +104,6 @@ fn forwarded_operations_are_limited() {
     let told = world.told(puppet);
     assert!(told.contains(&Message::Answer { id: tx(1), status: Status::Cancelled, value: 0 }), "{told:?}");
     assert!(!told.iter().any(|m| matches!(m, Message::Answer { id, .. } if *id == tx(4))), "{told:?}");
-}
-
-/// Monitors of one peer.
-#[test]
-fn monitors_of_a_peer_are_limited() {
-    let (mut world, puppet) = limited(|limits| limits.operations = 3);
-    let target = world.spawn(0).serial;
-    for round in 0..3 {
-        for i in 0..3 {
-            let reference = 10 * round + i;
-            world.say(puppet, 0, Message::Monitor { watcher: 1, reference, target });
-        }
-        for i in 0..3 {
-            let reference = 10 * round + i;
-            world.say(puppet, 0, Message::Demonitor { watcher: 1, reference, target });
-        }
-    }
-    assert!(world.is_linked(0, puppet));
-    for reference in 100..104 {
-        assert!(world.is_linked(0, puppet));
-        world.say(puppet, 0, Message::Monitor { watcher: 1, reference, target });
-    }
-    assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
 }
 
 /// Addresses that peers tell of: a cluster that is larger than the limit, or a liar, fills no memory.

@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use crate::holds::*;
-use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, world};
+use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, puppet, world};
 use crate::lock_voter::*;
 use convoke::engine::*;
 
@@ -202,72 +202,4 @@ fn own_locks_are_limited() {
     world.exit(waiter);
     world.settle();
     world.assert_at_rest();
-}
-
-/// A peer with more holds than the limit, one by one or in its snapshot.
-#[test]
-fn locks_of_a_peer_are_limited() {
-    for by_snapshot in [false, true] {
-        let mut world = World::empty();
-        let limits = Limits { locks: 3, ..Limits::default() };
-        world.add(Config { node: me(), limits, ..config(0) });
-        world.add_puppet(20);
-        if by_snapshot {
-            world.connect(ENGINE, PUPPET);
-        } else {
-            world.link(ENGINE, PUPPET);
-        }
-        let say = |world: &mut World, lamport| {
-            let hold = hold(lamport, "a", 1);
-            let message = if by_snapshot {
-                Message::Hello { facts: vec![Fact::Hold(hold)], last: false }
-            } else {
-                Message::Held { tx: tx(lamport), hold }
-            };
-            world.say(PUPPET, ENGINE, message);
-        };
-        for lamport in [1, 2, 3, 1, 2, 3] {
-            say(&mut world, lamport);
-        }
-        if !by_snapshot {
-            world.say(PUPPET, ENGINE, release(3, "a"));
-            say(&mut world, 4);
-        }
-        assert!(world.is_linked(ENGINE, PUPPET), "the same anew is no new one");
-        say(&mut world, 5);
-        assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
-        assert_eq!(world.holders(ENGINE), []);
-        world.assert_at_rest();
-    }
-}
-
-/// Claims that came to an end in any way do not count against the peer's limit of claims.
-#[test]
-fn claims_of_locks_are_counted_while_they_are_claims() {
-    let mut world = World::empty();
-    let limits = Limits { operations: 2, ..Limits::default() };
-    world.add(Config { node: me(), limits, ..config(0) });
-    world.add_puppet(20);
-    world.link(ENGINE, PUPPET);
-    for round in 0..5 {
-        let n = 10 * round;
-        world.say(PUPPET, ENGINE, claim(n + 1, "a", false));
-        world.say(PUPPET, ENGINE, claim(n + 2, "b", false));
-        match round {
-            0 => world.say(PUPPET, ENGINE, complete(n + 1, "a", 1)),
-            1 => world.say(PUPPET, ENGINE, Message::Release { tx: tx(n + 1), key: key() }),
-            2 => world.say(PUPPET, ENGINE, Message::Hurry { tx: tx(n + 2), key: key() }),
-            _ => world.say(PUPPET, ENGINE, Message::Yield { tx: tx(n + 1), key: key() }),
-        }
-        world.say(PUPPET, ENGINE, Message::Release { tx: tx(n + 1), key: key() });
-        world.say(PUPPET, ENGINE, Message::Release { tx: tx(n + 2), key: key() });
-        world.say(PUPPET, ENGINE, release(n + 1, "a"));
-        assert!(world.is_linked(ENGINE, PUPPET), "round {round}");
-        world.assert_at_rest();
-    }
-    for n in 101..104 {
-        assert!(world.is_linked(ENGINE, PUPPET));
-        world.say(PUPPET, ENGINE, claim(n, "a", false));
-    }
-    assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
 }

@@ -3,6 +3,7 @@
 
 mod asks;
 mod balancer;
+mod budget;
 mod claims;
 mod clash_cycles;
 mod clashes;

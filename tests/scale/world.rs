@@ -409,7 +409,7 @@ impl World {
         let groups = first.engine.groups();
         let of = |groups: &[(Name, Members)]| -> Vec<_> {
             let sorted = groups.iter().map(|(group, members)| {
-                let mut pids = members.entries.to_vec();
+                let mut pids = members.as_slice().to_vec();
                 pids.sort_unstable();
                 (group.clone(), pids)
             });

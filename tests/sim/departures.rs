@@ -32,7 +32,7 @@ impl World {
     }
 
     /// A certain death must be one.
-    pub(crate) fn is_true(&self, node: NodeId, ending: &Ending) -> R {
+    pub(crate) fn must_be_dead(&self, node: NodeId, ending: &Ending) -> R {
         if *ending == Ending::Died && !self.book.gone.contains(&node) {
             return Err(format!("death: a stream of {node:?} ends without a goodbye, and it lives"));
         }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 /// How often each pid is in it.
 pub(crate) fn counts(members: Option<&Members>) -> BTreeMap<Pid, u64> {
     let mut counts = BTreeMap::new();
-    for pid in members.into_iter().flat_map(|m| m.entries.iter()) {
+    for pid in members.into_iter().flat_map(|m| m.iter()) {
         *counts.entry(*pid).or_default() += 1;
     }
     counts
@@ -30,10 +30,10 @@ impl World {
             return Err(format!("table: h{slot} publishes {group:?} again as {members:?}"));
         }
         if let Some(m) = &members {
-            let local = m.entries.iter().take_while(|pid| pid.node == host.id).count();
-            let others = m.entries[local..].iter().any(|pid| pid.node == host.id);
-            let copies = m.entries.chunk_by(|a, b| a == b).count() != counts(Some(m)).len();
-            if local != m.local || others || copies {
+            let local = m.iter().take_while(|pid| pid.node == host.id).count();
+            let others = m.as_slice()[local..].iter().any(|pid| pid.node == host.id);
+            let copies = m.as_slice().chunk_by(|a, b| a == b).count() != counts(Some(m)).len();
+            if local != m.local() || others || copies {
                 return Err(format!("table: h{slot} publishes {group:?} badly sorted: {m:?}"));
             }
         }
@@ -63,7 +63,7 @@ impl World {
             return Err(format!("table: h{slot} published {:?}, the engine has {groups:?}", host.groups));
         }
         for (group, members) in &groups {
-            for pid in members.entries.iter() {
+            for pid in members.iter() {
                 if pid.node == host.id && !host.processes.contains_key(&pid.serial) {
                     return Err(format!("P5: h{slot} shows the dead {pid:?} in {group:?}"));
                 }

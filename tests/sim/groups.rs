@@ -28,8 +28,7 @@ impl World {
 
     pub(crate) fn leave_group(&mut self, slot: usize) -> R {
         self.group_act(slot, |world| {
-            let members: Vec<_> =
-                world.hosts[slot].groups.values().flat_map(|m| m.entries.iter().copied()).collect();
+            let members: Vec<_> = world.hosts[slot].groups.values().flat_map(|m| m.iter().copied()).collect();
             let member = world.rng.percent(80);
             let pid = if member { world.rng.pick(&members) } else { world.some_pid(false) };
             pid.map(GroupAct::Leave)

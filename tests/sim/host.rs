@@ -5,7 +5,9 @@ use crate::departures::Broke;
 use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
-use convoke::engine::{Binding, Config, ConnectionId, Engine, Level, Members, Name, NodeId, Pid, Ref, Time};
+use convoke::engine::{
+    Binding, Config, ConnectionId, Engine, Level, Limits, Members, Name, NodeId, Pid, Ref, Time,
+};
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -146,6 +148,10 @@ impl Host {
         config.part_slow = plan.part_slow;
         config.one_name_per_pid = plan.one_name;
         config.limits = plan.limits.clone();
+        if plan.tight_host.is_some_and(|tight| tight != self.slot) {
+            let Limits { names, locks, groups, .. } = Limits::default();
+            (config.limits.names, config.limits.locks, config.limits.groups) = (names, locks, groups);
+        }
         #[cfg(feature = "faults")]
         {
             config.fault = plan.fault;

@@ -564,7 +564,7 @@ impl World {
             let id = id_of(connection, end);
             self.cause = Some(Reason::OS_PROCESS_DIED);
             if linked && self.hosts[slot].link_to(peer) == Some(id) {
-                self.is_true(peer, &ending)?;
+                self.must_be_dead(peer, &ending)?;
             }
             self.ending = Some(ending.clone());
             self.feed(slot, |engine, now| engine.handle_connection_end(now, id, ending, detail))

@@ -154,6 +154,8 @@ pub(crate) struct Plan {
     pub(crate) limits: Limits,
     /// There is room for hardly anything.
     pub(crate) tight: bool,
+    /// Only this host has tight limits, and the others have what it may not: none of them minds.
+    pub(crate) tight_host: Option<usize>,
     pub(crate) largest_payload: u64,
     /// In percent: operations without a deadline, and such that never queue.
     pub(crate) patient: u64,
@@ -203,6 +205,7 @@ impl Plan {
             limits.names = 1 + rng.index(2);
             limits.locks = 1 + rng.index(3);
             limits.groups = 2 + rng.index(3);
+            limits.existence = limits.groups;
         }
         let largest_payload = match rng.below(20) {
             0 => 400 << 10,
@@ -210,6 +213,7 @@ impl Plan {
             _ => 200,
         };
         let mut dice = rng.clone();
+        let tight_host = (tight && dice.percent(50)).then(|| dice.index(2));
         let (entrance, joins) = (Entrance::draw(dice.below(100)), !tight && dice.percent(35));
         Plan {
             mode,
@@ -246,6 +250,7 @@ impl Plan {
             largest_payload: largest_payload.min(limits.message as u64),
             limits,
             tight,
+            tight_host,
             patient: rng.below(101),
             nowait: if rng.percent(50) { rng.below(40) } else { 0 },
             same_machine: rng.percent(40),

@@ -199,10 +199,18 @@ impl Agent {
         kib * 1024
     }
 
+    /// After a SIGSTOP no thread of the program runs any more when this returns: the signal alone stops them a while later, and
+    /// what is asked meanwhile may still be answered. It must not be stopped already.
     pub fn signal(&self, signal: libc::c_int) {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         // SAFETY: sends a signal to a child of this test that has not been waited for.
         assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+        if signal == libc::SIGSTOP {
+            let mut status = 0;
+            // SAFETY: writes to `status` alone. A child that has stopped stays to be waited for.
+            let changed = unsafe { libc::waitpid(pid, &raw mut status, libc::WUNTRACED) };
+            assert!(changed == pid && libc::WIFSTOPPED(status), "it has ended: {status:x}");
+        }
     }
 
     /// SIGKILL, and the death is reaped.

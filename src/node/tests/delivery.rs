@@ -274,7 +274,7 @@ fn names_and_groups_are_read_when_thread_locals_are_gone() {
     thread_local! { static LATE: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) }; }
     let (node, mut delivery) = by_hand();
     delivery.apply(Output::PublishName { name: Name::new(b"n"), pid: Some(far(1)) });
-    let members = Members { entries: [far(1)].into(), local: 0 };
+    let members = Members::new(Vec::new(), vec![far(1)]);
     delivery.apply(Output::PublishGroup { group: Name::new(b"g"), members: Some(members) });
     std::thread::spawn(move || {
         LATE.set(Some(Late(node.clone())));

@@ -13,7 +13,7 @@ fn far(serial: u64) -> Pid {
 }
 
 fn publish(delivery: &mut Delivery, group: &[u8], local: &[Pid], others: &[Pid]) {
-    let members = Members { entries: [local, others].concat().into(), local: local.len() };
+    let members = Members::new(local.to_vec(), others.to_vec());
     delivery.apply(Output::PublishGroup { group: Name::new(group), members: Some(members) });
 }
 

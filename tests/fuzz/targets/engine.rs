@@ -520,7 +520,7 @@ impl Siege {
         assert_eq!(names(a), names(b), "{}", picture());
         let groups = |engine: &Engine| {
             let sorted = |members: Members| {
-                let mut entries = members.entries.to_vec();
+                let mut entries = members.as_slice().to_vec();
                 entries.sort_unstable();
                 entries
             };
