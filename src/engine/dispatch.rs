@@ -178,7 +178,7 @@ impl Engine {
             Message::Unreg { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
             Message::Membership { membership, ack } => self.membership(from, membership, ack),
             Message::Create { group, dot, ack } => self.group_created(from, group, dot, ack),
-            Message::Retract { group, dots } => self.group_retracted(from, group, dots),
+            Message::Retract { group, dots, ack } => self.group_retracted(from, group, dots, ack),
             Message::Delete { group, dots, ack } => self.group_deleted(from, group, dots, ack),
             Message::GroupDigest { digest } => self.group_digest(from, digest),
             Message::GroupState { parts, last, answer } => self.group_state(from, parts, last, answer),

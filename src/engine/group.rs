@@ -115,10 +115,13 @@ impl Engine {
         }
     }
 
-    /// Removes dots, and nothing else: members that have joined under them stay, and the group lives by them alone then.
+    /// Removes dots, and nothing else: members that have joined under them stay, and the group lives by them alone then. Whoever has
+    /// heard of it deletes them no more, while others may still show the group by them: so deletes wait for it, as for members.
     fn retract(&mut self, group: Name, dots: BTreeSet<Dot>) {
         self.remove_dots(&group, &dots);
-        self.broadcast(Message::Retract { group, dots });
+        let tx = self.start_withdrawal(std::iter::once(&group));
+        self.broadcast(Message::Retract { group, dots, ack: Some(tx) });
+        self.check(tx);
     }
 
     fn remove_dots(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
@@ -136,12 +139,16 @@ impl Engine {
         from: NodeId,
         group: Name,
         dots: BTreeSet<Dot>,
+        ack: Option<Tx>,
     ) -> Result<(), &'static str> {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
         self.remove_dots(&group, &dots);
         self.learn_dead_dots(from, &dots);
+        if let Some(tx) = ack {
+            self.send(from, Message::Ack { tx });
+        }
         Ok(())
     }
 

@@ -521,6 +521,7 @@ pub enum Message {
         group: Name,
         #[serde(deserialize_with = "bounded")]
         dots: BTreeSet<Dot>,
+        ack: Option<Tx>,
     },
     // ---- more of claims
     /// Does the receiver hear this node, whose registration is in the way of a claim of the sender? Answered with

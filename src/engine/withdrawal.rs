@@ -1,4 +1,4 @@
-//! Members that this node has withdrawn, until every linked node has acknowledged it.
+//! Members and dots that this node has withdrawn, until every linked node has acknowledged it.
 //!
 //! A delete is over when no linked node shows the group any more. Its members are facts of their homes, so a home answers
 //! a delete only when its own withdrawals from that group are heard everywhere, also those that were on their way before
@@ -68,13 +68,19 @@ impl Engine {
         self.lessen(members.into_iter().map(gone).collect());
     }
 
+    /// Something of these groups is withdrawn: what it is follows, with this number.
+    pub(super) fn start_withdrawal<'a>(&mut self, groups: impl Iterator<Item = &'a Name>) -> Tx {
+        let tx = self.next_tx();
+        self.start_publication(tx, None, Deed::Withdraw, Origin::Nobody, Patience::FOREVER);
+        groups.for_each(|group| self.groups.withdrawals.started(group, tx));
+        tx
+    }
+
     /// These memberships of this node are less than they were.
     pub(super) fn lessen(&mut self, memberships: Vec<Membership>) {
         let Some(last) = memberships.len().checked_sub(1) else { return };
-        let tx = self.next_tx();
-        self.start_publication(tx, None, Deed::Withdraw, Origin::Nobody, Patience::FOREVER);
+        let tx = self.start_withdrawal(memberships.iter().map(|membership| &membership.group));
         for (number, membership) in memberships.into_iter().enumerate() {
-            self.groups.withdrawals.started(&membership.group, tx);
             self.publish_membership(membership, (number == last).then_some(tx));
         }
         self.check(tx);

@@ -172,8 +172,9 @@ impl Channel {
             return frames.space();
         }
         let noise = matches!(self.cipher, Cipher::Noise(_));
-        let record = self.announced().filter(|&n| noise && n <= noise::MAX_RECORD);
-        self.incoming.space(record.map_or(SMALL_BUFFER, |n| n + noise::LENGTH))
+        // A damaged header is for the next step to judge.
+        let record = self.announced().ok().flatten().filter(|_| noise);
+        self.incoming.space(record.map_or(SMALL_BUFFER, |n| n + noise::HEADER))
     }
 
     /// So many bytes were read into the [`space`](Channel::space).
@@ -214,10 +215,9 @@ impl Channel {
         stepped
     }
 
-    /// The length that stands before the next record or message of the cipher's handshake.
-    fn announced(&self) -> Option<usize> {
-        let length = self.incoming.rest().first_chunk::<{ noise::LENGTH }>()?;
-        Some(usize::from(u16::from_le_bytes(*length)))
+    /// The length of the next record or message of the cipher's handshake.
+    fn announced(&self) -> Result<Option<usize>, WireError> {
+        noise::announced(self.incoming.rest())
     }
 
     fn peers_preamble(&mut self) -> Result<Option<Preamble>, WireError> {
@@ -325,14 +325,14 @@ impl Channel {
 
     /// The whole next message of the cipher's handshake, once it is there.
     fn handshake_message(&mut self) -> Result<Option<[u8; noise::HANDSHAKE_MESSAGE]>, WireError> {
-        match self.announced() {
+        match self.announced()? {
             None => return Ok(None),
             Some(noise::HANDSHAKE_MESSAGE) => {}
             Some(_) => return Err(WireError::Handshake),
         }
-        let whole = self.incoming.rest()[noise::LENGTH..].first_chunk().copied();
+        let whole = self.incoming.rest()[noise::HEADER..].first_chunk().copied();
         if whole.is_some() {
-            self.incoming.take(noise::LENGTH + noise::HANDSHAKE_MESSAGE);
+            self.incoming.take(noise::HEADER + noise::HANDSHAKE_MESSAGE);
         }
         Ok(whole)
     }
@@ -405,15 +405,11 @@ impl Channel {
         };
         loop {
             let rest = self.incoming.rest();
-            let Some(length) = rest.first_chunk::<{ noise::LENGTH }>() else { return Ok(Step::Wait) };
-            let length = usize::from(u16::from_le_bytes(*length));
-            if length > noise::MAX_RECORD {
-                return Err(WireError::Forged);
-            }
-            if rest.len() < noise::LENGTH + length {
+            let Some(length) = noise::announced(rest)? else { return Ok(Step::Wait) };
+            if rest.len() < noise::HEADER + length {
                 return Ok(Step::Wait);
             }
-            let record = &self.incoming.take(noise::LENGTH + length)[noise::LENGTH..];
+            let record = &self.incoming.take(noise::HEADER + length)[noise::HEADER..];
             let n = session.open(record, frames.space_for(length))?;
             if n > 0 {
                 frames.put(n);

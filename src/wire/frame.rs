@@ -1,6 +1,7 @@
 //! Frames: writing them, and finding them in a stream.
 
 use super::buffer::{ReadBuffer, SMALL_BUFFER};
+use super::check::crc16;
 use super::handshake::MAX_HANDSHAKE_FRAME;
 use super::{Handshake, WireError, codec};
 use crate::engine::message::{DataHeader, EncodeData};
@@ -10,31 +11,13 @@ const HANDSHAKE: u8 = 0;
 const CONTROL: u8 = 1;
 const DATA: u8 = 2;
 
-/// Length (u32, of what follows it), lane (u8), check of both (u16). A length that was damaged on its way would have the
-/// reader wait for bytes that never come, or look for the next frame in the middle of one, and all that comes meanwhile
-/// would pass for a part of a frame: so the header is judged by itself, as soon as it is there.
+/// Length (u32, of what follows it), lane (u8), check of both (u16), judged by itself as soon as it is there. What comes behind a
+/// damaged length would pass for a part of a frame, and so for a sign of life.
 pub const HEADER: usize = LENGTH + 3;
 const LENGTH: usize = 4;
 
-/// CRC-16/CCITT of length and lane: no one or two bits that were flipped, nor any 16 in a row, pass unnoticed.
 fn check_of(length: u32, lane: u8) -> u16 {
-    const TABLE: [u16; 256] = {
-        let mut table = [0; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            let mut crc = (byte as u16) << 8;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = if crc & 0x8000 != 0 { crc << 1 ^ 0x1021 } else { crc << 1 };
-                bit += 1;
-            }
-            table[byte] = crc;
-            byte += 1;
-        }
-        table
-    };
-    let next = |crc: u16, byte: &u8| crc << 8 ^ TABLE[usize::from((crc >> 8) as u8 ^ byte)];
-    length.to_le_bytes().iter().chain(&[lane]).fold(0xffff, next)
+    crc16(length.to_le_bytes().iter().chain(&[lane]))
 }
 
 /// The header of a frame with a body of so many bytes.

@@ -93,5 +93,5 @@ fn parts_of_messages() {
         ]),
         every(Status::ALL.to_vec()),
     ];
-    compare(lines.concat(), include_str!("golden_parts.txt"));
+    compare(lines.concat(), "golden_parts.txt", include_str!("golden_parts.txt"));
 }

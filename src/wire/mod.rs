@@ -12,6 +12,7 @@ mod buffer;
 mod channel;
 #[cfg(test)]
 mod channel_tests;
+mod check;
 mod codec;
 mod error;
 mod frame;

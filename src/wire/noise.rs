@@ -1,6 +1,6 @@
 //! Links under a shared secret: Noise `NNpsk0` and the records of its session.
 //!
-//! Each message of the handshake and each record is its length (u16) and that many bytes. Both begin with fresh keys, so
+//! Each message of the handshake and each record is its length (u16), a check of the length (u16) and that many bytes. Both begin with fresh keys, so
 //! what was recorded cannot be read when the secret becomes known later; the secret is mixed in first of all, so that the
 //! first message of somebody who does not know it is refused before any costly arithmetic. What both said in the clear is
 //! the prologue: had it been changed on its way, the handshake would fail.
@@ -9,6 +9,7 @@
 //! says that the next one is under the next key.
 
 use super::WireError;
+use super::check::crc16;
 use super::secret::Key;
 use snow::resolvers::{DefaultResolver, FallbackResolver, RingResolver};
 use snow::{Builder, HandshakeState, TransportState};
@@ -17,7 +18,7 @@ const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
 /// What sealing adds.
 const TAG: usize = 16;
 /// What stands before each message and record.
-pub(super) const LENGTH: usize = 2;
+pub(super) const HEADER: usize = 4;
 /// The most that one record carries: the other end cannot read its first byte before it has all of them.
 const MAX_PLAIN: usize = 16 << 10;
 /// The longest record.
@@ -27,6 +28,20 @@ pub(super) const HANDSHAKE_MESSAGE: usize = 32 + NONCE + TAG;
 const NONCE: usize = 16;
 /// A key is used for so much at most.
 const RECORDS_PER_KEY: u32 = 1 << 20;
+
+fn header(length: usize) -> [u8; HEADER] {
+    let [a, b] = (length as u16).to_le_bytes(); // at most MAX_RECORD
+    let [c, d] = crc16(&[a, b]).to_le_bytes();
+    [a, b, c, d]
+}
+
+/// The length of the message or record that begins here, once its header is there. What is longer than any, or was damaged, ends
+/// the connection at once.
+pub(super) fn announced(bytes: &[u8]) -> Result<Option<usize>, WireError> {
+    let Some(told @ [a, b, ..]) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
+    let length = usize::from(u16::from_le_bytes([*a, *b]));
+    if *told == header(length) && length <= MAX_RECORD { Ok(Some(length)) } else { Err(WireError::Forged) }
+}
 
 /// Told under the cipher: see `preamble::Binding`.
 pub(super) type Nonce = [u8; NONCE];
@@ -89,18 +104,18 @@ fn read_nonce(handshake: &mut HandshakeState, message: &[u8]) -> Result<Nonce, W
     payload[..n].try_into().map_err(|_| WireError::Handshake)
 }
 
-/// Appends one message or record of at most `room` bytes and the length before it.
+/// Appends one message or record of at most `room` bytes and the header before it.
 fn append(
     out: &mut Vec<u8>,
     room: usize,
     write: impl FnOnce(&mut [u8]) -> Result<usize, snow::Error>,
 ) -> Result<(), snow::Error> {
     let start = out.len();
-    out.resize(start + LENGTH + room, 0);
-    let written = write(&mut out[start + LENGTH..]);
+    out.resize(start + HEADER + room, 0);
+    let written = write(&mut out[start + HEADER..]);
     let n = *written.as_ref().unwrap_or(&0);
-    out.truncate(start + LENGTH + n);
-    out[start..start + LENGTH].copy_from_slice(&(n as u16).to_le_bytes()); // at most MAX_RECORD
+    out.truncate(start + HEADER + n);
+    out[start..start + HEADER].copy_from_slice(&header(n));
     written.map(|_| ())
 }
 
@@ -119,7 +134,7 @@ impl Session {
 
     /// Appends records that carry `plain`. `Err`: the cipher cannot go on, so the link cannot.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), WireError> {
-        out.reserve(plain.len() + (plain.len() / MAX_PLAIN + 1) * (LENGTH + TAG));
+        out.reserve(plain.len() + (plain.len() / MAX_PLAIN + 1) * (HEADER + TAG));
         for piece in plain.chunks(MAX_PLAIN) {
             if self.sealed >= RECORDS_PER_KEY {
                 self.rekey(out)?;
@@ -168,9 +183,9 @@ mod tests {
         let mut dialler = builder(&[1; 32]).build_initiator().unwrap();
         let mut accepter = builder(&[2; 32]).build_responder().unwrap();
         append(&mut one, HANDSHAKE_MESSAGE, |room| dialler.write_message(&[3; NONCE], room)).unwrap();
-        assert_eq!(read_nonce(&mut accepter, &one[LENGTH..]), Ok([3; NONCE]));
+        assert_eq!(read_nonce(&mut accepter, &one[HEADER..]), Ok([3; NONCE]));
         append(&mut two, HANDSHAKE_MESSAGE, |room| accepter.write_message(&[4; NONCE], room)).unwrap();
-        assert_eq!(read_nonce(&mut dialler, &two[LENGTH..]), Ok([4; NONCE]));
+        assert_eq!(read_nonce(&mut dialler, &two[HEADER..]), Ok([4; NONCE]));
         let mut dialler = Session::new(dialler).unwrap();
         let mut accepter = Session::new(accepter).unwrap();
         dialler.seal(b"hello", &mut one).unwrap();
@@ -187,23 +202,38 @@ mod tests {
         let key = Key { hint: [0; 8], psk: Box::new([7; 32].into()) };
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let dialled = Dialled::start(b"", &key, &[1; NONCE], &mut one).unwrap();
-        let (mut accepter, _) = answer(b"", &key, &one[LENGTH..], &[2; NONCE], &mut two).unwrap();
-        let (mut dialler, _) = dialled.finish(&two[LENGTH..]).unwrap();
+        let (mut accepter, _) = answer(b"", &key, &one[HEADER..], &[2; NONCE], &mut two).unwrap();
+        let (mut dialler, _) = dialled.finish(&two[HEADER..]).unwrap();
         dialler.sealed = RECORDS_PER_KEY - 1;
         let mut records = Vec::new();
         dialler.seal(b"last of the first key", &mut records).unwrap();
         let lone = records.len();
         dialler.seal(b"first of the next", &mut records).unwrap();
-        assert_eq!(records[lone..][..LENGTH], (TAG as u16).to_le_bytes(), "an empty record goes before it");
+        assert_eq!(announced(&records[lone..]), Ok(Some(TAG)), "an empty record goes before it");
         assert_eq!(dialler.sealed, 1);
         let (mut rest, mut opened) = (&records[..], Vec::new());
-        while let Some(length) = rest.first_chunk::<LENGTH>() {
-            let (record, behind) = rest[LENGTH..].split_at(u16::from_le_bytes(*length).into());
+        while let Some(length) = announced(rest).unwrap() {
+            let (record, behind) = rest[HEADER..].split_at(length);
             let mut room = [0; 99];
             let n = accepter.open(record, &mut room).unwrap();
             opened.push(String::from_utf8(room[..n].to_vec()).unwrap());
             rest = behind;
         }
         assert_eq!(opened, ["last of the first key", "", "first of the next"]);
+    }
+
+    /// As with plain frames: what was damaged on its way is noticed when it comes, and not when as much has come as it says.
+    #[test]
+    fn a_damaged_length_is_noticed_at_once() {
+        for length in [0, 1, TAG, HANDSHAKE_MESSAGE, MAX_RECORD] {
+            assert_eq!(announced(&header(length)), Ok(Some(length)));
+            assert_eq!(announced(&header(length)[..HEADER - 1]), Ok(None));
+            for bit in 0..8 * HEADER {
+                let mut damaged = header(length);
+                damaged[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(announced(&damaged), Err(WireError::Forged), "{length}, bit {bit}");
+            }
+        }
+        assert_eq!(announced(&header(MAX_RECORD + 1)), Err(WireError::Forged));
     }
 }

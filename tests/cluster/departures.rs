@@ -80,3 +80,38 @@ fn a_death_on_this_machine_costs_nobody_a_lock() {
         assert_eq!(a.seen("lock_lost"), 0);
     }
 }
+
+/// A program is stopped until it is given up, another one takes its name and its work, and the first one wakes up: that one is closed.
+/// The one that works, and those that work with it, notice nothing.
+#[test]
+fn who_was_replaced_while_it_was_stopped_is_the_one_that_goes() {
+    for witnesses in [1, 2] {
+        let mut witness = Agent::open("w", &[], OPTIONS);
+        let mut other = (witnesses > 1).then(|| Agent::open("v", &[&witness.address], OPTIONS));
+        let mut old = Agent::open("db", &[&witness.address], OPTIONS);
+        witness.wait_for_peers(if witnesses > 1 { &["db", "v"] } else { &["db"] });
+        if let Some(other) = &mut other {
+            other.wait_for_peers(&["db", "w"]);
+        }
+        let (primary, _) = old.spawn();
+        old.ok(&format!("register {primary} primary"));
+        old.signal(libc::SIGSTOP);
+        witness.event("down db");
+        if let Some(other) = &mut other {
+            other.event("down db");
+        }
+        let mut new = Agent::open("db", &[&witness.address], OPTIONS);
+        let (successor, pid) = new.spawn();
+        new.ok(&format!("register {successor} primary"));
+        new.ok(&format!("lock {successor} disk 10000"));
+        old.signal(libc::SIGCONT);
+        old.event("closed reason=10"); // NAME_TAKEN
+        // Whatever they still had to tell each other, all nodes have.
+        let (asker, _) = witness.spawn();
+        witness.ok(&format!("sync {asker} 10000"));
+        assert_eq!(witness.ok("whereis primary"), pid);
+        new.ok(&format!("lock_check {successor} disk"));
+        let lost = ["closed", "exit", "conflict", "lock_lost"].map(|event| new.seen(event));
+        assert_eq!(lost, [0; 4], "with {witnesses} witnesses");
+    }
+}

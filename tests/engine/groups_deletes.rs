@@ -56,7 +56,7 @@ fn two_deletes_at_once() {
 #[test]
 fn withdrawals_that_were_on_their_way_before() {
     type Before = fn(&mut World, [Pid; 3]);
-    let befores: [Before; 5] = [
+    let befores: [Before; 6] = [
         |world, pids| {
             world.leave(pids[2], "g", pids[2]);
         },
@@ -82,6 +82,17 @@ fn withdrawals_that_were_on_their_way_before() {
             let op = world.join(pids[2], "g", pids[2]);
             world.until(2, 1, |message| matches!(message, Message::Membership { .. }));
             world.cancel(pids[2], op);
+        },
+        |world, pids| {
+            // It makes the group anew, and retracts what this stands for; 1 has heard of the new dot only.
+            let op = world.create(pids[2], "g");
+            world.done(op);
+            world.create(pids[2], "g");
+            for other in [0, 1] {
+                world.until(2, other, |message| matches!(message, Message::Create { .. }));
+                world.until(other, 2, |message| matches!(message, Message::Ack { .. }));
+            }
+            world.until(2, 0, |message| matches!(message, Message::Retract { .. }));
         },
     ];
     for before in befores {

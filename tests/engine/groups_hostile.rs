@@ -24,7 +24,7 @@ pub(crate) fn delete(group: &str, dots: &[Dot]) -> Message {
 }
 
 fn retract(group: &str, dots: &[Dot]) -> Message {
-    Message::Retract { group: name(group), dots: dots.iter().copied().collect() }
+    Message::Retract { group: name(group), dots: dots.iter().copied().collect(), ack: None }
 }
 
 pub(crate) fn state(parts: Vec<Existence>) -> Message {

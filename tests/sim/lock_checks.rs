@@ -130,8 +130,11 @@ impl World {
             let synced = self.hosts[slot].engine.iter().flat_map(|e| e.links());
             synced.filter(|(_, synced)| *synced).map(|(node, _)| node).chain([home]).collect()
         });
-        let asked_home = nodes.as_ref().is_none_or(|nodes| nodes.contains(&home)) || lost.contains(&home);
         let mut granted: BTreeSet<NodeId> = bound.keys().copied().collect();
+        // Others than the caller names are asked where a loss is to be made good, also if that was released meanwhile; whether the
+        // home was among them no message tells.
+        let asked_more = scope.is_none() && !granted.is_subset(&needed) && set.contains(&home);
+        let asked_home = needed.contains(&home) || lost.contains(&home) || asked_more;
         // Its link went down in this input, and before the claim was complete: it was in the set before.
         granted.retain(|node| bound[node].void.is_none() || !prior.contains(node));
         granted.extend(asked_home.then_some(home));

@@ -60,4 +60,14 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         20800,
         "a death that was proved by the link that then came up let a claim complete before it did",
     ),
+    (
+        Mode::Join,
+        43259,
+        "what was lost was asked for anew and then released: the simulator did not know that the home had voted too",
+    ),
+    (
+        Mode::Join,
+        53467,
+        "a delete was OK while a node still showed the group by dots that a third node had retracted",
+    ),
 ];

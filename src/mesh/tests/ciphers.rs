@@ -45,12 +45,12 @@ pub(super) async fn meddler(
 
 /// One preamble, or one message or record.
 async fn read_unit(from: &mut OwnedReadHalf, is_preamble: bool) -> std::io::Result<Vec<u8>> {
-    let mut unit = vec![0; if is_preamble { 16 } else { 2 }];
+    let mut unit = vec![0; if is_preamble { 16 } else { 4 }];
     from.read_exact(&mut unit).await?;
     let length = if is_preamble {
         usize::from(unit[12])
     } else {
-        2 + usize::from(u16::from_le_bytes([unit[0], unit[1]]))
+        4 + usize::from(u16::from_le_bytes([unit[0], unit[1]]))
     };
     let head = unit.len();
     unit.resize(length, 0);

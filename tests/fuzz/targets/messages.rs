@@ -5,11 +5,10 @@ use super::source::Source;
 use super::words::Words;
 use convoke::engine::message::EncodeData;
 use convoke::engine::{MAX_FRAME, Stamped};
-use convoke::wire::{DataEncoder, Frame, FrameReader, encode_control};
+use convoke::wire::{DataEncoder, Frame, FrameReader, encode_control, frame_header};
 
 fn frame(lane: u8, body: &[u8]) -> Vec<u8> {
-    let mut frame = (body.len() as u32 + 1).to_le_bytes().to_vec();
-    frame.push(lane);
+    let mut frame = frame_header(lane, body.len()).to_vec();
     frame.extend_from_slice(body);
     frame
 }

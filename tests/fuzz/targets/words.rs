@@ -445,7 +445,7 @@ impl Words {
             46 => M::Peers { peers: source.some(|source| self.peer(source)), last: source.below(4) != 3 },
             47 => M::Vouch { node: self.node(source) },
             48 => M::Vouched { node: self.node(source) },
-            49 => M::Retract { group: name(source), dots: self.dots(source) },
+            49 => M::Retract { group: name(source), dots: self.dots(source), ack: self.ack(source) },
             50 => M::Queued { tx: self.tx(source) },
             51 => M::Challenge { number: source.number() },
             _ => {
