@@ -3,6 +3,7 @@
 #[path = "../support/agent.rs"]
 #[allow(dead_code)] // other tests use more of it
 mod agent;
+mod damage;
 mod departures;
 #[path = "../support/ports.rs"]
 #[allow(dead_code)] // other tests use the rest

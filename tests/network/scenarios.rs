@@ -1,6 +1,8 @@
 //! One misfortune at a time, and what is promised for it.
 
 use crate::cluster::{Cluster, DETECTION, NODES, PATIENCE, name};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const CONFLICT_LOST: &str = "reason=8";
@@ -247,4 +249,100 @@ fn a_pulled_cable_is_a_split_and_is_mended() {
     cluster.cable(4, true);
     assert_eq!(cluster.rest().names.get("far"), Some(&pid));
     assert!(pulled.elapsed() < PATIENCE);
+}
+
+/// Long enough for a sick node to be parted, and to come back and be parted again.
+const LONG: Duration = Duration::from_secs(40);
+/// A call that takes no longer was not kept waiting by anybody.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
+impl Cluster {
+    /// Registers and unregisters at the first node all the time. Which part of it others kept it waiting.
+    fn part_waited(&mut self) -> f64 {
+        let (p, _) = self.process(0);
+        let (began, mut waited, mut calls) = (Instant::now(), Duration::ZERO, 0);
+        while began.elapsed() < LONG {
+            for call in ["register", "unregister"] {
+                let asked = Instant::now();
+                self.node(0).ok(&format!("{call} {p} again-and-again 30000"));
+                waited += asked.elapsed().saturating_sub(AT_ONCE);
+                calls += 1;
+            }
+        }
+        let part = waited.as_secs_f64() / began.elapsed().as_secs_f64();
+        println!("{calls} calls, kept waiting {:.1} % of the time", part * 100.0);
+        part
+    }
+
+    /// Of the links between the first four nodes none has ended.
+    fn the_healthy_kept_their_links(&mut self) {
+        for node in 0..NODES - 1 {
+            for peer in (0..NODES - 1).filter(|peer| *peer != node) {
+                assert_eq!(
+                    self.node(node).seen(&format!("down {}", name(peer))),
+                    0,
+                    "{} at {}",
+                    name(peer),
+                    name(node)
+                );
+            }
+        }
+    }
+}
+
+/// "A path that swallows large packets": the links of the last node come up, and its tables never arrive. The others go on.
+#[test]
+fn a_path_that_swallows_large_packets_stalls_nobody() {
+    let Some(mut cluster) = Cluster::new("") else { return };
+    cluster.watch_links();
+    for node in 0..NODES {
+        // More than one packet of names.
+        let (p, _) = cluster.process(node);
+        for number in 0..40 {
+            cluster.node(node).ok(&format!("register {p} a-rather-long-name-of-{node}-{number:060}"));
+        }
+    }
+    let sick = NODES - 1;
+    for healthy in 0..sick {
+        for (from, to) in [(sick, healthy), (healthy, sick)] {
+            cluster.switch().set(from, to, |path| path.largest = Some(600));
+        }
+    }
+    // All its links begin anew.
+    cluster.cable(sick, false);
+    for healthy in 0..sick {
+        cluster.node(healthy).event(&format!("down {}", name(sick)));
+    }
+    cluster.cable(sick, true);
+    let part = cluster.part_waited();
+    assert!(part <= 0.1, "{part}");
+    cluster.the_healthy_kept_their_links();
+    cluster.heal();
+}
+
+/// A node that is stopped for nine tenths of the time, never for as long as the detection time. The others go on.
+#[test]
+fn a_node_that_is_stopped_most_of_the_time_stalls_nobody() {
+    let Some(mut cluster) = Cluster::new("") else { return };
+    cluster.watch_links();
+    let sick = cluster.node(NODES - 1).id().cast_signed();
+    let over = Arc::new(AtomicBool::new(false));
+    let stutter = std::thread::spawn({
+        let over = over.clone();
+        move || {
+            while !over.load(Ordering::Relaxed) {
+                for (signal, pause) in [(libc::SIGSTOP, DETECTION * 9 / 25), (libc::SIGCONT, DETECTION / 100)]
+                {
+                    // SAFETY: sends a signal to a child of this test that lives as long as this thread.
+                    assert_eq!(unsafe { libc::kill(sick, signal) }, 0);
+                    std::thread::sleep(pause); // pauses of a given length
+                }
+            }
+        }
+    });
+    let part = cluster.part_waited();
+    over.store(true, Ordering::Relaxed);
+    stutter.join().expect("the thread that stops it");
+    assert!(part <= 0.1, "{part}");
+    cluster.the_healthy_kept_their_links();
 }

@@ -21,6 +21,8 @@ pub struct Path {
     pub jitter: Duration,
     /// So many of a thousand are lost.
     pub loss: u64,
+    /// Those with more bytes than this are lost: a tunnel in the way, and nobody says so.
+    pub largest: Option<usize>,
 }
 
 /// Packets that are on their way at one time. More are lost, as in any router.
@@ -140,7 +142,8 @@ impl Carrier {
             return;
         }
         let path = lock(&self.shared).paths[from][to];
-        if path.cut || self.below(1000) < path.loss || self.on_the_way.len() >= MOST_ON_THE_WAY {
+        let too_large = path.largest.is_some_and(|largest| packet.len() > largest);
+        if path.cut || too_large || self.below(1000) < path.loss || self.on_the_way.len() >= MOST_ON_THE_WAY {
             lock(&self.shared).lost += 1;
             return;
         }
