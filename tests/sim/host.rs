@@ -9,7 +9,7 @@ use convoke::engine::{
     Binding, Config, ConnectionId, Engine, Level, Limits, Members, Name, NodeId, Pid, Ref, Time,
 };
 use convoke::wire::DataEncoder;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// A message that waits to be taken.
@@ -76,6 +76,8 @@ pub(crate) struct Host {
     pub(crate) resumed: u64,
     pub(crate) closing: bool,
     pub(crate) links: BTreeMap<NodeId, Link>,
+    /// Who has ever said to it who they are.
+    pub(crate) met: BTreeSet<NodeId>,
     pub(crate) table: BTreeMap<Name, Pid>,
     pub(crate) groups: BTreeMap<Name, Members>,
     /// What lock_check says yes to.
@@ -114,6 +116,7 @@ impl Host {
             resumed: 0,
             closing: false,
             links: BTreeMap::new(),
+            met: BTreeSet::new(),
             table: BTreeMap::new(),
             groups: BTreeMap::new(),
             holds: BTreeMap::new(),

@@ -509,6 +509,7 @@ impl World {
             Arrived::Handshake(Handshake::Identity { identity, .. }) => {
                 let dialled = e.dialled.clone();
                 self.prove_by(slot, identity.node, dialled.as_deref());
+                self.hosts[slot].met.insert(identity.node);
                 self.trace.say(self.now, || {
                     format!("h{slot} c{connection} meets {:?} dialled {}", identity.node, dialled.is_some())
                 });

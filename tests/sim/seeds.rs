@@ -70,4 +70,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         53467,
         "a delete was OK while a node still showed the group by dots that a third node had retracted",
     ),
+    (
+        Mode::Join,
+        61634,
+        "a node that had said who it is on a connection that crossed another was not merged in time: nobody had answered, as the simulator saw it",
+    ),
 ];
