@@ -174,7 +174,8 @@ impl World {
         }
         let voted = |node| node == home || bound.contains_key(&node);
         self.nobody_is_passed_over(slot, key, o.step, nodes.is_some(), voted)?;
-        self.no_rival(slot, &share, &set, &bound, o.step)?;
+        // What the process held before, and may have lost, is another matter.
+        self.no_rival(slot, &share, &part.nodes, &bound, o.step)?;
         // Another claim of the process may have been completed in the same moment.
         let published_token = self.hosts[slot].holds.get(&share);
         if published_token.is_some_and(|t| *t < token) {
@@ -229,7 +230,8 @@ impl World {
         Ok(())
     }
 
-    /// Promise 3: no node of both sets has voted for both while it kept its links with both homes.
+    /// Promise 3: no node of both sets has voted for both while it kept its links with both homes. `set`: those that this claim was
+    /// granted by.
     fn no_rival(
         &self,
         slot: usize,

@@ -75,4 +75,9 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         61634,
         "a node that had said who it is on a connection that crossed another was not merged in time: nobody had answered, as the simulator saw it",
     ),
+    (
+        Mode::Join,
+        88370,
+        "a holder that had met a second one acquired the lock on one more node: the simulator took that for a new hold on all of them",
+    ),
 ];
