@@ -14,6 +14,8 @@ use std::time::Duration;
 /// What is remembered of an incarnation that has no link is forgotten after this time, unless it has a live dot. A group
 /// that was deleted during a split that lasts longer may come back.
 const MEMORY: Duration = Duration::from_secs(24 * 3600);
+/// Give or take so much.
+const LOOK: Duration = Duration::from_secs(60);
 
 impl Engine {
     /// Something was learned that peers may not know. One digest for all that happens within a heartbeat.
@@ -25,23 +27,25 @@ impl Engine {
 
     /// Something was learned of these incarnations. Of those without a link nobody will say that they have left.
     pub(super) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
-        for node in nodes {
-            let timer = Timer::GroupMemory(node);
-            let is_present = node == self.config.node || self.view.is_linked(node);
-            if !is_present && self.groups.dots.remembers(node) && !self.timers.is_set(&timer) {
-                self.timers.set(timer, self.now + MEMORY);
-            }
+        let (me, links) = (self.config.node, &self.view.links);
+        let absent = nodes.into_iter().filter(|node| *node != me && !links.contains_key(node));
+        if self.groups.dots.forget_later(self.now + MEMORY, absent) {
+            self.arm_group_memory(self.now + MEMORY);
         }
     }
 
-    pub(super) fn group_memory_over(&mut self, node: NodeId) {
-        if self.view.is_linked(node) {
-            return; // counted anew when it leaves
+    fn arm_group_memory(&mut self, at: Time) {
+        if !self.timers.is_set(&Timer::GroupMemory) {
+            self.timers.set(Timer::GroupMemory, at);
         }
-        if self.groups.dots.live_count_of(node) == 0 {
-            self.groups.dots.forget(node);
-        } else {
-            self.remember_absent([node]);
+    }
+
+    /// All are looked at, and so not for each of those that have left one after the other.
+    pub(super) fn group_memory_due(&mut self) {
+        let (me, links) = (self.config.node, &self.view.links);
+        let is_present = |node| node == me || links.contains_key(&node);
+        if let Some(next) = self.groups.dots.forget_due(self.now, self.now + MEMORY, is_present) {
+            self.arm_group_memory(next.max(self.now + LOOK));
         }
     }
 
@@ -142,7 +146,11 @@ impl Engine {
         if self.groups.dots.digest() != before || every_merge {
             self.existence_changed();
         }
-        self.remember_absent(self.groups.dots.incarnations().collect::<Vec<_>>());
+        let (me, links) = (self.config.node, &self.view.links);
+        let is_present = |node| node == me || links.contains_key(&node);
+        if self.groups.dots.forget_absent_later(self.now + MEMORY, is_present) {
+            self.arm_group_memory(self.now + MEMORY);
+        }
     }
 
     /// A caller elsewhere knows these dots of the group; this node perhaps not yet.
@@ -193,9 +201,6 @@ impl Engine {
         for group in &trimmed.groups {
             self.groups.touch(group, false);
         }
-        for node in trimmed.forgotten {
-            self.timers.cancel(&Timer::GroupMemory(node));
-        }
         if !trimmed.groups.is_empty() {
             self.log(Level::Warn, Target::Group, |engine| {
                 let (count, name) = (trimmed.groups.len(), engine.name_of(from));
@@ -219,8 +224,8 @@ impl Engine {
         self.groups.pictures.remove(&node);
         self.groups.asked.remove(&node);
         self.groups.unanswered.remove(&node);
-        if self.groups.dots.remembers(node) {
-            self.timers.set(Timer::GroupMemory(node), self.now + MEMORY);
+        if self.groups.dots.forget_at(self.now + MEMORY, node) {
+            self.arm_group_memory(self.now + MEMORY);
         }
         if self.groups.dots.incarnations().len() > 0 {
             self.existence_changed();

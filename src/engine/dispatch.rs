@@ -232,7 +232,7 @@ impl Engine {
             Timer::Missing => self.missing_due(),
             Timer::Confirm(node) => self.confirmation_due(node),
             Timer::GroupDigest => self.group_digest_due(),
-            Timer::GroupMemory(node) => self.group_memory_over(node),
+            Timer::GroupMemory => self.group_memory_due(),
             Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
             Timer::Claims => self.claims_due(),
             Timer::Hearsay(name) => self.hearsay_due(name),

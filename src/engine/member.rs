@@ -9,7 +9,8 @@ use super::process::Watch;
 use super::publish::Table;
 use super::withdrawal::Withdrawals;
 use super::*;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::quality::FixedState;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A process joins a group at most so often without leaving: every copy is an entry in the readers' list.
 pub(super) const MAX_COUNT: u64 = 1 << 16;
@@ -50,9 +51,11 @@ pub(super) struct Groups {
     /// Members elsewhere that a delete has ended and whose homes have not withdrawn them yet.
     doomed: BTreeMap<Name, BTreeSet<Pid>>,
     /// Groups that readers see.
-    published: BTreeSet<Name>,
+    published: HashSet<Name, FixedState>,
     /// To be looked at at the end of the input, and whether members have changed.
-    dirty: BTreeMap<Name, bool>,
+    dirty: Vec<(Name, bool)>,
+    /// The list of all groups without members.
+    nobody: Members,
     pub(super) joinings: Joinings,
     pub(super) withdrawals: Withdrawals,
     /// Deletes of this node that are not acknowledged by all: what they have ended.
@@ -132,11 +135,9 @@ impl Groups {
             + self.withdrawals.residue()
     }
     pub(super) fn touch(&mut self, group: &Name, members: bool) {
-        match self.dirty.get_mut(group) {
-            Some(changed) => *changed |= members,
-            None => {
-                self.dirty.insert(group.clone(), members);
-            }
+        match self.dirty.last_mut().filter(|(last, _)| last == group) {
+            Some((_, changed)) => *changed |= members,
+            None => self.dirty.push((group.clone(), members)),
         }
     }
 
@@ -193,7 +194,7 @@ impl Groups {
 
     /// Local entries first, every pid as often as it has joined.
     fn members(&self, group: &Name) -> Members {
-        self.rows.get(group).map(|inhabited| inhabited.entries.members()).unwrap_or_default()
+        self.rows.get(group).map_or_else(|| self.nobody.clone(), |inhabited| inhabited.entries.members())
     }
 
     fn watchers_of(&self, group: &Name) -> Vec<(u64, Ref)> {
@@ -277,7 +278,14 @@ impl Engine {
     /// Called when the outputs are drained: a list of members is as long as the group, so it is made once, however many
     /// inputs there were before that.
     pub(super) fn publish_groups(&mut self) {
-        for (group, members_changed) in std::mem::take(&mut self.groups.dirty) {
+        let mut dirty = std::mem::take(&mut self.groups.dirty);
+        dirty.sort_unstable();
+        // Of the rows of one group the last says whether members have changed.
+        for at in 0..dirty.len() {
+            if dirty.get(at + 1).is_some_and(|(next, _)| *next == dirty[at].0) {
+                continue;
+            }
+            let (group, members_changed) = dirty[at].clone();
             let members = if !self.groups.exists(&group) {
                 if !self.groups.published.remove(&group) {
                     continue;
@@ -288,7 +296,7 @@ impl Engine {
             } else {
                 continue;
             };
-            self.tables.push_back(Table::Other(Box::new(Output::PublishGroup { group, members })));
+            self.tables.push_back(Table::Group(group, members));
         }
     }
 

@@ -264,7 +264,7 @@ impl Engine {
         self.dial_linked(node, &name, &address, dialled.as_deref());
         self.arm_heartbeat(node);
         self.timers.set(Timer::Silence(node), self.now + self.patience());
-        self.send_snapshot(node);
+        self.send_snapshot(node, peer.groups);
         self.repeat_deletes(node);
         for (process, reference) in self.processes.node_watchers() {
             let event = Event::NodeUp { reference, node, name: name.clone(), address: address.clone() };
@@ -272,8 +272,14 @@ impl Engine {
         }
     }
 
-    /// The link starts with all that this node owns, and what it knows of groups; changes follow in order.
-    fn send_snapshot(&mut self, to: NodeId) {
+    /// What a peer is told of what this node knows of the existence of groups.
+    pub fn existence_digest(&self) -> u64 {
+        self.groups.dots.knowledge()
+    }
+
+    /// The link starts with all that this node owns, and what it knows of groups; changes follow in order. `groups`: what the peer
+    /// knew of those when it said who it is. It has learned since, and forgotten nothing that it must be told again.
+    fn send_snapshot(&mut self, to: NodeId, groups: u64) {
         let me = self.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
         let own = |name: &Name| {
@@ -290,7 +296,9 @@ impl Engine {
         }
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        facts.extend(self.existence_to_tell());
+        if groups != self.existence_digest() {
+            facts.extend(self.existence_to_tell());
+        }
         self.expect_tables(to, facts.len());
         let mut parts = in_parts(facts).into_iter().peekable();
         while let Some(facts) = parts.next() {

@@ -578,6 +578,8 @@ pub struct Identity {
     /// For how long it has been open, in ms: of two nodes with one name and as many links the younger goes.
     pub uptime_ms: u64,
     pub connectivity: Connectivity,
+    /// A digest of all that it knows of the existence of groups: who knows the same does not tell it again.
+    pub groups: u64,
     /// The largest payload that it takes, in bytes. A larger one is refused at its sender: `E_TOO_BIG`.
     pub message_limit: u64,
 }

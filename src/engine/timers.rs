@@ -32,8 +32,8 @@ pub(super) enum Timer {
     Confirm(NodeId),
     /// Peers are to be told a digest of the groups that this node knows.
     GroupDigest,
-    /// What is remembered of the groups that a lost node has made.
-    GroupMemory(NodeId),
+    /// What is remembered of the groups that lost nodes have made.
+    GroupMemory,
     /// Members of the group that a delete has ended are still there: their home has not heard of it, and they stay.
     Doomed(Name),
     /// Claims may have waited for so long that somebody should be told.

@@ -16,7 +16,7 @@
 //! groups in many names does more harm, but no more than it could by deleting the groups of all others, which is every
 //! node's right.
 
-use super::existence::Dots;
+use super::existence::{DotSet, Dots};
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,7 +90,7 @@ impl Dots {
         let counts = self.seen.iter().map(|(node, seen)| (*node, seen.live));
         let shares = shares(counts, room);
         let mut numbers: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
-        for dot in self.live.values().flatten().filter(|dot| shares.contains_key(&dot.node)) {
+        for dot in self.live.values().flat_map(DotSet::iter).filter(|dot| shares.contains_key(&dot.node)) {
             numbers.entry(dot.node).or_default().push(dot.number);
         }
         let mut first_to_go = BTreeMap::new();
@@ -115,10 +115,10 @@ impl Dots {
     fn trim_beyond(&mut self, room: usize) {
         let counts = self.seen.iter().map(|(node, seen)| (*node, seen.beyond.len()));
         for (node, share) in shares(counts, room) {
-            let Some(seen) = self.seen.get_mut(&node) else { continue };
+            let Some(seen) = self.seen.get(&node) else { continue };
             let known = seen.beyond.len().checked_sub(share + 1).and_then(|at| seen.beyond.iter().nth(at));
-            seen.up_to = known.copied().unwrap_or_default().max(seen.up_to);
-            self.compact(node);
+            let known = known.copied().unwrap_or_default();
+            self.see_up_to(node, known);
         }
     }
 }

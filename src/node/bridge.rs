@@ -309,6 +309,7 @@ impl Core for Bridge {
             name: config.name.clone(),
             address: config.address.clone(),
             connectivity: self.engine.connectivity(self.now),
+            groups: self.engine.existence_digest(),
             uptime_ms: self.shared.clock.now().since(Time::default()).as_millis() as u64,
             message_limit: config.limits.message as u64,
         }

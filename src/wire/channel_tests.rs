@@ -34,6 +34,7 @@ fn identity(node: u64) -> Identity {
         address: String::new(),
         uptime_ms: 1,
         connectivity: Connectivity::default(),
+        groups: 0,
         message_limit: 1 << 20,
     }
 }

@@ -73,6 +73,7 @@ fn identity() -> Identity {
         name: "ann".into(),
         address: "127.0.0.1:4370".into(),
         connectivity: Connectivity { links: 3, unsure: 1 },
+        groups: 1 << 40,
         uptime_ms: 65536,
         message_limit: 16 << 20,
     }

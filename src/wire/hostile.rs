@@ -137,6 +137,7 @@ fn texts_of_a_handshake_are_limited() {
         name: name.to_owned(),
         address: address.to_owned(),
         connectivity: Connectivity::default(),
+        groups: 0,
         uptime_ms: 0,
         message_limit: 1 << 20,
     };

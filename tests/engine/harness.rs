@@ -312,7 +312,8 @@ impl World {
         let (name, address) = (node_.name.clone(), node_.address.clone());
         let connectivity =
             node_.engine.as_ref().map(|engine| engine.connectivity(self.now)).unwrap_or_default();
-        Identity { node: node_.id, name, address, uptime_ms, connectivity, message_limit: 16 << 20 }
+        let groups = node_.engine.as_ref().map_or(0, Engine::existence_digest);
+        Identity { node: node_.id, name, address, uptime_ms, connectivity, groups, message_limit: 16 << 20 }
     }
 
     /// `a` dials `b`, and both say who they are. The connection is no link yet.

@@ -488,6 +488,7 @@ fn impossible_identities_are_refused() {
             name: "stranger".into(),
             address: String::new(),
             connectivity: Connectivity::default(),
+            groups: 0,
             uptime_ms: u64::MAX,
             message_limit: 1 << 20,
         };

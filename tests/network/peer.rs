@@ -16,6 +16,7 @@ fn identity(name: &str, node: u64) -> Identity {
         name: name.to_owned(),
         address: "127.0.0.1:1".to_owned(),
         connectivity: Connectivity::default(),
+        groups: 0,
         uptime_ms: 1,
         message_limit: 1 << 20,
     }

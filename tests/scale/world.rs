@@ -144,6 +144,7 @@ impl World {
             name: config.name.clone(),
             address: address.clone(),
             connectivity: Connectivity::default(),
+            groups: 0,
             uptime_ms: 0,
             message_limit: config.limits.message as u64,
         });

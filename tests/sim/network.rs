@@ -263,6 +263,7 @@ impl World {
                     .as_ref()
                     .map(|e| e.connectivity(host.local(self.now)))
                     .unwrap_or_default(),
+                groups: host.engine.as_ref().map_or(0, |engine| engine.existence_digest()),
                 uptime_ms: (self.now - host.started) / 1000,
                 message_limit: self.plan.limits.message as u64,
             };

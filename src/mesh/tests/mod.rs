@@ -166,6 +166,7 @@ fn identity(node: u64) -> Identity {
         name: format!("node{node}"),
         address: String::new(),
         connectivity: Connectivity::default(),
+        groups: 0,
         uptime_ms: 1,
         message_limit: 1 << 20,
     }

@@ -122,6 +122,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
         name: name.to_owned(),
         address: String::new(),
         connectivity: Connectivity::default(),
+        groups: 0,
         uptime_ms: 0,
         message_limit: 1 << 20,
     };
