@@ -91,6 +91,12 @@ impl Picture {
             protocol::Existence::Beyond(dot) => self.beyond.push(dot),
         }
     }
+    /// All live dots, in order.
+    fn dots(&self) -> Vec<Dot> {
+        let mut dots: Vec<Dot> = self.live.iter().map(|(_, dot)| *dot).collect();
+        dots.sort_unstable();
+        dots
+    }
     /// No honest node knows more: see `trim`.
     pub(super) fn is_within(&self, limits: &Limits) -> bool {
         self.live.len() <= trim::most_live(limits)
@@ -219,7 +225,12 @@ impl Dots {
     /// What one side has deleted is gone on both, what one side has made and the other not seen is there on both.
     /// Returns the groups with other live dots than before.
     pub(super) fn merge(&mut self, picture: Picture) -> Vec<Name> {
-        let mut changed = self.delete_what_is_not_in(&picture);
+        let dots = picture.dots();
+        // Some may tell of one dot twice.
+        if self.seen.is_empty() && picture.beyond.is_empty() && dots.is_sorted_by(|one, other| one < other) {
+            return self.adopt(picture, &dots);
+        }
+        let mut changed = self.delete_what_is_not_in(&picture, &dots);
         let mut groups: Option<BTreeMap<Dot, Name>> = None;
         for (group, dot) in picture.live {
             if self.add(&group, dot) {
@@ -245,16 +256,49 @@ impl Dots {
         changed
     }
 
+    /// A node that knows nothing yet takes over what the other knows: built in one go from what is sorted, for there may be very
+    /// many groups, and a node that joins waits for it.
+    fn adopt(&mut self, picture: Picture, dots: &[Dot]) -> Vec<Name> {
+        let Picture { mut live, mut seen, .. } = picture;
+        self.live_count = live.len();
+        self.digest = live.iter().fold(0, |sum, (group, dot)| sum.wrapping_add(hash(group, dot)));
+        seen.extend(dots.iter().map(|dot| (dot.node, 0)));
+        seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
+        seen.dedup_by_key(|(node, _)| *node);
+        let (mut rest, mut beyond) = (dots, Vec::new());
+        let rows = seen.into_iter().map(|(node, told)| {
+            let (of_node, others) = rest.split_at(rest.partition_point(|dot| dot.node == node));
+            rest = others;
+            let up_to = of_node.iter().fold(told, |up_to, dot| up_to + u64::from(dot.number == up_to + 1));
+            beyond.extend(of_node.iter().filter(|dot| dot.number > up_to));
+            (node, Seen { up_to, live: of_node.len(), ..Seen::default() })
+        });
+        self.seen = rows.collect();
+        self.context =
+            self.seen.iter().fold(0, |sum, (node, seen)| sum.wrapping_add(hash_up_to(*node, seen.up_to)));
+        beyond.iter().for_each(|dot| self.see(dot));
+        live.sort_unstable(); // it is
+        let rows = live.chunk_by(|one, other| one.0 == other.0);
+        let rows = rows.map(|row| (row[0].0.clone(), DotSet(row.iter().map(|(_, dot)| *dot).collect())));
+        self.live = rows.collect();
+        for dots in self.live.values() {
+            for of_node in dots.0.chunk_by(|one, other| one.node == other.node) {
+                if let Some(seen) = self.seen.get_mut(&of_node[0].node) {
+                    seen.groups += 1;
+                }
+            }
+        }
+        self.live.keys().cloned().collect()
+    }
+
     /// What the other knows and does not show it has deleted.
-    fn delete_what_is_not_in(&mut self, picture: &Picture) -> Vec<Name> {
+    fn delete_what_is_not_in(&mut self, picture: &Picture, live: &[Dot]) -> Vec<Name> {
         if self.live_count == 0 {
             return Vec::new();
         }
         let seen: BTreeMap<NodeId, u64> = picture.seen.iter().copied().collect();
         let mut known: Vec<Dot> = picture.beyond.clone();
-        let mut live: Vec<Dot> = picture.live.iter().map(|(_, dot)| *dot).collect();
         known.sort_unstable();
-        live.sort_unstable();
         let is_known = |dot: &Dot| {
             seen.get(&dot.node).is_some_and(|up_to| dot.number <= *up_to) || known.binary_search(dot).is_ok()
         };
@@ -439,6 +483,33 @@ mod tests {
             assert!(all.iter().all(|part| part.knowledge() != sum.knowledge()), "each knew less");
         }
         assert_eq!(knowledge.len(), 1, "they have nothing to tell each other");
+    }
+
+    /// Who knows nothing takes over what it is told, and comes to what it would have come to step by step.
+    #[test]
+    fn what_is_adopted_is_what_is_merged() {
+        use rand::{RngExt, SeedableRng, rngs::StdRng};
+        for seed in 0..300 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut told = Dots::default();
+            for _ in 0..rng.random_range(0..60) {
+                let group = Name::new(format!("g{}", rng.random_range(0..9)).as_bytes());
+                let dot = dot(rng.random_range(1..12), rng.random_range(1..6));
+                if rng.random_bool(0.7) {
+                    told.add(&group, dot);
+                } else {
+                    told.remove(&group, dot);
+                }
+            }
+            let (mut adopts, mut merges) = (Dots::default(), Dots::default());
+            // It has heard of somebody already.
+            merges.see_up_to(NodeId(99), 1);
+            let changed = adopts.merge(picture(&told));
+            assert_eq!(changed, merges.merge(picture(&told)), "seed {seed}");
+            merges.forget(NodeId(99));
+            assert_eq!(format!("{adopts:?}"), format!("{merges:?}"), "seed {seed}");
+            assert_eq!((adopts.knowledge(), &adopts.live), (told.knowledge(), &told.live), "seed {seed}");
+        }
     }
 
     /// "A node of which one dot is known, which is live, is told of by that", and no other is.
