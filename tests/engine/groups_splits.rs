@@ -244,7 +244,7 @@ fn who_differs_tells_all_and_gets_the_same_back() {
     let dot = Dot { node: NodeId(1), number: 1 };
     let g = || name("g");
     let live = || Existence::Live { group: g(), dot };
-    let all = vec![live(), Existence::Seen { node: NodeId(1), up_to: 1 }];
+    let all = vec![live()]; // that it is the first one, and so all that there is of its maker, goes without saying
     let state =
         |parts: &[Existence], answer| Message::GroupState { parts: parts.to_vec(), last: true, answer };
     assert_eq!(world.told(puppet), [state(&all, true)]);
