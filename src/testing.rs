@@ -1,7 +1,8 @@
 //! Cutting and healing links between nodes of this OS process, by the names of the nodes, and host names with addresses of
 //! the test's choice: for tests of whole clusters.
 //!
-//! And a secret for all nodes of a test run, so that whole test programs run once more with encrypted links.
+//! A name for the cluster of each test. And a secret for all nodes of a test run, so that whole test programs run once more with
+//! encrypted links.
 //!
 //! Compiled in only with the feature `test-hooks`; a released library has nothing of it. A cut lies between the mesh and
 //! the bridge of each of the two nodes, so engines, sockets and threads are the real ones. Each call returns when both
@@ -22,6 +23,12 @@ pub(crate) fn secret() -> Option<Secret> {
     let text = std::env::var("CONVOKE_TEST_SECRET").ok()?;
     // A run that is thought to be encrypted and is not would be worse than none.
     Some(Secret::from_text(&text).unwrap_or_else(|error| panic!("CONVOKE_TEST_SECRET: {error}")))
+}
+
+/// A cluster for the nodes of the test on whose thread this is called. Ports are given again: what a node of this test goes on dialling
+/// may be a node of another test by now, or of another run, and the two would be one cluster.
+pub fn cluster() -> String {
+    format!("{} of {}", std::thread::current().name().unwrap_or("nobody"), std::process::id())
 }
 
 /// Who notices a cut when it is made.

@@ -23,6 +23,7 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn try_open(set: &[(&str, &str)]) -> Result<Node, Error> {
     let mut options = Options::new();
+    options.set("cluster", &convoke::testing::cluster()).unwrap();
     set.iter().for_each(|(key, value)| options.set(key, value).unwrap());
     Node::open(&options)
 }
@@ -346,6 +347,7 @@ fn seeds_are_replaced_by_a_reload() {
     let options = |seeds: &str| {
         let mut options = Options::new();
         options.set("name", "reloaded").unwrap();
+        options.set("cluster", &convoke::testing::cluster()).unwrap();
         options.set("seeds", seeds).unwrap();
         options
     };

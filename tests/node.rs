@@ -13,6 +13,7 @@ const LONG: i64 = 30_000;
 
 fn open(options: &[(&str, &str)]) -> Node {
     let mut all = Options::new();
+    all.set("cluster", &convoke::testing::cluster()).unwrap();
     options.iter().for_each(|(key, value)| all.set(key, value).unwrap());
     Node::open(&all).unwrap()
 }

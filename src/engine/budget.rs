@@ -5,6 +5,7 @@
 //! parted for a growing pause (`conduct`), with a text that names the option.
 
 use super::conduct::Misconduct;
+use super::fault::Fault;
 use super::machine::Engine;
 use super::*;
 use std::collections::BTreeMap;
@@ -105,7 +106,7 @@ impl Engine {
     /// After a message of the peer. Whoever says too much is parted; where all do together, the one that has just said more.
     pub(super) fn keep_within_budget(&mut self, from: NodeId) {
         let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
-        if all <= self.most_of_one() {
+        if all <= self.most_of_one() || self.is_broken(Fault::PublishedWithoutBound) {
             return; // the rule, and quick
         }
         let published = self.published_by(from);

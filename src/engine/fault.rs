@@ -142,6 +142,10 @@ pub enum Fault {
     DeleteSparesMembers,
     /// A delete is acknowledged before its withdrawals are heard everywhere (P1).
     DeleteIsAckedAtOnce,
+    /// A delete does not wait for dots that another node has retracted: a node goes on to show the group (P1).
+    RetractsAreNotAwaited,
+    /// Nodes with the same live dots do not tell each other what they have seen: what was deleted comes back (P2).
+    LiveDotsAreAllKnowledge,
     /// Nobody sends a digest: nodes go on to differ about what nobody owns (P2).
     NoDigest,
     /// What one node alone had no room for is no news: nodes go on to differ about it (P2).
@@ -210,6 +214,8 @@ pub enum Fault {
     LedBackIsForEver,
     /// Who keeps others waiting is waited for for ever (P7).
     SlowPeersStay,
+    /// What a peer publishes is kept without bound.
+    PublishedWithoutBound,
     /// Of two live nodes of one name the one that was opened first stays, though it was given up and replaced while it was
     /// paused.
     OlderNamesakeStays,

@@ -119,6 +119,9 @@ impl Engine {
     /// heard of it deletes them no more, while others may still show the group by them: so deletes wait for it, as for members.
     fn retract(&mut self, group: Name, dots: BTreeSet<Dot>) {
         self.remove_dots(&group, &dots);
+        if self.is_broken(Fault::RetractsAreNotAwaited) {
+            return self.broadcast(Message::Retract { group, dots, ack: None });
+        }
         let tx = self.start_withdrawal(std::iter::once(&group));
         self.broadcast(Message::Retract { group, dots, ack: Some(tx) });
         self.check(tx);

@@ -42,12 +42,23 @@ static inline void check_status(const char *file, int line, const char *call, co
     }
 }
 
+/* The cluster of this program, of its children and of what it executes. Ports are given again: what one of its nodes goes on dialling
+ * may be a node of another program by now, and the two would be one cluster. */
+static inline const char *test_cluster(void) { return getenv("CONVOKE_C_TESTS"); }
+
+__attribute__((constructor)) static void name_cluster(void) {
+    char name[32];
+    snprintf(name, sizeof name, "of %d", (int)getpid());
+    setenv("CONVOKE_C_TESTS", name, 0);
+}
+
 /* A node on loopback; NULL for defaults. No busy machine, and no valgrind, is to make one look dead. */
 static inline convoke_node *open_node(const char *name, const char *seeds) {
     convoke_options *options;
     convoke_node *node;
     OK(convoke_options_new(&options));
     OK(convoke_options_set(options, "detection_ms", "30000"));
+    OK(convoke_options_set(options, "cluster", test_cluster()));
     if (name) OK(convoke_options_set(options, "name", name));
     if (seeds) OK(convoke_options_set(options, "seeds", seeds));
     OK(convoke_node_open(options, &node));

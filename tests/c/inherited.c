@@ -21,6 +21,7 @@ static convoke_node *open_at(const char *name, const char *listen) {
     convoke_node *node;
     OK(convoke_options_new(&options));
     OK(convoke_options_set(options, "name", name));
+    OK(convoke_options_set(options, "cluster", test_cluster()));
     OK(convoke_options_set(options, "listen", listen));
     OK(convoke_options_set(options, "detection_ms", "3600000"));
     OK(convoke_node_open(options, &node));

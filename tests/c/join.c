@@ -5,6 +5,7 @@ static convoke_status open_with(convoke_node **node, const char *name, const cha
     convoke_options *options;
     convoke_status status;
     OK(convoke_options_new(&options));
+    OK(convoke_options_set(options, "cluster", test_cluster()));
     if (name) OK(convoke_options_set(options, "name", name));
     if (seeds) OK(convoke_options_set(options, "seeds", seeds));
     if (wait) OK(convoke_options_set(options, "join.wait", wait));

@@ -21,6 +21,7 @@ static struct side open_side(const char *timeout_ms) {
     convoke_options *options;
     OK(convoke_options_new(&options));
     OK(convoke_options_set(options, "resolver.timeout_ms", timeout_ms));
+    OK(convoke_options_set(options, "cluster", test_cluster()));
     OK(convoke_node_open(options, &side.node));
     convoke_options_free(options);
     side.process = spawn(side.node, NULL);

@@ -262,6 +262,10 @@ fn what_is_over_takes_nothing() {
 /// All peers together have no more than the whole.
 #[test]
 fn what_all_publish_is_bounded_too() {
+    all_peers_publish();
+}
+
+pub(crate) fn all_peers_publish() {
     let mut world = with_puppet();
     world.link(0, PUPPET);
     let others = [30, 40].map(|id| world.add_puppet(id));

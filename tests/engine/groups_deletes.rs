@@ -104,7 +104,7 @@ fn withdrawals_that_were_on_their_way_before() {
 /// A node makes the group anew, and retracts what this stands for. Whoever deletes the group after that deletes the new dot alone, so
 /// it must wait until nobody shows the old ones any more.
 #[test]
-fn dots_that_were_retracted_just_before() {
+pub(crate) fn dots_that_were_retracted_just_before() {
     let mut world = World::mesh(3);
     let pids = [world.spawn(0), world.spawn(1), world.spawn(2)];
     for maker in [0, 2] {

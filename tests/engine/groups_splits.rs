@@ -228,6 +228,34 @@ fn news_travel_along_a_line() {
     world.assert_at_rest();
 }
 
+/// A node is told of what was deleted although it shows the same groups as the one that tells it: else it would show again what a
+/// third node, which was away, still has.
+#[test]
+pub(crate) fn who_shows_the_same_is_told_what_was_deleted() {
+    let mut world = World::nodes(3);
+    let maker = world.spawn(0);
+    world.link(0, 2);
+    let op = world.create(maker, "g");
+    ok(&mut world, op);
+    world.cut(0, 2);
+    let op = world.delete(maker, "g");
+    ok(&mut world, op);
+    world.link(0, 1);
+    world.cut(0, 1);
+    world.link(1, 2);
+    assert_eq!((world.members(1, "g"), world.members(2, "g")), (None, None));
+    // Who knows the same is told nothing again.
+    world.cut(1, 2);
+    world.delivered.clear();
+    world.link(1, 2);
+    let told =
+        world.delivered.iter().filter_map(|(_, _, frame)| frame.message()).any(|message| match message {
+            Message::Hello { facts, .. } => facts.iter().any(|fact| matches!(fact, Fact::Existence(_))),
+            _ => false,
+        });
+    assert!(!told);
+}
+
 /// Digests that are equal are not answered; one that differs is answered once, however often it is told meanwhile.
 #[test]
 fn who_differs_tells_all_and_gets_the_same_back() {

@@ -2,7 +2,8 @@
 //! others stand in `tests/sim/mutants.rs`.
 
 use crate::{
-    claims, clash_cycles, clashes, conduct, forward, groups_full, lock_splits, namesakes, reregister, rules,
+    budget, claims, clash_cycles, clashes, conduct, forward, groups_deletes, groups_full, groups_splits,
+    lock_splits, namesakes, reregister, rules,
 };
 use convoke::engine::Fault;
 use std::cell::Cell;
@@ -21,6 +22,9 @@ const FAULTS: &[(Fault, fn())] = &[
     (Fault::BusyIsToldOnce, rules::a_waiter_hears_of_every_binding_that_is_in_its_way),
     (Fault::VoterIsNotAskedAgain, claims::a_starved_voter_is_asked_whether_it_hears_the_owner),
     (Fault::SlowPeersStay, conduct::who_is_stopped_most_of_the_time_is_parted),
+    (Fault::PublishedWithoutBound, budget::all_peers_publish),
+    (Fault::LiveDotsAreAllKnowledge, groups_splits::who_shows_the_same_is_told_what_was_deleted),
+    (Fault::RetractsAreNotAwaited, groups_deletes::dots_that_were_retracted_just_before),
     (Fault::OlderNamesakeStays, namesakes::who_was_replaced_while_paused_goes),
     (Fault::SnapshotWithoutKept, rules::a_snapshot_names_the_kept_rows),
     (Fault::KeptOutlivesProcess, rules::the_end_of_a_process_takes_what_its_call_keeps),

@@ -1,14 +1,12 @@
 //! A peer whose every byte is the test's: it shakes hands as a node does, and then does what no node would.
 
+use crate::agent::cluster;
 use convoke::engine::{Connectivity, Identity, Message, NodeId, Stamped};
 use convoke::wire::{self, Channel, Frame, FrameReader, Handshake, Protection, Setup, Step};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
-
-/// The cluster of nodes that were told of none.
-const CLUSTER: &str = "default";
 
 fn identity(name: &str, node: u64) -> Identity {
     Identity {
@@ -25,7 +23,7 @@ fn identity(name: &str, node: u64) -> Identity {
 fn channel(name: &str, node: u64) -> Channel {
     Channel::dial(Setup {
         versions: wire::VERSIONS,
-        cluster: CLUSTER.to_owned(),
+        cluster: cluster(),
         node: NodeId(node),
         name: name.to_owned(),
         protection: Protection::Plain,
@@ -69,7 +67,7 @@ impl Peer {
             peer.step();
         }
         let mut greeting = Vec::new();
-        wire::encode_handshake(&Handshake::identity(CLUSTER, identity(name, node)), &mut greeting);
+        wire::encode_handshake(&Handshake::identity(&cluster(), identity(name, node)), &mut greeting);
         peer.say(&greeting);
         while peer.handshake() != Handshake::Go {}
         peer

@@ -22,6 +22,7 @@ fn the_log() -> MutexGuard<'static, ()> {
 fn open(name: &str, options: &[(&str, &str)]) -> (Node, Process) {
     let mut all = Options::new();
     all.set("name", name).unwrap();
+    all.set("cluster", &convoke::testing::cluster()).unwrap();
     options.iter().for_each(|(key, value)| all.set(key, value).unwrap());
     let node = Node::open(&all).unwrap();
     let process = Process::spawn(&node, None).unwrap();

@@ -31,6 +31,16 @@ pub struct Agent {
     pub address: String,
 }
 
+/// The cluster of the test on whose thread this is called, as one word.
+pub fn cluster() -> String {
+    convoke::testing::cluster().replace(' ', "-")
+}
+
+/// What an agent is told that opens a node.
+pub fn open(options: &str) -> String {
+    format!("open cluster={} {options}", cluster())
+}
+
 impl Agent {
     /// Starts a process and opens a node in it. `options`: "key=value key=value".
     pub fn open(name: &str, seeds: &[&str], options: &str) -> Agent {
@@ -42,7 +52,7 @@ impl Agent {
 
     /// Opens the node of a process that was only started.
     pub fn open_node(&mut self, options: &str) {
-        let answer = self.call(&format!("open {options}"));
+        let answer = self.call(&open(options));
         let mut words = answer.strip_prefix("ok ").unwrap_or_else(|| panic!("open: {answer}")).split(' ');
         self.name = words.next().unwrap_or_default().to_owned();
         self.address = words.next().unwrap_or_default().to_owned();

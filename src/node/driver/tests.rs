@@ -23,6 +23,7 @@ fn open_plain(name: &str, options: &[(&str, &str)]) -> Node {
 
 fn open_with(mut all: Options, name: &str, options: &[(&str, &str)]) -> Node {
     all.set("name", name).unwrap();
+    all.set("cluster", &crate::testing::cluster()).unwrap();
     for (key, value) in options {
         all.set(key, value).unwrap();
     }
@@ -128,7 +129,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     };
     let setup = Setup {
         versions: wire::VERSIONS,
-        cluster: "default".to_owned(),
+        cluster: crate::testing::cluster(),
         node: identity.node,
         name: name.to_owned(),
         protection: Protection::Plain,
@@ -136,7 +137,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     };
     let mut words = Vec::new();
     Channel::dial(setup).words(&mut words);
-    wire::encode_handshake(&Handshake::identity("default", identity), &mut words);
+    wire::encode_handshake(&Handshake::identity(&crate::testing::cluster(), identity), &mut words);
     stream.write_all(&words).unwrap();
     let mut answer = [0; 40];
     stream.read_exact(&mut answer).unwrap();

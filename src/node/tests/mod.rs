@@ -31,6 +31,7 @@ fn by_hand_with(options: &[(&str, &str)]) -> (Node, Delivery) {
 
 fn options_of(set: &[(&str, &str)]) -> Options {
     let mut options = Options::new();
+    options.set("cluster", &crate::testing::cluster()).unwrap();
     set.iter().for_each(|(key, value)| options.set(key, value).unwrap());
     options
 }
