@@ -73,29 +73,30 @@ impl Engine {
     }
 
     /// All that this node knows of the existence of groups.
-    pub(super) fn existence_to_tell(&self) -> Vec<Fact> {
+    pub(super) fn existence_to_tell(&self) -> impl Iterator<Item = Fact> {
         let live_only = self.is_broken(Fault::ContextDoesNotTravel);
-        let parts = self.groups.dots.parts().into_iter();
-        parts.filter(|p| !live_only || matches!(p, Existence::Live { .. })).map(Fact::Existence).collect()
+        let parts = self.groups.dots.parts();
+        parts.filter(move |p| !live_only || matches!(p, Existence::Live { .. })).map(Fact::Existence)
     }
 
     fn tell_existence(&mut self, to: NodeId, answer: bool) {
-        self.tell_parts(to, self.existence_to_tell(), answer);
+        let parts = membership::in_parts(self.existence_to_tell());
+        self.tell_parts(to, parts, answer);
     }
 
     /// All that this node knows of the dots that a peer has made, so that the peer knows which of them are no more.
     pub(super) fn tell_existence_of(&mut self, maker: NodeId) {
-        let mut facts = self.existence_to_tell();
-        facts.retain(|fact| match fact {
+        let facts = self.existence_to_tell().filter(|fact| match fact {
             Fact::Existence(Existence::Live { dot, .. } | Existence::Beyond(dot)) => dot.node == maker,
             Fact::Existence(Existence::Seen { node, .. }) => *node == maker,
             _ => false,
         });
-        self.tell_parts(maker, facts, false);
+        let parts = membership::in_parts(facts);
+        self.tell_parts(maker, parts, false);
     }
 
-    fn tell_parts(&mut self, to: NodeId, facts: Vec<Fact>, answer: bool) {
-        let mut parts = membership::in_parts(facts).into_iter().peekable();
+    fn tell_parts(&mut self, to: NodeId, parts: Vec<Vec<Fact>>, answer: bool) {
+        let mut parts = parts.into_iter().peekable();
         while let Some(facts) = parts.next() {
             let existence = |fact| if let Fact::Existence(part) = fact { Some(part) } else { None };
             let parts_of = facts.into_iter().filter_map(existence).collect();

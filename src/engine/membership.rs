@@ -297,11 +297,12 @@ impl Engine {
         }
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        if groups != self.existence_digest() {
-            facts.extend(self.existence_to_tell());
-        }
-        self.expect_tables(to, facts.len());
-        let mut parts = in_parts(facts).into_iter().peekable();
+        let is_news = groups != self.existence_digest();
+        let existence = is_news.then(|| self.existence_to_tell()).into_iter().flatten();
+        // Of what there may be very much no list is made but the parts.
+        let parts = in_parts(facts.into_iter().chain(existence));
+        self.expect_tables(to, parts.iter().map(Vec::len).sum());
+        let mut parts = parts.into_iter().peekable();
         while let Some(facts) = parts.next() {
             self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
         }
@@ -512,7 +513,7 @@ impl Engine {
 
 /// Cuts a snapshot into parts that fit into a frame; at least one. The number of facts alone does not bound a part, for
 /// names may be long.
-pub(super) fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
+pub(super) fn in_parts(facts: impl IntoIterator<Item = Fact>) -> Vec<Vec<Fact>> {
     let mut parts: Vec<Vec<Fact>> = vec![Vec::new()];
     let mut size = 0;
     for fact in facts {
@@ -525,7 +526,9 @@ pub(super) fn in_parts(facts: Vec<Fact>) -> Vec<Vec<Fact>> {
                 size += fact_size;
             }
             _ => {
-                parts.push(vec![fact]);
+                let mut part = Vec::with_capacity(SNAPSHOT_ROWS);
+                part.push(fact);
+                parts.push(part);
                 size = fact_size;
             }
         }

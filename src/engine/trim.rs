@@ -159,7 +159,7 @@ mod tests {
 
     fn picture(dots: &Dots) -> Picture {
         let mut picture = Picture::default();
-        dots.parts().into_iter().for_each(|part| picture.add(part));
+        dots.parts().for_each(|part| picture.add(part));
         picture
     }
 

@@ -79,6 +79,14 @@ static inline convoke_node *open_peer(const char *name, const convoke_node *to) 
     return node;
 }
 
+/* A child that is to end well has ended well. */
+static inline void check_child(pid_t pid) {
+    int status;
+    CHECK(pid > 0);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static inline void close_node(convoke_node *node) {
     OK(convoke_node_close(node, SOON));
     convoke_node_free(node);
@@ -113,6 +121,14 @@ static inline convoke_event *expect(convoke_process *process, convoke_event_kind
         _exit(1);
     }
     return event;
+}
+
+/* From now on the process is told of nodes. There is one other now. */
+static inline void watch_the_node(convoke_process *process) {
+    convoke_ref ref;
+    OK(convoke_node_monitor(process, &ref));
+    convoke_event_free(expect(process, CONVOKE_EVENT_NODE_UP));
+    convoke_event_free(expect(process, CONVOKE_EVENT_SNAPSHOT_END));
 }
 
 /* Waits until somebody else has made *flag at least `value`. */

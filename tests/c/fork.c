@@ -146,13 +146,6 @@ static void child(convoke_event *event, convoke_list *list, convoke_options *opt
     _exit(0);
 }
 
-static void check_child(pid_t pid) {
-    int status;
-    CHECK(pid > 0);
-    CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-}
-
 static void check_parent(void) {
     convoke_pid pid = pid_of(mailbox), found;
     OK(convoke_name_whereis(node, "parent", 6, &found));

@@ -29,29 +29,11 @@ static convoke_node *open_at(const char *name, const char *listen) {
     return node;
 }
 
-static void read_all(int fd, void *to, size_t len) {
-    char *at = (char *)to;
-    while (len > 0) {
-        ssize_t n = read(fd, at, len);
-        if (n < 0 && errno == EINTR) continue;
-        CHECK(n > 0); /* whoever was to write has died */
-        at += n;
-        len -= (size_t)n;
-    }
-}
-
 /* Until the other end of the pipe is closed. Async-signal-safe. */
 static void wait_and_exit(int hold) {
     char byte;
     while (read(hold, &byte, 1) < 0 && errno == EINTR) continue;
     _exit(0);
-}
-
-static void check_child(pid_t pid) {
-    int status;
-    CHECK(pid > 0);
-    CHECK(waitpid(pid, &status, 0) == pid);
-    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* A program with a node, which has forked a child that lives on. */
@@ -90,17 +72,12 @@ static void a_killed_parent(void) {
     }
     close(out[1]);
     close(hold[0]);
-    read_all(out[0], address, sizeof address);
-    read_all(out[0], &byte, 1);
+    CHECK(hear(out[0], address, sizeof address)); /* or it has died */
+    CHECK(hear(out[0], &byte, 1)); /* or it has died */
     watcher = open_at("watcher", "127.0.0.1:0");
     process = spawn(watcher, NULL);
     OK(convoke_node_connect(process, address, SOON, NULL));
-    {
-        convoke_ref ref;
-        OK(convoke_node_monitor(process, &ref));
-        convoke_event_free(expect(process, CONVOKE_EVENT_NODE_UP));
-        convoke_event_free(expect(process, CONVOKE_EVENT_SNAPSHOT_END));
-    }
+    watch_the_node(process);
     CHECK(kill(parent, SIGKILL) == 0);
     CHECK(waitpid(parent, &status, 0) == parent);
     await_node_down(process, CONVOKE_REASON_OS_PROCESS_DIED);
@@ -117,7 +94,7 @@ static void linked_parent(int out, int go, int hold) {
     char address[ADDRESS];
     convoke_node *node = open_at("linked", "127.0.0.1:0");
     convoke_process *process = spawn(node, NULL);
-    read_all(go, address, sizeof address);
+    CHECK(hear(go, address, sizeof address)); /* or it has died */
     OK(convoke_node_connect(process, address, SOON, NULL));
     if (fork() == 0) {
         CHECK(write(out, "c", 1) == 1);
@@ -131,7 +108,6 @@ static void a_killed_peer(void) {
     char address[ADDRESS] = "", byte;
     convoke_node *watcher;
     convoke_process *process;
-    convoke_ref ref;
     pid_t parent;
     CHECK(pipe(hold) == 0 && pipe(out) == 0 && pipe(go) == 0);
     parent = fork();
@@ -147,10 +123,8 @@ static void a_killed_peer(void) {
     process = spawn(watcher, NULL);
     OK(convoke_node_address(watcher, address, sizeof address, NULL));
     CHECK(write(go[1], address, sizeof address) == (ssize_t)sizeof address);
-    read_all(out[0], &byte, 1);
-    OK(convoke_node_monitor(process, &ref));
-    convoke_event_free(expect(process, CONVOKE_EVENT_NODE_UP));
-    convoke_event_free(expect(process, CONVOKE_EVENT_SNAPSHOT_END));
+    CHECK(hear(out[0], &byte, 1)); /* or it has died */
+    watch_the_node(process);
     CHECK(kill(parent, SIGKILL) == 0);
     CHECK(waitpid(parent, &status, 0) == parent);
     await_node_down(process, CONVOKE_REASON_OS_PROCESS_DIED);
