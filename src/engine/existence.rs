@@ -323,7 +323,7 @@ impl Dots {
         });
         // A node of which one dot is known, which is live, is told of by that: most nodes that are dead.
         let is_told = |seen: &Seen| seen.up_to == 1 && seen.live == 1 && seen.beyond.is_empty();
-        let seen = self.seen.iter().filter(|(_, seen)| seen.up_to > 0 && !is_told(seen));
+        let seen = self.seen.iter().filter(move |(_, seen)| seen.up_to > 0 && !is_told(seen));
         let seen = seen.map(|(node, seen)| protocol::Existence::Seen { node: *node, up_to: seen.up_to });
         let beyond = self.seen.iter().flat_map(|(node, seen)| {
             let dot = |number: &u64| protocol::Existence::Beyond(Dot { node: *node, number: *number });
