@@ -202,6 +202,7 @@ static void sync_nodes(void) {
     /* The option `join.wait` does the same before a node is open. */
     OK(convoke_options_new(&options));
     OK(convoke_options_set(options, "name", "four"));
+    OK(convoke_options_set(options, "cluster", test_cluster()));
     OK(convoke_options_set(options, "seeds", address));
     OK(convoke_options_set(options, "join.wait", "20000"));
     OK(convoke_node_open(options, &node_four));
