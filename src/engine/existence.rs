@@ -109,6 +109,18 @@ impl Dots {
     pub(super) fn is_live(&self, group: &Name) -> bool {
         self.live.contains_key(group)
     }
+    /// Which of these groups, in order, have a live dot. Where they are many of all, all are gone through once.
+    pub(super) fn are_live<'a>(&self, groups: impl ExactSizeIterator<Item = &'a Name>) -> Vec<bool> {
+        if groups.len() < self.live.len() / 16 {
+            return groups.map(|group| self.is_live(group)).collect();
+        }
+        let mut live = self.live.keys().peekable();
+        let is_live = |group: &Name| {
+            while live.next_if(|other| *other < group).is_some() {}
+            live.peek() == Some(&group)
+        };
+        groups.map(is_live).collect()
+    }
     pub(super) fn is_live_dot(&self, group: &Name, dot: &Dot) -> bool {
         self.live.get(group).is_some_and(|dots| dots.contains(dot))
     }
@@ -483,6 +495,19 @@ mod tests {
             assert!(all.iter().all(|part| part.knowledge() != sum.knowledge()), "each knew less");
         }
         assert_eq!(knowledge.len(), 1, "they have nothing to tell each other");
+    }
+
+    #[test]
+    fn which_are_live_is_found_out_in_one_go() {
+        let mut dots = Dots::default();
+        for number in 0..40 {
+            dots.add(&Name::new(format!("g{number:02}").as_bytes()), dot(1, number + 1));
+        }
+        for count in [1, 3, 30] {
+            let asked: Vec<Name> = (0..count).map(|n| Name::new(format!("g{:02}", 5 + 3 * n).as_bytes())).collect();
+            let expected: Vec<bool> = asked.iter().map(|group| dots.is_live(group)).collect();
+            assert_eq!(dots.are_live(asked.iter()), expected);
+        }
     }
 
     /// Who knows nothing takes over what it is told, and comes to what it would have come to step by step.

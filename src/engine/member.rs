@@ -280,13 +280,14 @@ impl Engine {
     pub(super) fn publish_groups(&mut self) {
         let mut dirty = std::mem::take(&mut self.groups.dirty);
         dirty.sort_unstable();
+        let live = self.groups.dots.are_live(dirty.iter().map(|(group, _)| group));
         // Of the rows of one group the last says whether members have changed.
         for at in 0..dirty.len() {
             if dirty.get(at + 1).is_some_and(|(next, _)| *next == dirty[at].0) {
                 continue;
             }
             let (group, members_changed) = dirty[at].clone();
-            let members = if !self.groups.exists(&group) {
+            let members = if !(live[at] || self.groups.rows.contains_key(&group)) {
                 if !self.groups.published.remove(&group) {
                     continue;
                 }
