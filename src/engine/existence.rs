@@ -504,7 +504,8 @@ mod tests {
             dots.add(&Name::new(format!("g{number:02}").as_bytes()), dot(1, number + 1));
         }
         for count in [1, 3, 30] {
-            let asked: Vec<Name> = (0..count).map(|n| Name::new(format!("g{:02}", 5 + 3 * n).as_bytes())).collect();
+            let asked: Vec<Name> =
+                (0..count).map(|n| Name::new(format!("g{:02}", 5 + 3 * n).as_bytes())).collect();
             let expected: Vec<bool> = asked.iter().map(|group| dots.is_live(group)).collect();
             assert_eq!(dots.are_live(asked.iter()), expected);
         }

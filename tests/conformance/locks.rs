@@ -329,7 +329,7 @@ fn s63_nested_trans() {
 /// A list that names a node without a link: nothing is taken. OTP locks nothing and says that it did.
 #[test]
 fn s65_unreachable_nodes() {
-    let mut cluster = Cluster::mesh(3);
+    let mut cluster = Cluster::mesh_with(3, SHORT_WAIT);
     let (p, other) = (cluster[0].spawn(), cluster[1].spawn());
     let mine = cluster[0].name.clone();
     for list in [&["nobody"][..], &[&mine, "nobody"]] {

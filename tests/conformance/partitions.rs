@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 #[test]
 fn s09_basic_partition() {
-    let mut cluster = Cluster::mesh(4);
+    let mut cluster = Cluster::mesh_with(4, SHORT_WAIT);
     cluster.partition(&[&[0, 1], &[2, 3]]);
     cluster.await_mesh_of(&[0, 1]);
     cluster.await_mesh_of(&[2, 3]);

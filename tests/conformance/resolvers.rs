@@ -191,7 +191,7 @@ fn s12_stress_partition() {
 /// Of two registrations the older stays; the other is told who has it.
 #[test]
 fn s11_keep_oldest() {
-    let mut cluster = Cluster::mesh(2);
+    let mut cluster = Cluster::mesh_with(2, SHORT_WAIT);
     cluster.partition(&[&[0], &[1]]);
     cluster[0].await_peers(&Default::default());
     cluster[1].await_peers(&Default::default());

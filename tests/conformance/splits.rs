@@ -23,7 +23,7 @@ fn s33_both_known_1() {
 /// Two that both can rely on the lock meet after a heal: both keep it, both are told, nobody else gets it until both have released.
 #[test]
 fn s64_two_holders_after_heal() {
-    let mut cluster = Cluster::mesh(4);
+    let mut cluster = Cluster::mesh_with(4, SHORT_WAIT);
     let lock = Lock::on_all("r");
     let (one, two, third) = (cluster[0].spawn(), cluster[2].spawn(), cluster[1].spawn());
     cluster.partition(&[&[0, 1], &[2, 3]]);

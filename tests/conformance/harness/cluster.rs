@@ -23,6 +23,9 @@ impl Index<usize> for Cluster {
     }
 }
 
+/// For a cluster that falls into parts which are no majorities: what they begin waits for the others for so long.
+pub(crate) const SHORT_WAIT: &[(&str, &str)] = &[("detection_ms", "4000")];
+
 impl Cluster {
     /// This many nodes, all linked and merged.
     pub(crate) fn mesh(count: usize) -> Cluster {
@@ -57,7 +60,9 @@ impl Cluster {
     #[track_caller]
     pub(crate) fn open(&mut self, name: &str, options: &[(&str, &str)]) -> usize {
         let full = self.full_name(name);
-        let mut all = vec![("name", full.as_str()), ("cluster", self.name.as_str())];
+        // Ports are given again, to other runs on this machine too.
+        let cluster = format!("{} of {}", self.name, std::process::id());
+        let mut all = vec![("name", full.as_str()), ("cluster", cluster.as_str())];
         // Back-off is not what is tested here; and no busy machine is to make a node look dead: tests of silence say less.
         all.extend([("dial.min_ms", "5"), ("dial.max_ms", "200"), ("detection_ms", "30000")]);
         all.extend(self.options.iter().map(|(key, value)| (key.as_str(), value.as_str())));

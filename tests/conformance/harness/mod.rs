@@ -11,7 +11,7 @@ mod process;
 mod resolver;
 mod work;
 
-pub(crate) use cluster::Cluster;
+pub(crate) use cluster::{Cluster, SHORT_WAIT};
 pub(crate) use convoke::engine::{Reason, Status};
 pub(crate) use convoke::ffi::convoke_pid;
 pub(crate) use convoke::node::{EventKind, Field};

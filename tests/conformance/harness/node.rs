@@ -23,8 +23,7 @@ impl Node {
         // SAFETY: live handles and valid pointers, here and below.
         let opened = unsafe {
             ok(convoke_options_new(&mut chosen));
-            let cluster = convoke::testing::cluster();
-            for (key, value) in [("cluster", cluster.as_str())].iter().chain(options) {
+            for (key, value) in options {
                 let (key, value) = (CString::new(*key).unwrap(), CString::new(*value).unwrap());
                 ok(convoke_options_set(chosen, key.as_ptr(), value.as_ptr()));
             }
