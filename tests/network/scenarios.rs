@@ -252,7 +252,7 @@ fn a_pulled_cable_is_a_split_and_is_mended() {
 }
 
 /// Long enough for a sick node to be parted, and to come back and be parted again.
-const LONG: Duration = Duration::from_secs(40);
+const LONG: Duration = Duration::from_secs(30);
 /// A call that takes no longer was not kept waiting by anybody.
 const AT_ONCE: Duration = Duration::from_millis(100);
 
