@@ -25,8 +25,8 @@ pub(crate) fn secret() -> Option<Secret> {
     Some(Secret::from_text(&text).unwrap_or_else(|error| panic!("CONVOKE_TEST_SECRET: {error}")))
 }
 
-/// A cluster for the nodes of the test on whose thread this is called. Ports are given again: what a node of this test goes on dialling
-/// may be a node of another test by now, or of another run, and the two would be one cluster.
+/// A cluster for the nodes of the test on whose thread this is called. Ports are given again: what a node of this test goes
+/// on dialling may be a node of another test by now, or of another run, and the two would be one cluster.
 pub fn cluster() -> String {
     format!("{} of {}", std::thread::current().name().unwrap_or("nobody"), std::process::id())
 }

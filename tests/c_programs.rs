@@ -254,6 +254,7 @@ fn released() -> PathBuf {
             }
         }
     }
+    fs::create_dir_all(&target).unwrap();
     let compiler = target.join("compiler");
     fs::write(
         &compiler,

@@ -7,6 +7,7 @@
 use super::fault::Fault;
 use super::machine::Engine;
 use super::timers::Timer;
+use super::view::View;
 use super::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,8 +15,13 @@ use std::time::Duration;
 /// What is remembered of an incarnation that has no link is forgotten after this time, unless it has a live dot. A group
 /// that was deleted during a split that lasts longer may come back.
 const MEMORY: Duration = Duration::from_secs(24 * 3600);
-/// Give or take so much.
+/// And not to the second: no look at all of them follows another sooner.
 const LOOK: Duration = Duration::from_secs(60);
+
+/// Whether a node is this one, or has a link.
+fn is_present(config: &Config, view: &View) -> impl Fn(NodeId) -> bool {
+    |node| node == config.node || view.is_linked(node)
+}
 
 impl Engine {
     /// Something was learned that peers may not know. One digest for all that happens within a heartbeat.
@@ -27,8 +33,8 @@ impl Engine {
 
     /// Something was learned of these incarnations. Of those without a link nobody will say that they have left.
     pub(super) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
-        let (me, links) = (self.config.node, &self.view.links);
-        let absent = nodes.into_iter().filter(|node| *node != me && !links.contains_key(node));
+        let is_present = is_present(&self.config, &self.view);
+        let absent = nodes.into_iter().filter(move |node| !is_present(*node));
         if self.groups.dots.forget_later(self.now + MEMORY, absent) {
             self.arm_group_memory(self.now + MEMORY);
         }
@@ -40,10 +46,9 @@ impl Engine {
         }
     }
 
-    /// All are looked at, and so not for each of those that have left one after the other.
+    /// Looks at all of them, so at most once in a while, and not for each of those that have left one after the other.
     pub(super) fn group_memory_due(&mut self) {
-        let (me, links) = (self.config.node, &self.view.links);
-        let is_present = |node| node == me || links.contains_key(&node);
+        let is_present = is_present(&self.config, &self.view);
         if let Some(next) = self.groups.dots.forget_due(self.now, self.now + MEMORY, is_present) {
             self.arm_group_memory(next.max(self.now + LOOK));
         }
@@ -70,6 +75,12 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// What a peer is told of what this node knows of the existence of groups.
+    pub fn existence_digest(&self) -> u64 {
+        let dots = &self.groups.dots;
+        if self.is_broken(Fault::LiveDotsAreAllKnowledge) { dots.digest() } else { dots.knowledge() }
     }
 
     /// All that this node knows of the existence of groups.
@@ -112,9 +123,9 @@ impl Engine {
             Existence::Seen { node, up_to } => (*node, *up_to),
         };
         self.own_up_to(node, number);
-        let picture = self.groups.pictures.entry(from).or_default();
-        picture.add(part);
-        if picture.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
+        let told = self.groups.told.entry(from).or_default();
+        told.add(part);
+        if told.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
     }
 
     /// A dot of this node that it never made: some node lied, and whoever passes that on does so in good faith. It was made
@@ -127,9 +138,9 @@ impl Engine {
 
     /// What the peer knows is complete.
     pub(super) fn merge_existence(&mut self, from: NodeId) {
-        let picture = self.groups.pictures.remove(&from).unwrap_or_default();
+        let told = self.groups.told.remove(&from).unwrap_or_default();
         let before = self.groups.dots.digest();
-        let changed = self.groups.dots.merge(picture);
+        let changed = self.groups.dots.merge(told);
         for group in &changed {
             self.groups.touch(group, false);
             if self.is_broken(Fault::MergeEndsMemberships) {
@@ -147,8 +158,7 @@ impl Engine {
         if self.groups.dots.digest() != before || every_merge {
             self.existence_changed();
         }
-        let (me, links) = (self.config.node, &self.view.links);
-        let is_present = |node| node == me || links.contains_key(&node);
+        let is_present = is_present(&self.config, &self.view);
         if self.groups.dots.forget_absent_later(self.now + MEMORY, is_present) {
             self.arm_group_memory(self.now + MEMORY);
         }
@@ -222,7 +232,7 @@ impl Engine {
     pub(super) fn drop_groups_of(&mut self, node: NodeId, why: Reason) {
         self.drop_memberships_of(node, why);
         self.groups.nobody_is_doomed();
-        self.groups.pictures.remove(&node);
+        self.groups.told.remove(&node);
         self.groups.asked.remove(&node);
         self.groups.unanswered.remove(&node);
         if self.groups.dots.forget_at(self.now + MEMORY, node) {

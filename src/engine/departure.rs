@@ -39,8 +39,8 @@ pub(super) enum Departure {
     /// Likewise; and whether the node is dead will be known in a moment, from a dial of this address.
     Unclear(String),
     /// One of the two has ended the link on purpose and says so: `convoke_node_disconnect`, or this node leaves alone a peer
-    /// that keeps others waiting or breaks the rules. The node goes on, so for holds the link is broken. Nobody needs to find out what became
-    /// of it, so claims do not wait for it.
+    /// that keeps others waiting, breaks the protocol or publishes too much. The node goes on, so for holds the link is
+    /// broken. Nobody needs to find out what became of it, so claims do not wait for it.
     Parted,
 }
 

@@ -2,7 +2,7 @@
 
 use super::budget::{self, Tally};
 use super::entries::Entries;
-use super::existence::{Dots, Picture};
+use super::existence::{Dots, Told};
 use super::joining::Joinings;
 use super::machine::Engine;
 use super::process::Watch;
@@ -63,7 +63,7 @@ pub(super) struct Groups {
     /// The number of the last dot that this node made, or is said to have made.
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
-    pub(super) pictures: BTreeMap<NodeId, Picture>,
+    pub(super) told: BTreeMap<NodeId, Told>,
     /// Peers that were told all, and whether they differed again since.
     pub(super) asked: BTreeMap<NodeId, bool>,
     /// Digests that each peer was told and has not answered: so often it may ask for everything.
@@ -120,7 +120,7 @@ impl Groups {
     }
     /// The node closes.
     pub(super) fn forget_work(&mut self) {
-        self.pictures.clear();
+        self.told.clear();
         self.asked.clear();
         self.unanswered.clear();
         self.joinings = Joinings::default();
@@ -129,7 +129,7 @@ impl Groups {
     }
     pub(super) fn residue(&self) -> usize {
         self.doomed.len()
-            + self.pictures.len()
+            + self.told.len()
             + self.asked.len()
             + self.joinings.len()
             + self.withdrawals.residue()
@@ -275,8 +275,7 @@ impl Engine {
 
     // ---- readers
 
-    /// Called when the outputs are drained: a list of members is as long as the group, so it is made once, however many
-    /// inputs there were before that.
+    /// Called when the outputs are drained: once for all changes of a group, however many inputs there were before that.
     pub(super) fn publish_groups(&mut self) {
         let mut dirty = std::mem::take(&mut self.groups.dirty);
         dirty.sort_unstable();

@@ -272,12 +272,6 @@ impl Engine {
         }
     }
 
-    /// What a peer is told of what this node knows of the existence of groups.
-    pub fn existence_digest(&self) -> u64 {
-        let dots = &self.groups.dots;
-        if self.is_broken(Fault::LiveDotsAreAllKnowledge) { dots.digest() } else { dots.knowledge() }
-    }
-
     /// The link starts with all that this node owns, and what it knows of groups; changes follow in order. `groups`: what the peer
     /// knew of those when it said who it is. It has learned since, and forgotten nothing that it must be told again.
     fn send_snapshot(&mut self, to: NodeId, groups: u64) {
@@ -526,9 +520,7 @@ pub(super) fn in_parts(facts: impl IntoIterator<Item = Fact>) -> Vec<Vec<Fact>> 
                 size += fact_size;
             }
             _ => {
-                let mut part = Vec::with_capacity(SNAPSHOT_ROWS);
-                part.push(fact);
-                parts.push(part);
+                parts.push(vec![fact]);
                 size = fact_size;
             }
         }

@@ -123,7 +123,8 @@ pub struct TargetRow {
     pub address: Text,
     pub name: Text,
     pub seed: bool,
-    /// `linked`, `dialling`, `waiting`, `resting` (who answered there is left alone), `parted` (until somebody connects) or `myself`.
+    /// `linked`, `dialling`, `waiting`, `resting` (who answered there is left alone), `parted` (until somebody connects)
+    /// or `myself`.
     pub state: &'static str,
     pub failures: u32,
     pub next_dial_ms: Option<u64>,

@@ -145,7 +145,7 @@ fn shares(counts: impl Iterator<Item = (NodeId, usize)>, room: usize) -> BTreeMa
 
 #[cfg(test)]
 mod tests {
-    use super::super::existence::Picture;
+    use super::super::existence::tests::told_by;
     use super::*;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -155,12 +155,6 @@ mod tests {
 
     fn limits(existence: usize) -> Limits {
         Limits { existence, peers: 2, ..Limits::default() }
-    }
-
-    fn picture(dots: &Dots) -> Picture {
-        let mut picture = Picture::default();
-        dots.parts().for_each(|part| picture.add(part));
-        picture
     }
 
     #[test]
@@ -250,7 +244,7 @@ mod tests {
                 closed += usize::from(dots.beyond_count < gaps);
                 assert!(dots.live_count() <= most_live(&limits) && dots.beyond_count <= most_beyond(&limits));
                 assert!(dots.seen.len() <= most_strangers(&limits) + members.len());
-                assert!(picture(dots).is_within(&limits), "seed {seed}: what it tells is a violation");
+                assert!(told_by(dots).is_within(&limits), "seed {seed}: what it tells is a violation");
             };
             for _ in 0..rng.random_range(0..120) {
                 let at = rng.random_range(0..3);
@@ -261,7 +255,7 @@ mod tests {
                     0..6 => drop(all[at].add(&group, dot)),
                     6..8 => drop(all[at].remove(&group, dot)),
                     _ => {
-                        let told = picture(&all[rng.random_range(0..3)]);
+                        let told = told_by(&all[rng.random_range(0..3)]);
                         all[at].merge(told);
                     }
                 }
@@ -271,7 +265,7 @@ mod tests {
             let mut rounds = 0;
             while all.iter().any(|dots| dots.digest() != all[0].digest()) {
                 for (from, to) in [(0, 1), (1, 0), (1, 2), (2, 1), (0, 2), (2, 0)] {
-                    let told = picture(&all[from]);
+                    let told = told_by(&all[from]);
                     all[to].merge(told);
                     trim(&mut all[to]);
                 }

@@ -1,7 +1,7 @@
 //! Links under a shared secret: Noise `NNpsk0` and the records of its session.
 //!
-//! Each message of the handshake and each record is its length (u16), a check of the length (u16) and that many bytes. Both begin with fresh keys, so
-//! what was recorded cannot be read when the secret becomes known later; the secret is mixed in first of all, so that the
+//! Each message of the handshake and each record is its length (u16), a check of the length (u16) and that many bytes.
+//! Both begin with fresh keys, so what was recorded cannot be read when the secret becomes known later; the secret is mixed in first of all, so that the
 //! first message of somebody who does not know it is refused before any costly arithmetic. What both said in the clear is
 //! the prologue: had it been changed on its way, the handshake would fail.
 //!

@@ -42,14 +42,14 @@ static inline void check_status(const char *file, int line, const char *call, co
     }
 }
 
-/* The cluster of this program, of its children and of what it executes. Ports are given again: what one of its nodes goes on dialling
- * may be a node of another program by now, and the two would be one cluster. */
-static inline const char *test_cluster(void) { return getenv("CONVOKE_C_TESTS"); }
+/* The cluster of this program, of its children and of what it executes. Ports are given again: what one of its nodes goes on
+ * dialling may be a node of another program by now, and the two would be one cluster. */
+static inline const char *test_cluster(void) { return getenv("CONVOKE_TEST_CLUSTER"); }
 
 __attribute__((constructor)) static void name_cluster(void) {
     char name[32];
     snprintf(name, sizeof name, "of %d", (int)getpid());
-    setenv("CONVOKE_C_TESTS", name, 0);
+    setenv("CONVOKE_TEST_CLUSTER", name, 0);
 }
 
 /* A node on loopback; NULL for defaults. No busy machine, and no valgrind, is to make one look dead. */

@@ -60,7 +60,7 @@ fn a_program_that_registers_at_once_is_refused_what_is_taken() {
     for start in 0..50 {
         let mut starter = Agent::start(|_| {});
         // All in one go: nothing but the library makes it wait.
-        starter.post(&agent::open(&format!("name=starter{start} seeds={}", a.address)));
+        starter.post(&agent::open_command(&format!("name=starter{start} seeds={}", a.address)));
         starter.post("spawn");
         starter.post("register 0 leader");
         assert!(starter.answer().starts_with("ok"));
@@ -82,7 +82,10 @@ fn programs_that_start_at_once_do_not_clash() {
         let seeds = addresses.join(",");
         let mut starters: Vec<Agent> = addresses.iter().map(|_| Agent::start(|_| {})).collect();
         for (index, starter) in starters.iter_mut().enumerate() {
-            starter.post(&agent::open(&format!("name=n{index} listen={} seeds={seeds}", addresses[index])));
+            starter.post(&agent::open_command(&format!(
+                "name=n{index} listen={} seeds={seeds}",
+                addresses[index]
+            )));
             starter.post("spawn");
             starter.post("register 0 leader");
         }
@@ -246,7 +249,7 @@ fn of_two_live_nodes_of_one_name_the_younger_goes() {
     a.wait_for_peers(&["twin"]);
     let (p, pid) = old.spawn();
     old.ok(&format!("register {p} mine"));
-    let refused = Agent::start(|_| {}).call(&agent::open(&format!("name=twin seeds={}", a.address)));
+    let refused = Agent::start(|_| {}).call(&agent::open_command(&format!("name=twin seeds={}", a.address)));
     assert!(refused.starts_with("CONVOKE_E_EXISTS"), "{refused}");
     // Whoever does not wait learns of it later.
     let mut young = Agent::open("twin", &[&a.address], "join.wait=0");

@@ -168,15 +168,29 @@ fn after_a_longer_split_all_agree() {
     world.assert_at_rest();
 }
 
+/// Two linked nodes with the same limits.
+fn limited_pair(limits: Limits) -> World {
+    let mut world = World::empty();
+    for index in 0..2 {
+        world.add(Config { limits: limits.clone(), ..config(index) });
+    }
+    world.link(0, 1);
+    world
+}
+
+impl World {
+    /// The creation ends so.
+    fn creates(&mut self, caller: Pid, group: &str, status: Status) {
+        let op = self.create(caller, group);
+        assert_eq!(self.done(op), status, "{group}");
+    }
+}
+
 /// "Groups that processes of this node may make": E_FULL beyond. What exists can be made anew; what is deleted makes room; what
 /// others make does not count.
 #[test]
 fn groups_are_limited() {
-    let mut world = World::empty();
-    for index in 0..2 {
-        world.add(Config { limits: Limits { groups: 2, ..Limits::default() }, ..config(index) });
-    }
-    world.link(0, 1);
+    let mut world = limited_pair(Limits { groups: 2, ..Limits::default() });
     let (a, b) = (world.spawn(0), world.spawn(1));
     for (caller, group, status) in [
         (a, "g0", Status::Ok),
@@ -189,14 +203,12 @@ fn groups_are_limited() {
         (a, "g0", Status::Ok),
         (a, "h0", Status::Ok),
     ] {
-        let op = world.create(caller, group);
-        assert_eq!(world.done(op), status, "{group}");
+        world.creates(caller, group, status);
     }
     for (group, status) in [("g0", Status::Full), ("h0", Status::Ok)] {
         let op = world.delete(b, group);
         world.done(op);
-        let op = world.create(a, "g2");
-        assert_eq!(world.done(op), status, "after the end of {group}");
+        world.creates(a, "g2", status);
     }
     assert!(world.is_linked(0, 1));
     assert_eq!(world.engine(0).groups(), world.engine(1).groups());
@@ -206,11 +218,7 @@ fn groups_are_limited() {
 /// In all there are as many as every node remembers: the same everywhere, whatever the limits of each are.
 #[test]
 fn the_groups_of_a_cluster_are_limited() {
-    let mut world = World::empty();
-    for index in 0..2 {
-        world.add(Config { limits: Limits { existence: 3, ..Limits::default() }, ..config(index) });
-    }
-    world.link(0, 1);
+    let mut world = limited_pair(Limits { existence: 3, ..Limits::default() });
     let (a, b) = (world.spawn(0), world.spawn(1));
     for (caller, group, status) in [
         (a, "g0", Status::Ok),
@@ -220,8 +228,7 @@ fn the_groups_of_a_cluster_are_limited() {
         (b, "g3", Status::Full),
         (b, "g0", Status::Ok),
     ] {
-        let op = world.create(caller, group);
-        assert_eq!(world.done(op), status, "{group}");
+        world.creates(caller, group, status);
     }
     assert_eq!(world.engine(0).groups(), world.engine(1).groups());
     world.assert_at_rest();
@@ -230,11 +237,7 @@ fn the_groups_of_a_cluster_are_limited() {
 /// Each copy of a membership counts.
 #[test]
 fn memberships_are_limited() {
-    let mut world = World::empty();
-    for index in 0..2 {
-        world.add(Config { limits: Limits { groups: 4, ..Limits::default() }, ..config(index) });
-    }
-    world.link(0, 1);
+    let mut world = limited_pair(Limits { groups: 4, ..Limits::default() });
     let pids = [world.spawn(0), world.spawn(0), world.spawn(1)];
     world.make_group("g", &[pids[0], pids[0], pids[1], pids[1]]);
     for caller in [pids[0], pids[2]] {

@@ -37,7 +37,7 @@ pub fn cluster() -> String {
 }
 
 /// What an agent is told that opens a node.
-pub fn open(options: &str) -> String {
+pub fn open_command(options: &str) -> String {
     format!("open cluster={} {options}", cluster())
 }
 
@@ -52,7 +52,7 @@ impl Agent {
 
     /// Opens the node of a process that was only started.
     pub fn open_node(&mut self, options: &str) {
-        let answer = self.call(&open(options));
+        let answer = self.call(&open_command(options));
         let mut words = answer.strip_prefix("ok ").unwrap_or_else(|| panic!("open: {answer}")).split(' ');
         self.name = words.next().unwrap_or_default().to_owned();
         self.address = words.next().unwrap_or_default().to_owned();
