@@ -18,6 +18,16 @@ const MEMORY: Duration = Duration::from_secs(24 * 3600);
 /// And not to the second: no look at all of them follows another sooner.
 const LOOK: Duration = Duration::from_secs(60);
 
+/// Rows in one message: enough that it costs little, and few enough that the peer reads while more are made.
+const PART: usize = 512;
+
+fn in_parts(all: impl Iterator<Item = Existence>) -> Vec<Vec<Existence>> {
+    membership::in_parts(all, PART, |part| {
+        // Two numbers and what comes before them.
+        24 + if let Existence::Live { group, .. } = part { group.as_bytes().len() } else { 0 }
+    })
+}
+
 /// Whether a node is this one, or has a link.
 fn is_present(config: &Config, view: &View) -> impl Fn(NodeId) -> bool {
     |node| node == config.node || view.is_linked(node)
@@ -83,35 +93,30 @@ impl Engine {
         if self.is_broken(Fault::LiveDotsAreAllKnowledge) { dots.digest() } else { dots.knowledge() }
     }
 
-    /// All that this node knows of the existence of groups.
-    pub(super) fn existence_to_tell(&self) -> impl Iterator<Item = Fact> {
+    /// All that this node knows of the existence of groups, in parts.
+    pub(super) fn existence_parts(&self) -> Vec<Vec<Existence>> {
         let live_only = self.is_broken(Fault::ContextDoesNotTravel);
-        let parts = self.groups.dots.parts();
-        parts.filter(move |p| !live_only || matches!(p, Existence::Live { .. })).map(Fact::Existence)
+        let all = self.groups.dots.parts();
+        in_parts(all.filter(|part| !live_only || matches!(part, Existence::Live { .. })))
     }
 
     fn tell_existence(&mut self, to: NodeId, answer: bool) {
-        let parts = membership::in_parts(self.existence_to_tell());
-        self.tell_parts(to, parts, answer);
+        self.tell_parts(to, self.existence_parts(), answer);
     }
 
     /// All that this node knows of the dots that a peer has made, so that the peer knows which of them are no more.
     pub(super) fn tell_existence_of(&mut self, maker: NodeId) {
-        let facts = self.existence_to_tell().filter(|fact| match fact {
-            Fact::Existence(Existence::Live { dot, .. } | Existence::Beyond(dot)) => dot.node == maker,
-            Fact::Existence(Existence::Seen { node, .. }) => *node == maker,
-            _ => false,
+        let parts = self.groups.dots.parts().filter(|part| match part {
+            Existence::Live { dot, .. } | Existence::Beyond(dot) => dot.node == maker,
+            Existence::Seen { node, .. } => *node == maker,
         });
-        let parts = membership::in_parts(facts);
-        self.tell_parts(maker, parts, false);
+        self.tell_parts(maker, in_parts(parts), false);
     }
 
-    fn tell_parts(&mut self, to: NodeId, parts: Vec<Vec<Fact>>, answer: bool) {
+    fn tell_parts(&mut self, to: NodeId, parts: Vec<Vec<Existence>>, answer: bool) {
         let mut parts = parts.into_iter().peekable();
-        while let Some(facts) = parts.next() {
-            let existence = |fact| if let Fact::Existence(part) = fact { Some(part) } else { None };
-            let parts_of = facts.into_iter().filter_map(existence).collect();
-            self.send(to, Message::GroupState { parts: parts_of, last: parts.peek().is_none(), answer });
+        while let Some(part) = parts.next() {
+            self.send(to, Message::GroupState { parts: part, last: parts.peek().is_none(), answer });
         }
     }
 
@@ -189,6 +194,9 @@ impl Engine {
             self.learn_existence(from, part)?;
         }
         if !last {
+            if self.view.links.get(&from).is_some_and(|link| !link.synced) {
+                self.note_tables(from, false); // it belongs to the snapshot
+            }
             return Ok(());
         }
         self.merge_existence(from);

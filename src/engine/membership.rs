@@ -291,15 +291,17 @@ impl Engine {
         }
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        let is_news = groups != self.existence_digest();
-        let existence = is_news.then(|| self.existence_to_tell()).into_iter().flatten();
-        // Of what there may be very much no list is made but the parts.
-        let parts = in_parts(facts.into_iter().chain(existence));
-        self.expect_tables(to, parts.iter().map(Vec::len).sum());
-        let mut parts = parts.into_iter().peekable();
-        while let Some(facts) = parts.next() {
-            self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
+        let existence = if groups == self.existence_digest() { Vec::new() } else { self.existence_parts() };
+        self.expect_tables(to, facts.len() + existence.iter().map(Vec::len).sum::<usize>());
+        let mut parts = in_parts(facts, SNAPSHOT_ROWS, size_of_fact);
+        let last = if existence.is_empty() { parts.pop() } else { None };
+        for facts in parts {
+            self.send(to, Message::Hello { facts, last: false });
         }
+        for parts in existence {
+            self.send(to, Message::GroupState { parts, last: false, answer: false });
+        }
+        self.send(to, Message::Hello { facts: last.unwrap_or_default(), last: true });
     }
 
     pub(super) fn hello(&mut self, from: NodeId, facts: Vec<Fact>, last: bool) -> Result<(), &'static str> {
@@ -338,7 +340,6 @@ impl Engine {
             Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
-            Fact::Existence(part) => self.learn_existence(from, part)?,
         }
         Ok(())
     }
@@ -505,23 +506,25 @@ impl Engine {
     }
 }
 
-/// Cuts a snapshot into parts that fit into a frame; at least one. The number of facts alone does not bound a part, for
-/// names may be long.
-pub(super) fn in_parts(facts: impl IntoIterator<Item = Fact>) -> Vec<Vec<Fact>> {
-    let mut parts: Vec<Vec<Fact>> = vec![Vec::new()];
-    let mut size = 0;
-    for fact in facts {
-        let fact_size = size_of_fact(&fact);
+/// Cuts what is told into parts that fit into a frame; at least one. The number of rows alone does not bound a part, for
+/// names may be long. `size`: no less than what one takes on the wire.
+pub(super) fn in_parts<T>(
+    rows: impl IntoIterator<Item = T>,
+    most: usize,
+    size: impl Fn(&T) -> usize,
+) -> Vec<Vec<T>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = 0;
+    for row in rows {
+        let size = size(&row);
         match parts.last_mut() {
-            Some(part)
-                if part.is_empty() || part.len() < SNAPSHOT_ROWS && size + fact_size <= MAX_FRAME / 2 =>
-            {
-                part.push(fact);
-                size += fact_size;
+            Some(part) if part.is_empty() || part.len() < most && bytes + size <= MAX_FRAME / 2 => {
+                part.push(row);
+                bytes += size;
             }
             _ => {
-                parts.push(vec![fact]);
-                size = fact_size;
+                parts.push(vec![row]);
+                bytes = size;
             }
         }
     }
@@ -544,7 +547,6 @@ fn size_of_fact(fact: &Fact) -> usize {
             hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
         }
         Fact::Membership(membership) => membership.group.as_bytes().len() + membership.dots.len() * ITEM,
-        Fact::Existence(Existence::Live { group, .. }) => group.as_bytes().len(),
-        Fact::Kept(_) | Fact::Existence(_) => 0,
+        Fact::Kept(_) => 0,
     }
 }

@@ -72,10 +72,11 @@ impl Words {
                 Fact::Binding(_, binding) => self.regs.learn(binding.reg),
                 Fact::Kept(reg) => self.regs.learn(*reg),
                 Fact::Hold(hold) => self.holds.learn(hold.clone()),
-                Fact::Existence(Existence::Live { dot, .. } | Existence::Beyond(dot)) => {
-                    self.dots.learn(*dot)
-                }
-                Fact::Membership(_) | Fact::Existence(Existence::Seen { .. }) | Fact::Peers(_) => {}
+                Fact::Membership(_) | Fact::Peers(_) => {}
+            }),
+            Message::GroupState { parts, .. } => parts.iter().for_each(|part| match part {
+                Existence::Live { dot, .. } | Existence::Beyond(dot) => self.dots.learn(*dot),
+                Existence::Seen { .. } => {}
             }),
             Message::Acquire { tx, .. }
             | Message::Grant { tx, .. }
@@ -235,13 +236,12 @@ impl Words {
     }
 
     fn fact(&self, source: &mut Source) -> Fact {
-        match source.below(6) {
+        match source.below(5) {
             0 => Fact::Binding(name(source), self.binding(source)),
             1 => Fact::Kept(self.reg(source)),
             2 => Fact::Peers(self.nodes(source)),
             3 => Fact::Hold(self.hold(source)),
-            4 => Fact::Membership(self.membership(source)),
-            _ => Fact::Existence(self.existence(source)),
+            _ => Fact::Membership(self.membership(source)),
         }
     }
 
