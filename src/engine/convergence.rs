@@ -121,15 +121,20 @@ impl Engine {
     }
 
     /// Part of what a peer knows, in a snapshot or by itself.
-    pub(super) fn learn_existence(&mut self, from: NodeId, part: Existence) -> Result<(), &'static str> {
-        let (node, number) = match &part {
-            Existence::Live { group, .. } if group.as_bytes().is_empty() => return Err("an empty name"),
-            Existence::Live { dot, .. } | Existence::Beyond(dot) => (dot.node, dot.number),
-            Existence::Seen { node, up_to } => (*node, *up_to),
-        };
-        self.own_up_to(node, number);
+    fn learn_existence(&mut self, from: NodeId, parts: Vec<Existence>) -> Result<(), &'static str> {
+        if parts.is_empty() {
+            return Ok(());
+        }
+        for part in &parts {
+            let (node, number) = match part {
+                Existence::Live { group, .. } if group.as_bytes().is_empty() => return Err("an empty name"),
+                Existence::Live { dot, .. } | Existence::Beyond(dot) => (dot.node, dot.number),
+                Existence::Seen { node, up_to } => (*node, *up_to),
+            };
+            self.own_up_to(node, number);
+        }
         let told = self.groups.told.entry(from).or_default();
-        told.add(part);
+        parts.into_iter().for_each(|part| told.add(part));
         if told.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
     }
 
@@ -143,7 +148,7 @@ impl Engine {
 
     /// What the peer knows is complete.
     pub(super) fn merge_existence(&mut self, from: NodeId) {
-        let told = self.groups.told.remove(&from).unwrap_or_default();
+        let Some(told) = self.groups.told.remove(&from) else { return };
         let before = self.groups.dots.digest();
         let changed = self.groups.dots.merge(told);
         for group in &changed {
@@ -190,9 +195,7 @@ impl Engine {
         last: bool,
         answer: bool,
     ) -> Result<(), &'static str> {
-        for part in parts {
-            self.learn_existence(from, part)?;
-        }
+        self.learn_existence(from, parts)?;
         if !last {
             if self.view.links.get(&from).is_some_and(|link| !link.synced) {
                 self.note_tables(from, false); // it belongs to the snapshot

@@ -277,9 +277,13 @@ impl Engine {
 
     /// Called when the outputs are drained: once for all changes of a group, however many inputs there were before that.
     pub(super) fn publish_groups(&mut self) {
+        if self.groups.dirty.is_empty() {
+            return;
+        }
         let mut dirty = std::mem::take(&mut self.groups.dirty);
         dirty.sort_unstable();
         let live = self.groups.dots.are_live(dirty.iter().map(|(group, _)| group));
+        let mut groups = Vec::with_capacity(dirty.len());
         // Of the rows of one group the last says whether members have changed.
         for at in 0..dirty.len() {
             if dirty.get(at + 1).is_some_and(|(next, _)| *next == dirty[at].0) {
@@ -296,7 +300,10 @@ impl Engine {
             } else {
                 continue;
             };
-            self.tables.push_back(Table::Group(group, members));
+            groups.push((group, members));
+        }
+        if !groups.is_empty() {
+            self.tables.push_back(Table::Other(Box::new(Output::PublishGroups { groups })));
         }
     }
 

@@ -379,7 +379,7 @@ impl Core for Bridge {
         }
         while let Some(output) = self.engine.poll_output() {
             let order = match output {
-                Output::PublishName { .. } | Output::PublishGroup { .. } | Output::PublishHold { .. } => {
+                Output::PublishName { .. } | Output::PublishGroups { .. } | Output::PublishHold { .. } => {
                     self.delivery.apply(output);
                     None
                 }

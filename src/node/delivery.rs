@@ -65,7 +65,7 @@ impl Delivery {
                     None => self.shared.tables.peer_down(node),
                 }
             }
-            Output::PublishGroup { group, members } => self.shared.tables.publish_group(group, members),
+            Output::PublishGroups { groups } => self.shared.tables.publish_groups(groups),
             Output::PublishHold { process, resource, requester, token } => {
                 self.publish_hold(process, resource, requester, token);
             }

@@ -3,7 +3,7 @@
 use super::{DotSet, Dots, Seen, hash, hash_up_to};
 use crate::engine::trim;
 use crate::engine::{Dot, Existence, Limits, Name, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What another node knows, as it is being told. Nothing of it counts before it is complete. Honest nodes tell nothing twice.
 #[derive(Default, Debug)]
@@ -81,14 +81,25 @@ impl Dots {
         seen.extend(dots.iter().map(|dot| (dot.node, 0)));
         seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
         seen.dedup_by_key(|(node, _)| *node);
-        let (mut rest, mut beyond) = (dots, Vec::new());
+        let (mut rest, mut beyond, mut of_several) = (dots, Vec::new(), BTreeSet::new());
         let rows = seen.into_iter().map(|(node, told_up_to)| {
             let (of_node, others) = rest.split_at(rest.partition_point(|dot| dot.node == node));
             rest = others;
             let up_to =
                 of_node.iter().fold(told_up_to, |up_to, dot| up_to + u64::from(dot.number == up_to + 1));
             beyond.extend(of_node.iter().filter(|dot| dot.number > up_to));
-            (node, Seen { up_to, live: of_node.len(), ..Seen::default() })
+            if of_node.len() > 1 {
+                of_several.insert(node);
+            }
+            (
+                node,
+                Seen {
+                    up_to,
+                    live: of_node.len(),
+                    groups: usize::from(of_node.len() == 1),
+                    ..Seen::default()
+                },
+            )
         });
         self.seen = rows.collect();
         self.context =
@@ -98,9 +109,12 @@ impl Dots {
         let rows = live.chunk_by(|one, other| one.0 == other.0);
         let rows = rows.map(|row| (row[0].0.clone(), DotSet::of(row.iter().map(|(_, dot)| *dot).collect())));
         self.live = rows.collect();
-        for dots in self.live.values() {
+        // Most have made one group.
+        let all = if of_several.is_empty() { None } else { Some(self.live.values()) };
+        for dots in all.into_iter().flatten() {
             let mut last = None;
-            for dot in dots.iter().filter(|dot| last.replace(dot.node) != Some(dot.node)) {
+            let of_several = dots.iter().filter(|dot| of_several.contains(&dot.node));
+            for dot in of_several.filter(|dot| last.replace(dot.node) != Some(dot.node)) {
                 if let Some(seen) = self.seen.get_mut(&dot.node) {
                     seen.groups += 1;
                 }
@@ -143,7 +157,6 @@ impl Dots {
 mod tests {
     use super::super::tests::{dot, told_by};
     use super::*;
-    use std::collections::BTreeSet;
 
     /// Whatever the order in which three nodes hear of each other.
     #[test]

@@ -275,7 +275,7 @@ fn names_and_groups_are_read_when_thread_locals_are_gone() {
     let (node, mut delivery) = by_hand();
     delivery.apply(Output::PublishName { name: Name::new(b"n"), pid: Some(far(1)) });
     let members = Members::new(Vec::new(), vec![far(1)]);
-    delivery.apply(Output::PublishGroup { group: Name::new(b"g"), members: Some(members) });
+    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(b"g"), Some(members))] });
     std::thread::spawn(move || {
         LATE.set(Some(Late(node.clone())));
         assert!(node.whereis(b"n").is_ok());
