@@ -232,6 +232,7 @@ impl Engine {
             Timer::Missing => self.missing_due(),
             Timer::Confirm(node) => self.confirmation_due(node),
             Timer::GroupDigest => self.group_digest_due(),
+            Timer::GroupAnswer(node) => self.group_answer_due(node),
             Timer::GroupMemory => self.group_memory_due(),
             Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
             Timer::Claims => self.claims_due(),

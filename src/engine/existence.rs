@@ -12,9 +12,11 @@
 //! up later than all that: then the snapshots told, or each had told the other before (`Dots::knowledge`) that it knows the same.
 
 mod dot_set;
+mod made;
 mod merge;
 
 pub(super) use dot_set::DotSet;
+use made::Made;
 pub(super) use merge::Told;
 
 use super::*;
@@ -27,7 +29,8 @@ pub(super) struct Seen {
     pub(super) up_to: u64,
     /// And these beyond.
     pub(super) beyond: BTreeSet<u64>,
-    pub(super) live: usize,
+    /// Those that are live.
+    pub(super) made: Made,
     /// Groups with live dots of it.
     groups: usize,
     /// When it is to be forgotten, unless it has a link or a live dot then.
@@ -64,7 +67,15 @@ impl Dots {
         groups.map(is_live).collect()
     }
     pub(super) fn is_live_dot(&self, group: &Name, dot: &Dot) -> bool {
-        self.live.get(group).is_some_and(|dots| dots.contains(dot))
+        self.group_of(dot) == Some(group)
+    }
+    /// Whether it is live, in whatever group.
+    pub(super) fn is_live_anywhere(&self, dot: &Dot) -> bool {
+        self.group_of(dot).is_some()
+    }
+    /// The group of a live dot.
+    fn group_of(&self, dot: &Dot) -> Option<&Name> {
+        self.seen.get(&dot.node)?.made.get(dot.number)
     }
     pub(super) fn of(&self, group: &Name) -> BTreeSet<Dot> {
         self.live.get(group).into_iter().flat_map(DotSet::iter).copied().collect()
@@ -90,8 +101,9 @@ impl Dots {
     pub(super) fn live_count(&self) -> usize {
         self.live_count
     }
+    #[cfg(test)]
     pub(super) fn live_count_of(&self, node: NodeId) -> usize {
-        self.seen.get(&node).map_or(0, |seen| seen.live)
+        self.seen.get(&node).map_or(0, |seen| seen.made.len())
     }
     /// How many groups have a live dot of the node.
     pub(super) fn groups_made_by(&self, node: NodeId) -> usize {
@@ -105,6 +117,12 @@ impl Dots {
     pub(super) fn knows(&self, dot: &Dot) -> bool {
         let seen = self.seen.get(&dot.node);
         seen.is_some_and(|seen| dot.number <= seen.up_to || seen.beyond.contains(&dot.number))
+    }
+
+    /// The number of the last dot of the node that is known, live or not.
+    pub(super) fn last_known(&self, node: NodeId) -> u64 {
+        let seen = self.seen.get(&node);
+        seen.map_or(0, |seen| seen.beyond.last().copied().unwrap_or_default().max(seen.up_to))
     }
 
     fn see(&mut self, dot: &Dot) {
@@ -151,7 +169,7 @@ impl Dots {
         let dots = self.live.entry(group.clone()).or_default();
         let seen = self.seen.entry(dot.node).or_default();
         seen.groups += usize::from(dots.made_by(dot.node).next().is_none());
-        seen.live += 1;
+        seen.made.insert(dot.number, group.clone());
         dots.insert(dot);
         self.live_count += 1;
         self.digest = self.digest.wrapping_add(hash(group, &dot));
@@ -165,7 +183,7 @@ impl Dots {
             return false;
         }
         if let Some(seen) = self.seen.get_mut(&dot.node) {
-            seen.live -= 1;
+            seen.made.remove(dot.number);
             seen.groups -= usize::from(dots.made_by(dot.node).next().is_none());
         }
         if dots.is_empty() {
@@ -182,7 +200,7 @@ impl Dots {
             dots.iter().map(|dot| protocol::Existence::Live { group: group.clone(), dot: *dot })
         });
         // A node of which one dot is known, which is live, is told of by that: most nodes that are dead.
-        let is_told = |seen: &Seen| seen.up_to == 1 && seen.live == 1 && seen.beyond.is_empty();
+        let is_told = |seen: &Seen| seen.up_to == 1 && seen.made.len() == 1 && seen.beyond.is_empty();
         let seen = self.seen.iter().filter(move |(_, seen)| seen.up_to > 0 && !is_told(seen));
         let seen = seen.map(|(node, seen)| protocol::Existence::Seen { node: *node, up_to: seen.up_to });
         let beyond = self.seen.iter().flat_map(|(node, seen)| {
@@ -247,7 +265,7 @@ impl Dots {
             if is_present(*node) {
                 seen.forget_at = None; // counted anew when it leaves
             } else if seen.forget_at.is_some_and(|at| at <= now) {
-                if seen.live == 0 {
+                if seen.made.len() == 0 {
                     over.push(*node);
                 } else {
                     seen.forget_at = Some(later);

@@ -96,7 +96,7 @@ impl Engine {
         // A delete has overtaken it, somebody lied about it, or there is no room for it: its maker must know, or it shows a
         // group that is none here.
         if !self.groups.dots.is_live_dot(&group, &dot) {
-            self.tell_existence_of(from);
+            self.tell_end_of(dot);
         }
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });

@@ -64,7 +64,9 @@ pub(super) struct Groups {
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
     pub(super) told: BTreeMap<NodeId, Told>,
-    /// Peers that were told all, and whether they differed again since.
+    /// When peers that differed were told all.
+    pub(super) told_all: BTreeMap<NodeId, Time>,
+    /// Peers that were told all and have not answered, and whether they differed again since.
     pub(super) asked: BTreeMap<NodeId, bool>,
     /// Digests that each peer was told and has not answered: so often it may ask for everything.
     pub(super) unanswered: BTreeMap<NodeId, u64>,
@@ -122,6 +124,7 @@ impl Groups {
     pub(super) fn forget_work(&mut self) {
         self.told.clear();
         self.asked.clear();
+        self.told_all.clear();
         self.unanswered.clear();
         self.joinings = Joinings::default();
         self.withdrawals = Withdrawals::default();

@@ -16,7 +16,7 @@
 //! groups in many names does more harm, but no more than it could by deleting the groups of all others, which is every
 //! node's right.
 
-use super::existence::{DotSet, Dots};
+use super::existence::Dots;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -57,7 +57,7 @@ impl Dots {
     pub(super) fn trim(&mut self, limits: &Limits, members: impl Iterator<Item = NodeId>) -> Trimmed {
         let mut trimmed = Trimmed::default();
         self.trim_strangers(most_strangers(limits), members, &mut trimmed);
-        // Some room is made at once, for each time all live dots are looked through.
+        // Some room is made at once, for each time all incarnations are looked through.
         if self.live_count > most_live(limits) {
             self.trim_live(limits.existence.saturating_mul(3), &mut trimmed.groups);
         }
@@ -76,10 +76,8 @@ impl Dots {
         let excess = (self.seen.len() - members.len()).saturating_sub(most);
         let strangers = self.seen.keys().rev().filter(|node| !members.contains(node));
         let excess: BTreeSet<NodeId> = strangers.take(excess).copied().collect();
-        if excess.iter().any(|node| self.live_count_of(*node) > 0) {
-            self.remove_live(|dot| excess.contains(&dot.node), &mut trimmed.groups);
-        }
         for node in excess {
+            self.remove_latest(node, 0, &mut trimmed.groups);
             self.forget(node);
             trimmed.forgotten.push(node);
         }
@@ -87,25 +85,17 @@ impl Dots {
 
     /// The latest dots of those who have made the most.
     fn trim_live(&mut self, room: usize, groups: &mut BTreeSet<Name>) {
-        let counts = self.seen.iter().map(|(node, seen)| (*node, seen.live));
-        let shares = shares(counts, room);
-        let mut numbers: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
-        for dot in self.live.values().flat_map(DotSet::iter).filter(|dot| shares.contains_key(&dot.node)) {
-            numbers.entry(dot.node).or_default().push(dot.number);
+        let counts = self.seen.iter().map(|(node, seen)| (*node, seen.made.len()));
+        for (node, share) in shares(counts, room) {
+            self.remove_latest(node, share, groups);
         }
-        let mut first_to_go = BTreeMap::new();
-        for (node, mut numbers) in numbers {
-            numbers.sort_unstable();
-            let share = shares.get(&node).copied().unwrap_or_default();
-            first_to_go.extend(numbers.get(share).map(|number| (node, *number)));
-        }
-        self.remove_live(|dot| first_to_go.get(&dot.node).is_some_and(|first| dot.number >= *first), groups);
     }
 
-    fn remove_live(&mut self, goes: impl Fn(&Dot) -> bool, groups: &mut BTreeSet<Name>) {
-        let all = self.live.iter().flat_map(|(group, dots)| dots.iter().map(move |dot| (group, dot)));
-        let gone = all.filter(|(_, dot)| goes(dot)).map(|(group, dot)| (group.clone(), *dot));
-        for (group, dot) in gone.collect::<Vec<_>>() {
+    /// All live dots of the node but the first ones.
+    fn remove_latest(&mut self, node: NodeId, stay: usize, groups: &mut BTreeSet<Name>) {
+        let all = self.seen.get(&node).into_iter().flat_map(|seen| seen.made.iter());
+        let gone = all.skip(stay).map(|(number, group)| (Dot { node, number }, group.clone()));
+        for (dot, group) in gone.collect::<Vec<_>>() {
             self.remove(&group, dot);
             groups.insert(group);
         }

@@ -10,7 +10,7 @@ mod tests;
 use super::Shared;
 use super::bridge::Bridge;
 use crate::engine::{ConnectionId, Engine, Time};
-use crate::mesh::{Core, Mesh, Settings};
+use crate::mesh::{Core, Mesh, Settings, give_way};
 use crate::os::{self, FdWatch, OwnFd, TimerFd};
 use crate::sync::Mutex;
 use std::io;
@@ -278,7 +278,7 @@ impl<'a> Driver<'a> {
             return Poll::Ready(Work::Closed);
         }
         if more {
-            cx.waker().wake_by_ref();
+            give_way(cx);
         }
         self.poll_timer(cx)
     }
@@ -303,7 +303,7 @@ impl<'a> Driver<'a> {
             if self.timers_were_last {
                 return Poll::Ready(Work::Timeout { late: now.since(due) });
             }
-            cx.waker().wake_by_ref();
+            give_way(cx);
             return Poll::Pending;
         }
         self.timers_were_last = false;
@@ -324,7 +324,7 @@ impl<'a> Driver<'a> {
             let before = self.mesh.reads();
             tokio::task::yield_now().await; // the sockets that are ready are found
             for _ in 0..2 {
-                give_way().await; // and read
+                next_round().await; // and read
             }
             if self.mesh.reads() == before {
                 break;
@@ -334,7 +334,7 @@ impl<'a> Driver<'a> {
 }
 
 /// Lets the other tasks of this thread run once.
-async fn give_way() {
+async fn next_round() {
     let mut given = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut given, true) {

@@ -272,11 +272,16 @@ fn who_differs_tells_all_and_gets_the_same_back() {
     let state =
         |parts: &[Existence], answer| Message::GroupState { parts: parts.to_vec(), last: true, answer };
     assert_eq!(world.told(puppet), [state(&all, true)]);
-    // It has differed again meanwhile: once more, and that is all.
-    world.say(puppet, 0, state(&all, false));
-    assert_eq!(world.told(puppet), [state(&all, true)]);
+    // It has differed again meanwhile: once more, in a heartbeat, and that is all.
     world.say(puppet, 0, state(&all, false));
     assert_eq!(world.told(puppet), []);
+    world.advance(config(0).heartbeat);
+    let mut told = world.told(puppet);
+    told.retain(|message| matches!(message, Message::GroupState { .. }));
+    assert_eq!(told, [state(&all, true)]);
+    world.say(puppet, 0, state(&all, false));
+    world.advance(config(0).heartbeat);
+    assert!(!world.told(puppet).iter().any(|message| matches!(message, Message::GroupState { .. })));
     // What the puppet has deleted is deleted here, and everywhere.
     world.say(puppet, 0, state(&[Existence::Seen { node: NodeId(1), up_to: 1 }], false));
     assert_eq!(world.members(0, "g"), None);

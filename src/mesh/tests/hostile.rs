@@ -217,3 +217,32 @@ fn garbage_right_behind_an_identity_is_told_to_the_core() {
         low.empty().await;
     });
 }
+
+/// A few bytes that cost much: each keeps the thread busy for a millisecond, and there are hundreds in one packet. Another peer
+/// does not wait until all of them are done, and callers neither.
+#[test]
+fn messages_that_cost_much_do_not_keep_the_others_waiting() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let (mut dear, mut other) = (Peer::link(&address, 8).await, Peer::link(&address, 9).await);
+        low.with_core(|core| core.message_takes = Duration::from_millis(1));
+        let mut bytes = Vec::new();
+        for number in 0..500 {
+            let message = Stamped { clock: 1, message: Message::Ping { number } };
+            wire::encode_control(&message, &mut bytes).unwrap();
+        }
+        dear.write(&bytes).await;
+        assert_eq!(low.numbers(1).await[0], 0);
+        other.say(1000).await;
+        let before = low
+            .wait(|core| {
+                let number = |seen: &Seen| matches!(seen, Seen::Message(_, Message::Ping { number: 1000 }));
+                core.seen.iter().position(number)
+            })
+            .await;
+        assert!(before < 50, "{before} were handled before it");
+        // Nothing is lost, and all comes in its order.
+        let numbers = low.numbers(501).await;
+        assert!(numbers.iter().filter(|number| **number < 1000).copied().eq(0..500));
+    });
+}

@@ -61,6 +61,8 @@ struct Script {
     /// What is received is not noted one by one.
     quiet: bool,
     panic_on_message: bool,
+    /// For so long each message keeps the thread busy.
+    message_takes: Duration,
     waker: Option<Waker>,
 }
 
@@ -75,6 +77,7 @@ impl Script {
             blocks_written: 0,
             quiet: false,
             panic_on_message: false,
+            message_takes: Duration::ZERO,
             waker: None,
         }
     }
@@ -130,6 +133,7 @@ impl Core for Script {
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
         assert!(!self.panic_on_message, "a panic on purpose");
+        std::thread::sleep(self.message_takes);
         self.see(Seen::Message(connection, message.message));
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
