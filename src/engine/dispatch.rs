@@ -30,6 +30,7 @@ impl Engine {
                     Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), patience),
                 }
             }
+            Command::TakeBack { done } => self.take_back(*done),
             Command::Unregister { process, op, name, patience } => {
                 self.unregister(process, op, name, patience);
             }
@@ -109,6 +110,7 @@ impl Engine {
             | Command::AddResolver { .. }
             | Command::SetSeeds { .. }
             | Command::Cancel { .. }
+            | Command::TakeBack { .. }
             | Command::Close => {}
         }
     }

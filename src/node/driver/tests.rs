@@ -3,7 +3,7 @@
 use crate::engine::message::Window;
 use crate::engine::{Connectivity, Identity, Message, NodeId, Pid, Reason, Stamped, Status};
 use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
-use crate::node::{Completion, Event, EventKind, Node, Options, Process, Request};
+use crate::node::{Attempt, Completion, Event, EventKind, LockId, Node, Options, Process, Request};
 use crate::wire::{self, Channel, Handshake, Protection, Setup};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -271,4 +271,43 @@ fn long_names_fit_into_a_snapshot() {
     }
     first.close(LONG).unwrap();
     second.close(LONG).unwrap();
+}
+
+/// Whatever keeps the node's thread busy, a caller gets its `Timeout`; and what it was not told of does not come to be later.
+#[test]
+fn a_caller_does_not_wait_for_a_thread_that_is_stuck() {
+    let node = open("driver-stuck", &[]);
+    let (process, keeper) = (Process::spawn(&node, None).unwrap(), Process::spawn(&node, None).unwrap());
+    process.group_create(b"g", LONG, Completion::Wait).unwrap();
+    let id = |resource| LockId { resource, requester: None };
+    let attempt = |timeout_ms| Attempt { nodes: None, retries: None, timeout_ms };
+    keeper.acquire(id(b"kept"), attempt(LONG), Completion::Wait).unwrap();
+    let window = Window { from: NodeId(1), link: PAUSE_ON_PURPOSE, to: 1 };
+    let pause = Duration::from_millis(3000);
+    let began = Instant::now();
+    let taken = Request::Taken { window, messages: pause.as_millis() as u64, bytes: 1 };
+    node.shared().inbox.push(taken).unwrap();
+    let timeout = 200;
+    let told = std::thread::scope(|threads| {
+        let calls = [
+            threads.spawn(|| process.register(b"x", None, None, false, timeout, Completion::Wait)),
+            threads.spawn(|| process.group_join(b"g", None, timeout, Completion::Wait)),
+            threads.spawn(|| process.acquire(id(b"r"), attempt(timeout), Completion::Wait)),
+            threads.spawn(|| keeper.acquire(id(b"kept"), attempt(timeout), Completion::Wait)),
+            threads.spawn(|| process.lock_with(id(b"s"), attempt(timeout), |_| panic!("it runs"))),
+        ];
+        calls.map(|call| call.join().unwrap().unwrap_err().status)
+    });
+    let late = Status::Timeout;
+    assert_eq!(told, [late, late, late, late, Status::Aborted]);
+    assert!(began.elapsed() < pause, "they have waited for it");
+    // It goes on, and does what was asked for; then it takes it back. In the inbox that comes before what follows now.
+    process.sync(LONG, Completion::Wait).unwrap();
+    process.sync(LONG, Completion::Wait).unwrap();
+    assert_eq!(node.whereis(b"x").unwrap_err().status, Status::NotFound);
+    assert_eq!(node.members(b"g").unwrap().len(), 0);
+    let holders = |resource| node.locks(Some(resource)).unwrap().len();
+    assert_eq!((holders(b"r"), holders(b"s"), holders(b"kept")), (0, 0, 1));
+    assert!(keeper.lock_check(id(b"kept")).is_ok());
+    node.close(LONG).unwrap();
 }

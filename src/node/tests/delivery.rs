@@ -332,7 +332,7 @@ fn everybody_who_waits_is_answered_when_the_node_fails() {
         assert_eq!(reading.join().unwrap(), Reason::NORMAL, "the DONE event");
         assert_eq!(process.recv(-1).unwrap().reason(), Reason::INTERNAL_ERROR);
     });
-    assert_eq!(waiter.wait().status, Status::Internal);
+    assert_eq!(waiter.wait(None, || None).unwrap().status, Status::Internal);
     assert_eq!(status(process.recv(-1)), Status::Closed);
     assert_eq!(status(process.unregister(b"n", -1, Completion::Wait)), Status::Closed);
     assert_eq!(status(node.whereis(b"n")), Status::Closed);
