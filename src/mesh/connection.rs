@@ -383,7 +383,10 @@ impl<C: Core> Task<C> {
     /// The first frame that is written.
     fn introduce(&mut self) {
         let identity = self.mesh.with_core(|core| core.identity());
-        let identity = Handshake::identity(&self.mesh.settings().cluster, identity);
+        let identity = {
+            let settings = self.mesh.settings();
+            Handshake::identity(&settings.cluster, identity, settings.opening)
+        };
         self.connection.out.borrow_mut().control(|out| wire::encode_handshake(&identity, out));
         self.connection.wake();
     }
@@ -445,8 +448,9 @@ impl<C: Core> Task<C> {
         let id = self.connection.id;
         let stage = self.connection.stage.get();
         match handshake {
-            Handshake::Identity { cluster, identity, .. } if stage == Stage::Stranger => {
-                if !self.connection.channel.borrow().vouches_for(&identity) {
+            Handshake::Identity { cluster, identity, opening } if stage == Stage::Stranger => {
+                let is_proven = (self.mesh.settings().is_proven)(&identity, &opening);
+                if !is_proven || !self.connection.channel.borrow().vouches_for(&identity) {
                     return self.refuse_bytes(WireError::Identity);
                 }
                 if cluster != self.mesh.settings().cluster {

@@ -4,7 +4,7 @@
 
 use super::codec;
 use super::frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake};
-use super::handshake::{Handshake, VERSIONS};
+use super::handshake::{Handshake, Opening, VERSIONS};
 use crate::engine::message::{Credit, DataHeader, EncodeData};
 use crate::engine::*;
 use std::collections::BTreeSet;
@@ -253,7 +253,7 @@ pub(super) fn handshakes() -> Vec<Handshake> {
         Refusal::TooMuch,
         Refusal::Violation,
     ];
-    let mut all = vec![Handshake::identity("blue", identity()), Handshake::Go];
+    let mut all = vec![Handshake::identity("blue", identity(), Opening([7; 32])), Handshake::Go];
     all.extend(refusals.map(Handshake::Refuse));
     all
 }

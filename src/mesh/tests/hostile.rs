@@ -10,7 +10,7 @@ fn garbage_from_strangers_ends_their_connection_only() {
         let (low, address) = start(settings(1)).await;
         let mut honest = Peer::link(&address, 9).await;
         let mut identity_frame = Vec::new();
-        wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut identity_frame);
+        wire::encode_handshake(&Handshake::identity("test", identity(3), OPENING), &mut identity_frame);
         let mut go = Vec::new();
         wire::encode_handshake(&Handshake::Go, &mut go);
         let twice = [&identity_frame[..], &identity_frame].concat();
@@ -209,7 +209,7 @@ fn garbage_right_behind_an_identity_is_told_to_the_core() {
         let mut peer = Peer::connect_as(&address, Setup { protection: Protection::Plain, ..setup(9) }).await;
         let mut words = Vec::new();
         peer.channel.words(&mut words);
-        wire::encode_handshake(&Handshake::identity("test", identity(9)), &mut words);
+        wire::encode_handshake(&Handshake::identity("test", identity(9), OPENING), &mut words);
         words.extend([0xff; 9]);
         peer.stream.write_all(&words).await.unwrap();
         low.wait_seen(|seen| matches!(seen, Seen::Connection { .. }).then_some(())).await;

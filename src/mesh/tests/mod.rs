@@ -15,8 +15,8 @@ use crate::engine::{
 };
 use crate::sync::RwLock;
 use crate::wire::{
-    self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup,
-    Step, WireError,
+    self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Opening, Protection, Secret,
+    Setup, Step, WireError,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -176,6 +176,8 @@ fn identity(node: u64) -> Identity {
     }
 }
 
+const OPENING: Opening = Opening([7; 32]);
+
 /// Runs a test on a runtime like the node's, and fails it if it hangs.
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -215,6 +217,7 @@ fn settings(node: u64) -> Settings {
         protection: Arc::new(RwLock::new(protection())),
         handshake: Duration::from_millis(300),
         farewell: Duration::from_millis(300),
+        is_proven: |_, _| true,
         ..Settings::new(NodeId(node), "test")
     }
 }
@@ -356,7 +359,7 @@ impl Peer {
 
     async fn introduce(&mut self, node: u64) {
         let mut bytes = Vec::new();
-        wire::encode_handshake(&Handshake::identity("test", identity(node)), &mut bytes);
+        wire::encode_handshake(&Handshake::identity("test", identity(node), OPENING), &mut bytes);
         self.write(&bytes).await;
     }
 

@@ -4,7 +4,7 @@ use crate::engine::message::Window;
 use crate::engine::{Connectivity, Identity, Message, NodeId, Pid, Reason, Stamped, Status};
 use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
 use crate::node::{Attempt, Completion, Event, EventKind, LockId, Node, Options, Process, Request};
-use crate::wire::{self, Channel, Handshake, Protection, Setup};
+use crate::wire::{self, Channel, Handshake, Opening, Protection, Setup};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -113,13 +113,23 @@ fn what_was_sent_before_a_close_arrives() {
     second.close(LONG).unwrap();
 }
 
+/// Most likely higher than that of a node, which therefore says Go.
+fn high_incarnation(name: &str) -> (NodeId, Opening) {
+    let mut all = (0_u64..).map(|number| {
+        let mut opening = Opening([0; 32]);
+        opening.0[..8].copy_from_slice(&number.to_le_bytes());
+        (opening.incarnation(name), opening)
+    });
+    all.find(|(node, _)| node.0.leading_ones() >= 16).unwrap()
+}
+
 /// A peer that links to the node and from then on does what the test says.
 fn raw_link(node: &Node, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // Higher than the node's, which therefore says Go.
+    let (node, opening) = high_incarnation(name);
     let identity = Identity {
-        node: NodeId(u64::MAX),
+        node,
         name: name.to_owned(),
         address: String::new(),
         connectivity: Connectivity::default(),
@@ -137,7 +147,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     };
     let mut words = Vec::new();
     Channel::dial(setup).words(&mut words);
-    wire::encode_handshake(&Handshake::identity(&crate::testing::cluster(), identity), &mut words);
+    wire::encode_handshake(&Handshake::identity(&crate::testing::cluster(), identity, opening), &mut words);
     stream.write_all(&words).unwrap();
     let mut answer = [0; 40];
     stream.read_exact(&mut answer).unwrap();
@@ -157,7 +167,7 @@ fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
     process.node_monitor().unwrap();
     let peer = raw_link(&node, "deaf");
     expect(&process, EventKind::NodeUp);
-    let receiver = Pid { node: NodeId(u64::MAX), serial: 1 };
+    let receiver = Pid { node: high_incarnation("deaf").0, serial: 1 };
     while process.send(receiver, &[1; 1000]).is_ok() {}
     let began = Instant::now();
     node.close(LONG).unwrap();
