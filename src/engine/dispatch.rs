@@ -127,17 +127,9 @@ impl Engine {
             }
             Message::Pong { number } => self.pong(from, number),
             Message::Goodbye { why } => self.goodbye(from, why),
-            Message::NameTaken => {
-                self.close(Reason::NAME_TAKEN);
-                Ok(())
-            }
             Message::Probe { about } => self.probed(from, about),
             Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
-            Message::Challenge { number } => {
-                self.challenged(from, number);
-                Ok(())
-            }
-            Message::Defence { number, connectivity } => self.defended(from, number, connectivity),
+            Message::Challenge { number, claimant } => self.challenged(from, number, claimant),
             Message::Vouch { node } => {
                 self.vouch_for(node, from);
                 Ok(())

@@ -102,7 +102,7 @@ impl Engine {
                 match self.first_stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
                     Some(true) => Refusal::NameTaken,
                     Some(false) => {
-                        self.close(Reason::NAME_TAKEN);
+                        self.close_for(peer);
                         Refusal::Closing
                     }
                     None => Refusal::NameInDoubt, // the answers to the pings decide
@@ -116,7 +116,7 @@ impl Engine {
                 if !dialled && let Some(link) = self.view.links.get_mut(&peer.node) {
                     let before = link.knocked.replace(self.now);
                     if before.is_some_and(|before| link.last_heard <= before + DOUBT) {
-                        self.doubt(peer.node, peer.node);
+                        self.doubt(peer.node);
                     }
                 }
                 return Some(Refusal::Linked);
@@ -124,21 +124,23 @@ impl Engine {
             return None; // the arbiter knows
         }
         let namesake = self.view.named(&peer.name).filter(|_| !self.is_broken(Fault::NamesakesGoOn));
-        if let Some((old, link)) = namesake.and_then(|node| Some((node, self.view.links.get(&node)?))) {
-            let of_late =
-                |(at, by, _): &(Time, NodeId, _)| *by == peer.node && self.now.since(*at) < 2 * DOUBT;
-            let verdict = link.vouched.filter(of_late).and_then(|(_, _, connectivity)| {
-                let linked = (connectivity, link.opened_ms, old);
-                self.first_stays(linked, (peer.connectivity, self.opened_ms(peer), peer.node))
-            });
-            match verdict {
-                Some(true) => return Some(Refusal::NameTaken),
-                Some(false) => self.send(old, Message::NameTaken),
-                None => self.doubt(old, peer.node),
-            }
+        if let Some(old) = namesake {
+            // Either it does not show that it lives, and is replaced; or the two find out between themselves which one stays. No
+            // third node decides that, for then one message would close any node.
+            self.challenge(old, peer);
             return Some(Refusal::NameInDoubt);
         }
         (self.view.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
+    }
+
+    /// Another node of this name has shown that it has it, and stays.
+    fn close_for(&mut self, namesake: &Identity) {
+        self.log(Level::Warn, Target::Node, |_| {
+            let Identity { node, address, connectivity, .. } = namesake;
+            let (address, links) = (Short(address.as_bytes()), connectivity.links);
+            format!("node {node:?} at {address} has this node's name, and {links} links: this node closes")
+        });
+        self.close(Reason::NAME_TAKEN);
     }
 
     pub(super) fn go(&mut self, connection: ConnectionId) {
@@ -164,8 +166,11 @@ impl Engine {
             };
             format!("node {name} refuses the connection: {why:?}")
         });
-        if why == Refusal::NameTaken {
-            self.close(Reason::NAME_TAKEN);
+        let is_namesake = |candidate: &Candidate| candidate.peer.name == self.config.name;
+        if why == Refusal::NameTaken
+            && let Some(Candidate { peer, .. }) = candidate.as_ref().filter(|it| is_namesake(it))
+        {
+            self.close_for(&peer.clone());
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
             self.dial_ended(&address, why, peer.node);
         } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
@@ -224,7 +229,6 @@ impl Engine {
             address: peer.address.clone(),
             synced: false,
             acked: false,
-            opened_ms: self.opened_ms(&peer),
             waited: self.view.missing.waited(node).unwrap_or_default(),
             merged: None,
             last_heard: self.now,
@@ -236,7 +240,6 @@ impl Engine {
             goodbye: None,
             knocked: None,
             doubted: None,
-            vouched: None,
             inquiries: None,
             forgiven: Duration::ZERO,
             suspected: None,

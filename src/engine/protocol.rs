@@ -271,9 +271,6 @@ pub enum Message {
     Goodbye {
         why: Goodbye,
     },
-    /// The sender knows a node of the receiver's name that has more links, or as many and has been open for longer: the
-    /// receiver closes.
-    NameTaken,
     /// The sender has not heard these nodes for a while: does the receiver?
     Probe {
         #[serde(deserialize_with = "bounded")]
@@ -537,14 +534,11 @@ pub enum Message {
         tx: Tx,
     },
     // ---- two nodes of one name
-    /// Another node claims the name of the receiver: is the receiver there, and how well is it connected? Answered with
-    /// `Defence` and the same number.
+    /// Another node claims the name of the receiver: is the receiver there? Answered with `Pong` and the same number; and the
+    /// receiver dials the claimant, to find out by itself which of the two stays.
     Challenge {
         number: u64,
-    },
-    Defence {
-        number: u64,
-        connectivity: Connectivity,
+        claimant: PeerAddress,
     },
 }
 
@@ -593,7 +587,7 @@ pub enum Refusal {
     Myself,
     /// Another node of the same name is there; whether it is well is being found out. Dial again.
     NameInDoubt,
-    /// Another node of this name has more links, or as many and has been open for longer: the refused node closes.
+    /// Said by a node of the same name, which has more links, or as many and has been open for longer: the refused node closes.
     NameTaken,
     /// The limit of peers is reached.
     TooManyPeers,

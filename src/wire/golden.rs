@@ -104,7 +104,6 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Stale },
         M::Goodbye { why: Goodbye::Slow },
         M::Goodbye { why: Goodbye::TooMuch },
-        M::NameTaken,
         M::Probe { about: [NodeId(1), NodeId(300)].into() },
         M::ProbeAnswer { silent: [NodeId(1)].into() },
         M::Acquire { tx: tx(), key: key(), want: Want::Name { replace: true }, nowait: false },
@@ -220,8 +219,10 @@ pub(super) fn messages() -> Vec<Message> {
         M::Vouch { node: NodeId(300) },
         M::Vouched { node: NodeId(300) },
         M::Queued { tx: tx() },
-        M::Challenge { number: 251 },
-        M::Defence { number: 251, connectivity: Connectivity { links: 251, unsure: 1 } },
+        M::Challenge {
+            number: 251,
+            claimant: PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() },
+        },
     ]
 }
 

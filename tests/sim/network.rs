@@ -143,7 +143,6 @@ fn load_of(message: &Message) -> Load {
         | Message::Probe { .. }
         | Message::ProbeAnswer { .. }
         | Message::Challenge { .. }
-        | Message::Defence { .. }
         | Message::Vouch { .. }
         | Message::Vouched { .. } => Load::Quiet,
         _ => Load::Control,
