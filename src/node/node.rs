@@ -311,7 +311,9 @@ fn io(what: &str, error: &std::io::Error) -> Error {
 
 /// Where the fencing tokens of a node begin: milliseconds of the wall clock times 2^20, so that those of a node that is
 /// restarted are above those that it gave before, unless the clock was set back. However the clock is set, there is room above.
+/// A clock of before this library was written is not set: 0, and then the tokens of others are the only clock.
 fn first_token(now: SystemTime) -> u64 {
+    const YEAR_2020_MS: u128 = 1_577_836_800_000;
     let ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
+    if ms < YEAR_2020_MS { 0 } else { u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4) }
 }

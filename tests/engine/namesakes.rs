@@ -194,7 +194,9 @@ fn a_peers_word_closes_nobody() {
     assert!(world.told(puppet).contains(&Message::Pong { number: 7 }), "it lives");
     assert_eq!(world.dials(0), ["elsewhere:1"]);
     // Nobody answers there: that is all.
-    world.input(0, |engine, now| engine.handle_dial_failed(now, "elsewhere:1", Status::Unreachable, "silence"));
+    world.input(0, |engine, now| {
+        engine.handle_dial_failed(now, "elsewhere:1", Status::Unreachable, "silence")
+    });
     world.settle();
     assert!(world.is_linked(0, 1) && world.nodes[0].closed.is_none());
     // A refusal by somebody of another name.
