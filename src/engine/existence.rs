@@ -33,6 +33,8 @@ pub(super) struct Seen {
     pub(super) made: Made,
     /// Groups with live dots of it.
     groups: usize,
+    /// The names of those groups, for each dot.
+    pub(super) bytes: usize,
     /// When it is to be forgotten, unless it has a link or a live dot then.
     forget_at: Option<Time>,
 }
@@ -47,6 +49,8 @@ pub(super) struct Dots {
     /// And over what was seen of each incarnation.
     context: u64,
     pub(super) live_count: usize,
+    /// The names of the groups, for each live dot.
+    pub(super) live_bytes: usize,
     pub(super) beyond_count: usize,
 }
 
@@ -170,6 +174,8 @@ impl Dots {
         let seen = self.seen.entry(dot.node).or_default();
         seen.groups += usize::from(dots.made_by(dot.node).next().is_none());
         seen.made.insert(dot.number, group.clone());
+        seen.bytes += group.as_bytes().len();
+        self.live_bytes += group.as_bytes().len();
         dots.insert(dot);
         self.live_count += 1;
         self.digest = self.digest.wrapping_add(hash(group, &dot));
@@ -184,8 +190,10 @@ impl Dots {
         }
         if let Some(seen) = self.seen.get_mut(&dot.node) {
             seen.made.remove(dot.number);
+            seen.bytes -= group.as_bytes().len();
             seen.groups -= usize::from(dots.made_by(dot.node).next().is_none());
         }
+        self.live_bytes -= group.as_bytes().len();
         if dots.is_empty() {
             self.live.remove(group);
         }

@@ -63,7 +63,8 @@ impl Engine {
         let (dots, limits) = (&self.groups.dots, &self.config.limits);
         let has_room = dots.groups_made_by(self.config.node) < limits.groups
             && dots.groups().len() < limits.existence
-            && dots.live_count() < limits.existence.saturating_mul(2);
+            && dots.live_count() < limits.existence.saturating_mul(2)
+            && dots.live_bytes < trim::most_bytes(limits) / 2;
         (dots.is_live(group) || has_room) && self.groups.last_dot < MAX_DOT
     }
 

@@ -25,6 +25,11 @@ pub(super) fn most_live(limits: &Limits) -> usize {
     limits.existence.saturating_mul(4)
 }
 
+/// The names of the groups, for each live dot.
+pub(super) fn most_bytes(limits: &Limits) -> usize {
+    limits.existence.saturating_mul(256)
+}
+
 /// Known dots of which an earlier one is not known: on their way, unless somebody lies.
 pub(super) fn most_beyond(limits: &Limits) -> usize {
     limits.existence
@@ -49,6 +54,7 @@ impl Dots {
     /// There is room for one more dot of anybody.
     pub(super) fn has_room(&self, limits: &Limits) -> bool {
         self.live_count < most_live(limits)
+            && self.live_bytes < most_bytes(limits)
             && self.beyond_count < most_beyond(limits)
             && self.seen.len() < most_strangers(limits)
     }
@@ -60,6 +66,9 @@ impl Dots {
         // Some room is made at once, for each time all incarnations are looked through.
         if self.live_count > most_live(limits) {
             self.trim_live(limits.existence.saturating_mul(3), &mut trimmed.groups);
+        }
+        if self.live_bytes > most_bytes(limits) {
+            self.trim_bytes(most_bytes(limits) / 4 * 3, &mut trimmed.groups);
         }
         if self.beyond_count > most_beyond(limits) {
             self.trim_beyond(limits.existence / 2);
@@ -88,6 +97,21 @@ impl Dots {
         let counts = self.seen.iter().map(|(node, seen)| (*node, seen.made.len()));
         for (node, share) in shares(counts, room) {
             self.remove_latest(node, share, groups);
+        }
+    }
+
+    /// The latest dots of those whose names take the most.
+    fn trim_bytes(&mut self, room: usize, groups: &mut BTreeSet<Name>) {
+        let counts = self.seen.iter().map(|(node, seen)| (*node, seen.bytes));
+        for (node, share) in shares(counts, room) {
+            let made = self.seen.get(&node).into_iter().flat_map(|seen| seen.made.iter());
+            let mut bytes = 0;
+            let stay = made.take_while(|(_, group)| {
+                bytes += group.as_bytes().len();
+                bytes <= share
+            });
+            let stay = stay.count();
+            self.remove_latest(node, stay, groups);
         }
     }
 
@@ -135,7 +159,7 @@ fn shares(counts: impl Iterator<Item = (NodeId, usize)>, room: usize) -> BTreeMa
 
 #[cfg(test)]
 mod tests {
-    use super::super::existence::tests::told_by;
+    use super::super::existence::{DotSet, tests::told_by};
     use super::*;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -182,6 +206,21 @@ mod tests {
         assert!(dots.knows(&dot(2, 37)), "it is deleted, not forgotten");
         assert_ne!(dots.digest(), before);
         assert_eq!(dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter()), Trimmed::default());
+    }
+
+    /// The same for names that are long, however few they are.
+    #[test]
+    fn long_names_go_from_who_has_the_most_of_them() {
+        let mut dots = Dots::default();
+        for number in 1..=10 {
+            dots.add(&Name::new(format!("small{number}").as_bytes()), dot(1, number));
+            dots.add(&Name::new(format!("{number:0>300}").as_bytes()), dot(2, number));
+        }
+        let trimmed = dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter());
+        assert_eq!((dots.live_count_of(NodeId(1)), dots.live_count_of(NodeId(2))), (10, 6));
+        assert_eq!((trimmed.groups.len(), dots.live_bytes), (4, 6 * 300 + 61));
+        let told = told_by(&dots);
+        assert!(told.is_within(&limits(10)) && !told.is_within(&limits(7)));
     }
 
     #[test]
@@ -233,6 +272,10 @@ mod tests {
                 forgotten += usize::from(!trimmed.forgotten.is_empty());
                 closed += usize::from(dots.beyond_count < gaps);
                 assert!(dots.live_count() <= most_live(&limits) && dots.beyond_count <= most_beyond(&limits));
+                assert!(dots.live_bytes <= most_bytes(&limits));
+                let bytes = |(name, dots): (&Name, &DotSet)| dots.iter().count() * name.as_bytes().len();
+                assert_eq!(dots.live.iter().map(bytes).sum::<usize>(), dots.live_bytes);
+                assert_eq!(dots.seen.values().map(|seen| seen.bytes).sum::<usize>(), dots.live_bytes);
                 assert!(dots.seen.len() <= most_strangers(&limits) + members.len());
                 assert!(told_by(dots).is_within(&limits), "seed {seed}: what it tells is a violation");
             };
@@ -240,7 +283,8 @@ mod tests {
                 let at = rng.random_range(0..3);
                 // One dot is of one group.
                 let dot = dot(rng.random_range(0..50), rng.random_range(1..12));
-                let group = Name::new(format!("g{}", (dot.node.0 + dot.number) % 7).as_bytes());
+                let kind = (dot.node.0 + dot.number) % 7;
+                let group = Name::new(format!("g{kind:0>width$}", width = kind as usize * 30).as_bytes());
                 match rng.random_range(0..10) {
                     0..6 => drop(all[at].add(&group, dot)),
                     6..8 => drop(all[at].remove(&group, dot)),

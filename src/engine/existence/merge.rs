@@ -11,12 +11,17 @@ pub(in crate::engine) struct Told {
     live: Vec<(Name, Dot)>,
     seen: Vec<(NodeId, u64)>,
     beyond: Vec<Dot>,
+    /// The names of the groups.
+    bytes: usize,
 }
 
 impl Told {
     pub(in crate::engine) fn add(&mut self, part: Existence) {
         match part {
-            Existence::Live { group, dot } => self.live.push((group, dot)),
+            Existence::Live { group, dot } => {
+                self.bytes += group.as_bytes().len();
+                self.live.push((group, dot));
+            }
             // Says nothing, and would take the place of an incarnation of which something is known.
             Existence::Seen { up_to: 0, .. } => {}
             Existence::Seen { node, up_to } => self.seen.push((node, up_to)),
@@ -38,6 +43,7 @@ impl Told {
     /// No honest node knows more: see `trim`.
     pub(in crate::engine) fn is_within(&self, limits: &Limits) -> bool {
         self.live.len() <= trim::most_live(limits)
+            && self.bytes <= trim::most_bytes(limits)
             && self.beyond.len() <= trim::most_beyond(limits)
             && self.seen.len() <= trim::most_strangers(limits).saturating_add(limits.peers.saturating_mul(2))
     }
@@ -80,6 +86,7 @@ impl Dots {
     /// many groups, and a node that joins waits for it. `dots`: the live ones.
     fn adopt(&mut self, told: &Told, dots: &[(Dot, &Name)]) -> Vec<Name> {
         self.live_count = dots.len();
+        self.live_bytes = told.bytes;
         self.digest = dots.iter().fold(0, |sum, (dot, group)| sum.wrapping_add(hash(group, dot)));
         let mut seen: Vec<(NodeId, u64)> = told.seen.clone();
         seen.extend(dots.iter().map(|(dot, _)| (dot.node, 0)));
@@ -98,7 +105,8 @@ impl Dots {
                 _ => of_node.iter().map(|(_, group)| *group).collect::<BTreeSet<&Name>>().len(),
             };
             let made = of_node.iter().map(|(dot, group)| (dot.number, (*group).clone())).collect();
-            (node, Seen { up_to, made, groups, ..Seen::default() })
+            let bytes = of_node.iter().map(|(_, group)| group.as_bytes().len()).sum();
+            (node, Seen { up_to, made, groups, bytes, ..Seen::default() })
         });
         self.seen = rows.collect();
         self.context =
