@@ -8,6 +8,7 @@
 #[path = "../engine/asks.rs"]
 #[allow(dead_code)]
 mod asks;
+mod cost;
 #[path = "../engine/harness.rs"]
 #[allow(dead_code)]
 mod harness;
