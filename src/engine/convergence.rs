@@ -6,6 +6,8 @@
 
 use super::fault::Fault;
 use super::machine::Engine;
+use super::maker::Makers;
+use super::member::Groups;
 use super::timers::Timer;
 use super::view::View;
 use super::*;
@@ -28,9 +30,12 @@ fn in_parts(all: impl Iterator<Item = Existence>) -> Vec<Vec<Existence>> {
     })
 }
 
-/// Whether a node is this one, or has a link.
-fn is_present(config: &Config, view: &View) -> impl Fn(NodeId) -> bool {
-    |node| node == config.node || view.is_linked(node)
+/// Whether a node is this one, or has a link, by the number under which it makes groups.
+fn is_present(config: &Config, view: &View, makers: &Makers) -> impl Fn(NodeId) -> bool {
+    |number| {
+        let node = makers.node(number);
+        node == config.node || view.is_linked(node)
+    }
 }
 
 impl Engine {
@@ -43,8 +48,10 @@ impl Engine {
 
     /// Something was learned of these incarnations. Of those without a link nobody will say that they have left.
     pub(super) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
-        let is_present = is_present(&self.config, &self.view);
-        let absent = nodes.into_iter().filter(move |node| !is_present(*node));
+        let absent: Vec<NodeId> = {
+            let is_present = is_present(&self.config, &self.view, &self.groups.makers);
+            nodes.into_iter().filter(|node| !is_present(*node)).collect()
+        };
         if self.groups.dots.forget_later(self.now + MEMORY, absent) {
             self.arm_group_memory(self.now + MEMORY);
         }
@@ -58,7 +65,7 @@ impl Engine {
 
     /// Looks at all of them, so at most once in a while, and not for each of those that have left one after the other.
     pub(super) fn group_memory_due(&mut self) {
-        let is_present = is_present(&self.config, &self.view);
+        let is_present = is_present(&self.config, &self.view, &self.groups.makers);
         if let Some(next) = self.groups.dots.forget_due(self.now, self.now + MEMORY, is_present) {
             self.arm_group_memory(next.max(self.now + LOOK));
         }
@@ -121,12 +128,12 @@ impl Engine {
 
     /// Its maker shows a group by a dot that is none here: it is told that the dot is known, and by that that it is no more. If
     /// somebody has lied about later ones it is told of the last, or each of its next dots would be none either.
-    pub(super) fn tell_end_of(&mut self, dot: Dot) {
+    pub(super) fn tell_end_of(&mut self, maker: NodeId, dot: Dot) {
         let dots = &self.groups.dots;
         let last = Dot { number: dots.last_known(dot.node), ..dot };
         let last = Some(last).filter(|last| *last != dot && !dots.is_live_anywhere(last));
         let parts = [Some(dot), last].into_iter().flatten().map(Existence::Beyond).collect();
-        self.send(dot.node, Message::GroupState { parts, last: true, answer: false });
+        self.send(maker, Message::GroupState { parts, last: true, answer: false });
     }
 
     fn tell_parts(&mut self, to: NodeId, parts: Vec<Vec<Existence>>, answer: bool) {
@@ -142,24 +149,16 @@ impl Engine {
             return Ok(());
         }
         for part in &parts {
-            let (node, number) = match part {
+            let dot = match part {
                 Existence::Live { group, .. } if group.as_bytes().is_empty() => return Err("an empty name"),
-                Existence::Live { dot, .. } | Existence::Beyond(dot) => (dot.node, dot.number),
-                Existence::Seen { node, up_to } => (*node, *up_to),
+                Existence::Live { dot, .. } | Existence::Beyond(dot) => *dot,
+                Existence::Seen { node, up_to } => Dot { node: *node, number: *up_to },
             };
-            self.own_up_to(node, number);
+            self.groups.makers.heard_of(self.config.node, dot);
         }
         let told = self.groups.told.entry(from).or_default();
         parts.into_iter().for_each(|part| told.add(part));
         if told.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
-    }
-
-    /// A dot of this node that it never made: some node lied, and whoever passes that on does so in good faith. It was made
-    /// from now on; another one of its number would count as deleted where the lie went.
-    pub(super) fn own_up_to(&mut self, node: NodeId, number: u64) {
-        if node == self.config.node {
-            self.groups.last_dot = self.groups.last_dot.max(number);
-        }
     }
 
     /// What the peer knows is complete.
@@ -188,7 +187,7 @@ impl Engine {
         if nodes.len() < self.groups.dots.incarnations().len() / 8 {
             return self.remember_absent(nodes);
         }
-        let is_present = is_present(&self.config, &self.view);
+        let is_present = is_present(&self.config, &self.view, &self.groups.makers);
         if self.groups.dots.forget_absent_later(self.now + MEMORY, is_present) {
             self.arm_group_memory(self.now + MEMORY);
         }
@@ -198,7 +197,7 @@ impl Engine {
     pub(super) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
         let mut is_news = false;
         let makers: BTreeSet<NodeId> = dots.iter().map(|dot| dot.node).collect();
-        for dot in dots.into_iter().filter(|dot| dot.node != self.config.node) {
+        for dot in dots.into_iter().filter(|dot| self.groups.makers.node(dot.node) != self.config.node) {
             is_news |= self.groups.dots.has_room(&self.config.limits) && self.groups.dots.add(group, dot);
         }
         if is_news {
@@ -237,8 +236,9 @@ impl Engine {
 
     /// What peers have made this node remember stays bounded; `trim` says how. Says whether groups have lost something.
     fn trim_dots(&mut self, from: NodeId) -> bool {
-        let members = self.view.links.keys().copied().chain([self.config.node]);
-        let trimmed = self.groups.dots.trim(&self.config.limits, members);
+        let Groups { dots, makers, .. } = &mut self.groups;
+        let members = self.view.links.keys().copied().chain([self.config.node]).chain(makers.all());
+        let trimmed = dots.trim(&self.config.limits, members);
         for group in &trimmed.groups {
             self.groups.touch(group, false);
         }
@@ -267,9 +267,13 @@ impl Engine {
         self.groups.unanswered.remove(&node);
         self.groups.told_all.remove(&node);
         self.timers.cancel(&Timer::GroupAnswer(node));
-        if self.groups.dots.forget_at(self.now + MEMORY, node) {
-            self.arm_group_memory(self.now + MEMORY);
+        let numbers = self.groups.makers.of(node).chain([node]).collect::<Vec<_>>();
+        for number in numbers {
+            if self.groups.dots.forget_at(self.now + MEMORY, number) {
+                self.arm_group_memory(self.now + MEMORY);
+            }
         }
+        self.groups.makers.forget(node);
         if self.groups.dots.incarnations().len() > 0 {
             self.existence_changed();
         }

@@ -171,7 +171,9 @@ impl Engine {
             Message::Settled { name, reg, to, over } => self.settled_message(from, name, reg, to, over),
             Message::Unreg { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
             Message::Membership { membership, ack } => self.membership(from, membership, ack),
-            Message::Create { group, dot, ack } => self.group_created(from, group, dot, ack),
+            Message::Create { group, dot, generation, ack } => {
+                self.group_created(from, group, dot, generation, ack)
+            }
             Message::Retract { group, dots, ack } => self.group_retracted(from, group, dots, ack),
             Message::Delete { group, dots, ack } => self.group_deleted(from, group, dots, ack),
             Message::GroupDigest { digest } => self.group_digest(from, digest),

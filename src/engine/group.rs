@@ -61,20 +61,21 @@ impl Engine {
     /// below what a peer would take for a violation, so that the parts of a cluster can join.
     fn has_room_for_dot(&self, group: &Name) -> bool {
         let (dots, limits) = (&self.groups.dots, &self.config.limits);
-        let has_room = dots.groups_made_by(self.config.node) < limits.groups
+        let me = self.config.node;
+        let made = self.groups.makers.of(me).chain([me]).map(|number| dots.groups_made_by(number));
+        let has_room = made.sum::<usize>() < limits.groups
             && dots.groups().len() < limits.existence
             && dots.live_count() < limits.existence.saturating_mul(2)
             && dots.live_bytes < trim::most_bytes(limits) / 2;
-        (dots.is_live(group) || has_room) && self.groups.last_dot < MAX_DOT
+        dots.is_live(group) || has_room
     }
 
     /// Every making of a group has a dot of its own, so that undoing one takes away exactly that one.
     fn make_dot(&mut self, group: &Name, ack: Option<Tx>) -> Dot {
-        self.groups.last_dot += 1;
-        let dot = Dot { node: self.config.node, number: self.groups.last_dot };
+        let (dot, generation) = self.groups.makers.make(self.config.node);
         self.groups.dots.add(group, dot);
         self.groups.touch(group, false);
-        self.broadcast(Message::Create { group: group.clone(), dot, ack });
+        self.broadcast(Message::Create { group: group.clone(), dot, generation, ack });
         dot
     }
 
@@ -83,9 +84,10 @@ impl Engine {
         from: NodeId,
         group: Name,
         dot: Dot,
+        generation: u32,
         ack: Option<Tx>,
     ) -> Result<(), &'static str> {
-        if dot.node != from {
+        if !self.groups.makers.is_of(from, dot.node, generation) {
             return Err("a node makes a group in the name of another");
         }
         if group.as_bytes().is_empty() {
@@ -97,7 +99,7 @@ impl Engine {
         // A delete has overtaken it, somebody lied about it, or there is no room for it: its maker must know, or it shows a
         // group that is none here.
         if !self.groups.dots.is_live_dot(&group, &dot) {
-            self.tell_end_of(dot);
+            self.tell_end_of(from, dot);
         }
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });
@@ -158,7 +160,7 @@ impl Engine {
 
     /// A peer says that these dots are no more.
     fn learn_dead_dots(&mut self, from: NodeId, dots: &BTreeSet<Dot>) {
-        dots.iter().for_each(|dot| self.own_up_to(dot.node, dot.number));
+        dots.iter().for_each(|dot| self.groups.makers.heard_of(self.config.node, *dot));
         self.keep_dots_within(from);
         self.remember_absent(dots.iter().map(|dot| dot.node).collect::<BTreeSet<_>>());
     }

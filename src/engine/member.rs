@@ -5,6 +5,7 @@ use super::entries::Entries;
 use super::existence::{Dots, Told};
 use super::joining::Joinings;
 use super::machine::Engine;
+use super::maker::Makers;
 use super::process::Watch;
 use super::publish::Table;
 use super::withdrawal::Withdrawals;
@@ -60,8 +61,7 @@ pub(super) struct Groups {
     pub(super) withdrawals: Withdrawals,
     /// Deletes of this node that are not acknowledged by all: what they have ended.
     pub(super) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
-    /// The number of the last dot that this node made, or is said to have made.
-    pub(super) last_dot: u64,
+    pub(super) makers: Makers,
     /// What peers are in the middle of telling.
     pub(super) told: BTreeMap<NodeId, Told>,
     /// When peers that differed were told all.

@@ -32,6 +32,7 @@ mod lock;
 mod log;
 mod lookup;
 mod machine;
+mod maker;
 mod member;
 mod membership;
 pub mod message;

@@ -385,10 +385,11 @@ pub enum Message {
         membership: Membership,
         ack: Option<Tx>,
     },
-    /// The sender made the group, or made it anew: `dot` is its own.
+    /// The sender made the group, or made it anew: `dot` is its own, under its number of this `generation`.
     Create {
         group: Name,
         dot: Dot,
+        generation: u32,
         ack: Option<Tx>,
     },
     /// The group is deleted as far as the sender saw it. Memberships under no other dots end with it.

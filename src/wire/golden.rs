@@ -138,7 +138,7 @@ pub(super) fn messages() -> Vec<Message> {
         M::Unreg { name: name(), reg: reg(1, 2), restore: None, ack: None },
         M::Unreg { name: name(), reg: reg(1, 2), restore: Some(binding()), ack: Some(tx()) },
         M::Membership { membership: membership(), ack: Some(tx()) },
-        M::Create { group: name(), dot: dot(1, 2), ack: Some(tx()) },
+        M::Create { group: name(), dot: dot(1, 2), generation: 0, ack: Some(tx()) },
         M::Delete { group: name(), dots: BTreeSet::from([dot(1, 2), dot(2, 1)]), ack: Some(tx()) },
         M::GroupDigest { digest: 0x0102_0304_0506_0708 },
         M::GroupState { parts: vec![Existence::Beyond(dot(1, 11))], last: true, answer: false },

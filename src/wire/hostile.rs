@@ -238,7 +238,8 @@ fn what_nobody_can_mean_does_not_decode() {
     let dot = |number| Dot { node: NodeId(1), number };
     let live = |number| Existence::Live { group: Name::new(b"g"), dot: dot(number) };
     let state = |part| Message::GroupState { parts: vec![part], last: true, answer: false };
-    let create = |len| Message::Create { group: Name::new(&vec![b'n'; len]), dot: dot(1), ack: None };
+    let create =
+        |len| Message::Create { group: Name::new(&vec![b'n'; len]), dot: dot(1), generation: 0, ack: None };
     let seen = |up_to| Existence::Seen { node: NodeId(1), up_to };
     for good in [state(live(1)), state(live(MAX_DOT)), state(seen(0)), state(seen(MAX_DOT)), create(MAX_NAME)]
     {

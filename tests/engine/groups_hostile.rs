@@ -16,8 +16,12 @@ fn membership(group: &str, serial: u64, count: u64, dots: &[Dot]) -> Message {
     Message::Membership { membership: Membership { group, serial, count, dots, why }, ack: None }
 }
 
+fn create_under(group: &str, dot: Dot, generation: u32) -> Message {
+    Message::Create { group: name(group), dot, generation, ack: Some(tx(puppet())) }
+}
+
 pub(crate) fn create(group: &str, dot: Dot) -> Message {
-    Message::Create { group: name(group), dot, ack: Some(tx(puppet())) }
+    create_under(group, dot, 0)
 }
 
 pub(crate) fn delete(group: &str, dots: &[Dot]) -> Message {
@@ -70,6 +74,8 @@ fn what_no_honest_node_says_of_groups_ends_the_link() {
     let messages = [
         ("a group made in the name of another", create("x", dot(friend(), 9))),
         ("a group made in the name of the receiver", create("x", dot(me(), 9))),
+        ("a group made under a number that is not its own", create_under("x", dot(NodeId(77), 9), 1)),
+        ("a group made under its own number of another time", create_under("x", own, 1)),
         ("an empty name made", create("", own)),
         ("an empty name deleted", delete("", &[own])),
         ("an empty name retracted", retract("", &[own])),
@@ -157,16 +163,22 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
         let op =
             world.call(pid, |process, op| Command::CreateGroup { process, op, group: name("new"), patience });
         world.agree();
-        // A node that was made to believe that it has made its last dot makes no further group.
-        let is_spent = matches!(
-            lie[0],
-            Existence::Live { dot: Dot { number: MAX_DOT, .. }, .. } | Existence::Seen { up_to: MAX_DOT, .. }
-        );
-        assert_eq!(world.status(op), Some(if is_spent { Status::Full } else { Status::Ok }), "{lie:?}");
-        for node in [ENGINE, FRIEND] {
-            let there = world.engine(node).groups().iter().any(|(group, _)| *group == name("new"));
-            assert_eq!(there, !is_spent, "{lie:?} at {node}");
+        // A node that is said to have made its last dot goes on under another number.
+        for _ in 0..2 {
+            assert_eq!(world.status(op), Some(Status::Ok), "{lie:?}");
+            for node in [ENGINE, FRIEND] {
+                let there = world.engine(node).groups().iter().any(|(group, _)| *group == name("new"));
+                assert!(there, "{lie:?} at {node}");
+            }
+            world.cut(ENGINE, FRIEND);
+            world.link(ENGINE, FRIEND);
+            world.agree();
         }
+        let op =
+            world.call(pid, |process, op| Command::DeleteGroup { process, op, group: name("new"), patience });
+        world.agree();
+        assert_eq!(world.status(op), Some(Status::Ok), "{lie:?}");
+        assert!(names_shown(&world).iter().all(|shown| !shown.contains(&name("new"))), "{lie:?}");
         world.assert_at_rest();
     }
 }

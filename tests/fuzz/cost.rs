@@ -154,11 +154,16 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
         ),
         (
             "create of a deleted dot",
-            each(&|i| M::Create { group: name("x", i), dot: dot(LIAR, i + 1), ack: None }),
+            each(&|i| M::Create { group: name("x", i), dot: dot(LIAR, i + 1), generation: 0, ack: None }),
         ),
         (
             "create",
-            each(&|i| M::Create { group: name("g", spread(i)), dot: dot(LIAR, 1000 + i), ack: Some(tx(i)) }),
+            each(&|i| M::Create {
+                group: name("g", spread(i)),
+                dot: dot(LIAR, 1000 + i),
+                generation: 0,
+                ack: Some(tx(i)),
+            }),
         ),
         (
             "retract",

@@ -384,7 +384,7 @@ impl Words {
             26 => {
                 let (group, dot) = (name(source), self.dot(source));
                 self.dots.learn(dot);
-                M::Create { group, dot, ack: self.ack(source) }
+                M::Create { group, dot, generation: u32::from(source.byte() / 250), ack: self.ack(source) }
             }
             27 => M::Delete { group: name(source), dots: self.dots(source), ack: self.ack(source) },
             28 => M::GroupDigest { digest: source.number() },
