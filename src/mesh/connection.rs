@@ -5,10 +5,11 @@ use super::outgoing::{Outgoing, Pumped};
 use super::pace;
 use super::refusals::Refused;
 use super::whereabouts::Whereabouts;
+use super::workers::Errand;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, Ending, NodeId, Refusal, Status};
 use crate::os::{self, OwnFd};
-use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Step, WireError};
+use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Shown, Step, WireError};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::ErrorKind;
@@ -49,7 +50,6 @@ pub(super) struct Connection<O> {
     /// Stands in the mesh's list of connections with something to write.
     pub(super) dirty: Cell<bool>,
     stage: Cell<Stage>,
-    has_linked: Cell<bool>,
     /// Set: the connection is to end at once, for this reason.
     cut: RefCell<Option<String>>,
     waker: RefCell<Option<Waker>>,
@@ -75,15 +75,9 @@ impl<O: Clone> Connection<O> {
         self.stage.get() < Stage::Linked
     }
 
-    /// It counts as a handshake under way: until it is a link or gone, however it is being refused meanwhile.
-    pub(super) fn takes_a_place(&self) -> bool {
-        !self.has_linked.get()
-    }
-
     pub(super) fn linked(&self) {
         if self.is_half_open() {
             self.stage.set(Stage::Linked);
-            self.has_linked.set(true);
             self.out.borrow_mut().link();
             self.wake();
         }
@@ -93,6 +87,13 @@ impl<O: Clone> Connection<O> {
     pub(super) fn cut(&self, why: &str) {
         self.cut.borrow_mut().get_or_insert_with(|| why.to_owned());
         self.wake();
+    }
+
+    /// A few bytes before anything else, if the socket takes them; whoever they are for may have gone.
+    pub(super) fn say_at_once(&self, bytes: &[u8]) {
+        if let Some(socket) = self.out.borrow().socket() {
+            let _ = socket.try_write(bytes);
+        }
     }
 
     /// Says why the connection does not become a link, and closes it.
@@ -159,7 +160,6 @@ pub(super) fn begin<C: Core>(
         channel: RefCell::new(channel),
         dirty: Cell::new(false),
         stage: Cell::new(Stage::Stranger),
-        has_linked: Cell::new(false),
         cut: RefCell::default(),
         waker: RefCell::default(),
     });
@@ -175,6 +175,9 @@ pub(super) fn begin<C: Core>(
         peer: NodeId(0),
         whereabouts: Whereabouts::default(),
         deadline: None,
+        shown: Shown::Nothing,
+        has_linked: false,
+        errand: None,
         mesh,
     };
     (connection, async move {
@@ -228,6 +231,11 @@ struct Task<C: Core> {
     peer: NodeId,
     whereabouts: Whereabouts,
     deadline: Option<(Limit, Pin<Box<Sleep>>)>,
+    /// What the peer has shown of itself, if it has dialled.
+    shown: Shown,
+    has_linked: bool,
+    /// A step of the handshake that is being taken elsewhere.
+    errand: Option<Errand>,
 }
 
 impl<C: Core> Task<C> {
@@ -272,7 +280,11 @@ impl<C: Core> Task<C> {
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
+        self.poll_errand(cx)?;
         loop {
+            if self.errand.is_some() {
+                return ControlFlow::Continue(()); // it comes back here with the next wake-up
+            }
             let mut channel = self.connection.channel.borrow_mut();
             let mut buffer = ReadBuf::new(channel.space(&mut self.frames));
             match Pin::new(&mut self.read.half).poll_read(cx, &mut buffer) {
@@ -300,7 +312,7 @@ impl<C: Core> Task<C> {
                 core.begin();
             });
             let taken = self.taken;
-            self.handle_bytes()?;
+            self.handle_bytes(cx)?;
             // On a slow line a frame may be on its way for longer than a peer may be silent.
             if self.taken == taken && self.connection.is_linked() {
                 self.mesh.with_core(|core| core.handle_part(self.connection.id));
@@ -313,8 +325,20 @@ impl<C: Core> Task<C> {
         }
     }
 
+    /// Looks whether the step of the handshake that was left to others is taken, and goes on from there.
+    fn poll_errand(&mut self, cx: &mut Context) -> ControlFlow<End> {
+        let Some(Poll::Ready(worked)) = self.errand.as_ref().map(Errand::poll) else {
+            return ControlFlow::Continue(());
+        };
+        self.errand = None;
+        let step = self.connection.channel.borrow_mut().worked(worked);
+        self.mesh.with_core(|core| core.begin());
+        self.handle_step(step, cx)?;
+        self.handle_bytes(cx)
+    }
+
     /// Takes what was read through the channel, then its frames.
-    fn handle_bytes(&mut self) -> ControlFlow<End> {
+    fn handle_bytes(&mut self, cx: &mut Context) -> ControlFlow<End> {
         loop {
             // Nothing that comes now is of interest; only its end is.
             if self.connection.is_closing() {
@@ -323,17 +347,40 @@ impl<C: Core> Task<C> {
                 return ControlFlow::Continue(());
             }
             let step = self.connection.channel.borrow_mut().step(&mut self.frames);
-            match step {
-                Ok(Step::Wait) => return ControlFlow::Continue(()),
-                Ok(Step::Words) => self.connection.wake(), // written when its wake-up comes
-                Ok(Step::Open) => self.introduce(),
-                Ok(Step::Data) => self.handle_frames()?,
-                Err(error) => return self.refuse_bytes(error),
-            }
-            if self.connection.cut.borrow().is_some() {
-                return ControlFlow::Continue(()); // its wake-up is on its way
+            let is_all = !matches!(step, Ok(Step::Words | Step::Open | Step::Data));
+            self.handle_step(step, cx)?;
+            if is_all || self.connection.cut.borrow().is_some() {
+                return ControlFlow::Continue(()); // if it was cut its wake-up is on its way
             }
         }
+    }
+
+    fn handle_step(&mut self, step: Result<Step, WireError>, cx: &mut Context) -> ControlFlow<End> {
+        let shown = self.connection.channel.borrow().shown();
+        if !self.has_dialled && shown != self.shown {
+            self.shown = shown;
+            self.mesh.shows(self.connection.id, shown);
+        }
+        match step {
+            Ok(Step::Wait) => {}
+            Ok(Step::Words) => self.connection.wake(), // written when its wake-up comes
+            Ok(Step::Work) => return self.leave_to_others(cx),
+            Ok(Step::Open) => self.introduce(),
+            Ok(Step::Data) => self.handle_frames()?,
+            Err(error) => return self.refuse_bytes(error),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn leave_to_others(&mut self, cx: &mut Context) -> ControlFlow<End> {
+        let work = self.connection.channel.borrow_mut().work();
+        self.errand = work.and_then(|work| self.mesh.workers().give(work, cx.waker()));
+        if self.errand.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let text = "no thread is left for the handshake";
+        self.dial_failed(Status::Io, text);
+        ControlFlow::Break(End::Broken(text.to_owned()))
     }
 
     /// The first frame that is written.
@@ -454,8 +501,9 @@ impl<C: Core> Task<C> {
             _ if broken => (Limit::Broken, self.mesh.settings().farewell),
             Stage::Stranger | Stage::Known => (Limit::Handshake, self.mesh.settings().handshake),
             Stage::Linked => {
-                if self.deadline.take().is_some() {
-                    self.mesh.half_open().leave();
+                self.deadline = None;
+                if !std::mem::replace(&mut self.has_linked, true) {
+                    self.mesh.linked(self.connection.id, self.remote);
                 }
                 return Poll::Pending;
             }
@@ -500,7 +548,6 @@ impl<C: Core> Task<C> {
         }
         self.connection.stage.set(Stage::Closing);
         self.connection.out.borrow_mut().break_off("the connection is over".to_owned());
-        self.mesh.half_open().leave();
         self.mesh.forget(id);
         self.mesh.turn();
     }

@@ -19,12 +19,16 @@ mod listener;
 mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
+mod origin;
 mod outgoing;
 mod pace;
+mod places;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod trials;
 mod whereabouts;
+mod workers;
 
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;

@@ -7,7 +7,7 @@ use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
 use super::secret::{Found, Key, Keyring};
-use super::tls::{self, Credentials};
+use super::tls::{self, Credentials, Work, Worked};
 use super::{FrameReader, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
 use std::sync::Arc;
@@ -54,10 +54,24 @@ pub enum Step {
     Wait,
     /// There is something to be written ([`Channel::words`]).
     Words,
+    /// There is costly [work](Channel::work), for another thread. Until [it is done](Channel::worked) nothing is read.
+    Work,
     /// The channel is open: frames may be written from now on.
     Open,
     /// The frame reader has got something.
     Data,
+}
+
+/// What a peer that has dialled has shown of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    Nothing,
+    /// It speaks the protocol and is set up alike, as anybody may be.
+    Fits,
+    /// A holder of the secret has made its first words, which these bytes tell from all others. They may be a recording.
+    Signed([u8; 16]),
+    /// It has a secret or a certificate that is taken.
+    Proven,
 }
 
 enum Stage {
@@ -75,8 +89,10 @@ enum Stage {
         key: Key,
         theirs: Binding,
     },
-    /// The handshake of TLS is under way.
+    /// The handshake of TLS is under way: the peer's next words are awaited.
     Shakes(Box<tls::Session>, Binding),
+    /// Its next step is to be taken, or (`None`) is being taken.
+    Works(Option<Work>, Binding),
     Open,
     /// It has failed.
     Over,
@@ -104,6 +120,7 @@ pub struct Channel {
     peer: Option<(Nonce, Binding)>,
     /// The name that its certificate is valid for.
     certified: Option<String>,
+    is_curt: bool,
 }
 
 /// The most that is read at one time.
@@ -116,7 +133,10 @@ impl Channel {
             Protection::Plain | Protection::Tls(_) => Vec::new(),
             Protection::Secret(keyring) => keyring.hints().collect(),
         };
-        let mine = preamble(&setup, Word::Dial, &hints).encode();
+        let mut mine = preamble(&setup, Word::Dial, &hints).encode();
+        if let Protection::Secret(keyring) = &setup.protection {
+            keyring.sign(&mut mine);
+        }
         let words = mine.clone();
         Channel { words, ..Channel::new(setup, Stage::Dials { mine }) }
     }
@@ -137,6 +157,23 @@ impl Channel {
             version: 0,
             peer: None,
             certified: None,
+            is_curt: false,
+        }
+    }
+
+    /// Too much of what came from there was in vain: who does not fit is not told why, and no costly work is done.
+    pub fn be_curt(&mut self) {
+        self.is_curt = true;
+    }
+
+    /// What the peer of a channel that was dialled has shown of itself.
+    pub fn shown(&self) -> Shown {
+        match &self.stage {
+            Stage::Answers { theirs, .. } => Shown::Signed(*theirs),
+            Stage::Shakes(..) | Stage::Works(..) => Shown::Fits,
+            Stage::Open if self.is_plain() => Shown::Fits,
+            Stage::Open => Shown::Proven,
+            Stage::Dials { .. } | Stage::Accepts | Stage::Finishes(..) | Stage::Over => Shown::Nothing,
         }
     }
 
@@ -205,14 +242,70 @@ impl Channel {
             Stage::Dials { mine } => self.dials(mine, frames),
             Stage::Answers { prologue, key, theirs } => self.answers(prologue, key, theirs),
             Stage::Finishes(dialled, theirs) => self.finishes(dialled, theirs),
-            Stage::Shakes(session, theirs) => self.shakes(session, theirs),
+            Stage::Shakes(session, theirs) if self.incoming.is_empty() => {
+                self.stage = Stage::Shakes(session, theirs);
+                Ok(Step::Wait)
+            }
+            Stage::Shakes(session, theirs) => {
+                let work = Work::go_on(session, std::mem::take(&mut self.incoming));
+                self.stage = Stage::Works(Some(work), theirs);
+                Ok(Step::Work)
+            }
+            Stage::Works(work, theirs) => {
+                self.stage = Stage::Works(work, theirs);
+                Ok(Step::Wait)
+            }
             Stage::Over => Err(WireError::Stranger),
         };
+        self.judge(stepped)
+    }
+
+    fn judge(&mut self, stepped: Result<Step, WireError>) -> Result<Step, WireError> {
         if stepped.is_err() {
             self.stage = Stage::Over;
             self.incoming.discard();
         }
         stepped
+    }
+
+    /// The work that a [`Step::Work`] has told of.
+    pub fn work(&mut self) -> Option<Work> {
+        match &mut self.stage {
+            Stage::Works(work, _) => work.take(),
+            _ => None,
+        }
+    }
+
+    /// There is work that is not done.
+    pub fn is_working(&self) -> bool {
+        matches!(self.stage, Stage::Works(..))
+    }
+
+    /// The work is done, or (`None`) could not be. As after a [`step`](Channel::step), which is the next to be called.
+    pub fn worked(&mut self, worked: Option<Worked>) -> Result<Step, WireError> {
+        let Stage::Works(_, theirs) = std::mem::replace(&mut self.stage, Stage::Over) else {
+            return Err(WireError::Handshake);
+        };
+        let Some(Worked { shaken, incoming, mut words }) = worked else {
+            return self.judge(Err(WireError::Handshake));
+        };
+        let is_word = !words.is_empty();
+        self.words.append(&mut words);
+        self.incoming = incoming;
+        let stepped = shaken.map(|(session, proven)| match proven {
+            Some(proven) => {
+                self.peer = Some((proven.nonce, theirs));
+                self.certified = Some(proven.name);
+                self.cipher = Cipher::Tls(session);
+                self.stage = Stage::Open;
+                Step::Open
+            }
+            None => {
+                self.stage = Stage::Shakes(session, theirs);
+                if is_word { Step::Words } else { Step::Wait }
+            }
+        });
+        self.judge(stepped)
     }
 
     /// The length of the next record or message of the cipher's handshake.
@@ -258,7 +351,7 @@ impl Channel {
             }
             Protection::Secret(keyring) => {
                 let key = match keyring.find(theirs.hints()) {
-                    Found::Key(key) => key.clone(),
+                    Found::Key(key) => key,
                     Found::OtherCluster => {
                         return Err(self.deny(Denial::Cluster, WireError::Denied(Denial::Cluster)));
                     }
@@ -266,11 +359,20 @@ impl Channel {
                         return Err(self.deny(Denial::Secret, WireError::Denied(Denial::Secret)));
                     }
                 };
+                let at = theirs.hints().iter().position(|hint| *hint == key.hint);
+                let whole = self.incoming.take(length);
+                let signed = at.and_then(|at| preamble::signed(whole, at));
+                if !signed.is_some_and(|(said, mac)| key.has_signed(said, mac)) {
+                    return Err(WireError::Handshake);
+                }
                 let mine = preamble(&self.setup, Word::Accept, &[key.hint]).encode();
-                let prologue = prologue(self.incoming.take(length), &mine, keyring.cluster());
+                let prologue = prologue(whole, &mine, keyring.cluster());
                 self.words = mine;
-                self.stage = Stage::Answers { prologue, key, theirs: theirs.binding };
+                self.stage = Stage::Answers { prologue, key: key.clone(), theirs: theirs.binding };
                 Ok(Step::Words)
+            }
+            Protection::Tls(_) if self.is_curt => {
+                Err(self.deny(Denial::Busy, WireError::Denied(Denial::Busy)))
             }
             Protection::Tls(credentials) => {
                 let mine = preamble(&self.setup, Word::Accept, &[]).encode();
@@ -317,8 +419,10 @@ impl Channel {
             Protection::Tls(credentials) => {
                 let clear = [&mine, self.incoming.take(length)].concat();
                 let (cluster, nonce) = (&self.setup.cluster, &self.setup.nonce);
-                let session = tls::Session::dial(&credentials, &clear, cluster, nonce)?;
-                self.shakes(Box::new(session), theirs.binding)
+                let work =
+                    Work::begin(credentials, clear, cluster, nonce, std::mem::take(&mut self.incoming));
+                self.stage = Stage::Works(Some(work), theirs.binding);
+                Ok(Step::Work)
             }
         }
     }
@@ -357,20 +461,6 @@ impl Channel {
         Ok(Step::Open)
     }
 
-    fn shakes(&mut self, mut session: Box<tls::Session>, theirs: Binding) -> Result<Step, WireError> {
-        let said = self.words.len();
-        let shaken = session.shake(&mut self.incoming, &mut self.words)?;
-        if let Some(proven) = shaken {
-            self.peer = Some((proven.nonce, theirs));
-            self.certified = Some(proven.name);
-            self.cipher = Cipher::Tls(session);
-            self.stage = Stage::Open;
-            return Ok(Step::Open);
-        }
-        self.stage = Stage::Shakes(session, theirs);
-        Ok(if self.words.len() > said { Step::Words } else { Step::Wait })
-    }
-
     fn open_noise(&mut self, session: noise::Session, nonce: Nonce, theirs: Binding) {
         self.peer = Some((nonce, theirs));
         self.cipher = Cipher::Noise(session);
@@ -388,7 +478,9 @@ impl Channel {
     }
 
     fn deny(&mut self, denial: Denial, error: WireError) -> WireError {
-        self.words = deny(&self.setup.protection, self.setup.versions, denial);
+        if !self.is_curt || denial == Denial::Busy {
+            self.words = deny(&self.setup.protection, self.setup.versions, denial);
+        }
         error
     }
 

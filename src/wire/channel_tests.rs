@@ -96,7 +96,7 @@ fn two_ends_open_a_channel_however_its_bytes_are_cut() {
     for protection in [Protection::Plain, shared()] {
         for piece in [1, 2, 7, 100, usize::MAX] {
             let (mut dialler, mut accepter, _) = open_pair(&protection, piece);
-            assert_eq!((dialler.channel.version(), accepter.channel.version()), (1, 1));
+            assert_eq!((dialler.channel.version(), accepter.channel.version()), (2, 2));
             let is_plain = matches!(protection, Protection::Plain);
             assert_eq!(
                 dialler.channel.vouches_for(&identity(3)),

@@ -1,0 +1,11 @@
+//! What the system lets this process have.
+
+/// How many descriptors the process may have open at present.
+pub fn descriptor_limit() -> usize {
+    // SAFETY: all-zero is a valid limit, and the call fills in a live one.
+    unsafe {
+        let mut limit = std::mem::zeroed::<libc::rlimit>();
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+        usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+    }
+}
