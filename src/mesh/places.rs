@@ -199,3 +199,176 @@ impl Heard {
         is_new
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::trials::FULL;
+    use super::*;
+
+    struct Test {
+        places: Places<()>,
+        last: u64,
+        now: Instant,
+    }
+
+    fn address(n: u32) -> SocketAddr {
+        SocketAddr::new(std::net::IpAddr::V4(n.into()), 9)
+    }
+
+    impl Test {
+        fn new(limit: usize) -> Test {
+            Test { places: Places::new(limit), last: 0, now: Instant::now() }
+        }
+
+        /// One more of this origin; where the one was from whose place it got.
+        fn enter(&mut self, origin: u32) -> Option<u32> {
+            self.last += 1;
+            let id = ConnectionId(self.last);
+            let (_, evicted) = self.places.enter(id, (), Some(address(origin)), self.now);
+            evicted.map(origin_of)
+        }
+
+        fn shows(&mut self, id: u64, shown: Shown) -> Option<u32> {
+            self.places.shows(ConnectionId(id), shown).map(origin_of)
+        }
+
+        fn has(&self, id: u64) -> bool {
+            self.places.rows.contains_key(&ConnectionId(id))
+        }
+    }
+
+    fn origin_of(evicted: Evicted<()>) -> u32 {
+        match evicted.remote.unwrap().ip() {
+            std::net::IpAddr::V4(ip) => ip.into(),
+            std::net::IpAddr::V6(_) => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn a_newcomer_takes_the_place_of_the_oldest_of_whoever_has_most() {
+        let mut test = Test::new(6);
+        for origin in [1, 2, 3, 3, 2, 3] {
+            assert_eq!(test.enter(origin), None);
+        }
+        assert_eq!(test.enter(4), Some(3));
+        assert!(!test.has(3) && test.has(4));
+        // Two have two: whose first came first.
+        assert_eq!((test.enter(5), test.enter(6)), (Some(2), Some(3)));
+        assert!(!test.has(2) && test.has(5) && !test.has(4));
+        // Each has one: the oldest of all.
+        assert_eq!((test.enter(7), test.has(1)), (Some(1), false));
+        // Whoever has left is none of them.
+        test.places.left(ConnectionId(5));
+        assert_eq!((test.enter(8), test.enter(8), test.enter(8)), (None, Some(3), Some(8)));
+    }
+
+    #[test]
+    fn an_origin_that_comes_without_end_drives_out_nobody_else() {
+        let mut test = Test::new(100);
+        (0..50).for_each(|origin| assert_eq!(test.enter(origin), None));
+        for _ in 0..10_000 {
+            test.enter(99);
+        }
+        assert!((1..=50).all(|id| test.has(id)));
+        assert_eq!(test.places.rows.len(), 100);
+    }
+
+    #[test]
+    fn who_has_shown_more_stays() {
+        let mut test = Test::new(4);
+        for _ in 0..4 {
+            test.enter(1);
+        }
+        assert_eq!(test.shows(1, Shown::Fits), None);
+        assert_eq!(test.shows(2, Shown::Signed([1; 16])), None);
+        assert_eq!(test.shows(3, Shown::Proven), None);
+        // One place more is free for those who have not proven anything.
+        assert_eq!(test.enter(2), None);
+        (3..100).for_each(|origin| assert!(test.enter(origin).is_some()));
+        assert!(test.has(1) && test.has(2) && test.has(3) && !test.has(4));
+        // All have shown as much: now they take each other's places, and never of those who have proven more.
+        let ids: Vec<u64> = test.places.rows.keys().map(|id| id.0).filter(|id| *id > 3).collect();
+        ids.into_iter().for_each(|id| assert_eq!(test.shows(id, Shown::Fits), None));
+        assert_eq!((test.enter(200), test.has(1)), (Some(1), false));
+        (0..100).for_each(|origin| assert!(test.enter(origin).is_some()));
+        assert!(test.has(3));
+        // They are bounded too, and have only each other to fear.
+        for n in 0..100 {
+            test.enter(1000 + n);
+            let id = test.last;
+            test.shows(id, Shown::Proven);
+            assert!(test.has(id));
+        }
+        assert!(test.places.rows.len() <= 8, "{}", test.places.rows.len());
+    }
+
+    /// The words of a holder of the secret, said by somebody who has heard them.
+    #[test]
+    fn words_that_are_said_again_show_nothing() {
+        let mut test = Test::new(3);
+        for n in 1..=3 {
+            test.enter(1);
+            test.shows(n, Shown::Signed([7; 16]));
+        }
+        for _ in 0..10 {
+            test.enter(2);
+        }
+        assert!(test.has(1) && !test.has(2) && !test.has(3));
+        // So many are remembered.
+        let mut heard = Heard::default();
+        let words = |n: u32| {
+            let mut words = [0; 16];
+            words[..4].copy_from_slice(&n.to_le_bytes());
+            words
+        };
+        assert!((0..100_000).all(|n| heard.is_new(words(n))));
+        assert!((100_000 - MAX_HEARD as u32..100_000).all(|n| !heard.is_new(words(n))));
+        assert_eq!((heard.known.len(), heard.order.len()), (MAX_HEARD, MAX_HEARD));
+    }
+
+    #[test]
+    fn places_are_kept_for_origins_that_were_linked() {
+        let mut test = Test::new(100);
+        test.enter(1);
+        test.places.linked(ConnectionId(1), Some(address(1)));
+        assert!(test.places.rows.is_empty());
+        for _ in 0..KEPT {
+            test.enter(1);
+        }
+        // More than each of the others has.
+        for origin in 2..1000 {
+            assert_ne!(test.enter(origin), Some(1));
+        }
+        assert_ne!(test.enter(1), Some(1));
+        assert_eq!(test.enter(2), Some(1), "what it has beyond them counts like others'");
+        // As many origins are known as there is room for, those that were linked last.
+        for n in 0..10 * MAX_LINKED as u32 {
+            test.places.linked(ConnectionId(0), Some(address(n)));
+        }
+        assert_eq!(test.places.linked.len(), MAX_LINKED);
+        let last = Origin::of(Some(address(10 * MAX_LINKED as u32 - 1).ip()));
+        assert!(test.places.linked.contains_key(&last));
+    }
+
+    #[test]
+    fn only_what_comes_to_nothing_uses_up_the_patience() {
+        let mut test = Test::new(1000);
+        let mut is_worth_it = |shown: Option<Shown>| {
+            test.last += 1;
+            let id = ConnectionId(test.last);
+            let (is_worth_it, _) = test.places.enter(id, (), Some(address(1)), test.now);
+            match shown {
+                Some(shown) => drop(test.places.shows(id, shown)),
+                None => test.places.linked(id, Some(address(1))),
+            }
+            test.places.left(id);
+            is_worth_it
+        };
+        for _ in 0..10 * FULL {
+            assert!(is_worth_it(Some(Shown::Proven)) && is_worth_it(None));
+        }
+        assert!((0..FULL).all(|_| is_worth_it(Some(Shown::Fits))));
+        assert!(!is_worth_it(Some(Shown::Proven)), "nothing is given back that was not taken");
+        assert!(!is_worth_it(Some(Shown::Nothing)));
+    }
+}

@@ -22,6 +22,8 @@ pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
 pub use limit::descriptor_limit;
+#[cfg(test)]
+pub(crate) use limit::raise_descriptor_limit;
 pub use own_fds::OwnFd;
 pub use per_epoch::PerEpoch;
 pub use signals::{block_all_signals, with_signals_blocked};

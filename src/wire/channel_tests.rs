@@ -116,6 +116,24 @@ fn two_ends_open_a_channel_however_its_bytes_are_cut() {
     }
 }
 
+/// Nothing that speaks it was ever released.
+#[test]
+fn the_first_version_is_refused() {
+    for protection in [Protection::Plain, shared()] {
+        let mut words = Vec::new();
+        Channel::dial(setup(1, &protection)).words(&mut words);
+        // As the first version had it: its own number, and nothing behind the hints.
+        let hints = usize::from(words[13]);
+        words.truncate(40 + 8 * hints);
+        words[8..13].copy_from_slice(&[1, 0, 1, 0, 40 + 8 * hints as u8]);
+        let mut accepter = End::new(Channel::accept(setup(2, &protection)));
+        assert_eq!(accepter.hear(&words, 999), Err(WireError::Version((1, 1), (2, 2))));
+        let mut answer = Vec::new();
+        accepter.channel.words(&mut answer);
+        assert_eq!(answer[8..16], [2, 0, 2, 0, 40, 0, protection.mode() as u8, 2]);
+    }
+}
+
 #[test]
 fn a_record_of_another_connection_does_not_open() {
     let (mut one, _, _) = open_pair(&shared(), 999);

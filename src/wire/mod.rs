@@ -34,4 +34,6 @@ pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_
 pub use handshake::{Handshake, VERSIONS};
 pub use preamble::{Denial, Mode};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
+#[cfg(all(test, feature = "tls"))]
+pub(crate) use tls::WORK_HERE;
 pub use tls::{Complaint, Credentials, Pem, Work, Worked};

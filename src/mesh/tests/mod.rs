@@ -7,6 +7,8 @@ mod lookups;
 mod refused;
 mod strangers;
 #[cfg(feature = "tls")]
+mod strangers_tls;
+#[cfg(feature = "tls")]
 mod tls;
 
 use super::{Core, Mesh, Order, Settings};

@@ -25,6 +25,8 @@ pub use self::none::Credentials;
 pub(super) use self::none::Session;
 #[cfg(feature = "tls")]
 pub(super) use self::session::Session;
+#[cfg(all(test, feature = "tls"))]
+pub(crate) use self::work::WORK_HERE;
 pub use self::work::{Work, Worked};
 
 use super::noise::Nonce;

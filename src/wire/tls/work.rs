@@ -17,6 +17,12 @@ enum Party {
     Goes(Box<Session>),
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Steps that were taken on this thread.
+    pub(crate) static WORK_HERE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A step of a handshake, to be taken on a thread that nobody waits for.
 pub struct Work {
     party: Party,
@@ -48,6 +54,8 @@ impl Work {
     }
 
     pub fn run(self) -> Worked {
+        #[cfg(test)]
+        WORK_HERE.set(WORK_HERE.get() + 1);
         let Work { party, mut incoming } = self;
         let mut words = Vec::new();
         let session = match party {
