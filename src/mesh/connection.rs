@@ -1,5 +1,8 @@
 //! One connection: its handshake, and the task that reads it and goes on with its writing.
 
+mod errand;
+
+use super::half::{Half, halves};
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
 use super::pace;
@@ -8,19 +11,19 @@ use super::whereabouts::Whereabouts;
 use super::workers::Errand;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, Ending, NodeId, Refusal, Status};
-use crate::os::{self, OwnFd};
+use crate::os;
 use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Shown, Step, WireError};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::ops::{ControlFlow, Deref};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 
 /// Read from one connection in one turn, before the others have theirs.
@@ -186,35 +189,6 @@ pub(super) fn begin<C: Core>(
     })
 }
 
-/// One half of a connection's socket, which is closed with the other one. It is noted as the library's until then.
-pub(super) struct Half<T> {
-    // Before the half: the last of the two closes the descriptor.
-    _own: Rc<OwnFd>,
-    half: T,
-}
-
-impl<T> Deref for Half<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.half
-    }
-}
-
-impl Half<OwnedWriteHalf> {
-    /// Gives it up without ending the stream.
-    pub(super) fn forget(self) {
-        let Half { _own, half } = self;
-        drop(_own);
-        half.forget();
-    }
-}
-
-fn halves(stream: TcpStream) -> (Half<OwnedReadHalf>, Half<OwnedWriteHalf>) {
-    let own = Rc::new(OwnFd::new(&stream));
-    let (read, write) = stream.into_split();
-    (Half { _own: own.clone(), half: read }, Half { _own: own, half: write })
-}
-
 struct Task<C: Core> {
     mesh: Mesh<C>,
     connection: Rc<Connection<C::Outbox>>,
@@ -287,7 +261,7 @@ impl<C: Core> Task<C> {
             }
             let mut channel = self.connection.channel.borrow_mut();
             let mut buffer = ReadBuf::new(channel.space(&mut self.frames));
-            match Pin::new(&mut self.read.half).poll_read(cx, &mut buffer) {
+            match Pin::new(self.read.inner()).poll_read(cx, &mut buffer) {
                 Poll::Pending => return ControlFlow::Continue(()),
                 Poll::Ready(Err(e)) => {
                     let text = format!("reading failed: {e}");
@@ -325,18 +299,6 @@ impl<C: Core> Task<C> {
         }
     }
 
-    /// Looks whether the step of the handshake that was left to others is taken, and goes on from there.
-    fn poll_errand(&mut self, cx: &mut Context) -> ControlFlow<End> {
-        let Some(Poll::Ready(worked)) = self.errand.as_ref().map(Errand::poll) else {
-            return ControlFlow::Continue(());
-        };
-        self.errand = None;
-        let step = self.connection.channel.borrow_mut().worked(worked);
-        self.mesh.with_core(|core| core.begin());
-        self.handle_step(step, cx)?;
-        self.handle_bytes(cx)
-    }
-
     /// Takes what was read through the channel, then its frames.
     fn handle_bytes(&mut self, cx: &mut Context) -> ControlFlow<End> {
         loop {
@@ -370,17 +332,6 @@ impl<C: Core> Task<C> {
             Err(error) => return self.refuse_bytes(error),
         }
         ControlFlow::Continue(())
-    }
-
-    fn leave_to_others(&mut self, cx: &mut Context) -> ControlFlow<End> {
-        let work = self.connection.channel.borrow_mut().work();
-        self.errand = work.and_then(|work| self.mesh.workers().give(work, cx.waker()));
-        if self.errand.is_some() {
-            return ControlFlow::Continue(());
-        }
-        let text = "no thread is left for the handshake";
-        self.dial_failed(Status::Io, text);
-        ControlFlow::Break(End::Broken(text.to_owned()))
     }
 
     /// The first frame that is written.

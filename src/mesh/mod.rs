@@ -15,6 +15,7 @@
 mod connection;
 mod core;
 mod dialler;
+mod half;
 mod listener;
 mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets

@@ -3,14 +3,18 @@
 //! Touches no socket: what was read is put in, what is to be written is taken out. Every cipher has its place here, and
 //! nobody else asks which one it is, except where plain bytes spare a copy.
 
+mod work;
+
 use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
 use super::secret::{Found, Key, Keyring};
-use super::tls::{self, Credentials, Work, Worked};
+use super::tls::{self, Credentials, Work};
 use super::{FrameReader, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
 use std::sync::Arc;
+
+pub use self::work::Shown;
 
 /// How a node protects its links. Cheap to clone.
 #[derive(Clone, Default, Debug)]
@@ -60,18 +64,6 @@ pub enum Step {
     Open,
     /// The frame reader has got something.
     Data,
-}
-
-/// What a peer that has dialled has shown of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Shown {
-    Nothing,
-    /// It speaks the protocol and is set up alike, as anybody may be.
-    Fits,
-    /// A holder of the secret has made its first words, which these bytes tell from all others. They may be a recording.
-    Signed([u8; 16]),
-    /// It has a secret or a certificate that is taken.
-    Proven,
 }
 
 enum Stage {
@@ -158,22 +150,6 @@ impl Channel {
             peer: None,
             certified: None,
             is_curt: false,
-        }
-    }
-
-    /// Too much of what came from there was in vain: who does not fit is not told why, and no costly work is done.
-    pub fn be_curt(&mut self) {
-        self.is_curt = true;
-    }
-
-    /// What the peer of a channel that was dialled has shown of itself.
-    pub fn shown(&self) -> Shown {
-        match &self.stage {
-            Stage::Answers { theirs, .. } => Shown::Signed(*theirs),
-            Stage::Shakes(..) | Stage::Works(..) => Shown::Fits,
-            Stage::Open if self.is_plain() => Shown::Fits,
-            Stage::Open => Shown::Proven,
-            Stage::Dials { .. } | Stage::Accepts | Stage::Finishes(..) | Stage::Over => Shown::Nothing,
         }
     }
 
@@ -266,46 +242,6 @@ impl Channel {
             self.incoming.discard();
         }
         stepped
-    }
-
-    /// The work that a [`Step::Work`] has told of.
-    pub fn work(&mut self) -> Option<Work> {
-        match &mut self.stage {
-            Stage::Works(work, _) => work.take(),
-            _ => None,
-        }
-    }
-
-    /// There is work that is not done.
-    pub fn is_working(&self) -> bool {
-        matches!(self.stage, Stage::Works(..))
-    }
-
-    /// The work is done, or (`None`) could not be. As after a [`step`](Channel::step), which is the next to be called.
-    pub fn worked(&mut self, worked: Option<Worked>) -> Result<Step, WireError> {
-        let Stage::Works(_, theirs) = std::mem::replace(&mut self.stage, Stage::Over) else {
-            return Err(WireError::Handshake);
-        };
-        let Some(Worked { shaken, incoming, mut words }) = worked else {
-            return self.judge(Err(WireError::Handshake));
-        };
-        let is_word = !words.is_empty();
-        self.words.append(&mut words);
-        self.incoming = incoming;
-        let stepped = shaken.map(|(session, proven)| match proven {
-            Some(proven) => {
-                self.peer = Some((proven.nonce, theirs));
-                self.certified = Some(proven.name);
-                self.cipher = Cipher::Tls(session);
-                self.stage = Stage::Open;
-                Step::Open
-            }
-            None => {
-                self.stage = Stage::Shakes(session, theirs);
-                if is_word { Step::Words } else { Step::Wait }
-            }
-        });
-        self.judge(stepped)
     }
 
     /// The length of the next record or message of the cipher's handshake.
