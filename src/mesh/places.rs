@@ -1,9 +1,9 @@
 //! The places of connections that were accepted and are not links yet, and who has to leave when they are all taken.
 //!
-//! A newcomer never waits and is never turned away. It takes the place of another that has shown less or as little: of the
-//! origin that has most places the oldest. So those who connect and say nothing take the places of each other; an origin
-//! that comes seldom keeps its own; and who has proven that it belongs to the cluster loses its place to none but its like.
-//! Origins that were linked have some places on account.
+//! A newcomer never waits and is never turned away. It takes the place of another: of the origin that has most places the
+//! oldest. So an origin that comes seldom keeps its own, and origins that were linked have some on account. Who has shown
+//! that it belongs to the cluster, by words that a holder of the secret has signed or by a certificate, has one of as many
+//! other places, and loses it to none but its like.
 
 use super::origin::Origin;
 use super::trials::Trials;
@@ -25,6 +25,7 @@ const MAX_HEARD: usize = 4096;
 enum Rank {
     Nothing,
     Fits,
+    Signed,
     Proven,
 }
 
@@ -49,8 +50,8 @@ pub(super) struct Places<T> {
     limit: usize,
     rows: BTreeMap<ConnectionId, Place<T>>,
     /// By what they have shown, and where they come from; lower numbers are older.
-    ranked: [BTreeMap<Origin, BTreeSet<ConnectionId>>; 3],
-    counts: [usize; 3],
+    ranked: [BTreeMap<Origin, BTreeSet<ConnectionId>>; 4],
+    counts: [usize; 4],
     trials: Trials,
     /// When each was linked last, as a number that grows.
     linked: BTreeMap<Origin, u64>,
@@ -64,7 +65,7 @@ impl<T> Places<T> {
             limit: limit.max(1),
             rows: BTreeMap::new(),
             ranked: Default::default(),
-            counts: [0; 3],
+            counts: [0; 4],
             trials: Trials::default(),
             linked: BTreeMap::new(),
             links: 0,
@@ -82,10 +83,11 @@ impl<T> Places<T> {
     ) -> (bool, Option<Evicted<T>>) {
         let origin = Origin::of(remote.map(|remote| remote.ip()));
         let is_on_trial = self.trials.take(origin, now);
-        let unproven = self.count(Rank::Nothing) + self.count(Rank::Fits);
-        let evicted = (unproven >= self.limit).then(|| {
-            let rank = if self.count(Rank::Nothing) > 0 { Rank::Nothing } else { Rank::Fits };
-            self.evict(rank)
+        let (silent, fitting) = (self.count(Rank::Nothing), self.count(Rank::Fits));
+        let evicted = (silent + fitting >= self.limit).then(|| {
+            // Half of the places are for those who have had no time to speak yet: anybody can speak as nodes do.
+            let is_crowd = 2 * silent >= self.limit || fitting == 0;
+            self.evict(if is_crowd { Rank::Nothing } else { Rank::Fits })
         });
         let place = Place { origin, remote, rank: Rank::Nothing, is_on_trial, connection };
         self.list(id, origin, Rank::Nothing);
@@ -99,7 +101,8 @@ impl<T> Places<T> {
             Shown::Nothing => return None,
             // What is said again is a recording, and shows nothing.
             Shown::Signed(words) if !self.heard.is_new(words) => return None,
-            Shown::Fits | Shown::Signed(_) => Rank::Fits,
+            Shown::Fits => Rank::Fits,
+            Shown::Signed(_) => Rank::Signed,
             Shown::Proven => Rank::Proven,
         };
         let place = self.rows.get_mut(&id).filter(|place| place.rank < rank)?;
@@ -108,11 +111,12 @@ impl<T> Places<T> {
             self.trials.give_back(origin);
         }
         self.unlist(id, origin, before);
-        // Holders of the secret have as many places again, and leave them to each other only.
-        let is_full = rank == Rank::Proven && self.count(rank) >= self.limit;
-        let evicted = if is_full { self.evict(rank) } else { None };
+        // Members have as many places again, and leave them to each other only: those who may be none go first.
+        let (signed, proven) = (self.count(Rank::Signed), self.count(Rank::Proven));
+        let is_full = rank >= Rank::Signed && signed + proven >= self.limit;
+        let evicted = is_full.then(|| self.evict(if signed > 0 { Rank::Signed } else { Rank::Proven }));
         self.list(id, origin, rank);
-        evicted
+        evicted.flatten()
     }
 
     /// It is a link now.
@@ -274,32 +278,54 @@ mod tests {
     }
 
     #[test]
-    fn who_has_shown_more_stays() {
+    fn whoever_belongs_to_the_cluster_has_a_place_of_its_own() {
         let mut test = Test::new(4);
-        for _ in 0..4 {
+        for id in 1..=4 {
             test.enter(1);
+            assert_eq!(test.shows(id, Shown::Signed([id as u8; 16])), None);
         }
-        assert_eq!(test.shows(1, Shown::Fits), None);
-        assert_eq!(test.shows(2, Shown::Signed([1; 16])), None);
-        assert_eq!(test.shows(3, Shown::Proven), None);
-        // One place more is free for those who have not proven anything.
-        assert_eq!(test.enter(2), None);
-        (3..100).for_each(|origin| assert!(test.enter(origin).is_some()));
-        assert!(test.has(1) && test.has(2) && test.has(3) && !test.has(4));
-        // All have shown as much: now they take each other's places, and never of those who have proven more.
-        let ids: Vec<u64> = test.places.rows.keys().map(|id| id.0).filter(|id| *id > 3).collect();
-        ids.into_iter().for_each(|id| assert_eq!(test.shows(id, Shown::Fits), None));
-        assert_eq!((test.enter(200), test.has(1)), (Some(1), false));
-        (0..100).for_each(|origin| assert!(test.enter(origin).is_some()));
-        assert!(test.has(3));
-        // They are bounded too, and have only each other to fear.
+        test.shows(2, Shown::Proven);
+        let evicted = (2..1000).filter_map(|origin| test.enter(origin)).count();
+        assert_eq!(evicted, 998 - 4);
+        assert!((1..=4).all(|id| test.has(id)));
+        // They are bounded, too. Those whose words may be recorded go first.
         for n in 0..100 {
             test.enter(1000 + n);
             let id = test.last;
             test.shows(id, Shown::Proven);
             assert!(test.has(id));
+            assert_eq!(test.has(2), n < 3, "{n}");
         }
-        assert!(test.places.rows.len() <= 8, "{}", test.places.rows.len());
+        assert_eq!(test.places.rows.len(), 8 - 1);
+        test.enter(1);
+        let id = test.last;
+        assert!(test.shows(id, Shown::Signed([9; 16])).is_some());
+        test.enter(2000);
+        let next = test.last;
+        assert_eq!(test.shows(next, Shown::Signed([10; 16])), Some(1));
+        assert!(!test.has(id) && test.has(next));
+    }
+
+    /// In a plain cluster anybody can: then newcomers must have the time to.
+    #[test]
+    fn who_speaks_stays_longer_than_who_does_not_and_newcomers_may_begin() {
+        let mut test = Test::new(8);
+        for id in 1..=4 {
+            test.enter(id);
+            test.shows(u64::from(id), Shown::Fits);
+        }
+        let evicted = (10..1000).filter_map(|origin| test.enter(origin)).count();
+        assert_eq!(evicted, 990 - 4);
+        assert!((1..=4).all(|id| test.has(id)), "the silent take each other's places");
+        let mut test = Test::new(8);
+        for id in 1..=8 {
+            test.enter(id);
+            test.shows(u64::from(id), Shown::Fits);
+        }
+        for origin in 11..=14 {
+            assert_eq!(test.enter(origin), Some(origin - 10), "those who have said all that they have to");
+        }
+        assert_eq!(test.enter(15), Some(11), "half of the places");
     }
 
     /// The words of a holder of the secret, said by somebody who has heard them.
@@ -313,7 +339,7 @@ mod tests {
         for _ in 0..10 {
             test.enter(2);
         }
-        assert!(test.has(1) && !test.has(2) && !test.has(3));
+        assert!(test.has(1) && !test.has(2));
         // So many are remembered.
         let mut heard = Heard::default();
         let words = |n: u32| {
