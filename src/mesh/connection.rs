@@ -181,6 +181,7 @@ pub(super) fn begin<C: Core>(
         shown: Shown::Nothing,
         has_linked: false,
         errand: None,
+        has_begun: false,
         mesh,
     };
     (connection, async move {
@@ -210,6 +211,8 @@ struct Task<C: Core> {
     has_linked: bool,
     /// A step of the handshake that is being taken elsewhere.
     errand: Option<Errand>,
+    /// One was taken.
+    has_begun: bool,
 }
 
 impl<C: Core> Task<C> {

@@ -1,13 +1,15 @@
 //! Threads for what strangers can make a node compute: the keys and signatures of TLS.
 //!
 //! They are few, so that a flood of handshakes leaves the machine to others; they begin when there is something to do and
-//! end soon after. A connection has one piece of work at a time, and what is not begun is dropped with its connection, so
+//! end soon after. Origins have their turns, whatever waits from each, so that who comes seldom does not wait behind those
+//! who never end; and a handshake that goes on, or that this node has begun, goes before one that a stranger begins. A connection has one piece of work at a time, and what is not begun is dropped with its connection, so
 //! what waits is bounded by the connections that there may be.
 
+use super::origin::Origin;
 use crate::os::with_signals_blocked;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
 use crate::wire::{Work, Worked};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Poll, Waker};
@@ -58,12 +60,64 @@ impl Errand {
     }
 }
 
-#[derive(Default)]
+/// What waits, an origin after the other.
+struct Turns<T> {
+    waiting: BTreeMap<Origin, VecDeque<T>>,
+    /// Of origins with something that waits.
+    order: VecDeque<Origin>,
+    count: usize,
+}
+
+impl<T> Turns<T> {
+    fn new() -> Self {
+        Turns { waiting: BTreeMap::new(), order: VecDeque::new(), count: 0 }
+    }
+
+    fn push(&mut self, origin: Origin, what: T) {
+        let of_origin = self.waiting.entry(origin).or_default();
+        if of_origin.is_empty() {
+            self.order.push_back(origin);
+        }
+        of_origin.push_back(what);
+        self.count += 1;
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let origin = self.order.pop_front()?;
+        let of_origin = self.waiting.get_mut(&origin)?;
+        let what = of_origin.pop_front()?;
+        if of_origin.is_empty() {
+            self.waiting.remove(&origin);
+        } else {
+            self.order.push_back(origin);
+        }
+        self.count -= 1;
+        Some(what)
+    }
+
+    fn retain(&mut self, mut is_wanted: impl FnMut(&T) -> bool) {
+        for of_origin in self.waiting.values_mut() {
+            of_origin.retain(&mut is_wanted);
+        }
+        self.waiting.retain(|_, of_origin| !of_origin.is_empty());
+        self.order.retain(|origin| self.waiting.contains_key(origin));
+        self.count = self.waiting.values().map(VecDeque::len).sum();
+    }
+}
+
 struct Queue {
-    waiting: VecDeque<Weak<Piece>>,
+    first: Turns<Weak<Piece>>,
+    /// What strangers begin.
+    last: Turns<Weak<Piece>>,
     threads: usize,
     idle: usize,
     stopped: bool,
+}
+
+impl Queue {
+    fn count(&self) -> usize {
+        self.first.count + self.last.count
+    }
 }
 
 struct Shared {
@@ -80,37 +134,38 @@ pub(super) struct Workers {
 impl Default for Workers {
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, |n| n.get());
-        let shared = Shared { queue: Mutex::default(), changed: Condvar::new() };
+        let queue = Queue { first: Turns::new(), last: Turns::new(), threads: 0, idle: 0, stopped: false };
+        let shared = Shared { queue: Mutex::new(queue), changed: Condvar::new() };
         Workers { shared: Arc::new(shared), most: (processors / 2).clamp(1, 4) }
     }
 }
 
 impl Workers {
-    /// `None`: there is no thread for it, or too much waits.
-    pub(super) fn give(&self, work: Work, waker: &Waker) -> Option<Errand> {
+    /// `origin`: of the other end; `begins`: it has said its first word, unasked. `None`: there is no thread for it, or too
+    /// much waits.
+    pub(super) fn give(&self, work: Work, origin: Origin, begins: bool, waker: &Waker) -> Option<Errand> {
         let piece = Arc::new(Piece { state: Mutex::new(State::Waits(work)), waker: waker.clone() });
         let mut queue = lock(&self.shared.queue);
-        if queue.waiting.len() >= MAX_WAITING {
-            queue.waiting.retain(|piece| piece.strong_count() > 0);
+        if queue.count() >= MAX_WAITING {
+            queue.first.retain(|piece| piece.strong_count() > 0);
+            queue.last.retain(|piece| piece.strong_count() > 0);
         }
-        if queue.waiting.len() >= MAX_WAITING {
+        if queue.count() >= MAX_WAITING {
             return None;
         }
-        queue.waiting.push_back(Arc::downgrade(&piece));
-        if queue.idle < queue.waiting.len() && queue.threads < self.most {
+        if queue.idle <= queue.count() && queue.threads < self.most {
             let shared = self.shared.clone();
             let started = with_signals_blocked(|| {
                 thread::Builder::new().name("convoke/tls".into()).spawn(move || serve(&shared))
             });
             match started {
                 Ok(_) => queue.threads += 1,
-                Err(_) if queue.threads == 0 => {
-                    queue.waiting.pop_back();
-                    return None;
-                }
+                Err(_) if queue.threads == 0 => return None,
                 Err(_) => {} // those that there are do it
             }
         }
+        let turns = if begins { &mut queue.last } else { &mut queue.first };
+        turns.push(origin, Arc::downgrade(&piece));
         self.shared.changed.notify_one();
         Some(Errand(piece))
     }
@@ -126,7 +181,7 @@ impl Drop for Workers {
 fn serve(shared: &Shared) {
     let mut queue = lock(&shared.queue);
     while !queue.stopped {
-        if let Some(piece) = queue.waiting.pop_front() {
+        if let Some(piece) = queue.first.pop().or_else(|| queue.last.pop()) {
             drop(queue);
             if let Some(piece) = piece.upgrade() {
                 piece.run();
@@ -139,9 +194,45 @@ fn serve(shared: &Shared) {
             shared.changed.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner);
         queue = woken;
         queue.idle -= 1;
-        if timeout.timed_out() && queue.waiting.is_empty() {
+        if timeout.timed_out() && queue.count() == 0 {
             break;
         }
     }
     queue.threads -= 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(n: u32) -> Origin {
+        Origin::of(Some(std::net::IpAddr::V4(n.into())))
+    }
+
+    #[test]
+    fn who_comes_seldom_does_not_wait_behind_those_who_never_end() {
+        let mut turns = Turns::new();
+        for n in 0..1000 {
+            turns.push(origin(n % 10), n);
+        }
+        turns.push(origin(99), 1000);
+        let before = std::iter::from_fn(|| turns.pop()).position(|n| n == 1000);
+        assert_eq!(before, Some(10));
+        // In the order of each, and all of it.
+        turns.push(origin(0), 2000);
+        let rest: Vec<u32> = std::iter::from_fn(|| turns.pop()).collect();
+        assert_eq!((rest.len(), rest[0], turns.count), (991, 10, 0));
+        assert!((0..10).all(|n| rest.iter().filter(|r| *r % 10 == n && **r < 1000).is_sorted()));
+        assert!(turns.order.is_empty() && turns.waiting.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_leaves_no_turn() {
+        let mut turns = Turns::new();
+        (0..100).for_each(|n| turns.push(origin(n % 10), n));
+        turns.retain(|n| n % 20 == 3);
+        assert_eq!((turns.count, turns.order.len()), (5, 1));
+        assert_eq!(std::iter::from_fn(|| turns.pop()).collect::<Vec<_>>(), [3, 23, 43, 63, 83]);
+        assert_eq!(turns.count, 0);
+    }
 }

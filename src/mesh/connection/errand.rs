@@ -3,6 +3,7 @@
 use super::{End, Task};
 use crate::engine::Status;
 use crate::mesh::Core;
+use crate::mesh::origin::Origin;
 use crate::mesh::workers::Errand;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
@@ -22,8 +23,10 @@ impl<C: Core> Task<C> {
 
     /// Until it is taken nothing is read.
     pub(super) fn leave_to_others(&mut self, cx: &mut Context) -> ControlFlow<End> {
+        let origin = Origin::of(self.remote.map(|remote| remote.ip()));
         let work = self.connection.channel.borrow_mut().work();
-        self.errand = work.and_then(|work| self.mesh.workers().give(work, cx.waker()));
+        let begins = !self.has_dialled && !std::mem::replace(&mut self.has_begun, true);
+        self.errand = work.and_then(|work| self.mesh.workers().give(work, origin, begins, cx.waker()));
         if self.errand.is_some() {
             return ControlFlow::Continue(());
         }

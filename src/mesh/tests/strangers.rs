@@ -5,6 +5,7 @@ use crate::mesh::Refused;
 use crate::os;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 use tokio::net::TcpSocket;
@@ -18,11 +19,15 @@ pub(super) struct Flood {
     stop: Arc<AtomicBool>,
     made: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Flood {
     /// `words`: what each of them says, before it says nothing more for ever.
     pub(super) fn begin(address: &str, words: Vec<Vec<u8>>) -> Flood {
+        // One at a time: each has enough to do for the whole machine.
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let to: SocketAddr = address.parse().unwrap();
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stops, makes) = (stop.clone(), made.clone());
@@ -30,6 +35,7 @@ impl Flood {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             tokio::task::LocalSet::new().block_on(&runtime, async {
                 let mut tick = tokio::time::interval(Duration::from_millis(1));
+                tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
                 let mut number = 0;
                 while !stops.load(Ordering::Relaxed) {
                     tick.tick().await;
@@ -41,7 +47,7 @@ impl Flood {
                 }
             });
         });
-        Flood { stop, made, thread: Some(thread) }
+        Flood { stop, made, thread: Some(thread), _turn: turn }
     }
 
     /// Waits until as many have connected.
