@@ -31,6 +31,8 @@ mod trials;
 mod whereabouts;
 mod workers;
 
+use crate::wire::{Work, Worked};
+
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;
 pub use self::lookup::Hosts;

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// One address; of IPv6 the network, for its addresses cost nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Origin(Option<IpAddr>);
+pub(crate) struct Origin(Option<IpAddr>);
 
 impl Origin {
-    pub(super) fn of(address: Option<IpAddr>) -> Origin {
+    pub(crate) fn of(address: Option<IpAddr>) -> Origin {
         Origin(address.map(|address| match address.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {
                 IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))

@@ -6,9 +6,9 @@
 //! what waits is bounded by the connections that there may be.
 
 use super::origin::Origin;
+use super::{Work, Worked};
 use crate::os::with_signals_blocked;
 use crate::sync::{Condvar, Mutex, MutexGuard, thread};
-use crate::wire::{Work, Worked};
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
@@ -48,11 +48,11 @@ impl Piece {
 }
 
 /// A piece of work that was given. Dropped: nobody wants it done any more.
-pub(super) struct Errand(Arc<Piece>);
+pub(crate) struct Errand(Arc<Piece>);
 
 impl Errand {
     /// What came of it, once; `None`: nothing. The waker that it was given with is woken when it is there.
-    pub(super) fn poll(&self) -> Poll<Option<Worked>> {
+    pub(crate) fn poll(&self) -> Poll<Option<Worked>> {
         match &mut *lock(&self.0.state) {
             State::Done(worked) => Poll::Ready(worked.take()),
             State::Waits(_) | State::Runs => Poll::Pending,
@@ -126,14 +126,14 @@ struct Shared {
 }
 
 /// The threads of one node.
-pub(super) struct Workers {
+pub(crate) struct Workers {
     shared: Arc<Shared>,
     most: usize,
 }
 
 impl Default for Workers {
     fn default() -> Self {
-        let processors = thread::available_parallelism().map_or(1, |n| n.get());
+        let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
         let queue = Queue { first: Turns::new(), last: Turns::new(), threads: 0, idle: 0, stopped: false };
         let shared = Shared { queue: Mutex::new(queue), changed: Condvar::new() };
         Workers { shared: Arc::new(shared), most: (processors / 2).clamp(1, 4) }
@@ -143,7 +143,7 @@ impl Default for Workers {
 impl Workers {
     /// `origin`: of the other end; `begins`: it has said its first word, unasked. `None`: there is no thread for it, or too
     /// much waits.
-    pub(super) fn give(&self, work: Work, origin: Origin, begins: bool, waker: &Waker) -> Option<Errand> {
+    pub(crate) fn give(&self, work: Work, origin: Origin, begins: bool, waker: &Waker) -> Option<Errand> {
         let piece = Arc::new(Piece { state: Mutex::new(State::Waits(work)), waker: waker.clone() });
         let mut queue = lock(&self.shared.queue);
         if queue.count() >= MAX_WAITING {
