@@ -15,6 +15,7 @@
 mod connection;
 mod core;
 mod dialler;
+mod effort;
 mod half;
 mod listener;
 mod lookup;
@@ -35,6 +36,7 @@ use crate::wire::{Work, Worked};
 
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;
+pub(crate) use self::effort::{TURN, give_way};
 pub use self::lookup::Hosts;
 pub(crate) use self::lookup::{MAX_LOOKUPS, MAX_PORTS, is_link_local, split_address};
 pub use self::mesh::{Mesh, Settings};

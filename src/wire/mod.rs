@@ -31,7 +31,7 @@ mod tls;
 pub use channel::{Channel, Protection, Setup, Shown, Step, deny};
 pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
-pub use handshake::{Handshake, VERSIONS};
+pub use handshake::{Handshake, Opening, VERSIONS};
 pub use preamble::{Denial, Mode};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
 #[cfg(all(test, feature = "tls"))]
