@@ -317,12 +317,12 @@ fn a_later_version_and_a_stranger_are_told_apart() {
 fn a_later_version_that_speaks_this_one_too_is_accepted() {
     let node = open(&[]);
     let mut stream = TcpStream::connect(node.address()).unwrap();
-    let mut words = b"CONVOKE\0\x01\0\x07\0\x30\0\0\0".to_vec();
+    let mut words = b"CONVOKE\0\x01\0\x07\0\x30\0\0\0".to_vec(); // versions 1 to 7
     words.extend([0; 16]);
     words.extend([0x08, 0xe8, 0x01, 0xbf, 0x51, 0xc8, 0xc1, 0xfc]); // the digest of "default"
     words.extend(*b"more new");
     stream.write_all(&words).unwrap();
     let mut answer = [0; 40];
     stream.read_exact(&mut answer).unwrap();
-    assert_eq!(&answer[..16], b"CONVOKE\0\x01\0\x01\0\x28\0\0\x01");
+    assert_eq!(&answer[..16], b"CONVOKE\0\x02\0\x02\0\x28\0\0\x01");
 }

@@ -338,7 +338,7 @@ impl Engine {
         let many = rows.len() >= NAMES_COUNTED && rows.iter().all(|(known, _)| *known != name);
         counters::count(rows, if many { "others".to_owned() } else { name });
         let severity = if matches!(why, Misconduct::Slow { .. }) { Level::Warn } else { Level::Error };
-        self.log(severity, Target::Liveness, |engine| {
+        self.log_paced(severity, Target::Liveness, |engine| {
             let (name, seconds) = (engine.name_of(node), pause.as_secs_f64());
             format!("node {name} is parted for {seconds} s (number {level}): {why}")
         });

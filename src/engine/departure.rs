@@ -251,7 +251,7 @@ impl Engine {
     fn confirm_death(&mut self, node: NodeId, how: &'static str) {
         self.timers.cancel(&Timer::Confirm(node));
         let Some(missing) = self.view.missing.rows.remove(&node) else { return };
-        self.log(Level::Info, log::Target::Link, |_| {
+        self.log_paced(Level::Info, log::Target::Link, |_| {
             format!("node {} is dead: {how}", Short(missing.name.as_bytes()))
         });
         self.holds_without(node, &missing.name, &Departure::Dead);

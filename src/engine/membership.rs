@@ -64,7 +64,7 @@ impl Engine {
                 _ => why.is_for_conduct(), // it was told when the peer was parted
             };
             let level = if usual { Level::Debug } else { Level::Warn };
-            self.log(level, Target::Handshake, |_| {
+            self.log_paced(level, Target::Handshake, |_| {
                 let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
                 format!("a connection with node {name} at {address} was refused: {why:?}")
             });
@@ -218,7 +218,7 @@ impl Engine {
         let in_snapshot = self.join_acknowledgements(node);
         self.counters.links_up += 1;
         self.counters.reconnects += u64::from(self.view.was_linked(node));
-        self.log(Level::Info, Target::Link, |_| {
+        self.log_paced(Level::Info, Target::Link, |_| {
             let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
             let how = if dialled.is_some() { "dialled" } else { "accepted" };
             format!("the link with node {name} at {address} is up ({how}, {node:?})")
@@ -385,7 +385,7 @@ impl Engine {
         let Some(link) = self.view.remove(node) else { return };
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
-        self.log(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
+        self.log_paced(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
             let silent = engine.now.since(link.last_heard).as_millis();
             let name = Short(link.name.as_bytes());
             let how = if departure == Departure::Dead { " (it is dead)" } else { "" };

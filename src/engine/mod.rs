@@ -41,6 +41,7 @@ mod node_set;
 mod operation;
 mod output;
 mod own;
+mod paced;
 mod picture;
 mod process;
 mod protocol;

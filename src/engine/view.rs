@@ -4,6 +4,7 @@
 use super::departure::MissingNodes;
 use super::dial::Dials;
 use super::index::Index;
+use super::paced::Paced;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub(super) struct View {
     pub(super) dials: Dials,
     pub(super) missing: MissingNodes,
     pub(super) links_made: u64,
+    /// Lines of the log about links, by their subject.
+    pub(super) lines: BTreeMap<log::Target, Paced>,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,
     pub(super) pings: u64,

@@ -1,26 +1,30 @@
 //! One connection: its handshake, and the task that reads it and goes on with its writing.
 
+mod errand;
+
 use super::effort::{Effort, give_way};
+use super::half::{Half, halves};
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
 use super::pace;
 use super::refusals::Refused;
 use super::whereabouts::Whereabouts;
+use super::workers::Errand;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, Ending, NodeId, Refusal, Status};
-use crate::os::{self, OwnFd};
-use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Step, WireError};
+use crate::os;
+use crate::wire::{self, Channel, Denial, Frame, FrameReader, Handshake, Setup, Shown, Step, WireError};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::ops::{ControlFlow, Deref};
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 
 /// Read from one connection in one turn, before the others have theirs.
@@ -50,7 +54,6 @@ pub(super) struct Connection<O> {
     /// Stands in the mesh's list of connections with something to write.
     pub(super) dirty: Cell<bool>,
     stage: Cell<Stage>,
-    has_linked: Cell<bool>,
     /// Set: the connection is to end at once, for this reason.
     cut: RefCell<Option<String>>,
     waker: RefCell<Option<Waker>>,
@@ -76,15 +79,9 @@ impl<O: Clone> Connection<O> {
         self.stage.get() < Stage::Linked
     }
 
-    /// It counts as a handshake under way: until it is a link or gone, however it is being refused meanwhile.
-    pub(super) fn takes_a_place(&self) -> bool {
-        !self.has_linked.get()
-    }
-
     pub(super) fn linked(&self) {
         if self.is_half_open() {
             self.stage.set(Stage::Linked);
-            self.has_linked.set(true);
             self.out.borrow_mut().link();
             self.wake();
         }
@@ -94,6 +91,13 @@ impl<O: Clone> Connection<O> {
     pub(super) fn cut(&self, why: &str) {
         self.cut.borrow_mut().get_or_insert_with(|| why.to_owned());
         self.wake();
+    }
+
+    /// A few bytes before anything else, if the socket takes them; whoever they are for may have gone.
+    pub(super) fn say_at_once(&self, bytes: &[u8]) {
+        if let Some(socket) = self.out.borrow().socket() {
+            let _ = socket.try_write(bytes);
+        }
     }
 
     /// Says why the connection does not become a link, and closes it.
@@ -160,7 +164,6 @@ pub(super) fn begin<C: Core>(
         channel: RefCell::new(channel),
         dirty: Cell::new(false),
         stage: Cell::new(Stage::Stranger),
-        has_linked: Cell::new(false),
         cut: RefCell::default(),
         waker: RefCell::default(),
     });
@@ -179,41 +182,16 @@ pub(super) fn begin<C: Core>(
         peer: NodeId(0),
         whereabouts: Whereabouts::default(),
         deadline: None,
+        shown: Shown::Nothing,
+        has_linked: false,
+        errand: None,
+        has_begun: false,
         mesh,
     };
     (connection, async move {
         let end = std::future::poll_fn(|cx| task.poll(cx)).await;
         task.end(end);
     })
-}
-
-/// One half of a connection's socket, which is closed with the other one. It is noted as the library's until then.
-pub(super) struct Half<T> {
-    // Before the half: the last of the two closes the descriptor.
-    _own: Rc<OwnFd>,
-    half: T,
-}
-
-impl<T> Deref for Half<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.half
-    }
-}
-
-impl Half<OwnedWriteHalf> {
-    /// Gives it up without ending the stream.
-    pub(super) fn forget(self) {
-        let Half { _own, half } = self;
-        drop(_own);
-        half.forget();
-    }
-}
-
-fn halves(stream: TcpStream) -> (Half<OwnedReadHalf>, Half<OwnedWriteHalf>) {
-    let own = Rc::new(OwnFd::new(&stream));
-    let (read, write) = stream.into_split();
-    (Half { _own: own.clone(), half: read }, Half { _own: own, half: write })
 }
 
 struct Task<C: Core> {
@@ -237,6 +215,13 @@ struct Task<C: Core> {
     peer: NodeId,
     whereabouts: Whereabouts,
     deadline: Option<(Limit, Pin<Box<Sleep>>)>,
+    /// What the peer has shown of itself, if it has dialled.
+    shown: Shown,
+    has_linked: bool,
+    /// A step of the handshake that is being taken elsewhere.
+    errand: Option<Errand>,
+    /// One was taken.
+    has_begun: bool,
 }
 
 impl<C: Core> Task<C> {
@@ -301,11 +286,12 @@ impl<C: Core> Task<C> {
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
+        self.poll_errand(cx)?;
         if std::mem::take(&mut self.has_more) {
             self.mesh.with_core(|core| core.begin());
             self.handle_frames()?;
             if !self.has_more {
-                self.handle_bytes()?;
+                self.handle_bytes(cx)?;
             }
             if self.has_more {
                 give_way(cx);
@@ -313,9 +299,12 @@ impl<C: Core> Task<C> {
             }
         }
         loop {
+            if self.errand.is_some() {
+                return ControlFlow::Continue(()); // it comes back here with the next wake-up
+            }
             let mut channel = self.connection.channel.borrow_mut();
             let mut buffer = ReadBuf::new(channel.space(&mut self.frames));
-            match Pin::new(&mut self.read.half).poll_read(cx, &mut buffer) {
+            match Pin::new(self.read.inner()).poll_read(cx, &mut buffer) {
                 Poll::Pending => return ControlFlow::Continue(()),
                 Poll::Ready(Err(e)) => {
                     let text = format!("reading failed: {e}");
@@ -341,7 +330,7 @@ impl<C: Core> Task<C> {
                 core.begin();
             });
             let taken = self.taken;
-            self.handle_bytes()?;
+            self.handle_bytes(cx)?;
             // On a slow line a frame may be on its way for longer than a peer may be silent.
             if self.taken == taken && self.connection.is_linked() {
                 self.mesh.with_core(|core| core.handle_part(self.connection.id));
@@ -355,7 +344,7 @@ impl<C: Core> Task<C> {
     }
 
     /// Takes what was read through the channel, then its frames.
-    fn handle_bytes(&mut self) -> ControlFlow<End> {
+    fn handle_bytes(&mut self, cx: &mut Context) -> ControlFlow<End> {
         loop {
             // Nothing that comes now is of interest; only its end is.
             if self.connection.is_closing() {
@@ -364,20 +353,29 @@ impl<C: Core> Task<C> {
                 return ControlFlow::Continue(());
             }
             let step = self.connection.channel.borrow_mut().step(&mut self.frames);
-            match step {
-                Ok(Step::Wait) => return ControlFlow::Continue(()),
-                Ok(Step::Words) => self.connection.wake(), // written when its wake-up comes
-                Ok(Step::Open) => self.introduce(),
-                Ok(Step::Data) => self.handle_frames()?,
-                Err(error) => return self.refuse_bytes(error),
-            }
-            if self.has_more {
-                return ControlFlow::Continue(());
-            }
-            if self.connection.cut.borrow().is_some() {
-                return ControlFlow::Continue(()); // its wake-up is on its way
+            let is_all = !matches!(step, Ok(Step::Words | Step::Open | Step::Data));
+            self.handle_step(step, cx)?;
+            if is_all || self.has_more || self.connection.cut.borrow().is_some() {
+                return ControlFlow::Continue(()); // if it was cut its wake-up is on its way
             }
         }
+    }
+
+    fn handle_step(&mut self, step: Result<Step, WireError>, cx: &mut Context) -> ControlFlow<End> {
+        let shown = self.connection.channel.borrow().shown();
+        if !self.has_dialled && shown != self.shown {
+            self.shown = shown;
+            self.mesh.shows(self.connection.id, shown);
+        }
+        match step {
+            Ok(Step::Wait) => {}
+            Ok(Step::Words) => self.connection.wake(), // written when its wake-up comes
+            Ok(Step::Work) => return self.leave_to_others(cx),
+            Ok(Step::Open) => self.introduce(),
+            Ok(Step::Data) => self.handle_frames()?,
+            Err(error) => return self.refuse_bytes(error),
+        }
+        ControlFlow::Continue(())
     }
 
     /// The first frame that is written.
@@ -509,8 +507,9 @@ impl<C: Core> Task<C> {
             _ if broken => (Limit::Broken, self.mesh.settings().farewell),
             Stage::Stranger | Stage::Known => (Limit::Handshake, self.mesh.settings().handshake),
             Stage::Linked => {
-                if self.deadline.take().is_some() {
-                    self.mesh.half_open().leave();
+                self.deadline = None;
+                if !std::mem::replace(&mut self.has_linked, true) {
+                    self.mesh.linked(self.connection.id, self.remote);
                 }
                 return Poll::Pending;
             }
@@ -555,7 +554,6 @@ impl<C: Core> Task<C> {
         }
         self.connection.stage.set(Stage::Closing);
         self.connection.out.borrow_mut().break_off("the connection is over".to_owned());
-        self.mesh.half_open().leave();
         self.mesh.forget(id);
         self.mesh.turn();
     }

@@ -16,7 +16,7 @@ pub(super) async fn run<C: Core>(mesh: Mesh<C>, address: String) {
     let failed = match address.parse() {
         Ok(literal) => match timeout(limit, connect(&mesh, literal)).await {
             Ok(Ok(stream)) => {
-                mesh.adopt(stream, Some(address));
+                mesh.dialled(stream, address);
                 return mesh.turn();
             }
             Ok(Err(failure)) => failure,

@@ -1,15 +1,18 @@
 //! All connections of a node, and the carrying out of the core's orders.
 
 use super::connection::{self, Connection};
-use super::listener::{HalfOpen, Listening};
+use super::listener::Listening;
 use super::lookup::{Hosts, LookUps};
 use super::outgoing::Pumped;
+use super::places::{Evicted, Places};
 use super::refusals::{RefusalCounts, Refused, Told};
+use super::workers::Workers;
 use super::{Core, Order, dialler, listener};
 use crate::engine::message::EncodeData;
 use crate::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Refusal, Stamped, Status};
+use crate::os;
 use crate::sync::RwLock;
-use crate::wire::{self, DataEncoder, Handshake, Opening, Protection};
+use crate::wire::{self, DataEncoder, Denial, Handshake, Opening, Protection, Shown};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::cell::{Cell, RefCell};
@@ -54,9 +57,11 @@ pub struct Settings {
     pub half_open: usize,
     /// Where the addresses of host names are found.
     pub hosts: Hosts,
-    /// Of them, of one address: so one that connects and says nothing leaves room for others.
-    pub half_open_of_one: usize,
 }
+
+/// Handshakes of strangers under way at one time, and the part of the descriptors of the process that they may take.
+const HALF_OPEN: usize = 1024;
+const PART: usize = 4;
 
 impl Settings {
     pub fn new(node: NodeId, cluster: &str) -> Settings {
@@ -73,9 +78,8 @@ impl Settings {
             unacknowledged: Duration::from_secs(10),
             handshake: Duration::from_secs(5),
             farewell: Duration::from_secs(1),
-            half_open: 128,
+            half_open: HALF_OPEN.min(os::descriptor_limit() / PART),
             hosts: Hosts::of_system(),
-            half_open_of_one: 64,
         }
     }
 
@@ -115,7 +119,8 @@ struct Inner<C: Core> {
     dirty: RefCell<Vec<Rc<Connection<C::Outbox>>>>,
     /// A message for several links is encoded here once.
     scratch: RefCell<Vec<u8>>,
-    half_open: Rc<HalfOpen<C::Outbox>>,
+    places: RefCell<Places<Rc<Connection<C::Outbox>>>>,
+    workers: Workers,
     told: RefCell<Told>,
     /// Counts what was read from sockets, so that the driver sees whether there was anything.
     reads: Cell<u64>,
@@ -125,11 +130,12 @@ struct Inner<C: Core> {
     panic: RefCell<Option<String>>,
     /// Woken when a connection is gone and when a task has panicked.
     watcher: RefCell<Option<Waker>>,
+    listener: RefCell<Option<Waker>>,
 }
 
 impl<C: Core> Mesh<C> {
     pub fn new(settings: Settings, core: C) -> Mesh<C> {
-        let half_open = Rc::new(HalfOpen::new(settings.half_open, settings.half_open_of_one));
+        let places = RefCell::new(Places::new(settings.half_open));
         Mesh(Rc::new(Inner {
             settings,
             core: RefCell::new(core),
@@ -137,13 +143,15 @@ impl<C: Core> Mesh<C> {
             last_connection: Cell::new(0),
             dirty: RefCell::default(),
             scratch: RefCell::default(),
-            half_open,
+            places,
+            workers: Workers::default(),
             told: RefCell::default(),
             reads: Cell::new(0),
             lookups: LookUps::default(),
             closed: Cell::new(false),
             panic: RefCell::default(),
             watcher: RefCell::default(),
+            listener: RefCell::default(),
         }))
     }
 
@@ -191,7 +199,9 @@ impl<C: Core> Mesh<C> {
                 connection.cut("this node is closed");
             }
         }
-        self.0.half_open.wake();
+        if let Some(listener) = &*self.0.listener.borrow() {
+            listener.wake_by_ref();
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -227,8 +237,13 @@ impl<C: Core> Mesh<C> {
         &self.0.lookups
     }
 
-    pub(super) fn half_open(&self) -> &Rc<HalfOpen<C::Outbox>> {
-        &self.0.half_open
+    pub(super) fn workers(&self) -> &Workers {
+        &self.0.workers
+    }
+
+    /// The listener is woken when the mesh is closed.
+    pub(super) fn watch_closing(&self, waker: &Waker) {
+        *self.0.listener.borrow_mut() = Some(waker.clone());
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -239,10 +254,65 @@ impl<C: Core> Mesh<C> {
         self.0.reads.set(self.0.reads.get() + 1);
     }
 
-    /// Begins the handshake on a connection. `dialled`: the address, if this node dialled it.
-    pub(super) fn adopt(&self, stream: TcpStream, dialled: Option<String>) {
+    /// Begins the handshake on a connection that was accepted.
+    pub(super) fn accept(&self, stream: TcpStream, from: SocketAddr) {
+        let Some((connection, task)) = self.adopt(stream, Some(from), None) else { return };
+        self.with_core(C::accepted);
+        let entered =
+            self.0.places.borrow_mut().enter(connection.id, connection.clone(), Some(from), Instant::now());
+        let (is_worth_it, evicted) = entered;
+        if !is_worth_it {
+            connection.channel.borrow_mut().be_curt();
+        }
+        self.spawn(task);
+        if let Some(evicted) = evicted {
+            self.turn_away(evicted);
+            self.turn();
+        }
+    }
+
+    /// Begins the handshake on a connection to an address that this node has dialled.
+    pub(super) fn dialled(&self, stream: TcpStream, address: String) {
+        let remote = stream.peer_addr().ok();
+        if let Some((_, task)) = self.adopt(stream, remote, Some(address)) {
+            self.spawn(task);
+        }
+    }
+
+    /// A peer that has dialled has shown more of itself.
+    pub(super) fn shows(&self, id: ConnectionId, shown: Shown) {
+        let evicted = self.0.places.borrow_mut().shows(id, shown);
+        if let Some(evicted) = evicted {
+            self.turn_away(evicted);
+        }
+    }
+
+    /// A connection has become a link.
+    pub(super) fn linked(&self, id: ConnectionId, remote: Option<SocketAddr>) {
+        self.0.places.borrow_mut().linked(id, remote);
+    }
+
+    /// The place is needed for another one.
+    fn turn_away(&self, evicted: Evicted<Rc<Connection<C::Outbox>>>) {
+        const WHY: &str = "too many handshakes are under way";
+        let Evicted { remote, is_to_be_told, connection } = evicted;
+        if is_to_be_told {
+            let settings = self.settings();
+            connection.say_at_once(&wire::deny(&settings.protection(), settings.versions, Denial::Busy));
+        }
+        connection.cut(WHY);
+        self.refuse(Refused::Busy, remote, false, WHY);
+    }
+
+    /// A new connection and its task, which is to be spawned.
+    fn adopt(
+        &self,
+        stream: TcpStream,
+        remote: Option<SocketAddr>,
+        dialled: Option<String>,
+    ) -> Option<(Rc<Connection<C::Outbox>>, impl Future<Output = ()> + 'static)> {
         if self.is_closed() {
-            return;
+            return None;
         }
         let mut nonce = [0; 16];
         if let Err(e) = SysRng.try_fill_bytes(&mut nonce) {
@@ -252,21 +322,13 @@ impl<C: Core> Mesh<C> {
                 Some(address) => core.handle_dial_failed(address, Status::Io, &text),
                 None => core.log(Status::Io, text),
             });
-            return;
+            return None;
         }
         let id = ConnectionId(self.0.last_connection.get() + 1);
         self.0.last_connection.set(id.0);
-        let incoming = dialled.is_none();
-        if incoming {
-            self.with_core(C::accepted);
-        }
-        let remote = stream.peer_addr().ok();
         let (connection, task) = connection::begin(self.clone(), id, stream, remote, dialled, nonce);
         self.0.connections.borrow_mut().insert(id, connection.clone());
-        if incoming {
-            self.0.half_open.enter(&connection, remote);
-        }
-        self.spawn(task);
+        Some((connection, task))
     }
 
     /// Counts a refusal, and tells the log unless it has been told lately.
@@ -292,6 +354,7 @@ impl<C: Core> Mesh<C> {
 
     pub(super) fn forget(&self, id: ConnectionId) {
         self.0.connections.borrow_mut().remove(&id);
+        self.0.places.borrow_mut().left(id);
         self.wake_watcher();
     }
 

@@ -16,16 +16,23 @@ mod connection;
 mod core;
 mod dialler;
 mod effort;
+mod half;
 mod listener;
 mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
+mod origin;
 mod outgoing;
 mod pace;
+mod places;
 mod refusals;
 #[cfg(test)]
 mod tests;
+mod trials;
 mod whereabouts;
+mod workers;
+
+use crate::wire::{Work, Worked};
 
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;

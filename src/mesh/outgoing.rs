@@ -4,7 +4,7 @@
 //! so control that is said later still waits for one block of data at most.
 
 use super::Core;
-use super::connection::Half;
+use super::half::Half;
 use super::pace::Pace;
 use crate::os;
 use crate::wire::{Channel, WireError};

@@ -1,14 +1,17 @@
-//! Whom a node has refused and why: counted, and told to the log at most once in a while for each address and reason.
+//! Whom a node has refused and why: counted, and told to the log ever more rarely for each address and reason.
 
+use super::origin::Origin;
 use crate::wire::{Denial, WireError};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between two lines in the log about one address and reason.
+/// Between two lines in the log about one address and reason; twice as long after each, up to the longest, for as long as
+/// there is something to tell.
 const INTERVAL: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(3600);
 /// Addresses and reasons that are told apart; those beyond share a line.
 const MAX_ROWS: usize = 256;
 
@@ -91,25 +94,19 @@ impl RefusalCounts {
     }
 }
 
-/// Whom a line in the log is about: one address; of IPv6 the network, for its addresses cost nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Origin(Option<IpAddr>);
-
-impl Origin {
-    pub(super) fn of(address: Option<IpAddr>) -> Origin {
-        Origin(address.map(|address| match address.to_canonical() {
-            IpAddr::V6(v6) if !v6.is_loopback() => {
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
-            }
-            other => other,
-        }))
-    }
-}
-
 struct Row {
     since: Instant,
+    interval: Duration,
     /// Not told since then.
     untold: u64,
+}
+
+impl Row {
+    /// Nothing was untold for so long that it begins anew.
+    fn is_over(&self, now: Instant) -> bool {
+        let quiet = now.saturating_duration_since(self.since);
+        quiet >= 2 * self.interval || self.untold == 0 && quiet >= self.interval
+    }
 }
 
 /// When what was told.
@@ -123,25 +120,22 @@ impl Told {
     pub(super) fn is_due(&mut self, why: Refused, address: Option<IpAddr>, now: Instant) -> Option<u64> {
         let mut key = (Origin::of(address), why);
         if !self.rows.contains_key(&key) && self.rows.len() >= MAX_ROWS {
-            self.rows.retain(|_, row| now.saturating_duration_since(row.since) < INTERVAL);
+            self.rows.retain(|_, row| !row.is_over(now));
             if self.rows.len() >= MAX_ROWS {
-                key.0 = Origin(None);
+                key.0 = Origin::of(None);
             }
         }
-        match self.rows.get_mut(&key) {
-            Some(row) if now.saturating_duration_since(row.since) < INTERVAL => {
-                row.untold += 1;
-                None
-            }
-            Some(row) => {
-                row.since = now;
-                Some(std::mem::take(&mut row.untold))
-            }
-            None => {
-                self.rows.insert(key, Row { since: now, untold: 0 });
-                Some(0)
-            }
+        let Some(row) = self.rows.get_mut(&key) else {
+            self.rows.insert(key, Row { since: now, interval: INTERVAL, untold: 0 });
+            return Some(0);
+        };
+        if now.saturating_duration_since(row.since) < row.interval {
+            row.untold += 1;
+            return None;
         }
+        row.interval = if row.is_over(now) { INTERVAL } else { (2 * row.interval).min(LONGEST) };
+        row.since = now;
+        Some(std::mem::take(&mut row.untold))
     }
 }
 
@@ -154,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn each_address_and_reason_is_told_once_in_an_interval() {
+    fn each_address_and_reason_is_told_ever_more_rarely() {
         let mut told = Told::default();
         let now = Instant::now();
         assert_eq!(told.is_due(Refused::Secret, address(1), now), Some(0));
@@ -164,7 +158,26 @@ mod tests {
         assert_eq!(told.is_due(Refused::Secret, address(2), now), Some(0));
         assert_eq!(told.is_due(Refused::Version, address(1), now), Some(0));
         assert_eq!(told.is_due(Refused::Secret, address(1), now + INTERVAL), Some(5));
-        assert_eq!(told.is_due(Refused::Secret, address(1), now + 2 * INTERVAL), Some(0));
+        assert_eq!(told.is_due(Refused::Secret, address(1), now + 2 * INTERVAL), None);
+        assert_eq!(told.is_due(Refused::Secret, address(1), now + 3 * INTERVAL), Some(1));
+        // What begins again after a pause is told at once, and anew.
+        let later = now + 30 * INTERVAL;
+        assert_eq!(told.is_due(Refused::Secret, address(1), later), Some(0));
+        assert_eq!(told.is_due(Refused::Secret, address(1), later + INTERVAL), Some(0));
+    }
+
+    #[test]
+    fn what_never_ends_is_told_once_an_hour() {
+        let mut told = Told::default();
+        let begin = Instant::now();
+        let lines: Vec<u64> = (0..24 * 3600)
+            .filter(|second| {
+                told.is_due(Refused::Busy, address(1), begin + Duration::from_secs(*second)).is_some()
+            })
+            .collect();
+        assert_eq!(lines[..5], [0, 10, 30, 70, 150]);
+        assert!(lines.windows(2).all(|pair| pair[1] - pair[0] <= LONGEST.as_secs()));
+        assert_eq!(lines.len(), 10 + 22);
     }
 
     #[test]
@@ -175,17 +188,9 @@ mod tests {
             (0..100_000).filter(|&n| told.is_due(Refused::Stranger, address(n), now).is_some()).count();
         assert!(lines <= MAX_ROWS + 1, "{lines} lines");
         assert!(told.rows.len() <= MAX_ROWS + Refused::ALL.len());
-        let later = now + INTERVAL;
+        let later = now + 2 * INTERVAL;
         assert_eq!(told.is_due(Refused::Stranger, address(100_000), later), Some(0));
         assert_eq!(told.rows.len(), 1);
-    }
-
-    #[test]
-    fn the_addresses_of_one_ipv6_network_are_one_origin() {
-        let origin = |text: &str| Origin::of(Some(text.parse().unwrap()));
-        assert_eq!(origin("2001:db8::1"), origin("2001:db8::ffff:2"));
-        assert_ne!(origin("2001:db8::1"), origin("2001:db8:0:1::1"));
-        assert_eq!(origin("::ffff:10.0.0.1"), origin("10.0.0.1"));
     }
 
     #[test]

@@ -64,6 +64,14 @@ pub fn shut_down(socket: &impl AsFd) {
     unsafe { libc::shutdown(socket.as_fd().as_raw_fd(), libc::SHUT_RDWR) };
 }
 
+/// How many connections the kernel makes for a listener before they are accepted. (The system may allow less.)
+pub fn set_backlog(listener: &impl AsFd, most: u32) -> io::Result<()> {
+    let most = libc::c_int::try_from(most).unwrap_or(libc::c_int::MAX);
+    // SAFETY: the descriptor is borrowed and open. To listen anew changes the number and nothing else.
+    let result = unsafe { libc::listen(listener.as_fd().as_raw_fd(), most) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Tunes the socket of a link. `unsent`: the kernel takes no more than about this many bytes that it cannot send yet,
 /// so that what is written later does not queue behind megabytes. `unacknowledged`: the kernel gives the connection up
 /// when the peer's machine has acknowledged nothing for so long.

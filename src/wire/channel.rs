@@ -3,14 +3,18 @@
 //! Touches no socket: what was read is put in, what is to be written is taken out. Every cipher has its place here, and
 //! nobody else asks which one it is, except where plain bytes spare a copy.
 
+mod work;
+
 use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
 use super::secret::{Found, Key, Keyring};
-use super::tls::{self, Credentials};
+use super::tls::{self, Credentials, Work};
 use super::{FrameReader, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
 use std::sync::Arc;
+
+pub use self::work::Shown;
 
 /// How a node protects its links. Cheap to clone.
 #[derive(Clone, Default, Debug)]
@@ -54,6 +58,8 @@ pub enum Step {
     Wait,
     /// There is something to be written ([`Channel::words`]).
     Words,
+    /// There is costly [work](Channel::work), for another thread. Until [it is done](Channel::worked) nothing is read.
+    Work,
     /// The channel is open: frames may be written from now on.
     Open,
     /// The frame reader has got something.
@@ -75,8 +81,10 @@ enum Stage {
         key: Key,
         theirs: Binding,
     },
-    /// The handshake of TLS is under way.
+    /// The handshake of TLS is under way: the peer's next words are awaited.
     Shakes(Box<tls::Session>, Binding),
+    /// Its next step is to be taken, or (`None`) is being taken.
+    Works(Option<Work>, Binding),
     Open,
     /// It has failed.
     Over,
@@ -104,6 +112,7 @@ pub struct Channel {
     peer: Option<(Nonce, Binding)>,
     /// The name that its certificate is valid for.
     certified: Option<String>,
+    is_curt: bool,
 }
 
 /// The most that is read at one time.
@@ -116,7 +125,10 @@ impl Channel {
             Protection::Plain | Protection::Tls(_) => Vec::new(),
             Protection::Secret(keyring) => keyring.hints().collect(),
         };
-        let mine = preamble(&setup, Word::Dial, &hints).encode();
+        let mut mine = preamble(&setup, Word::Dial, &hints).encode();
+        if let Protection::Secret(keyring) = &setup.protection {
+            keyring.sign(&mut mine);
+        }
         let words = mine.clone();
         Channel { words, ..Channel::new(setup, Stage::Dials { mine }) }
     }
@@ -137,6 +149,7 @@ impl Channel {
             version: 0,
             peer: None,
             certified: None,
+            is_curt: false,
         }
     }
 
@@ -205,9 +218,25 @@ impl Channel {
             Stage::Dials { mine } => self.dials(mine, frames),
             Stage::Answers { prologue, key, theirs } => self.answers(prologue, key, theirs),
             Stage::Finishes(dialled, theirs) => self.finishes(dialled, theirs),
-            Stage::Shakes(session, theirs) => self.shakes(session, theirs),
+            Stage::Shakes(session, theirs) if self.incoming.is_empty() => {
+                self.stage = Stage::Shakes(session, theirs);
+                Ok(Step::Wait)
+            }
+            Stage::Shakes(session, theirs) => {
+                let work = Work::go_on(session, std::mem::take(&mut self.incoming));
+                self.stage = Stage::Works(Some(work), theirs);
+                Ok(Step::Work)
+            }
+            Stage::Works(work, theirs) => {
+                self.stage = Stage::Works(work, theirs);
+                Ok(Step::Wait)
+            }
             Stage::Over => Err(WireError::Stranger),
         };
+        self.judge(stepped)
+    }
+
+    fn judge(&mut self, stepped: Result<Step, WireError>) -> Result<Step, WireError> {
         if stepped.is_err() {
             self.stage = Stage::Over;
             self.incoming.discard();
@@ -258,7 +287,7 @@ impl Channel {
             }
             Protection::Secret(keyring) => {
                 let key = match keyring.find(theirs.hints()) {
-                    Found::Key(key) => key.clone(),
+                    Found::Key(key) => key,
                     Found::OtherCluster => {
                         return Err(self.deny(Denial::Cluster, WireError::Denied(Denial::Cluster)));
                     }
@@ -266,11 +295,20 @@ impl Channel {
                         return Err(self.deny(Denial::Secret, WireError::Denied(Denial::Secret)));
                     }
                 };
+                let at = theirs.hints().iter().position(|hint| *hint == key.hint);
+                let whole = self.incoming.take(length);
+                let signed = at.and_then(|at| preamble::signed(whole, at));
+                if !signed.is_some_and(|(said, mac)| key.has_signed(said, mac)) {
+                    return Err(WireError::Handshake);
+                }
                 let mine = preamble(&self.setup, Word::Accept, &[key.hint]).encode();
-                let prologue = prologue(self.incoming.take(length), &mine, keyring.cluster());
+                let prologue = prologue(whole, &mine, keyring.cluster());
                 self.words = mine;
-                self.stage = Stage::Answers { prologue, key, theirs: theirs.binding };
+                self.stage = Stage::Answers { prologue, key: key.clone(), theirs: theirs.binding };
                 Ok(Step::Words)
+            }
+            Protection::Tls(_) if self.is_curt => {
+                Err(self.deny(Denial::Busy, WireError::Denied(Denial::Busy)))
             }
             Protection::Tls(credentials) => {
                 let mine = preamble(&self.setup, Word::Accept, &[]).encode();
@@ -317,8 +355,10 @@ impl Channel {
             Protection::Tls(credentials) => {
                 let clear = [&mine, self.incoming.take(length)].concat();
                 let (cluster, nonce) = (&self.setup.cluster, &self.setup.nonce);
-                let session = tls::Session::dial(&credentials, &clear, cluster, nonce)?;
-                self.shakes(Box::new(session), theirs.binding)
+                let work =
+                    Work::begin(credentials, clear, cluster, nonce, std::mem::take(&mut self.incoming));
+                self.stage = Stage::Works(Some(work), theirs.binding);
+                Ok(Step::Work)
             }
         }
     }
@@ -357,20 +397,6 @@ impl Channel {
         Ok(Step::Open)
     }
 
-    fn shakes(&mut self, mut session: Box<tls::Session>, theirs: Binding) -> Result<Step, WireError> {
-        let said = self.words.len();
-        let shaken = session.shake(&mut self.incoming, &mut self.words)?;
-        if let Some(proven) = shaken {
-            self.peer = Some((proven.nonce, theirs));
-            self.certified = Some(proven.name);
-            self.cipher = Cipher::Tls(session);
-            self.stage = Stage::Open;
-            return Ok(Step::Open);
-        }
-        self.stage = Stage::Shakes(session, theirs);
-        Ok(if self.words.len() > said { Step::Words } else { Step::Wait })
-    }
-
     fn open_noise(&mut self, session: noise::Session, nonce: Nonce, theirs: Binding) {
         self.peer = Some((nonce, theirs));
         self.cipher = Cipher::Noise(session);
@@ -388,7 +414,9 @@ impl Channel {
     }
 
     fn deny(&mut self, denial: Denial, error: WireError) -> WireError {
-        self.words = deny(&self.setup.protection, self.setup.versions, denial);
+        if !self.is_curt || denial == Denial::Busy {
+            self.words = deny(&self.setup.protection, self.setup.versions, denial);
+        }
         error
     }
 

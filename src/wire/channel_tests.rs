@@ -96,7 +96,7 @@ fn two_ends_open_a_channel_however_its_bytes_are_cut() {
     for protection in [Protection::Plain, shared()] {
         for piece in [1, 2, 7, 100, usize::MAX] {
             let (mut dialler, mut accepter, _) = open_pair(&protection, piece);
-            assert_eq!((dialler.channel.version(), accepter.channel.version()), (1, 1));
+            assert_eq!((dialler.channel.version(), accepter.channel.version()), (2, 2));
             let is_plain = matches!(protection, Protection::Plain);
             assert_eq!(
                 dialler.channel.vouches_for(&identity(3)),
@@ -113,6 +113,24 @@ fn two_ends_open_a_channel_however_its_bytes_are_cut() {
                 assert_eq!(accepter.heard.last(), Some(&size));
             }
         }
+    }
+}
+
+/// Nothing that speaks it was ever released.
+#[test]
+fn the_first_version_is_refused() {
+    for protection in [Protection::Plain, shared()] {
+        let mut words = Vec::new();
+        Channel::dial(setup(1, &protection)).words(&mut words);
+        // As the first version had it: its own number, and nothing behind the hints.
+        let hints = usize::from(words[13]);
+        words.truncate(40 + 8 * hints);
+        words[8..13].copy_from_slice(&[1, 0, 1, 0, 40 + 8 * hints as u8]);
+        let mut accepter = End::new(Channel::accept(setup(2, &protection)));
+        assert_eq!(accepter.hear(&words, 999), Err(WireError::Version((1, 1), (2, 2))));
+        let mut answer = Vec::new();
+        accepter.channel.words(&mut answer);
+        assert_eq!(answer[8..16], [2, 0, 2, 0, 40, 0, protection.mode() as u8, 2]);
     }
 }
 

@@ -127,7 +127,9 @@ impl fmt::Display for WireError {
                 Denial::Secret => {
                     "the two nodes share no secret: give both the same secret (options secret, secret.file)"
                 }
-                Denial::Busy => "the peer has too many handshakes under way",
+                Denial::Busy => {
+                    "the end that was dialled has too many handshakes under way, or too many from this address have failed"
+                }
             }),
             WireError::DeniedUnknown(reason) => {
                 write!(f, "the peer refuses this node for a reason that only its version knows: {reason}")

@@ -346,7 +346,7 @@ fn data_headers() {
 
 #[test]
 fn handshake_frames() {
-    assert_eq!(VERSIONS, (1, 1));
+    assert_eq!(VERSIONS, (2, 2));
     let mut frames = Vec::new();
     let mut seen = (BTreeSet::new(), BTreeSet::new());
     for handshake in handshakes() {

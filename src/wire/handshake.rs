@@ -8,8 +8,8 @@ use crate::engine::{Identity, MAX_TEXT, NodeId, Refusal};
 use blake2::{Blake2s256, Digest};
 use serde::{Deserialize, Serialize};
 
-/// The protocol versions that this node speaks, first and last.
-pub const VERSIONS: (u16, u16) = (1, 1);
+/// The protocol versions that this node speaks, first and last. (Version 1, whose diallers signed nothing, was never released.)
+pub const VERSIONS: (u16, u16) = (2, 2);
 /// The largest frame before a connection is a link: three texts and what stands around them.
 pub(super) const MAX_HANDSHAKE_FRAME: usize = 1024;
 

@@ -28,10 +28,12 @@ mod preamble;
 mod secret;
 mod tls;
 
-pub use channel::{Channel, Protection, Setup, Step, deny};
+pub use channel::{Channel, Protection, Setup, Shown, Step, deny};
 pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
 pub use handshake::{Handshake, Opening, VERSIONS};
 pub use preamble::{Denial, Mode};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
-pub use tls::{Complaint, Credentials, Pem};
+#[cfg(all(test, feature = "tls"))]
+pub(crate) use tls::WORK_HERE;
+pub use tls::{Complaint, Credentials, Pem, Work, Worked};

@@ -175,7 +175,7 @@ mod tests {
     /// Frames under a key that is known and with keys that are not fresh: the bytes as they have always been.
     #[test]
     fn golden() {
-        let key = Key { hint: [0; 8], psk: Box::new([7; 32].into()) };
+        let key = Key::for_test([7; 32]);
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let builder = |fresh: &'static [u8; 32]| {
             builder(b"prologue", &key).unwrap().fixed_ephemeral_key_for_testing_only(fresh)
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_key_is_used_for_so_many_records() {
-        let key = Key { hint: [0; 8], psk: Box::new([7; 32].into()) };
+        let key = Key::for_test([7; 32]);
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let dialled = Dialled::start(b"", &key, &[1; NONCE], &mut one).unwrap();
         let (mut accepter, _) = answer(b"", &key, &one[HEADER..], &[2; NONCE], &mut two).unwrap();

@@ -15,8 +15,12 @@
 //! | 16 | 16 | what binds the sender's name and incarnation, see [`Binding`] |
 //! | 32 | 8 | plain links: a digest of the cluster's name |
 //! | 40 | 8 each | hints of the secrets that the dialler knows, or of the one that is accepted |
+//! | | 8 each | of a dialler: for each hint a MAC of all before the MACs, under a key made of that secret |
 //!
-//! The first 16 bytes keep their place in every version. A later version may put more behind the hints; it is skipped.
+//! So who listens knows a holder of the secret by its first words, and need keep no place and no answer for anybody else.
+//! A MAC that was recorded is as good as new, but not twice at the same node, and what comes behind it is bound to the answer.
+//!
+//! The first 16 bytes keep their place in every version. A later version may put more behind all this; it is skipped.
 
 use super::WireError;
 use super::secret::{Hint, MAX_SECRETS};
@@ -29,6 +33,8 @@ pub(super) const MAGIC: [u8; 8] = *b"CONVOKE\0";
 const FIXED: usize = 40;
 /// The part that every version understands.
 const HEAD: usize = 16;
+/// A MAC is so long: enough for something that can only be tried on a node that listens.
+pub(super) const MAC: usize = 8;
 
 /// How a node protects its links. Both ends of one do it alike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -149,13 +155,21 @@ impl Preamble {
         &self.hints[..usize::from(self.count)]
     }
 
+    /// How long the preamble with so many hints is.
+    fn length(word: Word, count: usize) -> usize {
+        let macs = if word == Word::Dial { count * MAC } else { 0 };
+        FIXED + 8 * count + macs
+    }
+
+    /// Of one that dials all but the MACs, which belong behind it.
     pub(super) fn encode(&self) -> Vec<u8> {
         let hints = self.hints();
-        let mut out = Vec::with_capacity(FIXED + 8 * hints.len());
+        let length = Preamble::length(self.word, hints.len());
+        let mut out = Vec::with_capacity(length);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.versions.0.to_le_bytes());
         out.extend_from_slice(&self.versions.1.to_le_bytes());
-        out.push((FIXED + 8 * hints.len()) as u8); // at most 104
+        out.push(length as u8); // at most 168
         out.push(self.count);
         out.push(self.mode.map_or(0xff, |mode| mode as u8));
         out.push(match self.word {
@@ -186,24 +200,32 @@ impl Preamble {
             return Err(WireError::Version(versions, mine));
         }
         let [length, count, mode, word] = [head[12], head[13], head[14], head[15]];
-        let length = usize::from(length);
-        if usize::from(count) > MAX_SECRETS || length < FIXED + 8 * usize::from(count) {
-            return Err(WireError::Stranger);
-        }
-        let Some(whole) = bytes.get(..length) else { return Ok(None) };
         let word = match word {
             0 => Word::Dial,
             1 => Word::Accept,
             byte => Denial::from_byte(byte).map_or(Word::DenyUnknown(byte), Word::Deny),
         };
+        let (length, count) = (usize::from(length), usize::from(count));
+        if count > MAX_SECRETS || length < Preamble::length(word, count) {
+            return Err(WireError::Stranger);
+        }
+        let Some(whole) = bytes.get(..length) else { return Ok(None) };
         let (hints, _) = whole[FIXED..].as_chunks::<8>();
-        let hints = hints.iter().copied().take(usize::from(count));
+        let hints = hints.iter().copied().take(count);
         let mut preamble = Preamble::new(versions, Mode::Plain, word, hints);
         preamble.mode = Mode::from_byte(mode);
         preamble.binding.copy_from_slice(&whole[16..32]);
         preamble.cluster.copy_from_slice(&whole[32..40]);
         Ok(Some((preamble, length)))
     }
+}
+
+/// Of a dialler's preamble that was decoded: what its MACs are of, and the one that goes with the hint at this place.
+pub(super) fn signed(whole: &[u8], at: usize) -> Option<(&[u8], &[u8])> {
+    let count = usize::from(*whole.get(13)?);
+    let (said, macs) = whole.split_at_checked(FIXED + 8 * count)?;
+    (at < count).then_some(())?;
+    Some((said, macs.get(at * MAC..(at + 1) * MAC)?))
 }
 
 #[cfg(test)]
@@ -217,16 +239,25 @@ mod tests {
         preamble
     }
 
+    /// As it travels.
+    fn encoded() -> Vec<u8> {
+        [&sample().encode()[..], &[3; 8], &[4; 8]].concat()
+    }
+
     #[test]
     fn golden() {
         let golden = [
-            &b"CONVOKE\0\x01\0\x03\0\x38\x02\x01\0"[..],
+            &b"CONVOKE\0\x01\0\x03\0\x48\x02\x01\0"[..],
             &[7; 16],
             &[9; 8],
             &[1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2],
+            &[3, 3, 3, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 4],
         ]
         .concat();
-        assert_eq!(sample().encode(), golden);
+        assert_eq!(encoded(), golden);
+        assert_eq!(signed(&golden, 0), Some((&golden[..56], &[3; 8][..])));
+        assert_eq!(signed(&golden, 1), Some((&golden[..56], &[4; 8][..])));
+        assert_eq!((signed(&golden, 2), signed(&golden[..60], 1)), (None, None));
         assert_eq!(Preamble::decode(&golden, (1, 1)), Ok(Some((sample(), golden.len()))));
         for (word, byte) in [
             (Word::Dial, 0),
@@ -257,7 +288,7 @@ mod tests {
 
     #[test]
     fn it_is_awaited_to_its_end_and_no_further() {
-        let mut bytes = sample().encode();
+        let mut bytes = encoded();
         for cut in 0..bytes.len() {
             assert_eq!(Preamble::decode(&bytes[..cut], (1, 1)), Ok(None), "{cut} bytes");
         }
@@ -267,7 +298,7 @@ mod tests {
 
     #[test]
     fn a_later_version_may_say_more() {
-        let mut bytes = sample().encode();
+        let mut bytes = encoded();
         bytes.extend([0xee; 20]);
         bytes[12] += 20;
         bytes[14] = 9;
@@ -280,8 +311,8 @@ mod tests {
         for garbage in [&b"G"[..], b"CONVOKF", b"\0", b"CONVOKE1", b"CONVOKE\0\x02\0\x01\0\x28\0\0\0"] {
             assert_eq!(Preamble::decode(garbage, (1, 9)), Err(WireError::Stranger), "{garbage:?}");
         }
-        for (at, byte) in [(12, 0), (12, 55), (13, 9), (13, 255)] {
-            let mut bytes = sample().encode();
+        for (at, byte) in [(12, 0), (12, 71), (13, 9), (13, 255)] {
+            let mut bytes = encoded();
             bytes[at] = byte;
             assert_eq!(Preamble::decode(&bytes, (1, 1)), Err(WireError::Stranger));
         }

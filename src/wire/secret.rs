@@ -3,6 +3,7 @@
 //! A secret is 32 random bytes. Passwords are refused: whoever has recorded one handshake may try guesses on it at
 //! leisure, and what people can remember is guessed.
 
+use super::preamble::MAC;
 use blake2::Blake2sMac256;
 use blake2::digest::Mac;
 use std::collections::BTreeSet;
@@ -100,6 +101,30 @@ pub(super) struct Key {
     pub(super) hint: Hint,
     /// The pre-shared key of the Noise handshake.
     pub(super) psk: Erased,
+    /// What the first words of a dialler are signed with.
+    knock: Erased,
+}
+
+impl Key {
+    #[cfg(test)]
+    pub(super) fn for_test(psk: [u8; 32]) -> Key {
+        Key { hint: [0; 8], psk: Box::new(psk.into()), knock: Erased::default() }
+    }
+
+    fn mac(&self, said: &[u8]) -> Option<Blake2sMac256> {
+        // A key of 32 bytes is one that BLAKE2s takes, so there is always a MAC.
+        Blake2sMac256::new_from_slice(&**self.knock).ok().map(|mac| mac.chain_update(said))
+    }
+
+    /// What only a holder of the secret can say of these words.
+    pub(super) fn sign(&self, said: &[u8]) -> [u8; MAC] {
+        let whole = self.mac(said).map(|mac| mac.finalize().into_bytes());
+        whole.and_then(|whole| whole.first_chunk().copied()).unwrap_or_default()
+    }
+
+    pub(super) fn has_signed(&self, said: &[u8], mac: &[u8]) -> bool {
+        mac.len() == MAC && self.mac(said).is_some_and(|own| own.verify_truncated_left(mac).is_ok())
+    }
 }
 
 /// The secrets that a node knows, the one that it prefers first.
@@ -130,7 +155,8 @@ impl Keyring {
             let mut hint = [0; 8];
             hint[..4].copy_from_slice(&secret.derive("convoke 1 secret", "")[..4]);
             hint[4..].copy_from_slice(&secret.derive("convoke 1 cluster", cluster)[..4]);
-            Key { hint, psk: secret.derive("convoke 1 psk", cluster) }
+            let psk = secret.derive("convoke 1 psk", cluster);
+            Key { hint, psk, knock: secret.derive("convoke 2 knock", cluster) }
         };
         let count = secrets.len();
         let keys = || secrets.iter().map(key).collect();
@@ -143,6 +169,15 @@ impl Keyring {
 
     pub(super) fn hints(&self) -> impl Iterator<Item = Hint> {
         self.keys.iter().map(|key| key.hint)
+    }
+
+    /// Appends a MAC of what is there already for each hint.
+    pub(super) fn sign(&self, said: &mut Vec<u8>) {
+        let end = said.len();
+        for key in &self.keys {
+            let mac = key.sign(&said[..end]);
+            said.extend(mac);
+        }
     }
 
     /// The first of the peer's secrets that is known here.
@@ -226,6 +261,21 @@ mod tests {
             hex(&**ring.keys[0].psk),
             "71dfe0fa3907523cfead4077694f6850dfa03a3a82082ffb95804ee9acf4bcbb"
         );
+        assert_eq!(hex(&ring.keys[0].sign(b"words")), "734fe38972c5910e");
+    }
+
+    #[test]
+    fn words_are_signed_by_whoever_has_the_secret_for_this_cluster() {
+        let ring = |cluster: &str, seed| {
+            Keyring::new(cluster, &[Secret::from_bytes(&random(seed)).unwrap()]).unwrap()
+        };
+        let (mine, mac) = (&ring("c", 1).keys[0], ring("c", 1).keys[0].sign(b"words"));
+        assert!(mine.has_signed(b"words", &mac));
+        assert!(!mine.has_signed(b"swords", &mac) && !mine.has_signed(b"words", &mac[..7]));
+        assert!(!mine.has_signed(b"words", b"") && !mine.has_signed(b"words", &[0; 32]));
+        for other in [ring("d", 1), ring("c", 2)] {
+            assert!(!other.keys[0].has_signed(b"words", &mac));
+        }
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod lock_tokens;
 mod lock_voter;
 mod lock_watch;
 mod locks;
+mod log_floods;
 mod lookup;
 mod membership;
 #[cfg(feature = "faults")]

@@ -115,6 +115,28 @@ mod ffi {
     pub(crate) mod live;
 }
 
+/// The work itself is played by the models.
+#[allow(dead_code, unused_imports)] // the files come with their tests
+mod mesh {
+    #[path = "../../../src/mesh/origin.rs"]
+    mod origin;
+    #[path = "../../../src/mesh/workers.rs"]
+    mod workers;
+
+    pub(crate) mod handshakes;
+
+    pub(crate) use origin::Origin;
+    pub(crate) use workers::Workers;
+
+    pub(crate) struct Work(pub(crate) usize);
+    pub(crate) struct Worked(pub(crate) usize);
+    impl Work {
+        pub(crate) fn run(self) -> Worked {
+            Worked(self.0)
+        }
+    }
+}
+
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 use std::process::Command;
@@ -132,8 +154,14 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // As cargo's test harness: words that do not begin with a dash choose.
     let wanted: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
-    let models =
-        [inbox::MODELS, waiter::MODELS, node::queues::MODELS, node::messages::MODELS, ffi::handles::MODELS];
+    let models = [
+        inbox::MODELS,
+        waiter::MODELS,
+        mesh::handshakes::MODELS,
+        node::queues::MODELS,
+        node::messages::MODELS,
+        ffi::handles::MODELS,
+    ];
     let models = models.concat();
     if arguments.iter().any(|word| word == "--list") {
         models.iter().for_each(|(name, _)| println!("{name}: test"));

@@ -5,6 +5,9 @@ mod hostile;
 mod links;
 mod lookups;
 mod refused;
+mod strangers;
+#[cfg(feature = "tls")]
+mod strangers_tls;
 #[cfg(feature = "tls")]
 mod tls;
 
@@ -15,8 +18,8 @@ use crate::engine::{
 };
 use crate::sync::RwLock;
 use crate::wire::{
-    self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Opening, Protection, Secret,
-    Setup, Step, WireError,
+    self, Channel, DataEncoder, Frame, FrameReader, Handshake, Keyring, Opening, Protection, Secret, Setup,
+    Step, WireError,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -335,15 +338,25 @@ impl Peer {
             let mut words = Vec::new();
             self.channel.words(&mut words);
             self.stream.write_all(&words).await.unwrap();
-            match self.channel.step(&mut self.frames)? {
+            match self.step()? {
                 Step::Open => return Ok(()),
                 Step::Wait => {
                     let n = self.stream.read(self.channel.space(&mut self.frames)).await.unwrap_or(0);
                     assert!(n > 0, "the connection ended without a word");
                     self.channel.filled(n, &mut self.frames);
                 }
-                Step::Words | Step::Data => {}
+                Step::Words | Step::Data | Step::Work => {}
             }
+        }
+    }
+
+    fn step(&mut self) -> Result<Step, WireError> {
+        match self.channel.step(&mut self.frames)? {
+            Step::Work => {
+                let worked = self.channel.work().map(|work| work.run());
+                self.channel.worked(worked).map(|step| if step == Step::Wait { Step::Words } else { step })
+            }
+            step => Ok(step),
         }
     }
 
@@ -384,7 +397,7 @@ impl Peer {
             if let Some(frame) = self.frames.next_frame().unwrap() {
                 return f.take().map(|f| f(frame));
             }
-            match self.channel.step(&mut self.frames) {
+            match self.step() {
                 Ok(Step::Wait) => {}
                 Ok(_) => continue,
                 Err(_) => return None,

@@ -180,27 +180,6 @@ fn what_leaves_the_machine_is_refused_where_it_is_dialled() {
     });
 }
 
-#[test]
-fn one_address_has_only_so_many_handshakes_under_way() {
-    run(async {
-        let limited =
-            Settings { half_open: 8, half_open_of_one: 2, handshake: Duration::from_secs(20), ..settings(1) };
-        let (low, address) = start(limited).await;
-        let _silent = [Peer::connect(&address).await, Peer::connect(&address).await];
-        let mut third = Peer::connect(&address).await;
-        assert_eq!(third.knock().await, Err(WireError::DeniedByPeer(Denial::Busy)));
-        assert_eq!(low.settings().refusals.get(Refused::Busy), 1);
-        // Those who say nothing lose their places in time.
-        loop {
-            let mut peer = Peer::connect_as(&address, setup(2)).await;
-            match peer.knock().await {
-                Ok(()) => break,
-                Err(error) => assert_eq!(error, WireError::DeniedByPeer(Denial::Busy)),
-            }
-        }
-    });
-}
-
 /// Who is refused keeps its place until it is gone, so that those who are refused and stay cannot pile up.
 #[test]
 fn who_is_refused_and_stays_takes_a_place() {

@@ -1,7 +1,7 @@
 //! Links under mutual TLS: who is taken, who is not, and somebody on their way who meddles.
 
 #[path = "../../../tests/support/authority.rs"]
-mod authority;
+pub(super) mod authority;
 
 use self::authority::{Authority, Files, Kind};
 use super::ciphers::{meddler, read_record};
@@ -24,7 +24,7 @@ fn name(node: u64) -> String {
 }
 
 /// What a node of this name brings, whether or not it would be taken.
-fn protection_of(node: u64, files: &Files) -> Protection {
+pub(super) fn protection_of(node: u64, files: &Files) -> Protection {
     Protection::Tls(Arc::new(Credentials::unchecked(&name(node), &pem(files)).unwrap()))
 }
 
@@ -32,7 +32,7 @@ fn with(node: u64, files: &Files) -> Settings {
     Settings { protection: Arc::new(RwLock::new(protection_of(node, files))), ..settings(node) }
 }
 
-fn good(authority: &Authority, node: u64) -> Settings {
+pub(super) fn good(authority: &Authority, node: u64) -> Settings {
     let files = authority.node(&name(node));
     let credentials = Credentials::new(&name(node), &pem(&files)).unwrap();
     Settings { protection: Arc::new(RwLock::new(Protection::Tls(Arc::new(credentials)))), ..settings(node) }

@@ -15,6 +15,7 @@ mod credentials;
 mod none;
 #[cfg(feature = "tls")]
 mod session;
+mod work;
 
 #[cfg(feature = "tls")]
 pub use self::credentials::Credentials;
@@ -24,6 +25,9 @@ pub use self::none::Credentials;
 pub(super) use self::none::Session;
 #[cfg(feature = "tls")]
 pub(super) use self::session::Session;
+#[cfg(all(test, feature = "tls"))]
+pub(crate) use self::work::WORK_HERE;
+pub use self::work::{Work, Worked};
 
 use super::noise::Nonce;
 
