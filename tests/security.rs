@@ -4,6 +4,7 @@ use convoke::engine::{ClashAnswer, Pid, Reason, Status};
 use convoke::node::{Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -284,6 +285,79 @@ fn whoever_is_set_up_wrongly_is_told_how() {
         assert_eq!(got, status, "{detail}");
         assert!(detail.contains(words), "{detail}");
     }
+}
+
+/// The options of a program that sets nothing, with the secret of the user in this file.
+fn of_user(file: &Path, set: &[(&str, &str)]) -> Options {
+    let mut all = Options::of_release();
+    all.set("secret.user", file.to_str().unwrap()).unwrap();
+    set.iter().for_each(|(key, value)| all.set(key, value).unwrap());
+    all
+}
+
+/// A folder that is gone with its test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("convoke-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_secret_of_the_user_keeps_other_users_out_and_stays_on_the_machine() {
+    let scratch = Scratch::new("user");
+    let (mine, theirs) = (scratch.0.join("mine/secret"), scratch.0.join("theirs/secret"));
+    let [one, two] = [0, 1].map(|_| Node::open(&of_user(&mine, &[])).unwrap());
+    spawn(&one).connect(two.address(), LONG, Completion::Wait).unwrap();
+    let stranger = Node::open(&of_user(&theirs, &[])).unwrap();
+    for (from, word) in [(&stranger, "each user of a machine"), (&open(&[]), "the secret of its user")] {
+        let error = spawn(from).connect(one.address(), LONG, Completion::Wait).unwrap_err();
+        assert!(error.status == Status::Auth && error.detail.contains(word), "{error}");
+    }
+    // Nobody has set it up for a network.
+    let error = spawn(&one).connect("192.0.2.1:9", LONG, Completion::Wait).unwrap_err();
+    assert!(error.status == Status::Option && error.detail.contains("secret.file"), "{error}");
+    let nobody = scratch.0.join("nobody/secret");
+    for set in [("listen", "0.0.0.0:0"), ("seeds", "192.0.2.1:4370"), ("advertise", "192.0.2.1:4370")] {
+        let error = Node::open(&of_user(&nobody, &[set])).map(|_| ()).unwrap_err();
+        assert!(error.status == Status::Option && error.detail.contains(set.0), "{error}");
+    }
+    for set in [("insecure.plaintext", "loopback"), ("insecure.plaintext", "allow"), ("secret", OLD)] {
+        Node::open(&of_user(&nobody, &[set])).unwrap();
+    }
+    assert!(!nobody.exists(), "it is made only for who needs it");
+}
+
+#[test]
+fn a_node_with_the_secret_of_the_user_can_be_given_another() {
+    let scratch = Scratch::new("user-reload");
+    let file = scratch.0.join("convoke/secret");
+    let [one, two] = [0, 1].map(|_| Node::open(&of_user(&file, &[])).unwrap());
+    let connect = |from: &Node| spawn(from).connect(one.address(), LONG, Completion::Wait).map(|_| ());
+    // As it is: the file is read anew.
+    one.reload(&of_user(&file, &[("seeds", "")])).unwrap();
+    connect(&two).unwrap();
+    let user = std::fs::read_to_string(&file).unwrap().lines().last().unwrap().to_owned();
+    let error = one.reload(&of_user(&file, &[("seeds", "192.0.2.1:4370")])).unwrap_err();
+    assert!(error.detail.contains("seeds"), "{error}");
+    // Round one of a change to a secret that is given.
+    one.reload(&of_user(&file, &[("secret", NEW), ("secret.previous", &user)])).unwrap();
+    connect(&open(&[("secret", NEW)])).unwrap();
+    connect(&Node::open(&of_user(&file, &[])).unwrap()).unwrap();
+    let error = one.reload(&of_user(&file, &[])).unwrap_err();
+    assert!(error.detail.contains("cannot go on without"), "{error}");
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file.parent().unwrap(), "no folder").unwrap();
+    assert_eq!(two.reload(&of_user(&file, &[])).unwrap_err().status, Status::Io);
 }
 
 /// What a library of years from now would say, and one that is no such library.

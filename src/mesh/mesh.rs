@@ -82,7 +82,7 @@ impl Settings {
     pub(super) fn may_reach(&self, address: IpAddr) -> bool {
         self.plaintext_may_leave
             || address.to_canonical().is_loopback()
-            || !matches!(self.protection(), Protection::Plain)
+            || self.protection().may_leave()
     }
 }
 

@@ -39,6 +39,7 @@ mod security;
 mod send;
 mod shared;
 mod tables;
+mod user_secret;
 
 pub use delivery::Delivery;
 pub use error::{Error, Result};

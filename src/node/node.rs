@@ -8,7 +8,6 @@ use super::{Error, List, Options, Process, Resolve, Result, Security, chance, dr
 use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use crate::sync::Mutex;
-use crate::wire::{Mode, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::sync::Arc;
@@ -63,8 +62,8 @@ impl Node {
             }
         };
         let mut config = options.config(node)?;
-        let security = Security::new(options, &config.name)?;
-        let may_leave = security.plaintext_may_leave || !matches!(security.present(), Protection::Plain);
+        let mut security = Security::new(options, &config.name)?;
+        let may_leave = security.may_leave();
         if !may_leave {
             super::options::check_seeds(&config.seeds)?;
             check_advertised(options.text("advertise"))?;
@@ -74,6 +73,8 @@ impl Node {
         config.address = advertised(options.text("advertise"), address);
         config.bound = address.to_string();
         config.first_token = first_token(SystemTime::now());
+        // Only now: a node that may not listen where it is to makes no file.
+        let said = security.take_secret_of_user(options)?;
         let seed = random()?;
         chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
@@ -87,6 +88,9 @@ impl Node {
             let (id, address) = (shared.config.node, &shared.config.address);
             format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)
         });
+        if let Some((level, text)) = said {
+            shared.log(level, Target::Node, || text);
+        }
         let opened = options.without_secrets();
         let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         let wait = options.join_wait_ms();
@@ -167,27 +171,12 @@ impl Node {
         let security = &self.0.shared.security;
         self.0.shared.check_open()?;
         self.0.opened.check_reload(options)?;
-        let protection = super::security::protection(options, self.name())?;
+        let protection = security.reloaded(options, self.name())?;
         let seeds = options.seeds();
-        if !security.plaintext_may_leave && matches!(protection, Protection::Plain) {
+        if !security.plaintext_may_leave && !protection.may_leave() {
             super::options::check_seeds(&seeds)?;
         }
-        match (protection.mode(), security.present().mode()) {
-            (new, old) if new == old => security.replace(protection),
-            (Mode::Plain, _) => {
-                let text = "secret: a node that was opened with one, or with TLS, cannot go on without";
-                return Err(Error::new(Status::Option, text));
-            }
-            (_, Mode::Secret | Mode::Tls) => {
-                let text = "tls.cert: a node cannot change between a secret and TLS while it is open";
-                return Err(Error::new(Status::Option, text));
-            }
-            _ => {
-                let text = "secret: a node that was opened without one cannot be given one, for its links would stay as \
-                            they are; open it anew";
-                return Err(Error::new(Status::Option, text));
-            }
-        }
+        security.replace(protection);
         self.0.shared.command_if_room(Command::SetSeeds { seeds })
     }
 

@@ -32,6 +32,16 @@ impl Protection {
             Protection::Tls(_) => Mode::Tls,
         }
     }
+
+    /// By the secret that was made for the user of this process.
+    pub fn is_of_user(&self) -> bool {
+        matches!(self, Protection::Secret(keyring) if keyring.is_of_user())
+    }
+
+    /// Whether links may leave this machine: under what somebody has set up.
+    pub fn may_leave(&self) -> bool {
+        !matches!(self, Protection::Plain) && !self.is_of_user()
+    }
 }
 
 /// What a node brings to a new connection.

@@ -107,6 +107,7 @@ pub(super) struct Key {
 pub struct Keyring {
     cluster: String,
     keys: Vec<Key>,
+    of_user: bool,
 }
 
 impl fmt::Debug for Keyring {
@@ -134,7 +135,16 @@ impl Keyring {
         };
         let count = secrets.len();
         let keys = || secrets.iter().map(key).collect();
-        (1..=MAX_SECRETS).contains(&count).then(|| Keyring { cluster: cluster.to_owned(), keys: keys() })
+        (1..=MAX_SECRETS).contains(&count).then(|| Keyring { cluster: cluster.to_owned(), keys: keys(), of_user: false })
+    }
+
+    /// The secrets were given by nobody but made for one user of this machine.
+    pub fn of_user(self) -> Keyring {
+        Keyring { of_user: true, ..self }
+    }
+
+    pub(super) fn is_of_user(&self) -> bool {
+        self.of_user
     }
 
     pub(super) fn cluster(&self) -> &str {
