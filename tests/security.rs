@@ -1,7 +1,7 @@
 //! Whole nodes under a secret, with somebody on the way between them, and those who are to be kept out.
 
 use convoke::engine::{ClashAnswer, Pid, Reason, Status};
-use convoke::node::{Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process};
+use convoke::node::{Attempt, Completion, Event, EventKind, Field, List, LockId, Node, Options, Process};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -245,6 +245,80 @@ fn secrets_change_under_traffic_and_nothing_is_lost() {
             );
         }
     }
+}
+
+/// Of each link: what it is under, and whether that is good no more.
+fn links(node: &Node) -> Vec<(String, u64)> {
+    let rows = node.peers().unwrap();
+    let row = |index| {
+        assert_eq!(rows.bytes(index, Field::Protection), Some(&b"secret"[..]));
+        assert_eq!(rows.u64(index, Field::ExpiresMs), Some(0));
+        assert!(rows.u64(index, Field::SinceMs).is_some_and(|since| since < 600_000));
+        let credential = rows.bytes(index, Field::Credential).unwrap();
+        (String::from_utf8(credential.to_vec()).unwrap(), rows.u64(index, Field::IsReplaced).unwrap())
+    };
+    (0..rows.len()).map(row).collect()
+}
+
+fn text(list: &List) -> &str {
+    std::str::from_utf8(list.bytes(0, Field::Text).unwrap()).unwrap()
+}
+
+#[test]
+fn a_change_of_the_secret_can_be_verified_and_ends_the_links_of_who_knows_the_old_one() {
+    let nodes: Vec<Node> = (0..3).map(|_| open(&[("secret", OLD)])).collect();
+    let watchers: Vec<Process> = nodes.iter().map(spawn).collect();
+    let thief = open(&[("secret", OLD)]);
+    for watcher in &watchers {
+        for other in nodes.iter().chain([&thief]).filter(|other| other.id() != watcher.pid().node) {
+            watcher.connect(other.address(), LONG, Completion::Wait).unwrap();
+        }
+        watcher.node_monitor().unwrap();
+        expect(watcher, EventKind::SnapshotEnd);
+    }
+    let old = links(&nodes[0])[0].0.clone();
+    let reload = |set: &[(&str, &str)]| nodes.iter().for_each(|node| node.reload(&options(set)).unwrap());
+    let round_one = [("secret", NEW), ("secret.previous", OLD), ("reload.links", "end")];
+    reload(&round_one);
+    for node in &nodes {
+        assert_eq!(links(node), vec![(old.clone(), 0); 3], "the old one is good still");
+    }
+    reload(&[("secret", NEW)]);
+    for node in &nodes {
+        assert_eq!(links(node), vec![(old.clone(), 1); 3], "links go on");
+        let metrics = node.metrics().unwrap();
+        for line in [
+            "convoke_links_protected{node=\"NAME\",protection=\"secret\"} 3",
+            "convoke_links_replaced{node=\"NAME\"} 3",
+            &format!("convoke_links_by_secret{{node=\"NAME\",secret=\"{old}\"}} 3"),
+        ] {
+            let line = line.replace("NAME", node.name());
+            assert!(text(&metrics).lines().any(|there| there == line), "no {line}:\n{}", text(&metrics));
+        }
+        let dump = node.dump().unwrap();
+        assert!(text(&dump).contains("\"replaced\": true") && text(&dump).contains(&old));
+    }
+    for watcher in &watchers {
+        assert_eq!(watcher.recv(0).unwrap_err().status, Status::Timeout, "no link has ended so far");
+    }
+    reload(&[("secret", NEW), ("reload.links", "end")]);
+    for (watcher, node) in watchers.iter().zip(&nodes) {
+        // All three are ended, and the two come back.
+        let (mut downs, mut ups) = (0, 0);
+        while downs < 3 || ups < 2 {
+            match watcher.recv(LONG).unwrap().kind() {
+                EventKind::NodeDown => downs += 1,
+                EventKind::NodeUp => ups += 1,
+                kind => panic!("{kind:?}"),
+            }
+        }
+        let now = links(node);
+        let [(new, 0), (same, 0)] = &now[..] else { panic!("{now:?}") };
+        assert!(new == same && *new != old);
+    }
+    assert_eq!(thief.peers().unwrap().len(), 0);
+    let error = spawn(&thief).connect(nodes[0].address(), LONG, Completion::Wait).unwrap_err();
+    assert_eq!(error.status, Status::Auth);
 }
 
 /// The line of the manual that makes a file of a secret.

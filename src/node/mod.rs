@@ -28,6 +28,7 @@ mod metrics;
 mod node;
 mod observe;
 mod options;
+mod peers;
 mod printable;
 mod process;
 mod process_core;

@@ -4,7 +4,7 @@ use super::address::{advertised, bind, check_advertised};
 use super::driver::Bound;
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Error, List, Options, Process, Resolve, Result, Security, chance, driver};
+use super::{Error, List, Options, Process, Request, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use crate::sync::Mutex;
@@ -164,7 +164,7 @@ impl Node {
 
     /// Takes over what may change while the node is open: the secrets or certificates, and the seeds. `options`: all that it was opened
     /// with, and the new values. Connections that begin from now on follow them; links go on with the keys of their
-    /// sessions, and stay when their seed goes.
+    /// sessions, unless they were made under what is good no more and option `reload.links` says `end`; and stay when their seed goes.
     /// `Option`: something else differs, the node has no secret and is to get one, or the reverse, or others can read a
     /// file of secrets. `Io`: a file cannot be read.
     pub fn reload(&self, options: &Options) -> Result<()> {
@@ -176,7 +176,10 @@ impl Node {
         if !security.plaintext_may_leave && !protection.may_leave() {
             super::options::check_seeds(&seeds)?;
         }
-        security.replace(protection);
+        security.replace(protection.clone());
+        if options.ends_replaced_links() {
+            self.0.shared.inbox.push(Request::EndReplaced { by: protection })?;
+        }
         self.0.shared.command_if_room(Command::SetSeeds { seeds })
     }
 
@@ -197,12 +200,6 @@ impl Node {
     /// This incarnation, as in the pids of its processes.
     pub fn id(&self) -> NodeId {
         self.0.shared.config.node
-    }
-
-    /// Rows with Name, Node and Address: the nodes that this one has a link to.
-    pub fn peers(&self) -> Result<List> {
-        self.0.shared.check_open()?;
-        Ok(List::of_peers(self.0.shared.tables.peers()))
     }
 
     pub fn stats(&self) -> Stats {

@@ -82,6 +82,7 @@ options! {
     "tls.ca": File, "", "", "A file with the certificates of the authorities whose nodes are taken, in PEM.";
     "tls.crl": File, "", "", "A file with lists of revoked certificates in PEM, one of each authority. Nodes with such a certificate are refused.";
     "insecure.plaintext": Choice(&["refuse", "loopback", "allow"]), "refuse", "", "What to do without a secret. `refuse`: see `secret.user`. `loopback`: links are plain and stay on this machine, where every user can then read what is said, and join. `allow`: they may leave it too; whoever can reach the network can read, change and join.";
+    "reload.links": Choice(&["keep", "end"]), "keep", "", "What `convoke_node_reload` does with links that were made under a secret, a certificate, authorities or a list that it replaces and that is good no more: `keep`: they go on, under keys of their own; `end`: they are cut, and both ends dial each other again.";
     "heartbeat_ms": Number(10, HOUR_MS), "", "ms", "A link that was idle this long carries a heartbeat. Default: 500, or a tenth of detection_ms if that is less.";
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
@@ -104,8 +105,18 @@ options! {
 }
 
 /// What may change while a node runs.
-const RELOADABLE: &[&str] =
-    &["seeds", "secret", "secret.previous", "secret.file", "secret.user", "tls.cert", "tls.key", "tls.ca", "tls.crl"];
+const RELOADABLE: &[&str] = &[
+    "seeds",
+    "secret",
+    "secret.previous",
+    "secret.file",
+    "secret.user",
+    "tls.cert",
+    "tls.key",
+    "tls.ca",
+    "tls.crl",
+    "reload.links",
+];
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug)]
@@ -125,10 +136,9 @@ impl Options {
     pub fn new() -> Options {
         #[cfg(feature = "test-hooks")]
         return match crate::testing::secret() {
-            Some(secret) => Options {
-                secrets: BTreeMap::from([("secret", vec![secret])]),
-                ..Options::of_release()
-            },
+            Some(secret) => {
+                Options { secrets: BTreeMap::from([("secret", vec![secret])]), ..Options::of_release() }
+            }
             None => Options::without_secret(),
         };
         #[cfg(not(feature = "test-hooks"))]
@@ -261,6 +271,11 @@ impl Options {
     /// Whether a node without another secret takes that of its user.
     pub(super) fn may_take_secret_of_user(&self) -> bool {
         self.text("insecure.plaintext") == "refuse"
+    }
+
+    /// Whether a reload ends the links that were made under what it replaces.
+    pub(super) fn ends_replaced_links(&self) -> bool {
+        self.text("reload.links") == "end"
     }
 
     pub(super) fn resolver_timeout(&self) -> Duration {

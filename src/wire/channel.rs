@@ -8,7 +8,7 @@ use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
 use super::secret::{Found, Key, Keyring};
 use super::tls::{self, Credentials};
-use super::{FrameReader, WireError};
+use super::{FrameReader, LinkProtection, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
 use std::sync::Arc;
 
@@ -162,6 +162,26 @@ impl Channel {
     /// The version of the protocol that both ends speak; 0 until that is known.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// Under what the link is made, once the channel is open.
+    pub fn protection(&self) -> LinkProtection {
+        match &self.cipher {
+            Cipher::Plain => LinkProtection::Plain,
+            Cipher::Noise(session) => LinkProtection::Secret(session.hint()),
+            Cipher::Tls(session) => LinkProtection::Tls(session.certificates()),
+        }
+    }
+
+    /// Whether the link, or the handshake, could not be made any more, because what it was made under has been replaced.
+    pub fn is_replaced(&self, now: &Protection) -> bool {
+        match (&self.stage, &self.setup.protection, now) {
+            (Stage::Open, ..) => self.protection().is_replaced(now),
+            (_, Protection::Plain, Protection::Plain) => false,
+            (_, Protection::Secret(then), Protection::Secret(now)) => !Arc::ptr_eq(then, now),
+            (_, Protection::Tls(then), Protection::Tls(now)) => then.mark() != now.mark(),
+            _ => true,
+        }
     }
 
     /// Whether the handshake spoke of this node. (On a plain link it speaks of none.)

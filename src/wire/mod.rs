@@ -25,6 +25,7 @@ mod handshake;
 mod hostile;
 mod noise;
 mod preamble;
+mod protection;
 mod secret;
 mod tls;
 
@@ -33,5 +34,6 @@ pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
 pub use handshake::{Handshake, VERSIONS};
 pub use preamble::{Denial, Mode};
+pub use protection::{Certificate, LinkProtection};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
 pub use tls::{Complaint, Credentials, Pem};

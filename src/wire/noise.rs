@@ -10,7 +10,7 @@
 
 use super::WireError;
 use super::check::crc16;
-use super::secret::Key;
+use super::secret::{Hint, Key};
 use snow::resolvers::{DefaultResolver, FallbackResolver, RingResolver};
 use snow::{Builder, HandshakeState, TransportState};
 
@@ -62,7 +62,7 @@ fn builder<'a>(prologue: &'a [u8], key: &'a Key) -> Result<Builder<'a>, WireErro
 }
 
 /// The dialler, between its message and the answer.
-pub(super) struct Dialled(Box<HandshakeState>);
+pub(super) struct Dialled(Box<HandshakeState>, Hint);
 
 impl Dialled {
     /// Appends the first message to `out`.
@@ -74,13 +74,13 @@ impl Dialled {
     ) -> Result<Dialled, WireError> {
         let mut handshake = builder(prologue, key)?.build_initiator().map_err(broken)?;
         append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
-        Ok(Dialled(Box::new(handshake)))
+        Ok(Dialled(Box::new(handshake), key.hint))
     }
 
     /// The answer has come.
     pub(super) fn finish(mut self, message: &[u8]) -> Result<(Session, Nonce), WireError> {
         let nonce = read_nonce(&mut self.0, message)?;
-        Ok((Session::new(*self.0)?, nonce))
+        Ok((Session::new(*self.0, self.1)?, nonce))
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn answer(
     let mut handshake = builder(prologue, key)?.build_responder().map_err(broken)?;
     let theirs = read_nonce(&mut handshake, message)?;
     append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
-    Ok((Session::new(handshake)?, theirs))
+    Ok((Session::new(handshake, key.hint)?, theirs))
 }
 
 fn read_nonce(handshake: &mut HandshakeState, message: &[u8]) -> Result<Nonce, WireError> {
@@ -124,12 +124,18 @@ pub(super) struct Session {
     state: Box<TransportState>,
     /// Sealed with the present key.
     sealed: u32,
+    /// Of the secret that it was made under.
+    hint: Hint,
 }
 
 impl Session {
-    fn new(handshake: HandshakeState) -> Result<Session, WireError> {
+    fn new(handshake: HandshakeState, hint: Hint) -> Result<Session, WireError> {
         let state = handshake.into_transport_mode().map_err(broken)?;
-        Ok(Session { state: Box::new(state), sealed: 0 })
+        Ok(Session { state: Box::new(state), sealed: 0, hint })
+    }
+
+    pub(super) fn hint(&self) -> Hint {
+        self.hint
     }
 
     /// Appends records that carry `plain`. `Err`: the cipher cannot go on, so the link cannot.
@@ -186,8 +192,8 @@ mod tests {
         assert_eq!(read_nonce(&mut accepter, &one[HEADER..]), Ok([3; NONCE]));
         append(&mut two, HANDSHAKE_MESSAGE, |room| accepter.write_message(&[4; NONCE], room)).unwrap();
         assert_eq!(read_nonce(&mut dialler, &two[HEADER..]), Ok([4; NONCE]));
-        let mut dialler = Session::new(dialler).unwrap();
-        let mut accepter = Session::new(accepter).unwrap();
+        let mut dialler = Session::new(dialler, key.hint).unwrap();
+        let mut accepter = Session::new(accepter, key.hint).unwrap();
         dialler.seal(b"hello", &mut one).unwrap();
         dialler.rekey(&mut one).unwrap();
         dialler.seal(b"hello", &mut one).unwrap();

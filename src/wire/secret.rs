@@ -135,7 +135,11 @@ impl Keyring {
         };
         let count = secrets.len();
         let keys = || secrets.iter().map(key).collect();
-        (1..=MAX_SECRETS).contains(&count).then(|| Keyring { cluster: cluster.to_owned(), keys: keys(), of_user: false })
+        (1..=MAX_SECRETS).contains(&count).then(|| Keyring {
+            cluster: cluster.to_owned(),
+            keys: keys(),
+            of_user: false,
+        })
     }
 
     /// The secrets were given by nobody but made for one user of this machine.
