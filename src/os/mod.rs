@@ -7,6 +7,7 @@ mod error;
 mod event_fd;
 mod fd_watch;
 mod fork;
+mod hidden;
 mod own_fds;
 mod per_epoch;
 mod private_file;
@@ -21,6 +22,9 @@ pub use error::is_own_trouble;
 pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
+pub use hidden::Hidden;
+#[cfg(test)]
+pub(crate) use hidden::tests as memory;
 pub use own_fds::OwnFd;
 pub use per_epoch::PerEpoch;
 pub use private_file::{make_private_file, make_private_folder};

@@ -28,6 +28,7 @@ mod preamble;
 mod protection;
 mod secret;
 mod tls;
+mod wiped;
 
 pub use channel::{Channel, Protection, Setup, Step, deny};
 pub use error::{Flaw, WireError};

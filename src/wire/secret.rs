@@ -3,6 +3,8 @@
 //! A secret is 32 random bytes. Passwords are refused: whoever has recorded one handshake may try guesses on it at
 //! leisure, and what people can remember is guessed.
 
+use super::wiped::leaving_no_trace;
+use crate::os::Hidden;
 use blake2::Blake2sMac256;
 use blake2::digest::Mac;
 use std::collections::BTreeSet;
@@ -16,8 +18,8 @@ pub const MAX_SECRETS: usize = 8;
 
 const HOW_TO_MAKE_ONE: &str = "make one with convoke_secret_generate, or as text with: head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \\n'";
 
-/// 32 bytes that are erased when they are dropped. Boxed, so that they leave no copies where they are moved.
-type Erased = Box<Zeroizing<[u8; 32]>>;
+/// 32 bytes that get into no core dump and are erased when they are dropped. They stay in their place, so that they leave no copies.
+type Erased = Hidden<Zeroizing<[u8; 32]>>;
 
 /// Erased when it is dropped, and shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,13 +72,15 @@ impl Secret {
 
     /// A number that nobody can compute who does not know the secret, and that tells nothing about it.
     fn derive(&self, purpose: &str, cluster: &str) -> Erased {
-        let mut derived = Erased::default();
-        // A key of 32 bytes is one that BLAKE2s takes, so there is always a MAC.
-        if let Ok(mac) = Blake2sMac256::new_from_slice(&**self.0) {
-            let mac = mac.chain_update(purpose).chain_update([0]).chain_update(cluster);
-            derived.copy_from_slice(&mac.finalize().into_bytes());
-        }
-        derived
+        leaving_no_trace(|| {
+            let mut derived = Erased::default();
+            // A key of 32 bytes is one that BLAKE2s takes, so there is always a MAC.
+            if let Ok(mac) = Blake2sMac256::new_from_slice(&**self.0) {
+                let mac = mac.chain_update(purpose).chain_update([0]).chain_update(cluster);
+                derived.copy_from_slice(&mac.finalize().into_bytes());
+            }
+            derived
+        })
     }
 }
 
@@ -176,6 +180,7 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::memory::{count, masked};
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
@@ -220,6 +225,24 @@ mod tests {
             assert!(error.contains("64 hexadecimal digits"), "{error}");
             assert!(!error.contains(&text), "a secret is not repeated");
         }
+    }
+
+    #[cfg(not(miri))] // it has no memory to look at
+    #[test]
+    fn a_secret_and_what_is_made_of_it_get_into_no_core_dump_and_are_wiped() {
+        let byte = |at: usize| (at as u8).wrapping_mul(197) ^ 0x4d;
+        let wanted = masked((0..SECRET).map(byte));
+        let secret = {
+            let mut bytes = Zeroizing::new([0; SECRET]);
+            bytes.iter_mut().enumerate().for_each(|(at, place)| *place = byte(at));
+            Secret::from_bytes(&*bytes).unwrap()
+        };
+        let keyring = Keyring::new("c", std::slice::from_ref(&secret)).unwrap();
+        let derived = masked(keyring.keys[0].psk.iter().copied());
+        let (again, copy) = (keyring.clone(), secret.clone());
+        assert_eq!((count(&wanted), count(&derived)), ((0, 1), (0, 1)));
+        drop((keyring, again, secret, copy));
+        assert_eq!((count(&wanted), count(&derived)), ((0, 0), (0, 0)));
     }
 
     #[test]
