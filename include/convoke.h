@@ -777,6 +777,10 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
 /**
  * Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
  *
+ * A node that listens at a loopback address and is given no secret, no certificate and no `insecure.plaintext` takes the secret of the
+ * user that this program runs as, and makes the file that it lies in (`~/.config/convoke/secret`; option `secret.user`) when
+ * there is none. The log says so.
+ *
  * With seeds it returns when the node is merged with them and with all others that they tell of, as by
  * convoke_node_sync, and after the time of the option `join.wait` (5 s) in any case. So a program that registers a name at
  * once gets CONVOKE_E_EXISTS if another has it, and does not clash with it. All seeds are dialled at the same time. One

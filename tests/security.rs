@@ -397,6 +397,8 @@ fn the_secret_of_the_user_keeps_other_users_out_and_stays_on_the_machine() {
         let error = spawn(from).connect(one.address(), LONG, Completion::Wait).unwrap_err();
         assert!(error.status == Status::Auth && error.detail.contains(word), "{error}");
     }
+    let dump = one.dump().unwrap();
+    assert!(text(&dump).contains(&format!("\"user_file\": {:?}", mine.to_str().unwrap())));
     // Nobody has set it up for a network.
     let error = spawn(&one).connect("192.0.2.1:9", LONG, Completion::Wait).unwrap_err();
     assert!(error.status == Status::Option && error.detail.contains("secret.file"), "{error}");

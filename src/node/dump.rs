@@ -94,7 +94,6 @@ impl LinkRow {
 impl SecurityRow {
     fn of(security: &Security) -> SecurityRow {
         let present = security.present();
-        let user_file = security.user_file.as_ref().filter(|_| present.is_of_user());
         SecurityRow {
             protection: match present.mode() {
                 Mode::Plain => "plain",
@@ -102,7 +101,7 @@ impl SecurityRow {
                 Mode::Tls => "tls",
             },
             secrets: present.hints(),
-            user_file: user_file.map(|path| Text::new(path.as_os_str().as_encoded_bytes())),
+            user_file: present.user_file().map(|path| Text::new(path.as_os_str().as_encoded_bytes())),
             certificate: present.certificate().map(|certificate| CertificateRow {
                 fingerprint: certificate.fingerprint_text(),
                 expires: certificate.expires,

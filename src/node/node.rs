@@ -62,7 +62,7 @@ impl Node {
             }
         };
         let mut config = options.config(node)?;
-        let mut security = Security::new(options, &config.name)?;
+        let security = Security::new(options, &config.name)?;
         let may_leave = security.may_leave();
         if !may_leave {
             super::options::check_seeds(&config.seeds)?;

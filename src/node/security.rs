@@ -26,8 +26,6 @@ pub struct Security {
     pub protection: Arc<RwLock<Protection>>,
     /// Option `insecure.plaintext`.
     pub plaintext_may_leave: bool,
-    /// The file with the secret of the user, if the node was opened with that.
-    pub(super) user_file: Option<PathBuf>,
     pub refusals: Arc<RefusalCounts>,
 }
 
@@ -37,7 +35,6 @@ impl Security {
         Ok(Security {
             protection: Arc::new(RwLock::new(protection(options, name)?)),
             plaintext_may_leave: options.plaintext_may_leave(),
-            user_file: None,
             refusals: Arc::default(),
         })
     }
@@ -49,19 +46,18 @@ impl Security {
 
     /// For a node that listens where no other machine reaches it: takes the secret of the user, if the options give nothing else. What
     /// the log is to say of it. `Option`, `Io`: as [`user_secret::find`].
-    pub(super) fn take_secret_of_user(&mut self, options: &Options) -> Result<Option<(Level, String)>> {
+    pub(super) fn take_secret_of_user(&self, options: &Options) -> Result<Option<(Level, String)>> {
         if !matches!(self.present(), Protection::Plain) || !options.may_take_secret_of_user() {
             return Ok(None);
         }
         match user_secret::find(options.text("secret.user"))? {
             Found::Secrets { secrets, path, made } => {
-                self.replace(of_user(options, &secrets)?);
                 let text = format!(
                     "links are protected by the secret of this user, from {}{}",
                     path.display(),
                     if made { ", which was made just now" } else { "" }
                 );
-                self.user_file = Some(path);
+                self.replace(of_user(options, &secrets, path)?);
                 Ok(Some((Level::Info, text)))
             }
             Found::Nowhere(why) => {
@@ -80,9 +76,9 @@ impl Security {
         let refused = |text: &str| Err(Error::new(Status::Option, text));
         let (new, old) = (protection(options, name)?, self.present());
         match (new.mode(), old.mode()) {
-            (Mode::Plain, _) if old.is_of_user() && options.may_take_secret_of_user() => {
+            (Mode::Plain, _) if old.user_file().is_some() && options.may_take_secret_of_user() => {
                 match user_secret::find(options.text("secret.user"))? {
-                    Found::Secrets { secrets, .. } => of_user(options, &secrets),
+                    Found::Secrets { secrets, path, .. } => of_user(options, &secrets, path),
                     Found::Nowhere(why) => Err(Error::new(
                         Status::Io,
                         format!("secret.user: the secret of this user cannot be read again: {why}"),
@@ -147,12 +143,12 @@ pub(super) fn protection(options: &Options, name: &str) -> Result<Protection> {
     }
 }
 
-fn of_user(options: &Options, secrets: &[Secret]) -> Result<Protection> {
+fn of_user(options: &Options, secrets: &[Secret], file: PathBuf) -> Result<Protection> {
     let keyring = Keyring::new(options.text("cluster"), secrets);
     let keyring = keyring.ok_or_else(|| {
         Error::new(Status::Option, format!("secret.user: at most {MAX_SECRETS} secrets in all"))
     })?;
-    Ok(Protection::Secret(Arc::new(keyring.of_user())))
+    Ok(Protection::Secret(Arc::new(keyring.of_user(file))))
 }
 
 /// The certificate of the node, and whom it trusts.

@@ -10,6 +10,7 @@ use super::secret::{Found, Key, Keyring};
 use super::tls::{self, Credentials};
 use super::{FrameReader, LinkProtection, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
+use std::path::Path;
 use std::sync::Arc;
 
 /// How a node protects its links. Cheap to clone.
@@ -33,14 +34,17 @@ impl Protection {
         }
     }
 
-    /// By the secret that was made for the user of this process.
-    pub fn is_of_user(&self) -> bool {
-        matches!(self, Protection::Secret(keyring) if keyring.is_of_user())
+    /// The file of the secret, if it is one that was made for the user of this process.
+    pub fn user_file(&self) -> Option<&Path> {
+        match self {
+            Protection::Secret(keyring) => keyring.user_file(),
+            Protection::Plain | Protection::Tls(_) => None,
+        }
     }
 
     /// Whether links may leave this machine: under what somebody has set up.
     pub fn may_leave(&self) -> bool {
-        !matches!(self, Protection::Plain) && !self.is_of_user()
+        !matches!(self, Protection::Plain) && self.user_file().is_none()
     }
 }
 

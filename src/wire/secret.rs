@@ -9,6 +9,7 @@ use blake2::Blake2sMac256;
 use blake2::digest::Mac;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The length of a secret in bytes.
@@ -111,7 +112,8 @@ pub(super) struct Key {
 pub struct Keyring {
     cluster: String,
     keys: Vec<Key>,
-    of_user: bool,
+    /// See `of_user`.
+    user_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Keyring {
@@ -142,17 +144,17 @@ impl Keyring {
         (1..=MAX_SECRETS).contains(&count).then(|| Keyring {
             cluster: cluster.to_owned(),
             keys: keys(),
-            of_user: false,
+            user_file: None,
         })
     }
 
-    /// The secrets were given by nobody but made for one user of this machine.
-    pub fn of_user(self) -> Keyring {
-        Keyring { of_user: true, ..self }
+    /// The secrets were given by nobody but made for one user of this machine, and lie in this file.
+    pub fn of_user(self, file: PathBuf) -> Keyring {
+        Keyring { user_file: Some(file), ..self }
     }
 
-    pub(super) fn is_of_user(&self) -> bool {
-        self.of_user
+    pub(super) fn user_file(&self) -> Option<&Path> {
+        self.user_file.as_deref()
     }
 
     pub(super) fn cluster(&self) -> &str {
