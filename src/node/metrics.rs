@@ -138,13 +138,18 @@ fn counted_by<'a>(
 }
 
 /// Secrets are few: a node knows some, and a link has one that its node knew when it was made.
-fn by_secret(facts: &Facts) -> Option<Value> {
+fn by_secret(facts: &Facts) -> Vec<(String, u64)> {
     let hints = facts.protection.hints();
     let hints: Vec<&str> = hints.iter().map(String::as_str).collect();
-    let counts =
+    let mut counts =
         counted_by(&facts.peers, &hints, |row| if row.protection == "secret" { &row.credential } else { "" });
-    let counts: Vec<_> = counts.into_iter().filter(|(hint, _)| !hint.is_empty()).collect();
-    (!counts.is_empty()).then_some(Value::Each(counts))
+    counts.retain(|(hint, _)| !hint.is_empty());
+    counts
+}
+
+/// One, or none.
+fn sample(number: Option<u64>) -> Value {
+    number.map_or(Value::Each(Vec::new()), Number)
 }
 
 fn oldest(rows: &[PeerRow]) -> Duration {
@@ -168,15 +173,15 @@ metrics! {
         |f| Some(Value::Each(counted_by(&f.peers, &["plain", "secret", "tls"], |row| row.protection))),
         "Links by how they are protected.";
     Gauge "convoke_links_by_secret" ["secret: 16 hexadecimal digits that tell a secret from others and nothing about it"]
-        |f| by_secret(f),
+        |f| Some(Value::Each(by_secret(f))),
         "Links by the secret that they were made under, those of this node in any case; missing without a secret.";
     Gauge "convoke_links_replaced" |f| Some(Number(f.peers.iter().filter(|row| row.is_replaced).count() as u64)),
         "Links that were made under a secret, a certificate, authorities or a list that a reload has replaced and that is good no more.";
     Gauge "convoke_link_age_max_seconds" |f| Some(Took(oldest(&f.peers))),
         "For how long there is the oldest link.";
-    Gauge "convoke_certificate_expiry_timestamp_seconds" |f| f.certificate.as_ref()?.expires.map(Number),
+    Gauge "convoke_certificate_expiry_timestamp_seconds" |f| Some(sample(f.certificate.as_ref().and_then(|own| own.expires))),
         "When the certificate of this node, or one between it and the authority, expires, in seconds since 1970; missing without TLS.";
-    Gauge "convoke_peer_certificate_expiry_timestamp_seconds" |f| f.peers.iter().filter_map(|row| row.expires).min().map(Number),
+    Gauge "convoke_peer_certificate_expiry_timestamp_seconds" |f| Some(sample(f.peers.iter().filter_map(|row| row.expires).min())),
         "The same of the peer whose certificate expires first; missing without TLS, and without links.";
     Counter "convoke_links_up" |f| counted!(f.links_up),
         "Links that came up.";

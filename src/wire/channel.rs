@@ -6,47 +6,11 @@
 use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
-use super::secret::{Found, Key, Keyring};
-use super::tls::{self, Credentials};
-use super::{FrameReader, LinkProtection, WireError};
+use super::secret::{Found, Key};
+use super::tls;
+use super::{FrameReader, LinkProtection, Protection, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
-use std::path::Path;
 use std::sync::Arc;
-
-/// How a node protects its links. Cheap to clone.
-#[derive(Clone, Default, Debug)]
-pub enum Protection {
-    /// Not at all: everybody who gets at the bytes may read and change them.
-    #[default]
-    Plain,
-    /// By a secret that all nodes share.
-    Secret(Arc<Keyring>),
-    /// By certificates, one of each node.
-    Tls(Arc<Credentials>),
-}
-
-impl Protection {
-    pub fn mode(&self) -> Mode {
-        match self {
-            Protection::Plain => Mode::Plain,
-            Protection::Secret(_) => Mode::Secret,
-            Protection::Tls(_) => Mode::Tls,
-        }
-    }
-
-    /// The file of the secret, if it is one that was made for the user of this process.
-    pub fn user_file(&self) -> Option<&Path> {
-        match self {
-            Protection::Secret(keyring) => keyring.user_file(),
-            Protection::Plain | Protection::Tls(_) => None,
-        }
-    }
-
-    /// Whether links may leave this machine: under what somebody has set up.
-    pub fn may_leave(&self) -> bool {
-        !matches!(self, Protection::Plain) && self.user_file().is_none()
-    }
-}
 
 /// What a node brings to a new connection.
 #[derive(Clone, Debug)]

@@ -30,11 +30,11 @@ mod secret;
 mod tls;
 mod wiped;
 
-pub use channel::{Channel, Protection, Setup, Step, deny};
+pub use channel::{Channel, Setup, Step, deny};
 pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
 pub use handshake::{Handshake, VERSIONS};
 pub use preamble::{Denial, Mode};
-pub use protection::{Certificate, LinkProtection};
+pub use protection::{Certificate, LinkProtection, Protection};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
 pub use tls::{Complaint, Credentials, Pem};

@@ -1,7 +1,62 @@
-//! How the links that there are were protected when they were made.
+//! How a node protects its links, and how those that there are were protected when they were made.
 
-use super::Protection;
+use super::preamble::Mode;
+use super::secret::Keyring;
+use super::tls::Credentials;
 use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How a node protects its links. Cheap to clone.
+#[derive(Clone, Default, Debug)]
+pub enum Protection {
+    /// Not at all: everybody who gets at the bytes may read and change them.
+    #[default]
+    Plain,
+    /// By a secret that all nodes share.
+    Secret(Arc<Keyring>),
+    /// By certificates, one of each node.
+    Tls(Arc<Credentials>),
+}
+
+impl Protection {
+    pub fn mode(&self) -> Mode {
+        match self {
+            Protection::Plain => Mode::Plain,
+            Protection::Secret(_) => Mode::Secret,
+            Protection::Tls(_) => Mode::Tls,
+        }
+    }
+
+    /// The file of the secret, if it is one that was made for the user of this process.
+    pub fn user_file(&self) -> Option<&Path> {
+        match self {
+            Protection::Secret(keyring) => keyring.user_file(),
+            Protection::Plain | Protection::Tls(_) => None,
+        }
+    }
+
+    /// Whether links may leave this machine: under what somebody has set up.
+    pub fn may_leave(&self) -> bool {
+        !matches!(self, Protection::Plain) && self.user_file().is_none()
+    }
+
+    /// The hints of the secrets that are good, the preferred one first.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            Protection::Secret(keyring) => keyring.hints().map(|hint| hex(&hint)).collect(),
+            Protection::Plain | Protection::Tls(_) => Vec::new(),
+        }
+    }
+
+    /// The certificate of this node.
+    pub fn certificate(&self) -> Option<Certificate> {
+        match self {
+            Protection::Tls(credentials) => Some(credentials.certificate()),
+            Protection::Plain | Protection::Secret(_) => None,
+        }
+    }
+}
 
 /// Tells a secret, or the files of certificates of a node, from others, and tells nothing about them.
 pub(super) type Mark = [u8; 8];
@@ -75,24 +130,6 @@ impl LinkProtection {
     }
 }
 
-impl Protection {
-    /// The hints of the secrets that are good, the preferred one first.
-    pub fn hints(&self) -> Vec<String> {
-        match self {
-            Protection::Secret(keyring) => keyring.hints().map(|hint| hex(&hint)).collect(),
-            Protection::Plain | Protection::Tls(_) => Vec::new(),
-        }
-    }
-
-    /// The certificate of this node.
-    pub fn certificate(&self) -> Option<Certificate> {
-        match self {
-            Protection::Tls(credentials) => Some(credentials.certificate()),
-            Protection::Plain | Protection::Secret(_) => None,
-        }
-    }
-}
-
 impl Certificate {
     pub fn fingerprint_text(&self) -> String {
         hex(&self.fingerprint)
@@ -110,8 +147,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{Keyring, Secret};
-    use std::sync::Arc;
+    use crate::wire::Secret;
 
     const OLD: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddeef1";
     const NEW: &str = "9d1e2d3c4b5a69788796a5b4c3d2e1f000112233445566778899aabbccddee72";
