@@ -4,7 +4,7 @@ use super::address::{Purpose, canonical, check_address, ip_of};
 use super::{Error, Result, security};
 use crate::engine::{Config, MAX_NAME, NodeId, Status};
 use crate::mesh::UNPROTECTED;
-use crate::wire::{SECRET, Secret};
+use crate::wire::{MAX_SECRETS, SECRET, Secret};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
@@ -165,7 +165,7 @@ impl Options {
                 OptionType::Secret => {
                     std::slice::from_ref(&value).iter().map(|text| Secret::from_text(text)).collect()
                 }
-                _ => split(value).map(Secret::from_text).collect(),
+                _ => split(value).take(MAX_SECRETS + 1).map(Secret::from_text).collect(),
             };
             return self.set_secrets(info, secrets);
         }
@@ -177,13 +177,18 @@ impl Options {
     /// The same for a value given as bytes: secrets as they are, several one behind the other; UTF-8 for all others.
     pub fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<()> {
         let info = find(key)?;
-        let is_text =
-            || std::str::from_utf8(value).is_ok_and(|text| split(text).all(|t| Secret::from_text(t).is_ok()));
+        let is_text = || {
+            std::str::from_utf8(value)
+                .is_ok_and(|text| split(text).take(MAX_SECRETS).all(|t| Secret::from_text(t).is_ok()))
+        };
         if info.option_type == OptionType::Secret && !is_text() {
             return self.set_secrets(info, Secret::from_bytes(value).map(|secret| vec![secret]));
         }
         if info.option_type == OptionType::Secrets && !is_text() {
-            return self.set_secrets(info, value.chunks(SECRET).map(Secret::from_bytes).collect());
+            return self.set_secrets(
+                info,
+                value.chunks(SECRET).take(MAX_SECRETS + 1).map(Secret::from_bytes).collect(),
+            );
         }
         let text = std::str::from_utf8(value).map_err(|_| refused(format!("{key}: takes UTF-8")))?;
         self.set(info.key, text)
@@ -217,6 +222,10 @@ impl Options {
     fn set_secrets(&mut self, info: &'static OptionInfo, secrets: Result<Vec<Secret>, String>) -> Result<()> {
         let key = info.key;
         let secrets = secrets.map_err(|text| refused(format!("{key}: {text}")))?;
+        // Each takes a page of memory.
+        if secrets.len() > MAX_SECRETS {
+            return Err(refused(format!("{key}: takes at most {MAX_SECRETS} secrets")));
+        }
         self.secrets.insert(key, secrets);
         Ok(())
     }
@@ -534,6 +543,16 @@ mod tests {
             .unwrap();
         assert_eq!((both.len(), options.secrets("secret.previous")), (2, &both[..]));
         assert!(!format!("{options:?}").to_lowercase().contains(&hex[..8]));
+        for many in [vec![&hex[..]; 9].join(","), vec![&hex[..]; 100_000].join(",")] {
+            for error in
+                [options.set("secret.previous", &many), options.set_bytes("secret.previous", many.as_bytes())]
+            {
+                assert!(error.unwrap_err().detail.contains("at most 8"));
+            }
+        }
+        assert!(
+            options.set_bytes("secret.previous", &raw.repeat(9)).unwrap_err().detail.contains("at most 8")
+        );
         for wrong in ["hunter2", "correct horse battery staple", ""] {
             for error in [options.set("secret", wrong), options.set_bytes("secret", wrong.as_bytes())] {
                 let error = error.unwrap_err();

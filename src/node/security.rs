@@ -205,6 +205,10 @@ pub(super) fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
+        if secrets.len() == MAX_SECRETS {
+            let text = format!("{shown}:{number}: there may be {MAX_SECRETS} secrets at most");
+            return Err(Error::new(Status::Option, text));
+        }
         let secret = Secret::from_text(line);
         secrets.push(secret.map_err(|text| Error::new(Status::Option, format!("{shown}:{number}: {text}")))?);
     }
@@ -370,6 +374,7 @@ mod tests {
             ("hunter2\n", ":1: a secret as text"),
             (&format!("{ONE}\n{}\n", "0".repeat(64)), ":2: these bytes are not random"),
             (&"#\n".repeat(40_000), "longer than"),
+            (&format!("{ONE}\n").repeat(9), ":9: there may be 8 secrets at most"),
         ] {
             let file = Scratch::new("none", text, 0o600);
             let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())]), "n").unwrap_err();
