@@ -191,13 +191,12 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::os::Hidden;
     use crate::os::memory::{count, masked};
 
     /// Frames under a key that is known and with keys that are not fresh: the bytes as they have always been.
     #[test]
     fn golden() {
-        let key = Key { hint: [0; 8], psk: Hidden::new([7; 32].into()) };
+        let key = Key::for_test([7; 32]);
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let builder = |fresh: &'static [u8; 32]| {
             builder(b"prologue", &key).unwrap().fixed_ephemeral_key_for_testing_only(fresh)
@@ -224,7 +223,7 @@ mod tests {
     fn the_pre_shared_key_gets_into_no_core_dump_and_is_forgotten() {
         let byte = |at: usize| (at as u8).wrapping_mul(113) ^ 0x6b;
         let wanted = masked((0..32).map(byte));
-        let mut key = Key { hint: [0; 8], psk: Hidden::default() };
+        let mut key = Key::for_test([0; 32]);
         key.psk.iter_mut().enumerate().for_each(|(at, place)| *place = byte(at));
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let dialled = Dialled::start(b"", &key, &[1; NONCE], &mut one).unwrap();
@@ -239,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_key_is_used_for_so_many_records() {
-        let key = Key { hint: [0; 8], psk: Hidden::new([7; 32].into()) };
+        let key = Key::for_test([7; 32]);
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let dialled = Dialled::start(b"", &key, &[1; NONCE], &mut one).unwrap();
         let (mut accepter, _) = answer(b"", &key, &one[HEADER..], &[2; NONCE], &mut two).unwrap();

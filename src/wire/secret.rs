@@ -107,6 +107,13 @@ pub(super) struct Key {
     pub(super) psk: Erased,
 }
 
+impl Key {
+    #[cfg(test)]
+    pub(super) fn for_test(psk: [u8; 32]) -> Key {
+        Key { hint: [0; 8], psk: Hidden::new(psk.into()) }
+    }
+}
+
 /// The secrets that a node knows, the one that it prefers first.
 #[derive(Clone)]
 pub struct Keyring {
