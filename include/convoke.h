@@ -38,7 +38,9 @@
  *   DONE follows. convoke_cancel ends an operation early. Cancelling a monitor makes no DONE.
  * - `timeout_ms` -1: for ever. 0: never queue behind another; waits for the network at most the detection time. Not obtained in
  *   time: CONVOKE_E_TIMEOUT. What gives something (a name, a lock, a group, a membership) is undone then; what takes
- *   something away is done here, and on its way to the others.
+ *   something away is done here, and on its way to the others. A call keeps its time, within 100 ms, also when something keeps the
+ *   node's own thread from running; what is found to be done too late is undone later then, but for groups that were made and for
+ *   re-registers, which stand.
  * - A waiting call is ended early only by the exit of its process (CONVOKE_E_NO_PROCESS) or the closing of its node
  *   (CONVOKE_E_CLOSED), never by a signal.
  * - What is done for a process of another node is done by that node. If the link to it breaks before the answer, the status is

@@ -7,7 +7,6 @@
 
 use super::fault::Fault;
 use super::forward::Origin;
-use super::hold::MAX_TOKEN;
 use super::machine::Engine;
 use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
 use super::timers::Timer;
@@ -131,9 +130,7 @@ impl Engine {
         tenure: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
-        if tenure > MAX_TOKEN {
-            return Err("a token beyond all reason");
-        }
+        let tenure = self.followed_token(tenure)?;
         self.note_answer(tx, from);
         let smallest = self.is_broken(Fault::TokenIsSmallestVote);
         let Some(op) = self.claims.operations.get_mut(&tx) else {

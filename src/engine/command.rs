@@ -80,6 +80,11 @@ pub enum Command {
         replace: bool,
         patience: Patience,
     },
+    /// What this command began was done after its caller had gone, who was told that it was not. It is taken back; a register, a
+    /// join or an acquisition, others stand.
+    TakeBack {
+        done: Box<Command>,
+    },
     Unregister {
         process: u64,
         op: Ref,

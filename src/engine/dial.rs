@@ -223,7 +223,7 @@ impl Engine {
         Ok(())
     }
 
-    fn learn_peer(&mut self, peer: PeerAddress) {
+    pub(super) fn learn_peer(&mut self, peer: PeerAddress) {
         if !self.is_to_be_met(peer.node)
             || peer.address.is_empty()
             || peer.address.len() > MAX_TEXT

@@ -30,6 +30,7 @@ impl Engine {
                     Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), patience),
                 }
             }
+            Command::TakeBack { done } => self.take_back(*done),
             Command::Unregister { process, op, name, patience } => {
                 self.unregister(process, op, name, patience);
             }
@@ -109,6 +110,7 @@ impl Engine {
             | Command::AddResolver { .. }
             | Command::SetSeeds { .. }
             | Command::Cancel { .. }
+            | Command::TakeBack { .. }
             | Command::Close => {}
         }
     }
@@ -125,17 +127,9 @@ impl Engine {
             }
             Message::Pong { number } => self.pong(from, number),
             Message::Goodbye { why } => self.goodbye(from, why),
-            Message::NameTaken => {
-                self.close(Reason::NAME_TAKEN);
-                Ok(())
-            }
             Message::Probe { about } => self.probed(from, about),
             Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
-            Message::Challenge { number } => {
-                self.challenged(from, number);
-                Ok(())
-            }
-            Message::Defence { number, connectivity } => self.defended(from, number, connectivity),
+            Message::Challenge { number, claimant } => self.challenged(from, number, claimant),
             Message::Vouch { node } => {
                 self.vouch_for(node, from);
                 Ok(())
@@ -232,6 +226,7 @@ impl Engine {
             Timer::Missing => self.missing_due(),
             Timer::Confirm(node) => self.confirmation_due(node),
             Timer::GroupDigest => self.group_digest_due(),
+            Timer::GroupAnswer(node) => self.group_answer_due(node),
             Timer::GroupMemory => self.group_memory_due(),
             Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
             Timer::Claims => self.claims_due(),

@@ -12,9 +12,11 @@
 //! up later than all that: then the snapshots told, or each had told the other before (`Dots::knowledge`) that it knows the same.
 
 mod dot_set;
+mod made;
 mod merge;
 
 pub(super) use dot_set::DotSet;
+use made::Made;
 pub(super) use merge::Told;
 
 use super::*;
@@ -27,9 +29,12 @@ pub(super) struct Seen {
     pub(super) up_to: u64,
     /// And these beyond.
     pub(super) beyond: BTreeSet<u64>,
-    pub(super) live: usize,
+    /// Those that are live.
+    pub(super) made: Made,
     /// Groups with live dots of it.
     groups: usize,
+    /// The names of those groups, for each dot.
+    pub(super) bytes: usize,
     /// When it is to be forgotten, unless it has a link or a live dot then.
     forget_at: Option<Time>,
 }
@@ -44,6 +49,8 @@ pub(super) struct Dots {
     /// And over what was seen of each incarnation.
     context: u64,
     pub(super) live_count: usize,
+    /// The names of the groups, for each live dot.
+    pub(super) live_bytes: usize,
     pub(super) beyond_count: usize,
 }
 
@@ -64,7 +71,15 @@ impl Dots {
         groups.map(is_live).collect()
     }
     pub(super) fn is_live_dot(&self, group: &Name, dot: &Dot) -> bool {
-        self.live.get(group).is_some_and(|dots| dots.contains(dot))
+        self.group_of(dot) == Some(group)
+    }
+    /// Whether it is live, in whatever group.
+    pub(super) fn is_live_anywhere(&self, dot: &Dot) -> bool {
+        self.group_of(dot).is_some()
+    }
+    /// The group of a live dot.
+    fn group_of(&self, dot: &Dot) -> Option<&Name> {
+        self.seen.get(&dot.node)?.made.get(dot.number)
     }
     pub(super) fn of(&self, group: &Name) -> BTreeSet<Dot> {
         self.live.get(group).into_iter().flat_map(DotSet::iter).copied().collect()
@@ -90,8 +105,9 @@ impl Dots {
     pub(super) fn live_count(&self) -> usize {
         self.live_count
     }
+    #[cfg(test)]
     pub(super) fn live_count_of(&self, node: NodeId) -> usize {
-        self.seen.get(&node).map_or(0, |seen| seen.live)
+        self.seen.get(&node).map_or(0, |seen| seen.made.len())
     }
     /// How many groups have a live dot of the node.
     pub(super) fn groups_made_by(&self, node: NodeId) -> usize {
@@ -105,6 +121,12 @@ impl Dots {
     pub(super) fn knows(&self, dot: &Dot) -> bool {
         let seen = self.seen.get(&dot.node);
         seen.is_some_and(|seen| dot.number <= seen.up_to || seen.beyond.contains(&dot.number))
+    }
+
+    /// The number of the last dot of the node that is known, live or not.
+    pub(super) fn last_known(&self, node: NodeId) -> u64 {
+        let seen = self.seen.get(&node);
+        seen.map_or(0, |seen| seen.beyond.last().copied().unwrap_or_default().max(seen.up_to))
     }
 
     fn see(&mut self, dot: &Dot) {
@@ -151,7 +173,9 @@ impl Dots {
         let dots = self.live.entry(group.clone()).or_default();
         let seen = self.seen.entry(dot.node).or_default();
         seen.groups += usize::from(dots.made_by(dot.node).next().is_none());
-        seen.live += 1;
+        seen.made.insert(dot.number, group.clone());
+        seen.bytes += group.as_bytes().len();
+        self.live_bytes += group.as_bytes().len();
         dots.insert(dot);
         self.live_count += 1;
         self.digest = self.digest.wrapping_add(hash(group, &dot));
@@ -165,9 +189,11 @@ impl Dots {
             return false;
         }
         if let Some(seen) = self.seen.get_mut(&dot.node) {
-            seen.live -= 1;
+            seen.made.remove(dot.number);
+            seen.bytes -= group.as_bytes().len();
             seen.groups -= usize::from(dots.made_by(dot.node).next().is_none());
         }
+        self.live_bytes -= group.as_bytes().len();
         if dots.is_empty() {
             self.live.remove(group);
         }
@@ -182,7 +208,7 @@ impl Dots {
             dots.iter().map(|dot| protocol::Existence::Live { group: group.clone(), dot: *dot })
         });
         // A node of which one dot is known, which is live, is told of by that: most nodes that are dead.
-        let is_told = |seen: &Seen| seen.up_to == 1 && seen.live == 1 && seen.beyond.is_empty();
+        let is_told = |seen: &Seen| seen.up_to == 1 && seen.made.len() == 1 && seen.beyond.is_empty();
         let seen = self.seen.iter().filter(move |(_, seen)| seen.up_to > 0 && !is_told(seen));
         let seen = seen.map(|(node, seen)| protocol::Existence::Seen { node: *node, up_to: seen.up_to });
         let beyond = self.seen.iter().flat_map(|(node, seen)| {
@@ -247,7 +273,7 @@ impl Dots {
             if is_present(*node) {
                 seen.forget_at = None; // counted anew when it leaves
             } else if seen.forget_at.is_some_and(|at| at <= now) {
-                if seen.live == 0 {
+                if seen.made.len() == 0 {
                     over.push(*node);
                 } else {
                     seen.forget_at = Some(later);
@@ -259,29 +285,35 @@ impl Dots {
     }
 }
 
-/// FNV-1a over the length and the bytes of the group, then node and number, all numbers as eight bytes, lowest first; with
-/// the finish of MurmurHash3, so that sums of such numbers do not cancel out. The same on every machine: it is compared
-/// between nodes.
+/// Over the length and the bytes of the group, then node and number. The same on every machine: it is compared between nodes.
 fn hash(group: &Name, dot: &Dot) -> u64 {
     let group = group.as_bytes();
-    let length = (group.len() as u64).to_le_bytes();
-    hash_bytes(length.into_iter().chain(group.iter().copied()), dot)
+    let (whole, rest) = group.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = whole.iter().chain([&last]).map(|bytes| u64::from_le_bytes(*bytes));
+    hash_dot(words.fold(mix(SEED, group.len() as u64), mix), dot)
 }
 
 /// The same for what is seen, with numbers that are the length of no group.
 fn hash_up_to(node: NodeId, up_to: u64) -> u64 {
-    if up_to == 0 { 0 } else { hash_bytes(u64::MAX.to_le_bytes().into_iter(), &Dot { node, number: up_to }) }
+    if up_to == 0 { 0 } else { hash_dot(mix(SEED, u64::MAX), &Dot { node, number: up_to }) }
 }
 
 fn hash_beyond(dot: &Dot) -> u64 {
-    hash_bytes((u64::MAX - 1).to_le_bytes().into_iter(), dot)
+    hash_dot(mix(SEED, u64::MAX - 1), dot)
 }
 
-fn hash_bytes(first: impl Iterator<Item = u8>, dot: &Dot) -> u64 {
-    let bytes = first.chain(dot.node.0.to_le_bytes()).chain(dot.number.to_le_bytes());
-    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+const SEED: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn mix(hash: u64, word: u64) -> u64 {
+    let hash = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ (hash >> 32)
+}
+
+/// With the finish of MurmurHash3, so that sums of such numbers do not cancel out.
+fn hash_dot(before: u64, dot: &Dot) -> u64 {
+    let mut hash = mix(mix(before, dot.node.0), dot.number);
     for factor in [0xff51_afd7_ed55_8ccd_u64, 0xc4ce_b9fe_1a85_ec53] {
         hash = (hash ^ (hash >> 33)).wrapping_mul(factor);
     }
@@ -405,6 +437,6 @@ pub(super) mod tests {
     /// Other machines compute the same.
     #[test]
     fn the_digest_is_a_number_of_the_protocol() {
-        assert_eq!(hash(&Name::new(b"crew"), &dot(7, 300)), 9_304_665_281_080_893_872);
+        assert_eq!(hash(&Name::new(b"crew"), &dot(7, 300)), 2_843_807_676_644_304_002);
     }
 }

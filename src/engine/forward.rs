@@ -235,6 +235,27 @@ impl Engine {
         }
     }
 
+    /// See [`Command::TakeBack`].
+    pub(super) fn take_back(&mut self, done: Command) {
+        let patience = Patience::FOREVER;
+        match done {
+            Command::Register { name, pid, replace: false, .. } => {
+                // Unless it is somebody else's since.
+                let binding = self.names.of(&name, pid.node).filter(|binding| binding.serial == pid.serial);
+                if let Some(reg) = binding.map(|binding| binding.reg) {
+                    self.run_at(Origin::Nobody, pid.node, Task::Unregister { name, reg }, patience);
+                }
+            }
+            Command::JoinGroup { group, pid, .. } => {
+                self.run_at(Origin::Nobody, pid.node, Task::Leave { group, serial: pid.serial }, patience);
+            }
+            Command::Acquire { process, op, resource, requester, scope, .. } => {
+                self.lock_release(process, op, resource, requester, None, scope, patience);
+            }
+            _ => {}
+        }
+    }
+
     // ---- the caller's node
 
     /// Runs the task at the home of the pid concerned: here or there.

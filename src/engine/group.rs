@@ -63,7 +63,8 @@ impl Engine {
         let (dots, limits) = (&self.groups.dots, &self.config.limits);
         let has_room = dots.groups_made_by(self.config.node) < limits.groups
             && dots.groups().len() < limits.existence
-            && dots.live_count() < limits.existence.saturating_mul(2);
+            && dots.live_count() < limits.existence.saturating_mul(2)
+            && dots.live_bytes < trim::most_bytes(limits) / 2;
         (dots.is_live(group) || has_room) && self.groups.last_dot < MAX_DOT
     }
 
@@ -96,7 +97,7 @@ impl Engine {
         // A delete has overtaken it, somebody lied about it, or there is no room for it: its maker must know, or it shows a
         // group that is none here.
         if !self.groups.dots.is_live_dot(&group, &dot) {
-            self.tell_existence_of(from);
+            self.tell_end_of(dot);
         }
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });

@@ -18,6 +18,11 @@ use std::collections::BTreeMap;
 
 /// No honest token comes near it: the wall clock's ms times 2^20 reach it in some 270 years.
 pub(super) const MAX_TOKEN: u64 = u64::MAX / 2;
+/// Tokens of one millisecond of the wall clock, and of one day.
+const PER_MS: u64 = 1 << 20;
+const DAY: u64 = 24 * 3600 * 1000 * PER_MS;
+/// By so much one message may move them on beyond what the wall clock explains.
+const STEP: u64 = 1 << 32;
 
 /// One process's share of a lock.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -176,6 +181,26 @@ impl Engine {
         Ok(())
     }
 
+    /// As far as this node goes along with a token that a peer tells of. Were all believed, one message would end the tokens of
+    /// all nodes, also of those that are opened later. So none is followed beyond the end of tomorrow by this node's wall clock
+    /// (UTC): that moment is the same for all whose clocks are about right, so whoever is led as far as that by a lie does not
+    /// give tokens that the next one does not follow. Beyond it a message moves the counter by a small step, for nodes that are
+    /// there go on counting; and what is ahead by a day more is a violation.
+    pub(super) fn followed_token(&self, token: u64) -> Result<u64, &'static str> {
+        if self.config.first_token == 0 {
+            return if token > MAX_TOKEN { Err("a token beyond all reason") } else { Ok(token) };
+        }
+        let open = u64::try_from(self.now.since(self.opened).as_millis()).unwrap_or(u64::MAX);
+        let now = self.config.first_token.saturating_add(open.saturating_mul(PER_MS));
+        let latest = (now / DAY).saturating_add(2).saturating_mul(DAY).min(MAX_TOKEN);
+        if token > latest.saturating_add(DAY).min(MAX_TOKEN) {
+            return Err("a token that is days ahead of the clock");
+        }
+        let base = self.holds.last_token.max(latest);
+        let limit = base.saturating_add(STEP).min(latest.saturating_add(DAY / 2));
+        Ok(if token <= limit { token } else { base })
+    }
+
     /// A hold becomes known here, or known anew; it binds if this node is in its set. `here`: this voter had granted its
     /// claim.
     pub(super) fn bind(&mut self, from: NodeId, hold: Hold, here: bool) -> Result<(), &'static str> {
@@ -183,11 +208,9 @@ impl Engine {
         if hold.resource.as_bytes().is_empty() || hold.requester.as_bytes().is_empty() || hold.serial == 0 {
             return Err("an empty resource, requester or pid");
         }
-        if hold.token > MAX_TOKEN {
-            return Err("a token beyond all reason");
-        }
+        let followed = self.followed_token(hold.token)?;
         if !self.is_broken(Fault::HeldRaisesNoCounter) {
-            self.holds.last_token = self.holds.last_token.max(hold.token);
+            self.holds.last_token = self.holds.last_token.max(followed);
         }
         let key = Key::Lock(hold.resource.clone());
         let binds = hold.view || hold.nodes.contains(&me);
@@ -210,7 +233,7 @@ impl Engine {
             let meets_another = meets_another || claimed.is_some_and(|claimed| *claimed != share.requester);
             if let Some(lock) = self.holds.locks.get_mut(&share.resource) {
                 if here && lock.tenure != 0 {
-                    lock.tenure = lock.tenure.max(token);
+                    lock.tenure = lock.tenure.max(followed);
                 }
                 // What was not granted here, or meets another requester's hold or claim, ends the tenure: the next grant,
                 // also to a sharer, must be above its token.

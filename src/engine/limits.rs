@@ -112,7 +112,7 @@ pub struct Config {
     /// `names.per_pid = one`: a pid has at most one name (`E_EXISTS`).
     pub one_name_per_pid: bool,
     /// Fencing tokens of this node are above this: wall-clock milliseconds at the start, times 2^20, so that they rise
-    /// over restarts.
+    /// over restarts; and those of others are not believed if they are days ahead of it. 0: the clock is not set, so they are.
     pub first_token: u64,
     pub limits: Limits,
     /// The one rule that this engine breaks.

@@ -122,25 +122,26 @@ impl Engine {
         }
     }
 
-    pub(super) fn challenged(&mut self, from: NodeId, number: u64) {
-        self.ask_unsure_peers();
-        let connectivity = self.connectivity(self.now);
-        self.send(from, Message::Defence { number, connectivity });
-    }
-
-    pub(super) fn defended(
+    /// A peer says that another node claims this node's name. That one is met, and then it shows whether that is so, and which
+    /// of the two stays; a peer's word alone closes nobody.
+    pub(super) fn challenged(
         &mut self,
         from: NodeId,
         number: u64,
-        connectivity: Connectivity,
+        claimant: PeerAddress,
     ) -> Result<(), &'static str> {
-        if let Some(link) = self.view.links.get_mut(&from)
-            && let Some((asked, claimant)) = link.doubted
-            && asked == number
-        {
-            link.vouched = Some((self.now, claimant, connectivity));
+        if claimant.name != self.config.name || claimant.node == self.config.node {
+            return Err("a claim to another name");
         }
-        self.pong(from, number)
+        self.send(from, Message::Pong { number });
+        self.ask_unsure_peers();
+        self.log(Level::Info, Target::Node, |engine| {
+            let (PeerAddress { node, address, .. }, from) = (&claimant, engine.name_of(from));
+            let address = Short(address.as_bytes());
+            format!("node {from} says that node {node:?} at {address} has this node's name, too")
+        });
+        self.learn_peer(claimant);
+        Ok(())
     }
 
     pub(super) fn arm_heartbeat(&mut self, node: NodeId) {
@@ -289,19 +290,30 @@ impl Engine {
         Ok(())
     }
 
-    /// Somebody claims the place of this peer: it must show now that it lives.
-    pub(super) fn doubt(&mut self, node: NodeId, claimant: NodeId) {
+    /// The peer seems to have lost the link: it must show now that it lives.
+    pub(super) fn doubt(&mut self, node: NodeId) {
         let Some(link) = self.view.links.get(&node) else { return };
-        if link.doubted.is_some_and(|(_, by)| by == claimant) {
+        if link.doubted.is_none_or(|(_, by)| by != node) {
+            let number = self.ping(node);
+            self.doubt_until_answered(node, number, node);
+        }
+    }
+
+    /// Another node claims its name.
+    pub(super) fn challenge(&mut self, node: NodeId, claimant: &Identity) {
+        let Some(link) = self.view.links.get(&node) else { return };
+        if link.doubted.is_some_and(|(_, by)| by == claimant.node) {
             return;
         }
-        let number = if claimant == node {
-            self.ping(node)
-        } else {
-            self.view.pings += 1;
-            self.send(node, Message::Challenge { number: self.view.pings });
-            self.view.pings
-        };
+        self.view.pings += 1;
+        let number = self.view.pings;
+        let Identity { name, address, .. } = claimant.clone();
+        let told = PeerAddress { node: claimant.node, name, address };
+        self.send(node, Message::Challenge { number, claimant: told });
+        self.doubt_until_answered(node, number, claimant.node);
+    }
+
+    fn doubt_until_answered(&mut self, node: NodeId, number: u64, claimant: NodeId) {
         if let Some(link) = self.view.links.get_mut(&node) {
             link.doubted = Some((number, claimant));
         }

@@ -64,7 +64,9 @@ pub(super) struct Groups {
     pub(super) last_dot: u64,
     /// What peers are in the middle of telling.
     pub(super) told: BTreeMap<NodeId, Told>,
-    /// Peers that were told all, and whether they differed again since.
+    /// When peers that differed were told all.
+    pub(super) told_all: BTreeMap<NodeId, Time>,
+    /// Peers that were told all and have not answered, and whether they differed again since.
     pub(super) asked: BTreeMap<NodeId, bool>,
     /// Digests that each peer was told and has not answered: so often it may ask for everything.
     pub(super) unanswered: BTreeMap<NodeId, u64>,
@@ -122,6 +124,7 @@ impl Groups {
     pub(super) fn forget_work(&mut self) {
         self.told.clear();
         self.asked.clear();
+        self.told_all.clear();
         self.unanswered.clear();
         self.joinings = Joinings::default();
         self.withdrawals = Withdrawals::default();
@@ -277,9 +280,13 @@ impl Engine {
 
     /// Called when the outputs are drained: once for all changes of a group, however many inputs there were before that.
     pub(super) fn publish_groups(&mut self) {
+        if self.groups.dirty.is_empty() {
+            return;
+        }
         let mut dirty = std::mem::take(&mut self.groups.dirty);
         dirty.sort_unstable();
         let live = self.groups.dots.are_live(dirty.iter().map(|(group, _)| group));
+        let mut groups = Vec::with_capacity(dirty.len());
         // Of the rows of one group the last says whether members have changed.
         for at in 0..dirty.len() {
             if dirty.get(at + 1).is_some_and(|(next, _)| *next == dirty[at].0) {
@@ -296,7 +303,10 @@ impl Engine {
             } else {
                 continue;
             };
-            self.tables.push_back(Table::Group(group, members));
+            groups.push((group, members));
+        }
+        if !groups.is_empty() {
+            self.tables.push_back(Table::Other(Box::new(Output::PublishGroups { groups })));
         }
     }
 

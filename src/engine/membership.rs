@@ -102,7 +102,7 @@ impl Engine {
                 match self.first_stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
                     Some(true) => Refusal::NameTaken,
                     Some(false) => {
-                        self.close(Reason::NAME_TAKEN);
+                        self.close_for(peer);
                         Refusal::Closing
                     }
                     None => Refusal::NameInDoubt, // the answers to the pings decide
@@ -116,7 +116,7 @@ impl Engine {
                 if !dialled && let Some(link) = self.view.links.get_mut(&peer.node) {
                     let before = link.knocked.replace(self.now);
                     if before.is_some_and(|before| link.last_heard <= before + DOUBT) {
-                        self.doubt(peer.node, peer.node);
+                        self.doubt(peer.node);
                     }
                 }
                 return Some(Refusal::Linked);
@@ -124,21 +124,23 @@ impl Engine {
             return None; // the arbiter knows
         }
         let namesake = self.view.named(&peer.name).filter(|_| !self.is_broken(Fault::NamesakesGoOn));
-        if let Some((old, link)) = namesake.and_then(|node| Some((node, self.view.links.get(&node)?))) {
-            let of_late =
-                |(at, by, _): &(Time, NodeId, _)| *by == peer.node && self.now.since(*at) < 2 * DOUBT;
-            let verdict = link.vouched.filter(of_late).and_then(|(_, _, connectivity)| {
-                let linked = (connectivity, link.opened_ms, old);
-                self.first_stays(linked, (peer.connectivity, self.opened_ms(peer), peer.node))
-            });
-            match verdict {
-                Some(true) => return Some(Refusal::NameTaken),
-                Some(false) => self.send(old, Message::NameTaken),
-                None => self.doubt(old, peer.node),
-            }
+        if let Some(old) = namesake {
+            // Either it does not show that it lives, and is replaced; or the two find out between themselves which one stays. No
+            // third node decides that, for then one message would close any node.
+            self.challenge(old, peer);
             return Some(Refusal::NameInDoubt);
         }
         (self.view.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
+    }
+
+    /// Another node of this name has shown that it has it, and stays.
+    fn close_for(&mut self, namesake: &Identity) {
+        self.log(Level::Warn, Target::Node, |_| {
+            let Identity { node, address, connectivity, .. } = namesake;
+            let (address, links) = (Short(address.as_bytes()), connectivity.links);
+            format!("node {node:?} at {address} has this node's name, and {links} links: this node closes")
+        });
+        self.close(Reason::NAME_TAKEN);
     }
 
     pub(super) fn go(&mut self, connection: ConnectionId) {
@@ -164,8 +166,11 @@ impl Engine {
             };
             format!("node {name} refuses the connection: {why:?}")
         });
-        if why == Refusal::NameTaken {
-            self.close(Reason::NAME_TAKEN);
+        let is_namesake = |candidate: &Candidate| candidate.peer.name == self.config.name;
+        if why == Refusal::NameTaken
+            && let Some(Candidate { peer, .. }) = candidate.as_ref().filter(|it| is_namesake(it))
+        {
+            self.close_for(&peer.clone());
         } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
             self.dial_ended(&address, why, peer.node);
         } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
@@ -224,7 +229,6 @@ impl Engine {
             address: peer.address.clone(),
             synced: false,
             acked: false,
-            opened_ms: self.opened_ms(&peer),
             waited: self.view.missing.waited(node).unwrap_or_default(),
             merged: None,
             last_heard: self.now,
@@ -236,7 +240,6 @@ impl Engine {
             goodbye: None,
             knocked: None,
             doubted: None,
-            vouched: None,
             inquiries: None,
             forgiven: Duration::ZERO,
             suspected: None,
@@ -291,15 +294,17 @@ impl Engine {
         }
         facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
         facts.extend(self.own_memberships().map(Fact::Membership));
-        let is_news = groups != self.existence_digest();
-        let existence = is_news.then(|| self.existence_to_tell()).into_iter().flatten();
-        // Of what there may be very much no list is made but the parts.
-        let parts = in_parts(facts.into_iter().chain(existence));
-        self.expect_tables(to, parts.iter().map(Vec::len).sum());
-        let mut parts = parts.into_iter().peekable();
-        while let Some(facts) = parts.next() {
-            self.send(to, Message::Hello { facts, last: parts.peek().is_none() });
+        let existence = if groups == self.existence_digest() { Vec::new() } else { self.existence_parts() };
+        self.expect_tables(to, facts.len() + existence.iter().map(Vec::len).sum::<usize>());
+        let mut parts = in_parts(facts, SNAPSHOT_ROWS, size_of_fact);
+        let last = if existence.is_empty() { parts.pop() } else { None };
+        for facts in parts {
+            self.send(to, Message::Hello { facts, last: false });
         }
+        for parts in existence {
+            self.send(to, Message::GroupState { parts, last: false, answer: false });
+        }
+        self.send(to, Message::Hello { facts: last.unwrap_or_default(), last: true });
     }
 
     pub(super) fn hello(&mut self, from: NodeId, facts: Vec<Fact>, last: bool) -> Result<(), &'static str> {
@@ -338,7 +343,6 @@ impl Engine {
             Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
-            Fact::Existence(part) => self.learn_existence(from, part)?,
         }
         Ok(())
     }
@@ -505,23 +509,25 @@ impl Engine {
     }
 }
 
-/// Cuts a snapshot into parts that fit into a frame; at least one. The number of facts alone does not bound a part, for
-/// names may be long.
-pub(super) fn in_parts(facts: impl IntoIterator<Item = Fact>) -> Vec<Vec<Fact>> {
-    let mut parts: Vec<Vec<Fact>> = vec![Vec::new()];
-    let mut size = 0;
-    for fact in facts {
-        let fact_size = size_of_fact(&fact);
+/// Cuts what is told into parts that fit into a frame; at least one. The number of rows alone does not bound a part, for
+/// names may be long. `size`: no less than what one takes on the wire.
+pub(super) fn in_parts<T>(
+    rows: impl IntoIterator<Item = T>,
+    most: usize,
+    size: impl Fn(&T) -> usize,
+) -> Vec<Vec<T>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = 0;
+    for row in rows {
+        let size = size(&row);
         match parts.last_mut() {
-            Some(part)
-                if part.is_empty() || part.len() < SNAPSHOT_ROWS && size + fact_size <= MAX_FRAME / 2 =>
-            {
-                part.push(fact);
-                size += fact_size;
+            Some(part) if part.is_empty() || part.len() < most && bytes + size <= MAX_FRAME / 2 => {
+                part.push(row);
+                bytes += size;
             }
             _ => {
-                parts.push(vec![fact]);
-                size = fact_size;
+                parts.push(vec![row]);
+                bytes = size;
             }
         }
     }
@@ -544,7 +550,6 @@ fn size_of_fact(fact: &Fact) -> usize {
             hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
         }
         Fact::Membership(membership) => membership.group.as_bytes().len() + membership.dots.len() * ITEM,
-        Fact::Existence(Existence::Live { group, .. }) => group.as_bytes().len(),
-        Fact::Kept(_) | Fact::Existence(_) => 0,
+        Fact::Kept(_) => 0,
     }
 }

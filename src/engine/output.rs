@@ -27,10 +27,10 @@ pub enum Output {
         /// The largest payload that it takes, in bytes.
         message_limit: u64,
     },
-    /// The members of a group are these from now on; `None`: there is no such group.
-    PublishGroup {
-        group: Name,
-        members: Option<Members>,
+    /// The members of these groups are these from now on; `None`: there is no such group. All that have changed are told at once,
+    /// for a node that joins learns of very many.
+    PublishGroups {
+        groups: Vec<(Name, Option<Members>)>,
     },
     /// The process of this node holds the lock with this token, as far as it may rely on it; `None`: it does not, or
     /// not any longer (released, or LOCK_LOST).

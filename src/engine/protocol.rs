@@ -158,7 +158,7 @@ pub struct Membership {
     pub why: Reason,
 }
 
-/// One thing that a snapshot tells: a fact of the sender, or what the sender knows of what belongs to nobody.
+/// One fact of the sender that a snapshot tells.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Fact {
     Binding(Name, Binding),
@@ -169,7 +169,6 @@ pub enum Fact {
     Peers(#[serde(deserialize_with = "bounded")] BTreeSet<NodeId>),
     Hold(Hold),
     Membership(Membership),
-    Existence(Existence),
 }
 
 /// Part of what a node knows of the existence of groups: an observed-remove set of dots with its causal context.
@@ -250,7 +249,8 @@ pub enum Task {
 pub enum Message {
     // ---- links
     /// Part of the sender's snapshot: first thing on a link, and again until `last`. The facts of an owner are
-    /// complete, and the link *synced*, with the last part.
+    /// complete, and the link *synced*, with the last part. What the sender knows of the existence of groups comes between
+    /// (`GroupState`), unless the receiver knows the same.
     Hello {
         #[serde(deserialize_with = "bounded")]
         facts: Vec<Fact>,
@@ -271,9 +271,6 @@ pub enum Message {
     Goodbye {
         why: Goodbye,
     },
-    /// The sender knows a node of the receiver's name that has more links, or as many and has been open for longer: the
-    /// receiver closes.
-    NameTaken,
     /// The sender has not heard these nodes for a while: does the receiver?
     Probe {
         #[serde(deserialize_with = "bounded")]
@@ -405,8 +402,8 @@ pub enum Message {
     GroupDigest {
         digest: u64,
     },
-    /// What the sender knows of the existence of groups, all of it up to `last`. `answer`: it wants the same back if
-    /// it lacks anything.
+    /// What the sender knows of the existence of groups, all of it up to `last`, or in a snapshot up to its end. `answer`: it
+    /// wants the same back if it lacks anything.
     GroupState {
         #[serde(deserialize_with = "bounded")]
         parts: Vec<Existence>,
@@ -537,14 +534,11 @@ pub enum Message {
         tx: Tx,
     },
     // ---- two nodes of one name
-    /// Another node claims the name of the receiver: is the receiver there, and how well is it connected? Answered with
-    /// `Defence` and the same number.
+    /// Another node claims the name of the receiver: is the receiver there? Answered with `Pong` and the same number; and the
+    /// receiver dials the claimant, to find out by itself which of the two stays.
     Challenge {
         number: u64,
-    },
-    Defence {
-        number: u64,
-        connectivity: Connectivity,
+        claimant: PeerAddress,
     },
 }
 
@@ -593,7 +587,7 @@ pub enum Refusal {
     Myself,
     /// Another node of the same name is there; whether it is well is being found out. Dial again.
     NameInDoubt,
-    /// Another node of this name has more links, or as many and has been open for longer: the refused node closes.
+    /// Said by a node of the same name, which has more links, or as many and has been open for longer: the refused node closes.
     NameTaken,
     /// The limit of peers is reached.
     TooManyPeers,

@@ -6,7 +6,6 @@ use super::*;
 /// An output to the tables. A node that is lost takes very many names with it, so this is small.
 pub(super) enum Table {
     Name(Name, Option<Pid>),
-    Group(Name, Option<Members>),
     Other(Box<Output>),
 }
 
@@ -14,7 +13,6 @@ impl From<Table> for Output {
     fn from(table: Table) -> Output {
         match table {
             Table::Name(name, pid) => Output::PublishName { name, pid },
-            Table::Group(group, members) => Output::PublishGroup { group, members },
             Table::Other(output) => *output,
         }
     }

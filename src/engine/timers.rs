@@ -32,6 +32,8 @@ pub(super) enum Timer {
     Confirm(NodeId),
     /// Peers are to be told a digest of the groups that this node knows.
     GroupDigest,
+    /// The node differed again soon after it had been told all; it is told again.
+    GroupAnswer(NodeId),
     /// What is remembered of the groups that lost nodes have made.
     GroupMemory,
     /// Members of the group that a delete has ended are still there: their home has not heard of it, and they stay.

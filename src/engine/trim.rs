@@ -16,13 +16,18 @@
 //! groups in many names does more harm, but no more than it could by deleting the groups of all others, which is every
 //! node's right.
 
-use super::existence::{DotSet, Dots};
+use super::existence::Dots;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Live dots: each group has one of every node that made it, and a cluster may have as many parts as join.
 pub(super) fn most_live(limits: &Limits) -> usize {
     limits.existence.saturating_mul(4)
+}
+
+/// The names of the groups, for each live dot.
+pub(super) fn most_bytes(limits: &Limits) -> usize {
+    limits.existence.saturating_mul(256)
 }
 
 /// Known dots of which an earlier one is not known: on their way, unless somebody lies.
@@ -49,6 +54,7 @@ impl Dots {
     /// There is room for one more dot of anybody.
     pub(super) fn has_room(&self, limits: &Limits) -> bool {
         self.live_count < most_live(limits)
+            && self.live_bytes < most_bytes(limits)
             && self.beyond_count < most_beyond(limits)
             && self.seen.len() < most_strangers(limits)
     }
@@ -57,9 +63,12 @@ impl Dots {
     pub(super) fn trim(&mut self, limits: &Limits, members: impl Iterator<Item = NodeId>) -> Trimmed {
         let mut trimmed = Trimmed::default();
         self.trim_strangers(most_strangers(limits), members, &mut trimmed);
-        // Some room is made at once, for each time all live dots are looked through.
+        // Some room is made at once, for each time all incarnations are looked through.
         if self.live_count > most_live(limits) {
             self.trim_live(limits.existence.saturating_mul(3), &mut trimmed.groups);
+        }
+        if self.live_bytes > most_bytes(limits) {
+            self.trim_bytes(most_bytes(limits) / 4 * 3, &mut trimmed.groups);
         }
         if self.beyond_count > most_beyond(limits) {
             self.trim_beyond(limits.existence / 2);
@@ -76,10 +85,8 @@ impl Dots {
         let excess = (self.seen.len() - members.len()).saturating_sub(most);
         let strangers = self.seen.keys().rev().filter(|node| !members.contains(node));
         let excess: BTreeSet<NodeId> = strangers.take(excess).copied().collect();
-        if excess.iter().any(|node| self.live_count_of(*node) > 0) {
-            self.remove_live(|dot| excess.contains(&dot.node), &mut trimmed.groups);
-        }
         for node in excess {
+            self.remove_latest(node, 0, &mut trimmed.groups);
             self.forget(node);
             trimmed.forgotten.push(node);
         }
@@ -87,25 +94,32 @@ impl Dots {
 
     /// The latest dots of those who have made the most.
     fn trim_live(&mut self, room: usize, groups: &mut BTreeSet<Name>) {
-        let counts = self.seen.iter().map(|(node, seen)| (*node, seen.live));
-        let shares = shares(counts, room);
-        let mut numbers: BTreeMap<NodeId, Vec<u64>> = BTreeMap::new();
-        for dot in self.live.values().flat_map(DotSet::iter).filter(|dot| shares.contains_key(&dot.node)) {
-            numbers.entry(dot.node).or_default().push(dot.number);
+        let counts = self.seen.iter().map(|(node, seen)| (*node, seen.made.len()));
+        for (node, share) in shares(counts, room) {
+            self.remove_latest(node, share, groups);
         }
-        let mut first_to_go = BTreeMap::new();
-        for (node, mut numbers) in numbers {
-            numbers.sort_unstable();
-            let share = shares.get(&node).copied().unwrap_or_default();
-            first_to_go.extend(numbers.get(share).map(|number| (node, *number)));
-        }
-        self.remove_live(|dot| first_to_go.get(&dot.node).is_some_and(|first| dot.number >= *first), groups);
     }
 
-    fn remove_live(&mut self, goes: impl Fn(&Dot) -> bool, groups: &mut BTreeSet<Name>) {
-        let all = self.live.iter().flat_map(|(group, dots)| dots.iter().map(move |dot| (group, dot)));
-        let gone = all.filter(|(_, dot)| goes(dot)).map(|(group, dot)| (group.clone(), *dot));
-        for (group, dot) in gone.collect::<Vec<_>>() {
+    /// The latest dots of those whose names take the most.
+    fn trim_bytes(&mut self, room: usize, groups: &mut BTreeSet<Name>) {
+        let counts = self.seen.iter().map(|(node, seen)| (*node, seen.bytes));
+        for (node, share) in shares(counts, room) {
+            let made = self.seen.get(&node).into_iter().flat_map(|seen| seen.made.iter());
+            let mut bytes = 0;
+            let stay = made.take_while(|(_, group)| {
+                bytes += group.as_bytes().len();
+                bytes <= share
+            });
+            let stay = stay.count();
+            self.remove_latest(node, stay, groups);
+        }
+    }
+
+    /// All live dots of the node but the first ones.
+    fn remove_latest(&mut self, node: NodeId, stay: usize, groups: &mut BTreeSet<Name>) {
+        let all = self.seen.get(&node).into_iter().flat_map(|seen| seen.made.iter());
+        let gone = all.skip(stay).map(|(number, group)| (Dot { node, number }, group.clone()));
+        for (dot, group) in gone.collect::<Vec<_>>() {
             self.remove(&group, dot);
             groups.insert(group);
         }
@@ -145,7 +159,7 @@ fn shares(counts: impl Iterator<Item = (NodeId, usize)>, room: usize) -> BTreeMa
 
 #[cfg(test)]
 mod tests {
-    use super::super::existence::tests::told_by;
+    use super::super::existence::{DotSet, tests::told_by};
     use super::*;
     use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -192,6 +206,21 @@ mod tests {
         assert!(dots.knows(&dot(2, 37)), "it is deleted, not forgotten");
         assert_ne!(dots.digest(), before);
         assert_eq!(dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter()), Trimmed::default());
+    }
+
+    /// The same for names that are long, however few they are.
+    #[test]
+    fn long_names_go_from_who_has_the_most_of_them() {
+        let mut dots = Dots::default();
+        for number in 1..=10 {
+            dots.add(&Name::new(format!("small{number}").as_bytes()), dot(1, number));
+            dots.add(&Name::new(format!("{number:0>300}").as_bytes()), dot(2, number));
+        }
+        let trimmed = dots.trim(&limits(10), [NodeId(1), NodeId(2)].into_iter());
+        assert_eq!((dots.live_count_of(NodeId(1)), dots.live_count_of(NodeId(2))), (10, 6));
+        assert_eq!((trimmed.groups.len(), dots.live_bytes), (4, 6 * 300 + 61));
+        let told = told_by(&dots);
+        assert!(told.is_within(&limits(10)) && !told.is_within(&limits(7)));
     }
 
     #[test]
@@ -243,6 +272,10 @@ mod tests {
                 forgotten += usize::from(!trimmed.forgotten.is_empty());
                 closed += usize::from(dots.beyond_count < gaps);
                 assert!(dots.live_count() <= most_live(&limits) && dots.beyond_count <= most_beyond(&limits));
+                assert!(dots.live_bytes <= most_bytes(&limits));
+                let bytes = |(name, dots): (&Name, &DotSet)| dots.iter().count() * name.as_bytes().len();
+                assert_eq!(dots.live.iter().map(bytes).sum::<usize>(), dots.live_bytes);
+                assert_eq!(dots.seen.values().map(|seen| seen.bytes).sum::<usize>(), dots.live_bytes);
                 assert!(dots.seen.len() <= most_strangers(&limits) + members.len());
                 assert!(told_by(dots).is_within(&limits), "seed {seed}: what it tells is a violation");
             };
@@ -250,7 +283,8 @@ mod tests {
                 let at = rng.random_range(0..3);
                 // One dot is of one group.
                 let dot = dot(rng.random_range(0..50), rng.random_range(1..12));
-                let group = Name::new(format!("g{}", (dot.node.0 + dot.number) % 7).as_bytes());
+                let kind = (dot.node.0 + dot.number) % 7;
+                let group = Name::new(format!("g{kind:0>width$}", width = kind as usize * 30).as_bytes());
                 match rng.random_range(0..10) {
                     0..6 => drop(all[at].add(&group, dot)),
                     6..8 => drop(all[at].remove(&group, dot)),

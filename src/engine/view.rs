@@ -18,8 +18,6 @@ pub(super) struct Link {
     pub(super) synced: bool,
     /// Mine is complete there.
     pub(super) acked: bool,
-    /// When the peer was opened, by this node's clock; negative: before this node was.
-    pub(super) opened_ms: i64,
     /// For how long the peer had been waited for when the link came up.
     pub(super) waited: Duration,
     /// Since when both tables are merged.
@@ -41,9 +39,6 @@ pub(super) struct Link {
     pub(super) knocked: Option<Time>,
     /// Pinged, because this node claims its name or its place; and the number of that ping.
     pub(super) doubted: Option<(u64, NodeId)>,
-    /// When it last answered such a ping, and on whose account it was pinged. For another claimant that counts for
-    /// nothing: it may be the successor of a peer that has died since.
-    pub(super) vouched: Option<(Time, NodeId, Connectivity)>,
     /// Others that want to know whether it is heard, and the ping whose answer shows it.
     pub(super) inquiries: Option<(u64, BTreeSet<NodeId>)>,
     /// How much of its present silence was forgiven because this node was paused itself.

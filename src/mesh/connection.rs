@@ -1,5 +1,6 @@
 //! One connection: its handshake, and the task that reads it and goes on with its writing.
 
+use super::effort::{Effort, give_way};
 use super::mesh::encode_refusal;
 use super::outgoing::{Outgoing, Pumped};
 use super::pace;
@@ -169,6 +170,9 @@ pub(super) fn begin<C: Core>(
         frames: FrameReader::new(),
         undrained: 0,
         taken: 0,
+        effort: Effort::new(),
+        has_more: false,
+        rest: None,
         remote,
         has_dialled: dialled.is_some(),
         dialled,
@@ -221,6 +225,11 @@ struct Task<C: Core> {
     undrained: u32,
     /// Frames that have come.
     taken: u64,
+    effort: Effort,
+    /// The turn ended before all that was read was handled.
+    has_more: bool,
+    /// The peer has cost too much, and is not read meanwhile.
+    rest: Option<Pin<Box<Sleep>>>,
     remote: Option<SocketAddr>,
     has_dialled: bool,
     /// The address, if this node dialled it and the core has not been told how that went.
@@ -240,7 +249,7 @@ impl<C: Core> Task<C> {
             return Poll::Ready(End::Broken(why));
         }
         self.poll_write(cx);
-        let read = self.poll_read(cx);
+        let read = self.poll_turn(cx);
         self.mesh.turn();
         self.undrained = 0;
         if let ControlFlow::Break(end) = read {
@@ -269,9 +278,40 @@ impl<C: Core> Task<C> {
         }
     }
 
+    /// One turn of reading, unless the peer rests. `Break`: the connection is over.
+    fn poll_turn(&mut self, cx: &mut Context) -> ControlFlow<End> {
+        if let Some(rest) = &mut self.rest {
+            if rest.as_mut().poll(cx).is_pending() {
+                return ControlFlow::Continue(());
+            }
+            self.rest = None;
+        }
+        self.effort.begin();
+        let read = self.poll_read(cx);
+        if let Some(rest) = self.effort.end() {
+            let mut rest = Box::pin(tokio::time::sleep(rest));
+            if rest.as_mut().poll(cx).is_ready() {
+                cx.waker().wake_by_ref();
+            }
+            self.rest = Some(rest);
+        }
+        read
+    }
+
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
+        if std::mem::take(&mut self.has_more) {
+            self.mesh.with_core(|core| core.begin());
+            self.handle_frames()?;
+            if !self.has_more {
+                self.handle_bytes()?;
+            }
+            if self.has_more {
+                give_way(cx);
+                return ControlFlow::Continue(());
+            }
+        }
         loop {
             let mut channel = self.connection.channel.borrow_mut();
             let mut buffer = ReadBuf::new(channel.space(&mut self.frames));
@@ -293,6 +333,7 @@ impl<C: Core> Task<C> {
                 return ControlFlow::Break(broken.map_or(End::Ended, End::Reset));
             }
             self.mesh.count_read();
+            self.effort.note_bytes(n);
             channel.filled(n, &mut self.frames);
             drop(channel);
             self.mesh.with_core(|core| {
@@ -306,8 +347,8 @@ impl<C: Core> Task<C> {
                 self.mesh.with_core(|core| core.handle_part(self.connection.id));
             }
             left = left.saturating_sub(n);
-            if left == 0 {
-                cx.waker().wake_by_ref();
+            if left == 0 || self.has_more || self.effort.is_turn_over() {
+                give_way(cx);
                 return ControlFlow::Continue(());
             }
         }
@@ -330,6 +371,9 @@ impl<C: Core> Task<C> {
                 Ok(Step::Data) => self.handle_frames()?,
                 Err(error) => return self.refuse_bytes(error),
             }
+            if self.has_more {
+                return ControlFlow::Continue(());
+            }
             if self.connection.cut.borrow().is_some() {
                 return ControlFlow::Continue(()); // its wake-up is on its way
             }
@@ -339,7 +383,10 @@ impl<C: Core> Task<C> {
     /// The first frame that is written.
     fn introduce(&mut self) {
         let identity = self.mesh.with_core(|core| core.identity());
-        let identity = Handshake::identity(&self.mesh.settings().cluster, identity);
+        let identity = {
+            let settings = self.mesh.settings();
+            Handshake::identity(&settings.cluster, identity, settings.opening)
+        };
         self.connection.out.borrow_mut().control(|out| wire::encode_handshake(&identity, out));
         self.connection.wake();
     }
@@ -373,6 +420,8 @@ impl<C: Core> Task<C> {
                 Ok(None) => return ControlFlow::Continue(()),
                 Err(error) => return self.refuse_bytes(error),
             };
+            // Data cost what their bytes are worth; a message may cost much.
+            let is_control = matches!(frame, Frame::Control(_));
             match frame {
                 Frame::Control(message) => self.mesh.with_core(|core| core.handle_message(id, message)),
                 Frame::Data(header, body) => self.mesh.with_core(|core| core.handle_data(id, header, body)),
@@ -380,6 +429,11 @@ impl<C: Core> Task<C> {
             }
             self.taken += 1;
             self.undrained += 1;
+            self.effort.note_frame();
+            if is_control && self.effort.is_turn_over() {
+                self.has_more = true;
+                return ControlFlow::Continue(());
+            }
             if self.undrained >= FRAMES_PER_DRAIN {
                 self.undrained = 0;
                 self.mesh.half_turn();
@@ -394,8 +448,9 @@ impl<C: Core> Task<C> {
         let id = self.connection.id;
         let stage = self.connection.stage.get();
         match handshake {
-            Handshake::Identity { cluster, identity, .. } if stage == Stage::Stranger => {
-                if !self.connection.channel.borrow().vouches_for(&identity) {
+            Handshake::Identity { cluster, identity, opening } if stage == Stage::Stranger => {
+                let is_proven = (self.mesh.settings().is_proven)(&identity, &opening);
+                if !is_proven || !self.connection.channel.borrow().vouches_for(&identity) {
                     return self.refuse_bytes(WireError::Identity);
                 }
                 if cluster != self.mesh.settings().cluster {

@@ -7,9 +7,9 @@ use super::outgoing::Pumped;
 use super::refusals::{RefusalCounts, Refused, Told};
 use super::{Core, Order, dialler, listener};
 use crate::engine::message::EncodeData;
-use crate::engine::{ConnectionId, Goodbye, Message, NodeId, Refusal, Stamped, Status};
+use crate::engine::{ConnectionId, Goodbye, Identity, Message, NodeId, Refusal, Stamped, Status};
 use crate::sync::RwLock;
-use crate::wire::{self, DataEncoder, Handshake, Protection};
+use crate::wire::{self, DataEncoder, Handshake, Opening, Protection};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::cell::{Cell, RefCell};
@@ -29,6 +29,10 @@ use tokio::time::Instant;
 pub struct Settings {
     /// This incarnation.
     pub node: NodeId,
+    /// What it is made of.
+    pub opening: Opening,
+    /// Whether a peer's incarnation is its own: [`Opening::opens`]. Nodes of tests have numbers of their choice.
+    pub is_proven: fn(&Identity, &Opening) -> bool,
     /// Nodes of another cluster are refused.
     pub cluster: String,
     /// The versions of the protocol that it speaks, first and last.
@@ -58,6 +62,8 @@ impl Settings {
     pub fn new(node: NodeId, cluster: &str) -> Settings {
         Settings {
             node,
+            opening: Opening([0; 32]),
+            is_proven: |identity, opening| opening.opens(identity),
             cluster: cluster.to_owned(),
             versions: wire::VERSIONS,
             protection: Arc::default(),

@@ -15,6 +15,7 @@
 mod connection;
 mod core;
 mod dialler;
+mod effort;
 mod listener;
 mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
@@ -28,6 +29,7 @@ mod whereabouts;
 
 pub use self::core::{Core, Order};
 pub use self::dialler::UNPROTECTED;
+pub(crate) use self::effort::{TURN, give_way};
 pub use self::lookup::Hosts;
 pub(crate) use self::lookup::{MAX_LOOKUPS, MAX_PORTS, is_link_local, split_address};
 pub use self::mesh::{Mesh, Settings};

@@ -15,10 +15,11 @@ use crate::engine::{
     ClashAnswer, ConnectionId, Ending, Engine, FRAGMENT, Identity, Level, Name, NodeId, Output, Payload,
     Refusal, Stamped, Status, Target, Time,
 };
-use crate::mesh::{Core, Order};
+use crate::mesh::{Core, Order, TURN};
 use crate::wire::{LinkProtection, Protection};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 /// No link has these numbers; the tests of the driver use them.
 #[cfg(test)]
@@ -128,7 +129,8 @@ impl Bridge {
         self.engine.poll_timeout().into_iter().chain(late).min()
     }
 
-    /// Hands the engine at most so many requests of callers. `true`: there are more.
+    /// Hands the engine at most so many requests of callers, and for no longer than a turn unless all are wanted. `true`: there
+    /// are more.
     pub(super) fn take_requests(&mut self, limit: usize) -> bool {
         self.requests.refill(&self.shared);
         self.hear_who_listens();
@@ -137,9 +139,13 @@ impl Bridge {
         }
         self.now = self.shared.clock.now();
         // Each is taken away before it is handled, so that one that panics is not met again.
-        for _ in 0..limit {
+        let began = Instant::now();
+        for count in 0..limit {
             let Some(request) = self.requests.waiting.pop() else { return false };
             self.handle_request(request);
+            if count % 8 == 7 && limit < usize::MAX && began.elapsed() >= TURN {
+                break;
+            }
         }
         !self.requests.waiting.is_empty()
     }
@@ -393,7 +399,7 @@ impl Core for Bridge {
         }
         while let Some(output) = self.engine.poll_output() {
             let order = match output {
-                Output::PublishName { .. } | Output::PublishGroup { .. } | Output::PublishHold { .. } => {
+                Output::PublishName { .. } | Output::PublishGroups { .. } | Output::PublishHold { .. } => {
                     self.delivery.apply(output);
                     None
                 }

@@ -81,7 +81,7 @@ impl Delivery {
                     None => self.shared.tables.peer_down(node),
                 }
             }
-            Output::PublishGroup { group, members } => self.shared.tables.publish_group(group, members),
+            Output::PublishGroups { groups } => self.shared.tables.publish_groups(groups),
             Output::PublishHold { process, resource, requester, token } => {
                 self.publish_hold(process, resource, requester, token);
             }
@@ -230,7 +230,12 @@ impl Delivery {
 
     fn answer(&self, op: Ref, reply: Reply, outcome: Outcome) {
         match reply {
-            Reply::Wait(waiter) => waiter.answer(outcome),
+            Reply::Wait(waiter) => {
+                if let Some(reverse) = waiter.answer(outcome) {
+                    // Only if the node is over it cannot be; then nothing of it is left.
+                    let _ = self.shared.command(reverse, None);
+                }
+            }
             Reply::Place => self.shared.release_operations(1),
             Reply::Event(Asker(process)) => {
                 let detail = CString::new(printable(&outcome.detail).as_ref()).unwrap_or_default();

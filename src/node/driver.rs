@@ -10,9 +10,10 @@ mod tests;
 use super::Shared;
 use super::bridge::Bridge;
 use crate::engine::{ConnectionId, Engine, Time};
-use crate::mesh::{Core, Mesh, Settings};
+use crate::mesh::{Core, Mesh, Settings, give_way};
 use crate::os::{self, FdWatch, OwnFd, TimerFd};
 use crate::sync::Mutex;
+use crate::wire::Opening;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +36,12 @@ const TURNS_AFTER_PAUSE: usize = 256;
 const LOOKUP_THREADS: usize = crate::mesh::MAX_LOOKUPS;
 
 /// Starts the thread of a node. The listener is bound and listening. When this returns the node accepts connections.
-pub(crate) fn start(shared: Arc<Shared>, engine: Engine, bound: Bound) -> io::Result<JoinHandle<()>> {
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    engine: Engine,
+    bound: Bound,
+    opening: Opening,
+) -> io::Result<JoinHandle<()>> {
     bound.listener.set_nonblocking(true)?;
     let sleeper = Arc::new(Sleeper { shared: shared.clone(), waker: Mutex::new(None) });
     let runtime = runtime(&sleeper)?;
@@ -44,7 +50,7 @@ pub(crate) fn start(shared: Arc<Shared>, engine: Engine, bound: Bound) -> io::Re
     let (started, outcome) = sync_channel(1);
     let thread = os::with_signals_blocked(|| {
         std::thread::Builder::new().name(name).spawn(move || {
-            run(shared, engine, bound, runtime, &sleeper, &started);
+            run(shared, engine, bound, opening, runtime, &sleeper, &started);
         })
     })?;
     match outcome.recv() {
@@ -123,6 +129,7 @@ fn run(
     shared: Arc<Shared>,
     engine: Engine,
     bound: Bound,
+    opening: Opening,
     runtime: Runtime,
     sleeper: &Arc<Sleeper>,
     started: &SyncSender<io::Result<()>>,
@@ -140,6 +147,7 @@ fn run(
     let config = &shared.config;
     let security = shared.security.clone();
     let settings = Settings {
+        opening,
         unacknowledged: config.detection * 2,
         protection: security.protection,
         plaintext_may_leave: security.plaintext_may_leave,
@@ -278,7 +286,7 @@ impl<'a> Driver<'a> {
             return Poll::Ready(Work::Closed);
         }
         if more {
-            cx.waker().wake_by_ref();
+            give_way(cx);
         }
         self.poll_timer(cx)
     }
@@ -303,7 +311,7 @@ impl<'a> Driver<'a> {
             if self.timers_were_last {
                 return Poll::Ready(Work::Timeout { late: now.since(due) });
             }
-            cx.waker().wake_by_ref();
+            give_way(cx);
             return Poll::Pending;
         }
         self.timers_were_last = false;
@@ -324,7 +332,7 @@ impl<'a> Driver<'a> {
             let before = self.mesh.reads();
             tokio::task::yield_now().await; // the sockets that are ready are found
             for _ in 0..2 {
-                give_way().await; // and read
+                next_round().await; // and read
             }
             if self.mesh.reads() == before {
                 break;
@@ -334,7 +342,7 @@ impl<'a> Driver<'a> {
 }
 
 /// Lets the other tasks of this thread run once.
-async fn give_way() {
+async fn next_round() {
     let mut given = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut given, true) {

@@ -114,7 +114,7 @@ impl Process {
         let group = self.name(group)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::JoinGroup {
+        self.operate_or_take_back(timeout_ms, completion, true, |process, op, patience| Command::JoinGroup {
             process,
             op,
             group,

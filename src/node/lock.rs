@@ -54,7 +54,9 @@ impl Process {
     ) -> Result<Done> {
         let (resource, requester) = self.lock_names(id)?;
         let Attempt { nodes, retries, timeout_ms } = attempt;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Acquire {
+        // What was held before is not given back; for a scope only that of the scope is.
+        let is_new = scope.is_some() || self.core.hold(resource.clone(), requester.clone()).is_none();
+        self.operate_or_take_back(timeout_ms, completion, is_new, |process, op, patience| Command::Acquire {
             process,
             op,
             resource,

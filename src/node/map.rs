@@ -38,6 +38,13 @@ impl<V> Map<V> {
 
     // ---- the node's thread
 
+    /// So many changes follow. A map that would grow in steps meanwhile grows once.
+    pub(super) fn expect(&self, changes: usize) {
+        if changes > self.0.len() {
+            self.0.reserve(changes, &self.0.guard());
+        }
+    }
+
     pub(super) fn insert(&self, name: Name, value: V) {
         self.0.insert(name, value, &self.0.guard());
     }

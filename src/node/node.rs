@@ -2,12 +2,14 @@
 
 use super::address::{advertised, bind, check_advertised};
 use super::driver::Bound;
+use super::event::NOBODY;
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Error, List, Options, Process, Request, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use crate::sync::Mutex;
+use crate::wire::Opening;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::sync::Arc;
@@ -54,14 +56,15 @@ impl Node {
     /// it is closed.
     pub fn open(options: &Options) -> Result<Node> {
         watch_forks();
-        let node = loop {
+        let mut config = options.config(NOBODY.node)?;
+        let opening = loop {
+            let opening = Opening(random_bytes()?);
+            config.node = opening.incarnation(&config.name);
             // Zero is no node.
-            match random()? {
-                0 => {}
-                id => break NodeId(id),
+            if config.node != NOBODY.node {
+                break opening;
             }
         };
-        let mut config = options.config(node)?;
         let security = Security::new(options, &config.name)?;
         let may_leave = security.may_leave();
         if !may_leave {
@@ -83,7 +86,7 @@ impl Node {
         #[cfg(feature = "test-hooks")]
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
-        let thread = driver::start(shared.clone(), engine, bound).map_err(|e| io("start", &e))?;
+        let thread = driver::start(shared.clone(), engine, bound, opening).map_err(|e| io("start", &e))?;
         shared.log(Level::Info, Target::Node, || {
             let (id, address) = (shared.config.node, &shared.config.address);
             format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)
@@ -280,7 +283,13 @@ impl Drop for NodeCore {
 }
 
 fn random() -> Result<u64> {
-    SysRng.try_next_u64().map_err(|e| Error::new(Status::Io, format!("random: {e}")))
+    random_bytes().map(u64::from_le_bytes)
+}
+
+fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    SysRng.try_fill_bytes(&mut bytes).map_err(|e| Error::new(Status::Io, format!("random: {e}")))?;
+    Ok(bytes)
 }
 
 fn io(what: &str, error: &std::io::Error) -> Error {
@@ -289,7 +298,9 @@ fn io(what: &str, error: &std::io::Error) -> Error {
 
 /// Where the fencing tokens of a node begin: milliseconds of the wall clock times 2^20, so that those of a node that is
 /// restarted are above those that it gave before, unless the clock was set back. However the clock is set, there is room above.
+/// A clock of before this library was written is not set: 0, and then the tokens of others are the only clock.
 fn first_token(now: SystemTime) -> u64 {
+    const YEAR_2020_MS: u128 = 1_577_836_800_000;
     let ms = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4)
+    if ms < YEAR_2020_MS { 0 } else { u64::try_from(ms << 20).unwrap_or(u64::MAX).min(u64::MAX / 4) }
 }

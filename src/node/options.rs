@@ -543,7 +543,7 @@ mod tests {
             .unwrap();
         assert_eq!((both.len(), options.secrets("secret.previous")), (2, &both[..]));
         assert!(!format!("{options:?}").to_lowercase().contains(&hex[..8]));
-        for many in [vec![&hex[..]; 9].join(","), vec![&hex[..]; 100_000].join(",")] {
+        for many in [[&hex[..]; 9].join(","), vec![&hex[..]; 100_000].join(",")] {
             for error in
                 [options.set("secret.previous", &many), options.set_bytes("secret.previous", many.as_bytes())]
             {

@@ -11,6 +11,11 @@ use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
 use crate::engine::{Command, Name, Patience, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The engine keeps the deadlines of calls. Who has waited for so much longer does not wait for a node's thread that something
+/// keeps busy.
+const STUCK: Duration = Duration::from_millis(100);
 
 /// Where the answer to a call that may wait goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -238,14 +243,9 @@ impl Process {
             let shown = name.as_bytes().escape_ascii();
             return Err(Error::new(Status::NotFound, format!("there is no resolver \"{shown}\"")));
         }
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Register {
-            process,
-            op,
-            name,
-            pid,
-            resolver,
-            replace,
-            patience,
+        // What a re-register replaced is gone.
+        self.operate_or_take_back(timeout_ms, completion, !replace, |process, op, patience| {
+            Command::Register { process, op, name, pid, resolver, replace, patience }
         })
     }
 
@@ -347,24 +347,47 @@ impl Process {
         Ok(reference)
     }
 
+    /// For what is done all the same, or does no harm, should it be done too late.
     pub(super) fn operate(
         &self,
         timeout_ms: i64,
         completion: Completion,
         command: impl FnOnce(u64, Ref, Patience) -> Command,
     ) -> Result<Done> {
+        self.operate_or_take_back(timeout_ms, completion, false, command)
+    }
+
+    /// `takes_back`: should it be done too late it is taken back.
+    pub(super) fn operate_or_take_back(
+        &self,
+        timeout_ms: i64,
+        completion: Completion,
+        takes_back: bool,
+        command: impl FnOnce(u64, Ref, Patience) -> Command,
+    ) -> Result<Done> {
         self.check_alive()?;
         // The engine keeps the deadline; here it is only checked.
         Wait::from_ms(timeout_ms)?;
         let detection = self.shared.config.detection;
-        let patience = Patience::from_timeout_ms(self.shared.clock.now(), timeout_ms, detection);
+        let now = self.shared.clock.now();
+        let patience = Patience::from_timeout_ms(now, timeout_ms, detection);
         let (serial, op) = (self.pid().serial, self.shared.new_ref());
         let command = command(serial, op, patience);
         match completion {
             Completion::Wait => {
                 let waiter = Arc::new(Waiter::default());
+                let until = patience
+                    .deadline
+                    .and_then(|deadline| Instant::now().checked_add(deadline.since(now) + STUCK));
+                let done = (takes_back && until.is_some()).then(|| command.clone());
+                let reverse = || done.map(|done| Command::TakeBack { done: Box::new(done) });
                 self.shared.command(command, Some(Reply::Wait(waiter.clone())))?;
-                let outcome = waiter.wait();
+                let Some(outcome) = waiter.wait(until, reverse) else {
+                    // As soon as the node's thread gets round to it.
+                    self.shared.command(Command::Cancel { process: serial, reference: op }, None)?;
+                    let text = "the node's thread has not kept the deadline";
+                    return Err(Error::new(Status::Timeout, text));
+                };
                 match outcome.status {
                     Status::Ok => Ok(Done { op: Ref(0), value: outcome.value }),
                     status => Err(Error::new(status, outcome.detail)),

@@ -2,9 +2,10 @@
 
 use super::process_core::ProcessCore;
 use super::shared::lock;
-use crate::engine::{Command, Outcome, Ref};
+use crate::engine::{Command, Outcome, Ref, Status};
 use crate::sync::{Condvar, Mutex};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Who gets the answer.
 #[derive(Clone, Debug)]
@@ -25,29 +26,57 @@ pub struct Asker(pub(super) Arc<ProcessCore>);
 /// One thread waiting for one outcome.
 #[derive(Debug, Default)]
 pub struct Waiter {
-    outcome: Mutex<Option<Outcome>>,
+    slot: Mutex<Slot>,
     answered: Condvar,
 }
 
+#[derive(Debug, Default)]
+enum Slot {
+    #[default]
+    Waiting,
+    Answered(Outcome),
+    /// It has gone, and has said that nothing was done. What takes it back if it was.
+    Left(Option<Box<Command>>),
+}
+
 impl Waiter {
-    /// The first answer counts.
-    pub fn answer(&self, outcome: Outcome) {
-        let mut slot = lock(&self.outcome);
-        slot.get_or_insert(outcome);
+    /// The first answer counts. If it is OK, and comes too late, there may be a command that takes back what was done.
+    #[must_use]
+    pub fn answer(&self, outcome: Outcome) -> Option<Command> {
+        let mut slot = lock(&self.slot);
+        match &mut *slot {
+            Slot::Waiting => *slot = Slot::Answered(outcome),
+            Slot::Left(reverse) if outcome.status == Status::Ok => {
+                return reverse.take().map(|reverse| *reverse);
+            }
+            Slot::Answered(_) | Slot::Left(_) => {}
+        }
         // Before the waiter is woken, or it would wait for this lock next.
         drop(slot);
         self.answered.notify_all();
+        None
     }
 
-    /// Waits for the answer. It always comes: by the result, the deadline, which the engine keeps, the exit of the
-    /// process, or the closing of the node.
-    pub fn wait(&self) -> Outcome {
-        let mut slot = lock(&self.outcome);
+    /// Waits for the answer. It comes by the result, the deadline, which the engine keeps, the exit of the process, or the
+    /// closing of the node; but not if something keeps the node's thread busy, so the caller leaves at `until`. `None`: it has
+    /// left, and if OK is answered after that, `reverse` is to be done.
+    pub fn wait(&self, until: Option<Instant>, reverse: impl FnOnce() -> Option<Command>) -> Option<Outcome> {
+        let mut slot = lock(&self.slot);
         loop {
-            if let Some(outcome) = slot.take() {
-                return outcome;
+            if let Slot::Answered(outcome) = std::mem::take(&mut *slot) {
+                return Some(outcome);
             }
-            slot = self.answered.wait(slot).unwrap_or_else(PoisonError::into_inner);
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            slot = match left {
+                None => self.answered.wait(slot).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => {
+                    *slot = Slot::Left(reverse().map(Box::new));
+                    return None;
+                }
+                Some(left) => {
+                    self.answered.wait_timeout(slot, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
         }
     }
 }
@@ -78,6 +107,7 @@ pub fn operation_of(command: &Command) -> Option<Ref> {
         | Command::WatchLock { .. }
         | Command::AddResolver { .. }
         | Command::SetSeeds { .. }
+        | Command::TakeBack { .. }
         | Command::Cancel { .. }
         | Command::Close => None,
     }

@@ -140,7 +140,7 @@ impl Shared {
         // Whatever is left here came too late to be seen, and nobody is to hang for it.
         for request in self.inbox.close() {
             if let Request::Command { reply: Some(Reply::Wait(waiter)), .. } = request {
-                waiter.answer(crate::engine::Outcome::of(Status::Closed));
+                let _ = waiter.answer(crate::engine::Outcome::of(Status::Closed));
             }
         }
         let mut life = lock(&self.life);

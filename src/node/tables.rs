@@ -57,10 +57,13 @@ impl Tables {
         }
     }
 
-    pub(super) fn publish_group(&self, group: Name, members: Option<Members>) {
-        match members {
-            Some(members) => self.groups.insert(group, members),
-            None => self.groups.remove(&group),
+    pub(super) fn publish_groups(&self, groups: Vec<(Name, Option<Members>)>) {
+        self.groups.expect(groups.len());
+        for (group, members) in groups {
+            match members {
+                Some(members) => self.groups.insert(group, members),
+                None => self.groups.remove(&group),
+            }
         }
     }
 

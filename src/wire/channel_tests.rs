@@ -4,7 +4,7 @@ use super::Protection;
 use super::channel::{Channel, Setup, Step};
 use super::frame::{Frame, FrameReader, encode_handshake};
 use super::golden::{frame_of_data, headers};
-use super::{Handshake, Keyring, Secret, VERSIONS, WireError};
+use super::{Handshake, Keyring, Opening, Secret, VERSIONS, WireError};
 use crate::engine::{Connectivity, Identity, MAX_FRAME, NodeId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
@@ -195,7 +195,7 @@ fn random_records_end_the_link_and_find_no_room() {
 #[test]
 fn frames_before_the_preamble_are_garbage() {
     let mut frame = Vec::new();
-    encode_handshake(&Handshake::identity("c", identity(1)), &mut frame);
+    encode_handshake(&Handshake::identity("c", identity(1), Opening([0; 32])), &mut frame);
     for protection in [Protection::Plain, shared()] {
         let mut victim = End::new(Channel::accept(setup(2, &protection)));
         assert_eq!(victim.hear(&frame, 999), Err(WireError::Stranger));

@@ -4,7 +4,7 @@
 
 use super::codec;
 use super::frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake};
-use super::handshake::{Handshake, VERSIONS};
+use super::handshake::{Handshake, Opening, VERSIONS};
 use crate::engine::message::{Credit, DataHeader, EncodeData};
 use crate::engine::*;
 use std::collections::BTreeSet;
@@ -90,9 +90,6 @@ pub(super) fn messages() -> Vec<Message> {
                 Fact::Peers([NodeId(2), NodeId(300)].into()),
                 Fact::Hold(hold()),
                 Fact::Membership(membership()),
-                Fact::Existence(Existence::Live { group: name(), dot: dot(1, 2) }),
-                Fact::Existence(Existence::Seen { node: NodeId(1), up_to: 9 }),
-                Fact::Existence(Existence::Beyond(dot(1, 11))),
             ],
             last: true,
         },
@@ -107,7 +104,6 @@ pub(super) fn messages() -> Vec<Message> {
         M::Goodbye { why: Goodbye::Stale },
         M::Goodbye { why: Goodbye::Slow },
         M::Goodbye { why: Goodbye::TooMuch },
-        M::NameTaken,
         M::Probe { about: [NodeId(1), NodeId(300)].into() },
         M::ProbeAnswer { silent: [NodeId(1)].into() },
         M::Acquire { tx: tx(), key: key(), want: Want::Name { replace: true }, nowait: false },
@@ -223,8 +219,10 @@ pub(super) fn messages() -> Vec<Message> {
         M::Vouch { node: NodeId(300) },
         M::Vouched { node: NodeId(300) },
         M::Queued { tx: tx() },
-        M::Challenge { number: 251 },
-        M::Defence { number: 251, connectivity: Connectivity { links: 251, unsure: 1 } },
+        M::Challenge {
+            number: 251,
+            claimant: PeerAddress { node: NodeId(2), name: "bob".into(), address: "h:1".into() },
+        },
     ]
 }
 
@@ -256,7 +254,7 @@ pub(super) fn handshakes() -> Vec<Handshake> {
         Refusal::TooMuch,
         Refusal::Violation,
     ];
-    let mut all = vec![Handshake::identity("blue", identity()), Handshake::Go];
+    let mut all = vec![Handshake::identity("blue", identity(), Opening([7; 32])), Handshake::Go];
     all.extend(refusals.map(Handshake::Refuse));
     all
 }

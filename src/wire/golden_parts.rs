@@ -56,7 +56,6 @@ fn parts_of_messages() {
             Fact::Peers([NodeId(2), NodeId(300)].into()),
             Fact::Hold(hold()),
             Fact::Membership(membership()),
-            Fact::Existence(Existence::Seen { node: NodeId(1), up_to: 9 }),
         ]),
         every(vec![
             Existence::Live { group: name(), dot: dot(1, 2) },

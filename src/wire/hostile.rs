@@ -3,7 +3,7 @@
 
 use super::frame::{Frame, FrameReader, HEADER, encode_handshake, frame_header};
 use super::golden::{frame_of, frame_of_data, handshakes, headers, messages};
-use super::{Handshake, WireError};
+use super::{Handshake, Opening, WireError};
 use crate::engine::{
     Connectivity, Dot, Existence, Identity, MAX_DOT, MAX_FRAME, MAX_NAME, Message, Name, NodeId,
 };
@@ -144,7 +144,10 @@ fn texts_of_a_handshake_are_limited() {
     let (fits, long) = ("x".repeat(255), "x".repeat(256));
     let try_one = |cluster: &str, name: &str, address: &str| {
         let mut frame = Vec::new();
-        encode_handshake(&Handshake::identity(cluster, identity(name, address)), &mut frame);
+        encode_handshake(
+            &Handshake::identity(cluster, identity(name, address), Opening([0; 32])),
+            &mut frame,
+        );
         feed(&mut FrameReader::new(), &frame, 9999)
     };
     assert_eq!(try_one(&fits, &fits, &fits), Ok(1));

@@ -33,7 +33,7 @@ mod wiped;
 pub use channel::{Channel, Setup, Step, deny};
 pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
-pub use handshake::{Handshake, VERSIONS};
+pub use handshake::{Handshake, Opening, VERSIONS};
 pub use preamble::{Denial, Mode};
 pub use protection::{Certificate, LinkProtection, Protection};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};

@@ -25,15 +25,11 @@ fn told(world: &mut World) -> Vec<Existence> {
     let puppet = world.add_puppet(1000 + world.nodes.len() as u64);
     world.connect(0, puppet);
     let told = world.told(puppet);
-    let facts = told.into_iter().filter_map(|message| match message {
-        Message::Hello { facts, .. } => Some(facts),
+    let parts = told.into_iter().filter_map(|message| match message {
+        Message::GroupState { parts, .. } => Some(parts),
         _ => None,
     });
-    let existence = facts.flatten().filter_map(|fact| match fact {
-        Fact::Existence(existence) => Some(existence),
-        _ => None,
-    });
-    let existence = existence.collect();
+    let existence = parts.flatten().collect();
     world.cut(0, puppet);
     existence
 }

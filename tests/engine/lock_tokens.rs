@@ -23,7 +23,7 @@ fn mesh_of(first_tokens: &[u64]) -> World {
 /// "Larger than the token of every earlier foreign hold": each holder's is above those before it, whoever's clock is ahead.
 #[test]
 fn tokens_rise_from_holder_to_holder() {
-    for first_tokens in [[0, 0, 0], [5000, 7, 1 << 60], [0, 1 << 40, 3]] {
+    for first_tokens in [[0, 0, 0], [5000, 7, 1 << 46], [0, 1 << 40, 3]] {
         let mut world = mesh_of(&first_tokens);
         let mut last = 0;
         for turn in 0..9 {
@@ -131,4 +131,83 @@ fn sharers_of_one_tenure_have_its_token() {
     world.exit(sharers[0]);
     world.settle();
     world.assert_at_rest();
+}
+
+const DAY: u64 = (24 * 3600 * 1000) << 20;
+/// Some day at 3:33 h, and the end of the next.
+const CLOCK: u64 = 2_000_000_000_000 << 20;
+const TOMORROW: u64 = (CLOCK / DAY + 2) * DAY;
+
+/// One message must not end the tokens of all nodes: nothing beyond the end of tomorrow is followed, and a day after that it is a
+/// violation. Those who have gone along as far as that stay together, and tokens rise.
+#[test]
+fn tokens_far_ahead_of_the_clock_are_not_followed() {
+    let clock = CLOCK;
+    for (told, is_violation) in [
+        (clock + DAY / 2, false),
+        (TOMORROW - 1, false),
+        (TOMORROW, false),
+        (TOMORROW + DAY, false),
+        (TOMORROW + DAY + 1, true),
+        (u64::MAX / 2, true),
+        (u64::MAX, true),
+    ] {
+        // The clocks of the honest are not the same.
+        let mut world = mesh_of(&[clock, clock - 1000, clock + 1000]);
+        let puppet = world.add_puppet(40);
+        world.link(0, puppet);
+        let hold = Hold {
+            resource: name("other"),
+            requester: name("liar"),
+            serial: 1,
+            view: false,
+            nodes: [NodeId(1), NodeId(40)].into(),
+            token: told,
+            watched: false,
+        };
+        let tx = Tx { lamport: 9, node: NodeId(40) };
+        let want = Want::Lock { requester: name("liar"), serial: 1 };
+        world.say(puppet, 0, Message::Acquire { tx, key: Key::Lock(name("other")), want, nowait: false });
+        world.say(puppet, 0, Message::Held { tx, hold });
+        assert_eq!(world.goodbye(puppet), is_violation.then_some(Goodbye::Violation), "{told}");
+        let mut last = 0;
+        for turn in 0..6 {
+            let pid = world.spawn(turn % 3);
+            let token = world.take_lock(pid, by("me").on(&[0, 1, 2]));
+            assert!(token > last && token < TOMORROW + 10, "{told}: {token}");
+            assert!(told > TOMORROW || token > told, "it is followed");
+            last = token;
+            world.exit(pid);
+            world.settle();
+        }
+        for (a, b) in [(0, 1), (1, 2), (2, 0)] {
+            assert!(world.is_linked(a, b), "{told}");
+        }
+    }
+}
+
+/// A voter that lies does not make the holder a liar.
+#[test]
+fn votes_far_ahead_of_the_clock_are_not_followed() {
+    for (told, is_violation) in [(TOMORROW + DAY / 2, false), (u64::MAX / 2, true)] {
+        let mut world = mesh_of(&[CLOCK, CLOCK - 1000]);
+        let puppet = world.add_puppet(40);
+        world.link(0, puppet);
+        let pid = world.spawn(0);
+        let op = world.acquire(pid, by("me").on(&[0, 1, puppet]));
+        world.settle();
+        let asked = world.told(puppet).into_iter().find_map(|message| match message {
+            Message::Acquire { tx, key, .. } => Some((tx, key)),
+            _ => None,
+        });
+        let (tx, key) = asked.expect("it is asked");
+        world.say(puppet, 0, Message::Grant { tx, key, tenure: told, regs: vec![] });
+        world.settle();
+        if is_violation {
+            assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
+        } else {
+            assert_eq!(world.token(op), TOMORROW);
+        }
+        assert!(world.is_linked(0, 1) && world.is_linked(1, 0));
+    }
 }

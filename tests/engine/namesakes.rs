@@ -178,3 +178,43 @@ fn who_belongs_to_the_cluster_stays_though_it_is_younger() {
         assert!(world.is_linked(1, 2), "{what}\n{}", world.picture());
     }
 }
+
+/// A peer's word closes nobody: not that another node has the name, and not a refusal by somebody of another name. Who is named is
+/// dialled, and only one that shows the name itself can be the one that stays.
+#[test]
+fn a_peers_word_closes_nobody() {
+    let mut world = World::nodes(2);
+    world.link(0, 1);
+    let puppet = world.add_puppet(20);
+    world.link(0, puppet);
+    let name = config(0).name;
+    let claimant = PeerAddress { node: NodeId(9), name: name.clone(), address: "elsewhere:1".into() };
+    world.told(puppet);
+    world.say(puppet, 0, Message::Challenge { number: 7, claimant: claimant.clone() });
+    assert!(world.told(puppet).contains(&Message::Pong { number: 7 }), "it lives");
+    assert_eq!(world.dials(0), ["elsewhere:1"]);
+    // Nobody answers there: that is all.
+    world.input(0, |engine, now| {
+        engine.handle_dial_failed(now, "elsewhere:1", Status::Unreachable, "silence")
+    });
+    world.settle();
+    assert!(world.is_linked(0, 1) && world.nodes[0].closed.is_none());
+    // A refusal by somebody of another name.
+    let other = world.add_puppet(21);
+    world.connect_at(0, other, "host21:1");
+    let id = world.wire(0, other).expect("a connection");
+    world.input(0, |engine, now| engine.handle_refused(now, id, Refusal::NameTaken));
+    world.settle();
+    assert_eq!(world.nodes[0].closed, None);
+    // To tell of a claim to another name is a violation.
+    for claimant in [
+        PeerAddress { name: "another".into(), ..claimant.clone() },
+        PeerAddress { node: world.nodes[0].id, ..claimant },
+    ] {
+        let puppet = world.add_puppet(30 + world.nodes.len() as u64);
+        world.link(0, puppet);
+        world.say(puppet, 0, Message::Challenge { number: 7, claimant });
+        assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
+    }
+    assert_eq!(world.nodes[0].closed, None);
+}

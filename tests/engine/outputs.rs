@@ -14,8 +14,10 @@ impl World {
             assert!(of >= stage, "tables, then messages, then events; but {output:?} came late");
             stage = of;
             assert_eq!(self.nodes[node].closed, None, "after Closed came {output:?}");
-            if let Output::PublishGroup { group, .. } = &output {
-                assert!(groups.insert(group.clone()), "published twice for one input: {group:?}");
+            if let Output::PublishGroups { groups: changed } = &output {
+                for (group, _) in changed {
+                    assert!(groups.insert(group.clone()), "published twice for one input: {group:?}");
+                }
             }
             self.take(node, output);
         }
@@ -40,12 +42,14 @@ impl World {
                 assert_ne!(tokens.last().copied().flatten(), token, "published without a change");
                 tokens.push(token);
             }
-            Output::PublishGroup { group, members } => {
-                let before = self.nodes[node].groups.remove(&group);
-                let is_new = self.members_may_come_and_go || before != members;
-                assert!(is_new, "published without a change: {group:?} {members:?}");
-                if let Some(members) = members {
-                    self.nodes[node].groups.insert(group, members);
+            Output::PublishGroups { groups } => {
+                for (group, members) in groups {
+                    let before = self.nodes[node].groups.remove(&group);
+                    let is_new = self.members_may_come_and_go || before != members;
+                    assert!(is_new, "published without a change: {group:?} {members:?}");
+                    if let Some(members) = members {
+                        self.nodes[node].groups.insert(group, members);
+                    }
                 }
                 self.nodes[node].seen.push(output);
             }
@@ -111,7 +115,7 @@ fn stage_of(output: &Output) -> u8 {
     match output {
         Output::PublishName { .. }
         | Output::PublishPeer { .. }
-        | Output::PublishGroup { .. }
+        | Output::PublishGroups { .. }
         | Output::PublishHold { .. } => 0,
         Output::Send { .. }
         | Output::Signal { .. }

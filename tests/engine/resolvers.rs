@@ -281,7 +281,7 @@ fn notify_all_of_several_parts_goes_pair_by_pair() {
             }
             (world, pids)
         };
-        let depth = if count == 3 { 5 } else { 3 };
+        let depth = [5, 3, 2][count - 3];
         every_order(
             depth,
             start,

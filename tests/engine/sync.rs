@@ -226,11 +226,10 @@ fn sync_waits_while_the_name_is_in_doubt() {
     assert_eq!(world.status(op), None);
     world.advance(ms(100));
     assert_eq!(world.dials(joiner), ["host0:1"]);
-    world.connect_at(joiner, 0, "host0:1");
-    let id = world.wire(joiner, 0).expect("a connection");
-    world.input(joiner, |engine, now| engine.handle_refused(now, id, Refusal::NameTaken));
-    assert_eq!(world.status(op), Some(Status::Closed));
-    assert_eq!(world.nodes[joiner].closed, Some(Reason::NAME_TAKEN));
+    world.input(joiner, |engine, now| {
+        engine.handle_dial_failed(now, "host0:1", Status::Unreachable, "it is gone");
+    });
+    assert_eq!(world.status(op), Some(Status::Ok), "it cannot be had");
 }
 
 /// "Every call ends": at its deadline, when cancelled, with its process, with its node. One answer each.

@@ -2,15 +2,25 @@
 
 use crate::agent::cluster;
 use convoke::engine::{Connectivity, Identity, Message, NodeId, Stamped};
-use convoke::wire::{self, Channel, Frame, FrameReader, Handshake, Protection, Setup, Step};
+use convoke::wire::{self, Channel, Frame, FrameReader, Handshake, Opening, Protection, Setup, Step};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-fn identity(name: &str, node: u64) -> Identity {
+/// An incarnation that is most likely higher than that of a node, which therefore says Go.
+fn incarnation(name: &str) -> (NodeId, Opening) {
+    let mut all = (0_u64..).map(|number| {
+        let mut opening = Opening([0; 32]);
+        opening.0[..8].copy_from_slice(&number.to_le_bytes());
+        (opening.incarnation(name), opening)
+    });
+    all.find(|(node, _)| node.0.leading_ones() >= 16).expect("there are many")
+}
+
+fn identity(name: &str, node: NodeId) -> Identity {
     Identity {
-        node: NodeId(node),
+        node,
         name: name.to_owned(),
         address: "127.0.0.1:1".to_owned(),
         connectivity: Connectivity::default(),
@@ -20,11 +30,11 @@ fn identity(name: &str, node: u64) -> Identity {
     }
 }
 
-fn channel(name: &str, node: u64) -> Channel {
+fn channel(name: &str, node: NodeId) -> Channel {
     Channel::dial(Setup {
         versions: wire::VERSIONS,
         cluster: cluster(),
-        node: NodeId(node),
+        node,
         name: name.to_owned(),
         protection: Protection::Plain,
         nonce: [5; 16],
@@ -34,7 +44,7 @@ fn channel(name: &str, node: u64) -> Channel {
 /// What a node says first.
 pub fn greeting(name: &str, node: u64) -> Vec<u8> {
     let mut words = Vec::new();
-    channel(name, node).words(&mut words);
+    channel(name, NodeId(node)).words(&mut words);
     words
 }
 
@@ -53,21 +63,25 @@ pub struct Peer {
     stream: TcpStream,
     channel: Channel,
     frames: FrameReader,
-    node: u64,
+    node: NodeId,
 }
 
 impl Peer {
     /// Shakes hands, as the higher of the two nodes, and reads nothing after that. Little fits into its buffers.
-    pub fn link(address: SocketAddr, name: &str, node: u64) -> Peer {
+    pub fn link(address: SocketAddr, name: &str) -> Peer {
         let stream = TcpStream::connect(address).expect("the node accepts");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
         take_little(&stream).expect("a socket");
+        let (node, opening) = incarnation(name);
         let mut peer = Peer { stream, channel: channel(name, node), frames: FrameReader::new(), node };
         while !peer.channel.is_open() {
             peer.step();
         }
         let mut greeting = Vec::new();
-        wire::encode_handshake(&Handshake::identity(&cluster(), identity(name, node)), &mut greeting);
+        wire::encode_handshake(
+            &Handshake::identity(&cluster(), identity(name, node), opening),
+            &mut greeting,
+        );
         peer.say(&greeting);
         while peer.handshake() != Handshake::Go {}
         peer
@@ -98,7 +112,7 @@ impl Peer {
 
     /// The pid of a process that it might have.
     pub fn pid(&self, serial: u64) -> String {
-        format!("{:016x}.{serial}", self.node)
+        format!("{:016x}.{serial}", self.node.0)
     }
 
     pub fn say(&mut self, bytes: &[u8]) {

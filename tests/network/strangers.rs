@@ -195,7 +195,7 @@ fn a_stranger_that_speaks_one_byte_a_second_is_cut_off() {
 #[test]
 fn a_peer_that_never_ends_its_frame_is_given_up() {
     let mut friends = Friends::new("detection_ms=1000");
-    let mut peer = Peer::link(friends.address(), "dribbler", u64::MAX);
+    let mut peer = Peer::link(friends.address(), "dribbler");
     friends.node.wait_for_peers(&["dribbler"]);
     let began = Instant::now();
     let frame = peer::heartbeat();
@@ -213,7 +213,7 @@ fn a_peer_that_never_ends_its_frame_is_given_up() {
 #[test]
 fn a_peer_that_never_reads_costs_little_and_is_given_up() {
     let mut friends = Friends::new("detection_ms=1000");
-    let mut deaf = Peer::link(friends.address(), "deaf", u64::MAX);
+    let mut deaf = Peer::link(friends.address(), "deaf");
     friends.node.wait_for_peers(&["deaf"]);
     let memory = friends.node.memory();
     let (p, _) = friends.node.spawn();

@@ -4,7 +4,7 @@
 use crate::count;
 use crate::world::{Happening, Input, World};
 use convoke::engine::{ConnectionId, Ending, Identity, Message, Refusal, Stamped};
-use convoke::wire::{Handshake, encode_control, encode_handshake};
+use convoke::wire::{Handshake, Opening, encode_control, encode_handshake};
 use std::sync::Arc;
 
 /// How long a frame is under way, in us; and by how much more at most.
@@ -108,7 +108,7 @@ impl World {
             let mut identity = (*self.hosts[host].identity).clone();
             identity.uptime_ms = (self.now - self.hosts[host].started) / 1000;
             let mut bytes = Vec::new();
-            encode_handshake(&Handshake::identity("scale", identity.clone()), &mut bytes);
+            encode_handshake(&Handshake::identity("scale", identity.clone(), Opening([0; 32])), &mut bytes);
             self.count.bytes += bytes.len() as u64;
             self.put(self.now, id_of(connection, end), Parcel::Identity(Arc::new(identity)));
         }

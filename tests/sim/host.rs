@@ -159,9 +159,10 @@ impl Host {
         {
             config.fault = plan.fault;
         }
-        // The wall clocks that tokens start at are far apart, and those of successors in no order.
-        config.first_token =
-            if seed.is_multiple_of(40) { u64::MAX >> (2 + seed % 58) } else { (seed % 50) << 20 };
+        // The wall clocks that tokens start at are up to a day apart, and those of successors in no order; some are not set.
+        let day = 24 * 3600 * 1000_u64;
+        let ms = if seed.is_multiple_of(40) { day >> (seed % 27) } else { seed % 50 };
+        config.first_token = ms << 20;
         *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;
         (self.offset, self.drift) = clock;

@@ -98,7 +98,7 @@ fn promises_hold() {
         let fresh = now.map_or(1, |age| age.as_millis() as u64);
         run_many(modes(), number("CONVOKE_SIM_FROM").unwrap_or(fresh), None)
     } else {
-        let usual = if cfg!(debug_assertions) { 500 } else { 2_000 };
+        let usual = if cfg!(debug_assertions) { 300 } else { 2_000 };
         let count = number("CONVOKE_SIM_SEEDS").unwrap_or(usual);
         run_many(modes(), number("CONVOKE_SIM_FROM").unwrap_or(1), Some(count))
     };

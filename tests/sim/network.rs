@@ -6,7 +6,7 @@ use crate::world::{Happening, R, World};
 use convoke::engine::{
     ConnectionId, Ending, Goodbye, Identity, Message, NodeId, Reason, Refusal, Stamped, Status,
 };
-use convoke::wire::{Frame, FrameReader, Handshake, WireError, encode_control, encode_handshake};
+use convoke::wire::{Frame, FrameReader, Handshake, Opening, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What matters about bytes that are under way.
@@ -143,7 +143,6 @@ fn load_of(message: &Message) -> Load {
         | Message::Probe { .. }
         | Message::ProbeAnswer { .. }
         | Message::Challenge { .. }
-        | Message::Defence { .. }
         | Message::Vouch { .. }
         | Message::Vouched { .. } => Load::Quiet,
         _ => Load::Control,
@@ -267,7 +266,7 @@ impl World {
                 uptime_ms: (self.now - host.started) / 1000,
                 message_limit: self.plan.limits.message as u64,
             };
-            let handshake = Handshake::identity("sim", identity);
+            let handshake = Handshake::identity("sim", identity, Opening([0; 32]));
             self.put_handshake(id_of(id, end), &handshake);
             // The driver gives up on a handshake that does not come to its end.
             let late = self.now + self.plan.detection;

@@ -66,10 +66,10 @@ impl World {
                 self.book.histories.read(step, node, name, old, pid);
                 Ok(())
             }
-            Output::PublishGroup { group, members } => {
-                self.trace.say(self.now, || format!("h{slot} PUBLISH {group:?} {members:?}"));
+            Output::PublishGroups { groups } => {
+                self.trace.say(self.now, || format!("h{slot} PUBLISH {groups:?}"));
                 self.groups_stirred = true;
-                self.publish_group(slot, group, members)
+                groups.into_iter().try_for_each(|(group, members)| self.publish_group(slot, group, members))
             }
             Output::PublishHold { process, resource, requester, token } => {
                 self.trace.say(self.now, || {
@@ -220,7 +220,7 @@ fn class_of(output: &Output) -> u8 {
     match output {
         Output::PublishName { .. }
         | Output::PublishPeer { .. }
-        | Output::PublishGroup { .. }
+        | Output::PublishGroups { .. }
         | Output::PublishHold { .. } => 1,
         Output::Send { .. }
         | Output::Signal { .. }

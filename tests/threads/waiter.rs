@@ -14,10 +14,10 @@ fn an_answer_is_not_missed() {
     let answerers: Vec<_> = [Status::Ok, Status::Closed]
         .map(|status| {
             let waiter = waiter.clone();
-            thread::spawn(move || waiter.answer(Outcome::of(status)))
+            thread::spawn(move || assert!(waiter.answer(Outcome::of(status)).is_none()))
         })
         .into();
-    let outcome = waiter.wait();
+    let outcome = waiter.wait(None, || None).unwrap();
     assert!(matches!(outcome.status, Status::Ok | Status::Closed));
     answerers.into_iter().for_each(|answerer| answerer.join().unwrap());
 }

@@ -3,7 +3,7 @@
 use super::{DotSet, Dots, Seen, hash, hash_up_to};
 use crate::engine::trim;
 use crate::engine::{Dot, Existence, Limits, Name, NodeId};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// What another node knows, as it is being told. Nothing of it counts before it is complete. Honest nodes tell nothing twice.
 #[derive(Default, Debug)]
@@ -11,27 +11,39 @@ pub(in crate::engine) struct Told {
     live: Vec<(Name, Dot)>,
     seen: Vec<(NodeId, u64)>,
     beyond: Vec<Dot>,
+    /// The names of the groups.
+    bytes: usize,
 }
 
 impl Told {
     pub(in crate::engine) fn add(&mut self, part: Existence) {
         match part {
-            Existence::Live { group, dot } => self.live.push((group, dot)),
+            Existence::Live { group, dot } => {
+                self.bytes += group.as_bytes().len();
+                self.live.push((group, dot));
+            }
             // Says nothing, and would take the place of an incarnation of which something is known.
             Existence::Seen { up_to: 0, .. } => {}
             Existence::Seen { node, up_to } => self.seen.push((node, up_to)),
             Existence::Beyond(dot) => self.beyond.push(dot),
         }
     }
+    /// Of whom something is told; perhaps more than once.
+    pub(in crate::engine) fn nodes(&self) -> Vec<NodeId> {
+        let live = self.live.iter().map(|(_, dot)| dot.node);
+        let seen = self.seen.iter().map(|(node, _)| *node);
+        live.chain(seen).chain(self.beyond.iter().map(|dot| dot.node)).collect()
+    }
     /// All live dots, in order.
-    fn dots(&self) -> Vec<Dot> {
-        let mut dots: Vec<Dot> = self.live.iter().map(|(_, dot)| *dot).collect();
-        dots.sort_unstable();
+    fn dots(&self) -> Vec<(Dot, &Name)> {
+        let mut dots: Vec<(Dot, &Name)> = self.live.iter().map(|(group, dot)| (*dot, group)).collect();
+        dots.sort_unstable_by_key(|(dot, _)| *dot);
         dots
     }
     /// No honest node knows more: see `trim`.
     pub(in crate::engine) fn is_within(&self, limits: &Limits) -> bool {
         self.live.len() <= trim::most_live(limits)
+            && self.bytes <= trim::most_bytes(limits)
             && self.beyond.len() <= trim::most_beyond(limits)
             && self.seen.len() <= trim::most_strangers(limits).saturating_add(limits.peers.saturating_mul(2))
     }
@@ -39,26 +51,24 @@ impl Told {
 
 impl Dots {
     /// What one side has deleted is gone on both, what one side has made and the other not seen is there on both.
-    /// Returns the groups with other live dots than before.
+    /// Returns the groups with other live dots than before. Costs no more than what is told, and what changes.
     pub(in crate::engine) fn merge(&mut self, told: Told) -> Vec<Name> {
-        let dots = told.dots();
         // Some may tell of one dot twice.
-        if self.seen.is_empty() && told.beyond.is_empty() && dots.is_sorted_by(|one, other| one < other) {
-            return self.adopt(told, &dots);
+        if self.seen.is_empty() && told.beyond.is_empty() {
+            let dots = told.dots();
+            if dots.is_sorted_by(|(one, _), (other, _)| one < other) {
+                return self.adopt(&told, &dots);
+            }
         }
-        let mut changed = self.delete_what_is_not_in(&told, &dots);
-        let mut groups: Option<BTreeMap<Dot, Name>> = None;
+        let mut changed = self.delete_what_is_not_in(&told);
         for (group, dot) in told.live {
             if self.add(&group, dot) {
                 changed.push(group);
-            } else if !self.is_live_dot(&group, &dot) && self.live_count_of(dot.node) > 0 {
-                // Deleted here; or its maker has told two nodes of two groups. Then all come to agree on the first name.
-                let groups = groups.get_or_insert_with(|| self.groups_of_dots());
-                if let Some(other) = groups.get_mut(&dot).filter(|other| group < **other) {
-                    self.remove(other, dot);
-                    self.put(&group, dot);
-                    changed.extend([group.clone(), std::mem::replace(other, group)]);
-                }
+            } else if let Some(other) = self.group_of(&dot).filter(|other| group < **other).cloned() {
+                // Its maker has told two nodes of two groups. All come to agree on the first name.
+                self.remove(&other, dot);
+                self.put(&group, dot);
+                changed.extend([group, other]);
             }
         }
         for (node, up_to) in told.seen {
@@ -73,69 +83,64 @@ impl Dots {
     }
 
     /// A node that knows nothing yet takes over what the other knows: built in one go from what is sorted, for there may be very
-    /// many groups, and a node that joins waits for it.
-    fn adopt(&mut self, told: Told, dots: &[Dot]) -> Vec<Name> {
-        let Told { mut live, mut seen, .. } = told;
-        self.live_count = live.len();
-        self.digest = live.iter().fold(0, |sum, (group, dot)| sum.wrapping_add(hash(group, dot)));
-        seen.extend(dots.iter().map(|dot| (dot.node, 0)));
+    /// many groups, and a node that joins waits for it. `dots`: the live ones.
+    fn adopt(&mut self, told: &Told, dots: &[(Dot, &Name)]) -> Vec<Name> {
+        self.live_count = dots.len();
+        self.live_bytes = told.bytes;
+        self.digest = dots.iter().fold(0, |sum, (dot, group)| sum.wrapping_add(hash(group, dot)));
+        let mut seen: Vec<(NodeId, u64)> = told.seen.clone();
+        seen.extend(dots.iter().map(|(dot, _)| (dot.node, 0)));
         seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
         seen.dedup_by_key(|(node, _)| *node);
         let (mut rest, mut beyond) = (dots, Vec::new());
         let rows = seen.into_iter().map(|(node, told_up_to)| {
-            let (of_node, others) = rest.split_at(rest.partition_point(|dot| dot.node == node));
+            let (of_node, others) = rest.split_at(rest.partition_point(|(dot, _)| dot.node == node));
             rest = others;
             let up_to =
-                of_node.iter().fold(told_up_to, |up_to, dot| up_to + u64::from(dot.number == up_to + 1));
-            beyond.extend(of_node.iter().filter(|dot| dot.number > up_to));
-            (node, Seen { up_to, live: of_node.len(), ..Seen::default() })
+                of_node.iter().fold(told_up_to, |up_to, (dot, _)| up_to + u64::from(dot.number == up_to + 1));
+            beyond.extend(of_node.iter().map(|(dot, _)| *dot).filter(|dot| dot.number > up_to));
+            let groups = match of_node {
+                [] => 0,
+                [_] => 1,
+                _ => of_node.iter().map(|(_, group)| *group).collect::<BTreeSet<&Name>>().len(),
+            };
+            let made = of_node.iter().map(|(dot, group)| (dot.number, (*group).clone())).collect();
+            let bytes = of_node.iter().map(|(_, group)| group.as_bytes().len()).sum();
+            (node, Seen { up_to, made, groups, bytes, ..Seen::default() })
         });
         self.seen = rows.collect();
         self.context =
             self.seen.iter().fold(0, |sum, (node, seen)| sum.wrapping_add(hash_up_to(*node, seen.up_to)));
         beyond.iter().for_each(|dot| self.see(dot));
+        let mut live: Vec<&(Name, Dot)> = told.live.iter().collect();
         live.sort_unstable(); // it is
         let rows = live.chunk_by(|one, other| one.0 == other.0);
         let rows = rows.map(|row| (row[0].0.clone(), DotSet::of(row.iter().map(|(_, dot)| *dot).collect())));
         self.live = rows.collect();
-        for dots in self.live.values() {
-            let mut last = None;
-            for dot in dots.iter().filter(|dot| last.replace(dot.node) != Some(dot.node)) {
-                if let Some(seen) = self.seen.get_mut(&dot.node) {
-                    seen.groups += 1;
-                }
-            }
-        }
         self.live.keys().cloned().collect()
     }
 
     /// What the other knows and does not show it has deleted.
-    fn delete_what_is_not_in(&mut self, told: &Told, live: &[Dot]) -> Vec<Name> {
-        if self.live_count == 0 {
+    fn delete_what_is_not_in(&mut self, told: &Told) -> Vec<Name> {
+        if self.live_count == 0 || told.seen.is_empty() && told.beyond.is_empty() {
             return Vec::new();
         }
-        let mut seen: BTreeMap<NodeId, u64> = BTreeMap::new();
-        for (node, up_to) in &told.seen {
-            let highest = seen.entry(*node).or_default();
-            *highest = (*highest).max(*up_to);
+        let live: BTreeSet<Dot> = told.live.iter().map(|(_, dot)| *dot).collect();
+        let mut gone: Vec<(Dot, Name)> = Vec::new();
+        // Who is told of twice is gone through once.
+        let mut seen = told.seen.clone();
+        seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
+        seen.dedup_by_key(|(node, _)| *node);
+        for (node, up_to) in &seen {
+            let made = self.seen.get(node).into_iter().flat_map(|seen| seen.made.iter());
+            let dots = made.take_while(|(number, _)| number <= up_to);
+            let dots = dots.map(|(number, group)| (Dot { node: *node, number }, group));
+            gone.extend(dots.filter(|(dot, _)| !live.contains(dot)).map(|(dot, group)| (dot, group.clone())));
         }
-        let mut known: Vec<Dot> = told.beyond.clone();
-        known.sort_unstable();
-        let is_known = |dot: &Dot| {
-            seen.get(&dot.node).is_some_and(|up_to| dot.number <= *up_to) || known.binary_search(dot).is_ok()
-        };
-        let all = self.live.iter().flat_map(|(group, dots)| dots.iter().map(move |dot| (group, dot)));
-        let gone = all.filter(|(_, dot)| is_known(dot) && live.binary_search(dot).is_err());
-        let gone: Vec<(Name, Dot)> = gone.map(|(group, dot)| (group.clone(), *dot)).collect();
-        for (group, dot) in &gone {
-            self.remove(group, *dot);
-        }
-        gone.into_iter().map(|(group, _)| group).collect()
-    }
-
-    fn groups_of_dots(&self) -> BTreeMap<Dot, Name> {
-        let all = self.live.iter().flat_map(|(group, dots)| dots.iter().map(|dot| (*dot, group.clone())));
-        all.collect()
+        let dots = told.beyond.iter().filter(|dot| !live.contains(dot));
+        gone.extend(dots.filter_map(|dot| Some((*dot, self.group_of(dot)?.clone()))));
+        gone.retain(|(dot, group)| self.remove(group, *dot));
+        gone.into_iter().map(|(_, group)| group).collect()
     }
 }
 
@@ -143,7 +148,6 @@ impl Dots {
 mod tests {
     use super::super::tests::{dot, told_by};
     use super::*;
-    use std::collections::BTreeSet;
 
     /// Whatever the order in which three nodes hear of each other.
     #[test]

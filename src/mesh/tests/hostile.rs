@@ -10,7 +10,7 @@ fn garbage_from_strangers_ends_their_connection_only() {
         let (low, address) = start(settings(1)).await;
         let mut honest = Peer::link(&address, 9).await;
         let mut identity_frame = Vec::new();
-        wire::encode_handshake(&Handshake::identity("test", identity(3)), &mut identity_frame);
+        wire::encode_handshake(&Handshake::identity("test", identity(3), OPENING), &mut identity_frame);
         let mut go = Vec::new();
         wire::encode_handshake(&Handshake::Go, &mut go);
         let twice = [&identity_frame[..], &identity_frame].concat();
@@ -209,11 +209,40 @@ fn garbage_right_behind_an_identity_is_told_to_the_core() {
         let mut peer = Peer::connect_as(&address, Setup { protection: Protection::Plain, ..setup(9) }).await;
         let mut words = Vec::new();
         peer.channel.words(&mut words);
-        wire::encode_handshake(&Handshake::identity("test", identity(9)), &mut words);
+        wire::encode_handshake(&Handshake::identity("test", identity(9), OPENING), &mut words);
         words.extend([0xff; 9]);
         peer.stream.write_all(&words).await.unwrap();
         low.wait_seen(|seen| matches!(seen, Seen::Connection { .. }).then_some(())).await;
         low.wait_seen(|seen| matches!(seen, Seen::End(..)).then_some(())).await;
         low.empty().await;
+    });
+}
+
+/// A few bytes that cost much: each keeps the thread busy for a millisecond, and there are hundreds in one packet. Another peer
+/// does not wait until all of them are done, and callers neither.
+#[test]
+fn messages_that_cost_much_do_not_keep_the_others_waiting() {
+    run(async {
+        let (low, address) = start(settings(1)).await;
+        let (mut dear, mut other) = (Peer::link(&address, 8).await, Peer::link(&address, 9).await);
+        low.with_core(|core| core.message_takes = Duration::from_millis(1));
+        let mut bytes = Vec::new();
+        for number in 0..500 {
+            let message = Stamped { clock: 1, message: Message::Ping { number } };
+            wire::encode_control(&message, &mut bytes).unwrap();
+        }
+        dear.write(&bytes).await;
+        assert_eq!(low.numbers(1).await[0], 0);
+        other.say(1000).await;
+        let before = low
+            .wait(|core| {
+                let number = |seen: &Seen| matches!(seen, Seen::Message(_, Message::Ping { number: 1000 }));
+                core.seen.iter().position(number)
+            })
+            .await;
+        assert!(before < 50, "{before} were handled before it");
+        // Nothing is lost, and all comes in its order.
+        let numbers = low.numbers(501).await;
+        assert!(numbers.iter().filter(|number| **number < 1000).copied().eq(0..500));
     });
 }

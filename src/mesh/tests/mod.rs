@@ -15,8 +15,8 @@ use crate::engine::{
 };
 use crate::sync::RwLock;
 use crate::wire::{
-    self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup,
-    Step, WireError,
+    self, Channel, DataEncoder, Denial, Frame, FrameReader, Handshake, Keyring, Opening, Protection, Secret,
+    Setup, Step, WireError,
 };
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -61,6 +61,8 @@ struct Script {
     /// What is received is not noted one by one.
     quiet: bool,
     panic_on_message: bool,
+    /// For so long each message keeps the thread busy.
+    message_takes: Duration,
     waker: Option<Waker>,
 }
 
@@ -75,6 +77,7 @@ impl Script {
             blocks_written: 0,
             quiet: false,
             panic_on_message: false,
+            message_takes: Duration::ZERO,
             waker: None,
         }
     }
@@ -130,6 +133,7 @@ impl Core for Script {
     }
     fn handle_message(&mut self, connection: ConnectionId, message: Stamped) {
         assert!(!self.panic_on_message, "a panic on purpose");
+        std::thread::sleep(self.message_takes);
         self.see(Seen::Message(connection, message.message));
     }
     fn handle_data(&mut self, connection: ConnectionId, header: DataHeader, body: &[u8]) {
@@ -172,6 +176,8 @@ fn identity(node: u64) -> Identity {
     }
 }
 
+const OPENING: Opening = Opening([7; 32]);
+
 /// Runs a test on a runtime like the node's, and fails it if it hangs.
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -211,6 +217,7 @@ fn settings(node: u64) -> Settings {
         protection: Arc::new(RwLock::new(protection())),
         handshake: Duration::from_millis(300),
         farewell: Duration::from_millis(300),
+        is_proven: |_, _| true,
         ..Settings::new(NodeId(node), "test")
     }
 }
@@ -352,7 +359,7 @@ impl Peer {
 
     async fn introduce(&mut self, node: u64) {
         let mut bytes = Vec::new();
-        wire::encode_handshake(&Handshake::identity("test", identity(node)), &mut bytes);
+        wire::encode_handshake(&Handshake::identity("test", identity(node), OPENING), &mut bytes);
         self.write(&bytes).await;
     }
 

@@ -222,3 +222,42 @@ fn who_is_refused_and_stays_takes_a_place() {
         Peer::link(&address, 3).await;
     });
 }
+
+/// An incarnation is made of the node's name and of random bytes, which a peer shows: nobody takes that of another name, and
+/// under certificates a name is a certificate's.
+#[test]
+fn an_incarnation_that_is_another_s_is_refused() {
+    run(async {
+        let proving = Settings { is_proven: Settings::new(NodeId(1), "test").is_proven, ..settings(1) };
+        let (low, address) = start(proving).await;
+        let of = |name: &str, opening: Opening| Identity {
+            name: name.to_owned(),
+            node: opening.incarnation(name),
+            ..identity(9)
+        };
+        let honest = of("honest", OPENING);
+        let thief = Identity { name: "thief".to_owned(), ..honest.clone() };
+        for (identity, opening, is_taken) in
+            [(honest.clone(), OPENING, true), (honest, Opening([8; 32]), false), (thief, OPENING, false)]
+        {
+            let setup = Setup { node: identity.node, name: identity.name.clone(), ..setup(0) };
+            let mut peer = Peer::connect_as(&address, setup).await;
+            peer.knock().await.unwrap();
+            let mut bytes = Vec::new();
+            wire::encode_handshake(&Handshake::identity("test", identity.clone(), opening), &mut bytes);
+            peer.write(&bytes).await;
+            if is_taken {
+                low.wait_seen(|seen| {
+                    matches!(seen, Seen::Connection { peer, .. } if *peer == identity.node).then_some(())
+                })
+                .await;
+            } else {
+                while !peer.is_ended().await {}
+            }
+        }
+        let known = low.with_core(|core| {
+            core.seen.iter().filter(|seen| matches!(seen, Seen::Connection { .. })).count()
+        });
+        assert_eq!(known, 1);
+    });
+}

@@ -3,8 +3,8 @@
 use crate::engine::message::Window;
 use crate::engine::{Connectivity, Identity, Message, NodeId, Pid, Reason, Stamped, Status};
 use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
-use crate::node::{Completion, Event, EventKind, Node, Options, Process, Request};
-use crate::wire::{self, Channel, Handshake, Protection, Setup};
+use crate::node::{Attempt, Completion, Event, EventKind, LockId, Node, Options, Process, Request};
+use crate::wire::{self, Channel, Handshake, Opening, Protection, Setup};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -113,13 +113,23 @@ fn what_was_sent_before_a_close_arrives() {
     second.close(LONG).unwrap();
 }
 
+/// Most likely higher than that of a node, which therefore says Go.
+fn high_incarnation(name: &str) -> (NodeId, Opening) {
+    let mut all = (0_u64..).map(|number| {
+        let mut opening = Opening([0; 32]);
+        opening.0[..8].copy_from_slice(&number.to_le_bytes());
+        (opening.incarnation(name), opening)
+    });
+    all.find(|(node, _)| node.0.leading_ones() >= 16).unwrap()
+}
+
 /// A peer that links to the node and from then on does what the test says.
 fn raw_link(node: &Node, name: &str) -> TcpStream {
     let mut stream = TcpStream::connect(node.address()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    // Higher than the node's, which therefore says Go.
+    let (node, opening) = high_incarnation(name);
     let identity = Identity {
-        node: NodeId(u64::MAX),
+        node,
         name: name.to_owned(),
         address: String::new(),
         connectivity: Connectivity::default(),
@@ -137,7 +147,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
     };
     let mut words = Vec::new();
     Channel::dial(setup).words(&mut words);
-    wire::encode_handshake(&Handshake::identity(&crate::testing::cluster(), identity), &mut words);
+    wire::encode_handshake(&Handshake::identity(&crate::testing::cluster(), identity, opening), &mut words);
     stream.write_all(&words).unwrap();
     let mut answer = [0; 40];
     stream.read_exact(&mut answer).unwrap();
@@ -157,7 +167,7 @@ fn a_peer_that_never_reads_does_not_keep_a_node_from_closing() {
     process.node_monitor().unwrap();
     let peer = raw_link(&node, "deaf");
     expect(&process, EventKind::NodeUp);
-    let receiver = Pid { node: NodeId(u64::MAX), serial: 1 };
+    let receiver = Pid { node: high_incarnation("deaf").0, serial: 1 };
     while process.send(receiver, &[1; 1000]).is_ok() {}
     let began = Instant::now();
     node.close(LONG).unwrap();
@@ -271,4 +281,43 @@ fn long_names_fit_into_a_snapshot() {
     }
     first.close(LONG).unwrap();
     second.close(LONG).unwrap();
+}
+
+/// Whatever keeps the node's thread busy, a caller gets its `Timeout`; and what it was not told of does not come to be later.
+#[test]
+fn a_caller_does_not_wait_for_a_thread_that_is_stuck() {
+    let node = open("driver-stuck", &[]);
+    let (process, keeper) = (Process::spawn(&node, None).unwrap(), Process::spawn(&node, None).unwrap());
+    process.group_create(b"g", LONG, Completion::Wait).unwrap();
+    let id = |resource| LockId { resource, requester: None };
+    let attempt = |timeout_ms| Attempt { nodes: None, retries: None, timeout_ms };
+    keeper.acquire(id(b"kept"), attempt(LONG), Completion::Wait).unwrap();
+    let window = Window { from: NodeId(1), link: PAUSE_ON_PURPOSE, to: 1 };
+    let pause = Duration::from_millis(3000);
+    let began = Instant::now();
+    let taken = Request::Taken { window, messages: pause.as_millis() as u64, bytes: 1 };
+    node.shared().inbox.push(taken).unwrap();
+    let timeout = 200;
+    let told = std::thread::scope(|threads| {
+        let calls = [
+            threads.spawn(|| process.register(b"x", None, None, false, timeout, Completion::Wait)),
+            threads.spawn(|| process.group_join(b"g", None, timeout, Completion::Wait)),
+            threads.spawn(|| process.acquire(id(b"r"), attempt(timeout), Completion::Wait)),
+            threads.spawn(|| keeper.acquire(id(b"kept"), attempt(timeout), Completion::Wait)),
+            threads.spawn(|| process.lock_with(id(b"s"), attempt(timeout), |_| panic!("it runs"))),
+        ];
+        calls.map(|call| call.join().unwrap().unwrap_err().status)
+    });
+    let late = Status::Timeout;
+    assert_eq!(told, [late, late, late, late, Status::Aborted]);
+    assert!(began.elapsed() < pause, "they have waited for it");
+    // It goes on, and does what was asked for; then it takes it back. In the inbox that comes before what follows now.
+    process.sync(LONG, Completion::Wait).unwrap();
+    process.sync(LONG, Completion::Wait).unwrap();
+    assert_eq!(node.whereis(b"x").unwrap_err().status, Status::NotFound);
+    assert_eq!(node.members(b"g").unwrap().len(), 0);
+    let holders = |resource| node.locks(Some(resource)).unwrap().len();
+    assert_eq!((holders(b"r"), holders(b"s"), holders(b"kept")), (0, 0, 1));
+    assert!(keeper.lock_check(id(b"kept")).is_ok());
+    node.close(LONG).unwrap();
 }

@@ -275,7 +275,7 @@ fn names_and_groups_are_read_when_thread_locals_are_gone() {
     let (node, mut delivery) = by_hand();
     delivery.apply(Output::PublishName { name: Name::new(b"n"), pid: Some(far(1)) });
     let members = Members::new(Vec::new(), vec![far(1)]);
-    delivery.apply(Output::PublishGroup { group: Name::new(b"g"), members: Some(members) });
+    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(b"g"), Some(members))] });
     std::thread::spawn(move || {
         LATE.set(Some(Late(node.clone())));
         assert!(node.whereis(b"n").is_ok());
@@ -332,7 +332,7 @@ fn everybody_who_waits_is_answered_when_the_node_fails() {
         assert_eq!(reading.join().unwrap(), Reason::NORMAL, "the DONE event");
         assert_eq!(process.recv(-1).unwrap().reason(), Reason::INTERNAL_ERROR);
     });
-    assert_eq!(waiter.wait().status, Status::Internal);
+    assert_eq!(waiter.wait(None, || None).unwrap().status, Status::Internal);
     assert_eq!(status(process.recv(-1)), Status::Closed);
     assert_eq!(status(process.unregister(b"n", -1, Completion::Wait)), Status::Closed);
     assert_eq!(status(node.whereis(b"n")), Status::Closed);

@@ -14,7 +14,7 @@ fn far(serial: u64) -> Pid {
 
 fn publish(delivery: &mut Delivery, group: &[u8], local: &[Pid], others: &[Pid]) {
     let members = Members::new(local.to_vec(), others.to_vec());
-    delivery.apply(Output::PublishGroup { group: Name::new(group), members: Some(members) });
+    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(group), Some(members))] });
 }
 
 fn link(delivery: &mut Delivery, message_limit: u64) {
@@ -50,7 +50,7 @@ fn members_are_read_as_published() {
     assert_eq!(node.stats().groups, 2);
     let empty = node.members(b"empty").unwrap();
     assert!(empty.is_empty() && empty.pids().unwrap().is_empty());
-    delivery.apply(Output::PublishGroup { group: Name::new(b"g"), members: None });
+    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(b"g"), None)] });
     assert_eq!(status(node.members(b"g")), Status::NotFound);
     assert_eq!(all.pids().unwrap().len(), 4, "a list does not change");
     node.shut();

@@ -84,7 +84,7 @@ fn with_runs_exactly_under_the_lock_and_gives_it_back() {
     let (node, _delivery) = by_hand();
     let process = Process::spawn(&node, None).unwrap();
     let answer = |reply: Reply, outcome: Outcome| match reply {
-        Reply::Wait(waiter) => waiter.answer(outcome),
+        Reply::Wait(waiter) => assert!(waiter.answer(outcome).is_none()),
         Reply::Event(_) | Reply::Place => panic!("somebody waits"),
     };
     std::thread::scope(|threads| {

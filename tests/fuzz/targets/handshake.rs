@@ -30,7 +30,7 @@ fn frames_of(channel: &Channel, frames: &mut FrameReader, is_secret: bool) -> Re
     while let Some(frame) = frames.next_frame()? {
         assert!(channel.is_open() && !is_secret, "{frame:?} from somebody who does not know the secret");
         match frame {
-            Frame::Handshake(Handshake::Identity { cluster, identity }) => {
+            Frame::Handshake(Handshake::Identity { cluster, identity, .. }) => {
                 assert!([&cluster, &identity.name, &identity.address].iter().all(|t| t.len() <= MAX_TEXT));
                 assert!(!identity.name.is_empty() && identity.node != NodeId(0));
             }

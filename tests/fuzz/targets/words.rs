@@ -72,10 +72,11 @@ impl Words {
                 Fact::Binding(_, binding) => self.regs.learn(binding.reg),
                 Fact::Kept(reg) => self.regs.learn(*reg),
                 Fact::Hold(hold) => self.holds.learn(hold.clone()),
-                Fact::Existence(Existence::Live { dot, .. } | Existence::Beyond(dot)) => {
-                    self.dots.learn(*dot)
-                }
-                Fact::Membership(_) | Fact::Existence(Existence::Seen { .. }) | Fact::Peers(_) => {}
+                Fact::Membership(_) | Fact::Peers(_) => {}
+            }),
+            Message::GroupState { parts, .. } => parts.iter().for_each(|part| match part {
+                Existence::Live { dot, .. } | Existence::Beyond(dot) => self.dots.learn(*dot),
+                Existence::Seen { .. } => {}
             }),
             Message::Acquire { tx, .. }
             | Message::Grant { tx, .. }
@@ -235,13 +236,12 @@ impl Words {
     }
 
     fn fact(&self, source: &mut Source) -> Fact {
-        match source.below(6) {
+        match source.below(5) {
             0 => Fact::Binding(name(source), self.binding(source)),
             1 => Fact::Kept(self.reg(source)),
             2 => Fact::Peers(self.nodes(source)),
             3 => Fact::Hold(self.hold(source)),
-            4 => Fact::Membership(self.membership(source)),
-            _ => Fact::Existence(self.existence(source)),
+            _ => Fact::Membership(self.membership(source)),
         }
     }
 
@@ -297,7 +297,7 @@ impl Words {
     /// As many as there are messages; a test sees to it that each is made.
     pub(crate) fn message(&mut self, source: &mut Source) -> Message {
         use Message as M;
-        match source.below(53) {
+        match source.below(51) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
             1 => M::HelloAck,
             2 => M::Heartbeat,
@@ -312,7 +312,7 @@ impl Words {
                     Goodbye::Slow,
                 ]),
             },
-            6 => M::NameTaken,
+            6 => M::Challenge { number: source.number(), claimant: self.peer(source) },
             7 => M::Probe { about: self.nodes(source) },
             8 => M::ProbeAnswer { silent: self.nodes(source) },
             9 => {
@@ -446,12 +446,7 @@ impl Words {
             47 => M::Vouch { node: self.node(source) },
             48 => M::Vouched { node: self.node(source) },
             49 => M::Retract { group: name(source), dots: self.dots(source), ack: self.ack(source) },
-            50 => M::Queued { tx: self.tx(source) },
-            51 => M::Challenge { number: source.number() },
-            _ => {
-                let (links, unsure) = (u32::from(source.byte()), u32::from(source.byte()));
-                M::Defence { number: source.number(), connectivity: Connectivity { links, unsure } }
-            }
+            _ => M::Queued { tx: self.tx(source) },
         }
     }
 
