@@ -301,7 +301,7 @@ enum {
     CONVOKE_FIELD_KILLED_BY = 13,
     /** Bytes: under which requester a lock is held or wanted. */
     CONVOKE_FIELD_REQUESTER = 14,
-    /** u64: for how many ms a lock is held or wanted, as seen from this node. */
+    /** u64: for how many ms a lock is held or wanted, as seen from this node; for how many ms there is a link. */
     CONVOKE_FIELD_SINCE_MS = 15,
     /** u64: of a clash, for how many ms the process has had the name. */
     CONVOKE_FIELD_AGE_MS = 16,
@@ -322,6 +322,17 @@ enum {
     /** u64: how many changes the event stands for: 1, or more if earlier ones were unread and it was merged with
      *  them; see section 5. */
     CONVOKE_FIELD_CHANGES = 24,
+    /** Bytes: how a link is protected: "plain", "secret" or "tls". */
+    CONVOKE_FIELD_PROTECTION = 25,
+    /** Bytes: what the peer of a link has shown, in hexadecimal digits: 16 that tell its secret from others and
+     *  nothing about it, or the 64 of the SHA-256 fingerprint of its certificate; empty for a plain link. */
+    CONVOKE_FIELD_CREDENTIAL = 26,
+    /** u64: when the peer's certificate, or one between it and the authority, expires: ms since 1970; 0 without a
+     *  certificate. */
+    CONVOKE_FIELD_EXPIRES_MS = 27,
+    /** u64: 1 if the link was made under a secret, a certificate, authorities or a list that convoke_node_reload has
+     *  replaced since, and that is good no more; else 0. */
+    CONVOKE_FIELD_IS_REPLACED = 28,
 };
 
 /** What a resolver function returns: one of the first three, plus one of the flags or none. */
@@ -768,6 +779,10 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
 /**
  * Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
  *
+ * A node that listens at a loopback address and is given no secret, no certificate and no `insecure.plaintext` takes the secret of the
+ * user that this program runs as, and makes the file that it lies in (`~/.config/convoke/secret`; option `secret.user`) when
+ * there is none. The log says so.
+ *
  * With seeds it returns when the node is merged with them and with all others that they tell of, as by
  * convoke_node_sync, and after the time of the option `join.wait` (5 s) in any case. So a program that registers a name at
  * once gets CONVOKE_E_EXISTS if another has it, and does not clash with it. All seeds are dialled at the same time. One
@@ -789,7 +804,7 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_E_INVALID `node_out` is NULL.
  * @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
  *         listen, dial or be dialled beyond this machine and has no secret, and when others may read or write the file of
- *         `secret.file`.
+ *         `secret.file`, or that of the user's secret (option `secret.user`).
  * @retval CONVOKE_E_UNSUPPORTED the options ask for TLS, and this library was built without it.
  * @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
  * @retval CONVOKE_E_MEMORY there is no memory for another node.
@@ -841,8 +856,8 @@ CONVOKE_API convoke_status convoke_node_close(convoke_node *node, int64_t timeou
 CONVOKE_API void convoke_node_free(convoke_node *node);
 
 /**
- * Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous` and
- * `secret.file`, and those that begin with `tls.`; files are read anew.
+ * Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous`, `secret.file` and
+ * `secret.user`, and those that begin with `tls.`; files are read anew.
  *
  * New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
  *
@@ -850,6 +865,11 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
  * secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
  * `secret.previous`, one node after the other; when all have it, every node gets the new one alone. Certificates are
  * renewed by writing the new ones into the files and calling this with the options as they are.
+ *
+ * With the option `reload.links` = `end` the links are cut that were made under what is good no more: a secret that is neither `secret`
+ * nor in `secret.previous`, files of certificates that have changed. That is for the last round, to shut out whoever has got an
+ * old secret or a certificate that is revoked now. It counts as a broken link: both ends dial each other again, and meanwhile locks may be lost
+ * (CONVOKE_REASON_MINORITY). convoke_node_peers says which links were made under what.
  *
  * @param node the node.
  * @param options everything that the node was opened with, and the new values. NULL for the defaults.
@@ -980,6 +1000,10 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_disconnect(convoke_proc
 /**
  * The nodes that this node has a link to now, itself not among them. Each row has a name, an address
  * (CONVOKE_FIELD_ADDRESS) and an incarnation (CONVOKE_FIELD_NODE, as in the pids of its processes).
+ *
+ * And each says how its link is protected: CONVOKE_FIELD_PROTECTION, CONVOKE_FIELD_CREDENTIAL, CONVOKE_FIELD_EXPIRES_MS,
+ * CONVOKE_FIELD_SINCE_MS; and CONVOKE_FIELD_IS_REPLACED, which is 0 on all rows of all nodes when a change of the secret or of
+ * certificates is through.
  *
  * @param node the node.
  * @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.

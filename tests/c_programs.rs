@@ -163,7 +163,7 @@ macro_rules! programs {
 
 programs! {
     callbacks dlopen everything exits fork free_fn free_order groups handles inherited join locks logs nofile nulls observe
-    operations random reentrancy resolver secrets sigchld sigpipe texts unread waiters
+    operations random reentrancy resolver secrets sigchld sigpipe texts unread user_secret waiters
 }
 
 #[test]

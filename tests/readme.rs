@@ -13,8 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
+    "SECURITY.md",
     "docs/design.md",
     "docs/operations.md",
     "docs/options.md",
@@ -351,6 +352,12 @@ fn an_installed_library_builds_programs() {
         run(cc.args(link.split(' ')));
         assert_eq!(run(&mut Command::new(&program)), "one received: hello from two\n", "{name}");
     }
+    for library in ["libconvoke.so", "libconvoke.a"] {
+        let bytes = fs::read(prefix.join("lib").join(library)).expect("the installed library");
+        assert!(!bytes.windows(12).any(|part| part == b".debug_info\0"), "{library} is not stripped");
+    }
+    let licences = read_installed(&prefix, "share/doc/convoke/THIRD-PARTY-LICENCES.txt");
+    assert!(licences.contains("\nring 0."), "the licences of what is in the library go along");
     let version = read_installed(&prefix, "lib/cmake/Convoke/ConvokeConfigVersion.cmake");
     assert!(version.contains(&format!("set(PACKAGE_VERSION \"{}\")", env!("CARGO_PKG_VERSION"))));
     for file in ["ConvokeConfig.cmake", "ConvokeConfigVersion.cmake"] {

@@ -1,9 +1,10 @@
 //! Whole nodes under a secret, with somebody on the way between them, and those who are to be kept out.
 
 use convoke::engine::{ClashAnswer, Pid, Reason, Status};
-use convoke::node::{Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process};
+use convoke::node::{Attempt, Completion, Event, EventKind, Field, List, LockId, Node, Options, Process};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -246,6 +247,80 @@ fn secrets_change_under_traffic_and_nothing_is_lost() {
     }
 }
 
+/// Of each link: what it is under, and whether that is good no more.
+fn links(node: &Node) -> Vec<(String, u64)> {
+    let rows = node.peers().unwrap();
+    let row = |index| {
+        assert_eq!(rows.bytes(index, Field::Protection), Some(&b"secret"[..]));
+        assert_eq!(rows.u64(index, Field::ExpiresMs), Some(0));
+        assert!(rows.u64(index, Field::SinceMs).is_some_and(|since| since < 600_000));
+        let credential = rows.bytes(index, Field::Credential).unwrap();
+        (String::from_utf8(credential.to_vec()).unwrap(), rows.u64(index, Field::IsReplaced).unwrap())
+    };
+    (0..rows.len()).map(row).collect()
+}
+
+fn text(list: &List) -> &str {
+    std::str::from_utf8(list.bytes(0, Field::Text).unwrap()).unwrap()
+}
+
+#[test]
+fn a_change_of_the_secret_can_be_verified_and_ends_the_links_of_who_knows_the_old_one() {
+    let nodes: Vec<Node> = (0..3).map(|_| open(&[("secret", OLD)])).collect();
+    let watchers: Vec<Process> = nodes.iter().map(spawn).collect();
+    let thief = open(&[("secret", OLD)]);
+    for watcher in &watchers {
+        for other in nodes.iter().chain([&thief]).filter(|other| other.id() != watcher.pid().node) {
+            watcher.connect(other.address(), LONG, Completion::Wait).unwrap();
+        }
+        watcher.node_monitor().unwrap();
+        expect(watcher, EventKind::SnapshotEnd);
+    }
+    let old = links(&nodes[0])[0].0.clone();
+    let reload = |set: &[(&str, &str)]| nodes.iter().for_each(|node| node.reload(&options(set)).unwrap());
+    let round_one = [("secret", NEW), ("secret.previous", OLD), ("reload.links", "end")];
+    reload(&round_one);
+    for node in &nodes {
+        assert_eq!(links(node), vec![(old.clone(), 0); 3], "the old one is good still");
+    }
+    reload(&[("secret", NEW)]);
+    for node in &nodes {
+        assert_eq!(links(node), vec![(old.clone(), 1); 3], "links go on");
+        let metrics = node.metrics().unwrap();
+        for line in [
+            "convoke_links_protected{node=\"NAME\",protection=\"secret\"} 3",
+            "convoke_links_replaced{node=\"NAME\"} 3",
+            &format!("convoke_links_by_secret{{node=\"NAME\",secret=\"{old}\"}} 3"),
+        ] {
+            let line = line.replace("NAME", node.name());
+            assert!(text(&metrics).lines().any(|there| there == line), "no {line}:\n{}", text(&metrics));
+        }
+        let dump = node.dump().unwrap();
+        assert!(text(&dump).contains("\"replaced\": true") && text(&dump).contains(&old));
+    }
+    for watcher in &watchers {
+        assert_eq!(watcher.recv(0).unwrap_err().status, Status::Timeout, "no link has ended so far");
+    }
+    reload(&[("secret", NEW), ("reload.links", "end")]);
+    for (watcher, node) in watchers.iter().zip(&nodes) {
+        // All three are ended, and the two come back.
+        let (mut downs, mut ups) = (0, 0);
+        while downs < 3 || ups < 2 {
+            match watcher.recv(LONG).unwrap().kind() {
+                EventKind::NodeDown => downs += 1,
+                EventKind::NodeUp => ups += 1,
+                kind => panic!("{kind:?}"),
+            }
+        }
+        let now = links(node);
+        let [(new, 0), (same, 0)] = &now[..] else { panic!("{now:?}") };
+        assert!(new == same && *new != old);
+    }
+    assert_eq!(thief.peers().unwrap().len(), 0);
+    let error = spawn(&thief).connect(nodes[0].address(), LONG, Completion::Wait).unwrap_err();
+    assert_eq!(error.status, Status::Auth);
+}
+
 /// The line of the manual that makes a file of a secret.
 #[test]
 fn the_manual_s_way_to_make_a_secret_works() {
@@ -284,6 +359,81 @@ fn whoever_is_set_up_wrongly_is_told_how() {
         assert_eq!(got, status, "{detail}");
         assert!(detail.contains(words), "{detail}");
     }
+}
+
+/// The options of a program that sets nothing, with the secret of the user in this file.
+fn of_user(file: &Path, set: &[(&str, &str)]) -> Options {
+    let mut all = Options::of_release();
+    all.set("secret.user", file.to_str().unwrap()).unwrap();
+    set.iter().for_each(|(key, value)| all.set(key, value).unwrap());
+    all
+}
+
+/// A folder that is gone with its test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("convoke-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_secret_of_the_user_keeps_other_users_out_and_stays_on_the_machine() {
+    let scratch = Scratch::new("user");
+    let (mine, theirs) = (scratch.0.join("mine/secret"), scratch.0.join("theirs/secret"));
+    let [one, two] = [0, 1].map(|_| Node::open(&of_user(&mine, &[])).unwrap());
+    spawn(&one).connect(two.address(), LONG, Completion::Wait).unwrap();
+    let stranger = Node::open(&of_user(&theirs, &[])).unwrap();
+    for (from, word) in [(&stranger, "each user of a machine"), (&open(&[]), "the secret of its user")] {
+        let error = spawn(from).connect(one.address(), LONG, Completion::Wait).unwrap_err();
+        assert!(error.status == Status::Auth && error.detail.contains(word), "{error}");
+    }
+    let dump = one.dump().unwrap();
+    assert!(text(&dump).contains(&format!("\"user_file\": {:?}", mine.to_str().unwrap())));
+    // Nobody has set it up for a network.
+    let error = spawn(&one).connect("192.0.2.1:9", LONG, Completion::Wait).unwrap_err();
+    assert!(error.status == Status::Option && error.detail.contains("secret.file"), "{error}");
+    let nobody = scratch.0.join("nobody/secret");
+    for set in [("listen", "0.0.0.0:0"), ("seeds", "192.0.2.1:4370"), ("advertise", "192.0.2.1:4370")] {
+        let error = Node::open(&of_user(&nobody, &[set])).map(|_| ()).unwrap_err();
+        assert!(error.status == Status::Option && error.detail.contains(set.0), "{error}");
+    }
+    for set in [("insecure.plaintext", "loopback"), ("insecure.plaintext", "allow"), ("secret", OLD)] {
+        Node::open(&of_user(&nobody, &[set])).unwrap();
+    }
+    assert!(!nobody.exists(), "it is made only for who needs it");
+}
+
+#[test]
+fn a_node_with_the_secret_of_the_user_can_be_given_another() {
+    let scratch = Scratch::new("user-reload");
+    let file = scratch.0.join("convoke/secret");
+    let [one, two] = [0, 1].map(|_| Node::open(&of_user(&file, &[])).unwrap());
+    let connect = |from: &Node| spawn(from).connect(one.address(), LONG, Completion::Wait).map(|_| ());
+    // As it is: the file is read anew.
+    one.reload(&of_user(&file, &[("seeds", "")])).unwrap();
+    connect(&two).unwrap();
+    let user = std::fs::read_to_string(&file).unwrap().lines().last().unwrap().to_owned();
+    let error = one.reload(&of_user(&file, &[("seeds", "192.0.2.1:4370")])).unwrap_err();
+    assert!(error.detail.contains("seeds"), "{error}");
+    // Round one of a change to a secret that is given.
+    one.reload(&of_user(&file, &[("secret", NEW), ("secret.previous", &user)])).unwrap();
+    connect(&open(&[("secret", NEW)])).unwrap();
+    connect(&Node::open(&of_user(&file, &[])).unwrap()).unwrap();
+    let error = one.reload(&of_user(&file, &[])).unwrap_err();
+    assert!(error.detail.contains("cannot go on without"), "{error}");
+    std::fs::remove_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file.parent().unwrap(), "no folder").unwrap();
+    assert_eq!(two.reload(&of_user(&file, &[])).unwrap_err().status, Status::Io);
 }
 
 /// What a library of years from now would say, and one that is no such library.

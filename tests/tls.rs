@@ -5,7 +5,9 @@ mod authority;
 
 use authority::{Authority, Files, Kind};
 use convoke::engine::Status;
-use convoke::node::{Attempt, Completion, Error, Event, EventKind, LockId, Node, Options, Process};
+use convoke::node::{
+    Attempt, Completion, Error, Event, EventKind, Field, List, LockId, Node, Options, Process,
+};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -185,6 +187,77 @@ fn certificates_are_renewed_under_traffic_and_nothing_is_lost() {
     let sent = sending.join().unwrap();
     let rest = sent - hear(0);
     assert_eq!(hear(rest), sent, "none was lost");
+}
+
+/// Of the link to the node of this name: the fingerprint of its certificate, when that expires, and whether the link is replaced.
+fn link(node: &Node, to: &str) -> Option<(String, u64, u64)> {
+    let rows = node.peers().unwrap();
+    let index = (0..rows.len()).find(|&index| rows.name(index) == Some(to.as_bytes()))?;
+    assert_eq!(rows.bytes(index, Field::Protection), Some(&b"tls"[..]));
+    let credential = String::from_utf8(rows.bytes(index, Field::Credential).unwrap().to_vec()).unwrap();
+    let number = |field| rows.u64(index, field).unwrap();
+    Some((credential, number(Field::ExpiresMs), number(Field::IsReplaced)))
+}
+
+fn text(list: &List) -> String {
+    String::from_utf8(list.bytes(0, Field::Text).unwrap().to_vec()).unwrap()
+}
+
+#[test]
+fn a_change_of_certificates_can_be_verified_and_ends_the_links_of_who_was_revoked() {
+    let (scratch, authority) = (Scratch::new("verify"), Authority::new("ours"));
+    let files = |name: &str, serial, revoked: &[u64]| Files {
+        crl: Some(authority.revoke(revoked)),
+        ..authority.sign(name, Kind::Good, serial)
+    };
+    let [one, two, thief] = [("one", 1), ("two", 2), ("thief", 9)]
+        .map(|(name, serial)| scratch.start(name, &files(name, serial, &[]), &[]));
+    connect(&two, &one).unwrap();
+    connect(&thief, &one).unwrap();
+    let watcher = spawn(&one);
+    watcher.sync(LONG, Completion::Wait).unwrap();
+    watcher.node_monitor().unwrap();
+    expect(&watcher, EventKind::SnapshotEnd);
+    // What `one` sees is what `two` says of itself.
+    let (fingerprint, expires_ms, replaced) = link(&one, "two").unwrap();
+    assert!(text(&two.dump().unwrap()).contains(&format!("\"fingerprint\": \"{fingerprint}\"")));
+    let metric = |node: &Node, name: &str| {
+        let text = text(&node.metrics().unwrap());
+        let line = text.lines().find(|line| line.starts_with(&format!("{name}{{"))).map(str::to_owned);
+        line.and_then(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+    };
+    // The authority of these tests gives its certificates until 4096.
+    assert_eq!((expires_ms, replaced), (67_090_118_400_000, 0));
+    assert_eq!(metric(&one, "convoke_certificate_expiry_timestamp_seconds"), Some(67_090_118_400));
+    assert_eq!(metric(&one, "convoke_peer_certificate_expiry_timestamp_seconds"), Some(67_090_118_400));
+    // The same files are no change.
+    let ending = [("reload.links", "end")];
+    one.reload(&scratch.options("one", &ending)).unwrap();
+    one.reload(&scratch.options("one", &[])).unwrap();
+    assert_eq!(link(&one, "two").unwrap().2, 0);
+    // A new certificate, and a list with that of the thief.
+    for (node, name, serial) in [(&one, "one", 11), (&two, "two", 12)] {
+        scratch.write(name, &files(name, serial, &[9]));
+        node.reload(&scratch.options(name, &[])).unwrap();
+    }
+    assert_eq!(link(&one, "two").unwrap(), (fingerprint.clone(), expires_ms, 1));
+    assert_eq!(metric(&one, "convoke_links_replaced"), Some(2));
+    assert_eq!(watcher.recv(0).unwrap_err().status, Status::Timeout, "links go on");
+    for (node, name) in [(&one, "one"), (&two, "two")] {
+        node.reload(&scratch.options(name, &ending)).unwrap();
+    }
+    let (mut downs, mut ups) = (0, 0);
+    while downs < 2 || ups < 1 {
+        match watcher.recv(LONG).unwrap().kind() {
+            EventKind::NodeDown => downs += 1,
+            EventKind::NodeUp => ups += 1,
+            kind => panic!("{kind:?}"),
+        }
+    }
+    let (now, _, replaced) = link(&one, "two").unwrap();
+    assert!(now != fingerprint && replaced == 0);
+    assert_eq!(link(&one, "thief"), None);
+    assert_eq!(connect(&thief, &one).unwrap_err().status, Status::Auth);
 }
 
 #[test]

@@ -30,6 +30,10 @@ impl Checked for Node {
 
 /// Opens a node: listens, starts its thread, and begins to look for the nodes named by the option `seeds`.
 ///
+/// A node that listens at a loopback address and is given no secret, no certificate and no `insecure.plaintext` takes the secret of the
+/// user that this program runs as, and makes the file that it lies in (`~/.config/convoke/secret`; option `secret.user`) when
+/// there is none. The log says so.
+///
 /// With seeds it returns when the node is merged with them and with all others that they tell of, as by
 /// convoke_node_sync, and after the time of the option `join.wait` (5 s) in any case. So a program that registers a name at
 /// once gets CONVOKE_E_EXISTS if another has it, and does not clash with it. All seeds are dialled at the same time. One
@@ -51,7 +55,7 @@ impl Checked for Node {
 /// @retval CONVOKE_E_INVALID `node_out` is NULL.
 /// @retval CONVOKE_E_OPTION options that do not fit together, or a missing one: see the detail. So it is when the node would
 ///         listen, dial or be dialled beyond this machine and has no secret, and when others may read or write the file of
-///         `secret.file`.
+///         `secret.file`, or that of the user's secret (option `secret.user`).
 /// @retval CONVOKE_E_UNSUPPORTED the options ask for TLS, and this library was built without it.
 /// @retval CONVOKE_E_IO the address cannot be listened on, or the system has no thread or descriptor left: see the detail.
 /// @retval CONVOKE_E_MEMORY there is no memory for another node.
@@ -125,8 +129,8 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
     });
 }
 
-/// Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous` and
-/// `secret.file`, and those that begin with `tls.`; files are read anew.
+/// Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous`, `secret.file` and
+/// `secret.user`, and those that begin with `tls.`; files are read anew.
 ///
 /// New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
 ///
@@ -134,6 +138,11 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
 /// secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
 /// `secret.previous`, one node after the other; when all have it, every node gets the new one alone. Certificates are
 /// renewed by writing the new ones into the files and calling this with the options as they are.
+///
+/// With the option `reload.links` = `end` the links are cut that were made under what is good no more: a secret that is neither `secret`
+/// nor in `secret.previous`, files of certificates that have changed. That is for the last round, to shut out whoever has got an
+/// old secret or a certificate that is revoked now. It counts as a broken link: both ends dial each other again, and meanwhile locks may be lost
+/// (CONVOKE_REASON_MINORITY). convoke_node_peers says which links were made under what.
 ///
 /// @param node the node.
 /// @param options everything that the node was opened with, and the new values. NULL for the defaults.
@@ -333,6 +342,10 @@ pub unsafe extern "C" fn convoke_node_disconnect(
 
 /// The nodes that this node has a link to now, itself not among them. Each row has a name, an address
 /// (CONVOKE_FIELD_ADDRESS) and an incarnation (CONVOKE_FIELD_NODE, as in the pids of its processes).
+///
+/// And each says how its link is protected: CONVOKE_FIELD_PROTECTION, CONVOKE_FIELD_CREDENTIAL, CONVOKE_FIELD_EXPIRES_MS,
+/// CONVOKE_FIELD_SINCE_MS; and CONVOKE_FIELD_IS_REPLACED, which is 0 on all rows of all nodes when a change of the secret or of
+/// certificates is through.
 ///
 /// @param node the node.
 /// @param list_out receives the list, owned by the caller: free it with convoke_list_free. NULL on failure.

@@ -464,7 +464,11 @@ impl<C: Core> Task<C> {
                 let local = self.read.local_addr().ok();
                 self.whereabouts = Whereabouts::of(&identity.address, local, self.remote);
                 let dialled = self.dialled.take();
-                self.mesh.with_core(|core| core.handle_connection(id, identity, dialled));
+                let protection = self.connection.channel.borrow().protection();
+                self.mesh.with_core(|core| {
+                    core.opened(id, protection);
+                    core.handle_connection(id, identity, dialled);
+                });
             }
             // Of the two the lower one decides, and only the other may be told.
             Handshake::Go if stage == Stage::Known && self.peer < self.mesh.settings().node => {

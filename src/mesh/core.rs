@@ -2,6 +2,7 @@
 
 use crate::engine::message::DataHeader;
 use crate::engine::{ConnectionId, Ending, Goodbye, Identity, Payload, Refusal, Stamped, Status};
+use crate::wire::{LinkProtection, Protection};
 
 /// The node's state machine as the mesh sees it: what happens goes in by `handle_*`, what is to be done comes out by
 /// [`poll_order`](Core::poll_order), which is drained after every few inputs. The mesh never calls it from within
@@ -18,6 +19,10 @@ pub trait Core: 'static {
     /// What this node says of itself at this moment.
     fn identity(&self) -> Identity;
 
+    /// Somebody is at the other end of a connection, which is protected so. The next thing that is told of it is who.
+    fn opened(&mut self, _connection: ConnectionId, _protection: LinkProtection) {}
+    /// There is no such connection any more; the last that is told of it.
+    fn forgotten(&mut self, _connection: ConnectionId) {}
     /// The peer of a new connection has said who it is. `dialled`: the address, if this node dialled it.
     fn handle_connection(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>);
     /// The peer says that the connection is a link.
@@ -76,6 +81,8 @@ pub enum Order<O> {
     Open { connection: ConnectionId },
     /// The connection does not become a link: say why, and close it.
     Refuse { connection: ConnectionId, why: Refusal },
+    /// Cut every connection that was made, or begun, under what this has replaced.
+    EndReplaced { by: Protection },
     /// Write what was ordered before, then the goodbye, then close.
     Close { connection: ConnectionId, goodbye: Option<Goodbye> },
 }

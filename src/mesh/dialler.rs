@@ -74,7 +74,7 @@ impl Failure {
 }
 
 /// What to do about an address on another machine when links are not protected.
-pub const UNPROTECTED: &str = "without a secret links stay on this machine: set the option secret or secret.file (or those of TLS), alike on \
+pub const UNPROTECTED: &str = "unless a secret is set links stay on this machine: set the option secret or secret.file (or those of TLS), alike on \
     all nodes of the cluster; or insecure.plaintext to allow, if everybody who can reach the network may read, change and \
     join";
 

@@ -90,9 +90,7 @@ impl Settings {
 
     /// Whether a connection to this address may be made.
     pub(super) fn may_reach(&self, address: IpAddr) -> bool {
-        self.plaintext_may_leave
-            || address.to_canonical().is_loopback()
-            || !matches!(self.protection(), Protection::Plain)
+        self.plaintext_may_leave || address.to_canonical().is_loopback() || self.protection().may_leave()
     }
 }
 
@@ -355,6 +353,7 @@ impl<C: Core> Mesh<C> {
     pub(super) fn forget(&self, id: ConnectionId) {
         self.0.connections.borrow_mut().remove(&id);
         self.0.places.borrow_mut().left(id);
+        self.with_core(|core| core.forgotten(id));
         self.wake_watcher();
     }
 
@@ -446,12 +445,22 @@ impl<C: Core> Mesh<C> {
                 c.out.borrow_mut().control(|out| wire::encode_handshake(&Handshake::Go, out));
                 c.linked();
             }),
+            Order::EndReplaced { by } => self.end_replaced(&by),
             Order::Refuse { connection, why } => self.on(connection, |c| c.refuse(why)),
             Order::Close { connection, goodbye } => self.on(connection, |c| {
                 let farewell = goodbye.map(encode_goodbye);
                 c.out.borrow_mut().tail(farewell);
                 c.close();
             }),
+        }
+    }
+
+    fn end_replaced(&self, by: &Protection) {
+        let connections: Vec<_> = self.0.connections.borrow().values().cloned().collect();
+        for connection in connections {
+            if !connection.is_closing() && connection.channel.borrow().is_replaced(by) {
+                connection.cut("the secret or the certificates that it was made under were replaced");
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use crate::engine::{
     Refusal, Stamped, Status, Target, Time,
 };
 use crate::mesh::{Core, Order, TURN};
+use crate::wire::{LinkProtection, Protection};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
@@ -55,6 +56,8 @@ pub(super) struct Bridge {
     /// Events and answers, until the mesh has written.
     later: Vec<Output>,
     closed: bool,
+    /// Links that were made under what this has replaced are to be ended.
+    replaced: Option<Protection>,
     /// What the engine was told to log.
     logged: Option<Level>,
     traffic: Traffic,
@@ -102,6 +105,7 @@ impl Bridge {
             connections: HashMap::default(),
             later: Vec::new(),
             closed: false,
+            replaced: None,
             logged: None,
             traffic: Traffic::default(),
             requests: Requests::default(),
@@ -198,6 +202,7 @@ impl Bridge {
                 self.resolving.remove(&call);
                 self.engine.handle_resolved(self.now, call, answer);
             }
+            Request::EndReplaced { by } => self.replaced = Some(by),
             // Nobody may be left who asks.
             Request::Locks { resource, answer } => {
                 let rows = self.engine.locks(self.now, resource.as_ref().map(Name::as_bytes));
@@ -321,6 +326,12 @@ impl Core for Bridge {
         }
     }
 
+    fn opened(&mut self, connection: ConnectionId, protection: LinkProtection) {
+        self.delivery.opened(connection, protection);
+    }
+    fn forgotten(&mut self, connection: ConnectionId) {
+        self.delivery.forgotten(connection);
+    }
     fn handle_connection(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         #[cfg(feature = "test-hooks")]
         if !self.is_cable_whole(connection, &peer.name, dialled.as_deref()) {
@@ -382,6 +393,9 @@ impl Core for Bridge {
         #[cfg(feature = "test-hooks")]
         if let Some(order) = self.cables.poll_order() {
             return Some(order);
+        }
+        if let Some(by) = self.replaced.take() {
+            return Some(Order::EndReplaced { by });
         }
         while let Some(output) = self.engine.poll_output() {
             let order = match output {

@@ -6,9 +6,11 @@ use super::printable::printable;
 use super::process_core::ProcessCore;
 use super::reply::{Asker, operation_of};
 use super::shared::{Shared, lock};
+use super::tables::Peer;
 use super::{Reply, Request, log};
 use crate::engine::message::{Credit, Window, cost};
 use crate::engine::{ConnectionId, Event, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Status};
+use crate::wire::LinkProtection;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ pub struct Delivery {
     /// The two ends of each link.
     node_of: BTreeMap<ConnectionId, NodeId>,
     connection_of: BTreeMap<NodeId, ConnectionId>,
+    /// Of the connections whose peers are known.
+    protections: BTreeMap<ConnectionId, LinkProtection>,
     /// Processes with a mailbox that the closing of the node has ended: their readers are told so.
     ended_by_close: Vec<Arc<ProcessCore>>,
 }
@@ -33,8 +37,18 @@ impl Delivery {
             pending: BTreeMap::new(),
             node_of: BTreeMap::new(),
             connection_of: BTreeMap::new(),
+            protections: BTreeMap::new(),
             ended_by_close: Vec::new(),
         }
+    }
+
+    /// How a connection is protected that may become a link.
+    pub fn opened(&mut self, connection: ConnectionId, protection: LinkProtection) {
+        self.protections.insert(connection, protection);
+    }
+
+    pub fn forgotten(&mut self, connection: ConnectionId) {
+        self.protections.remove(&connection);
     }
 
     /// The answer to `op` goes there. Called before the command goes to the engine.
@@ -60,7 +74,9 @@ impl Delivery {
                         self.node_of.insert(connection, node);
                         self.connection_of.insert(node, connection);
                         self.shared.links.up(node, connection, message_limit);
-                        self.shared.tables.peer_up(node, name, address);
+                        let protection = self.protections.get(&connection).cloned().unwrap_or_default();
+                        let since = self.shared.clock.now();
+                        self.shared.tables.peer_up(node, Peer { name, address, protection, since });
                     }
                     None => self.shared.tables.peer_down(node),
                 }

@@ -4,15 +4,19 @@
 //! thread is stuck. Every list is bounded.
 
 use super::observe::{PATIENCE, observe};
+use super::peers::PeerRow;
 use super::shared::lock;
-use super::{Error, List, Node, Result};
+use super::{Error, List, Node, Result, Security};
 use crate::engine::{Picture, Rows, Status, Text};
+use crate::wire::Mode;
 use serde::Serialize;
 
 #[derive(Serialize)]
 struct Dump {
     convoke: &'static str,
     node: About,
+    security: SecurityRow,
+    links: Rows<LinkRow>,
     /// `None`: the node's thread does not answer, and that is why something hangs.
     engine: Option<Picture>,
     node_thread: &'static str,
@@ -35,6 +39,75 @@ struct About {
     uptime_ms: u64,
     detection_ms: u64,
     heartbeat_ms: u64,
+}
+
+/// How links that begin now are protected.
+#[derive(Serialize)]
+struct SecurityRow {
+    protection: &'static str,
+    /// Hints of the secrets that are good, the preferred one first.
+    secrets: Vec<String>,
+    /// The file, if it is the secret of the user.
+    user_file: Option<Text>,
+    certificate: Option<CertificateRow>,
+}
+
+#[derive(Serialize)]
+struct CertificateRow {
+    fingerprint: String,
+    /// Seconds since 1970.
+    expires: Option<u64>,
+}
+
+/// How a link is protected.
+#[derive(Serialize)]
+struct LinkRow {
+    incarnation: String,
+    name: Text,
+    protection: &'static str,
+    secret: Option<String>,
+    /// Of the peer.
+    certificate: Option<CertificateRow>,
+    replaced: bool,
+    since_ms: u64,
+}
+
+impl LinkRow {
+    fn of(row: PeerRow) -> LinkRow {
+        let (secret, certificate) = match row.protection {
+            "secret" => (Some(row.credential), None),
+            "tls" => (None, Some(CertificateRow { fingerprint: row.credential, expires: row.expires })),
+            _ => (None, None),
+        };
+        LinkRow {
+            incarnation: hex(row.node.0),
+            name: Text::new(row.name.as_bytes()),
+            protection: row.protection,
+            secret,
+            certificate,
+            replaced: row.is_replaced,
+            since_ms: row.since_ms,
+        }
+    }
+}
+
+impl SecurityRow {
+    fn of(security: &Security) -> SecurityRow {
+        let present = security.present();
+        SecurityRow {
+            protection: match present.mode() {
+                Mode::Plain => "plain",
+                Mode::Secret => "secret",
+                Mode::Tls => "tls",
+            },
+            secrets: present.hints(),
+            user_file: present.user_file().map(|path| Text::new(path.as_os_str().as_encoded_bytes())),
+            certificate: present.certificate().map(|certificate| CertificateRow {
+                fingerprint: certificate.fingerprint_text(),
+                expires: certificate.expires,
+            }),
+        }
+    }
 }
 
 /// What waits to be written to a link.
@@ -103,6 +176,9 @@ impl Node {
             self.depths().into_iter().partition(|depth| depth.process.is_some());
         mailboxes.retain(|depth| depth.events > 0);
         mailboxes.sort_by_key(|depth| std::cmp::Reverse(depth.events));
+        // Those that a change of secrets or certificates has left behind are looked for first.
+        let mut links = shared.peer_rows();
+        links.sort_by_key(|row| !row.is_replaced);
         let peers = shared.tables.peers();
         let mut outboxes: Vec<OutboxRow> = Vec::new();
         for (node, peer) in peers {
@@ -133,6 +209,8 @@ impl Node {
                 detection_ms: config.detection.as_millis().try_into().unwrap_or(u64::MAX),
                 heartbeat_ms: config.heartbeat.as_millis().try_into().unwrap_or(u64::MAX),
             },
+            security: SecurityRow::of(&shared.security),
+            links: Rows::new(links, LinkRow::of),
             engine: observed.and_then(|observed| observed.picture),
             node_thread: if answers { "answers" } else { "stuck" },
             inbox_requests: shared.inbox.figures().0,

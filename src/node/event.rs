@@ -98,7 +98,7 @@ numbered! {
         KilledBy = 13, "CONVOKE_FIELD_KILLED_BY";
         /// Bytes: under which requester a lock is held or wanted.
         Requester = 14, "CONVOKE_FIELD_REQUESTER";
-        /// u64: for how many ms a lock is held or wanted, as seen from this node.
+        /// u64: for how many ms a lock is held or wanted, as seen from this node; for how many ms there is a link.
         SinceMs = 15, "CONVOKE_FIELD_SINCE_MS";
         /// u64: of a clash, for how many ms the process has had the name.
         AgeMs = 16, "CONVOKE_FIELD_AGE_MS";
@@ -119,6 +119,16 @@ numbered! {
         /// u64: how many changes the event stands for: 1, or more if earlier ones were unread and it was merged with them; see
         /// section 5.
         Changes = 24, "CONVOKE_FIELD_CHANGES";
+        /// Bytes: how a link is protected: "plain", "secret" or "tls".
+        Protection = 25, "CONVOKE_FIELD_PROTECTION";
+        /// Bytes: what the peer of a link has shown, in hexadecimal digits: 16 that tell its secret from others and nothing about
+        /// it, or the 64 of the SHA-256 fingerprint of its certificate; empty for a plain link.
+        Credential = 26, "CONVOKE_FIELD_CREDENTIAL";
+        /// u64: when the peer's certificate, or one between it and the authority, expires: ms since 1970; 0 without a certificate.
+        ExpiresMs = 27, "CONVOKE_FIELD_EXPIRES_MS";
+        /// u64: 1 if the link was made under a secret, a certificate, authorities or a list that convoke_node_reload has replaced
+        /// since, and that is good no more; else 0.
+        IsReplaced = 28, "CONVOKE_FIELD_IS_REPLACED";
     }
 }
 
@@ -142,7 +152,9 @@ impl Field {
             | Field::Detail
             | Field::Requester
             | Field::Target
-            | Field::Text => FieldType::Bytes,
+            | Field::Text
+            | Field::Protection
+            | Field::Credential => FieldType::Bytes,
             Field::Pid | Field::Peer | Field::OldPid | Field::KilledBy => FieldType::Pid,
             Field::Node
             | Field::Reason
@@ -156,7 +168,9 @@ impl Field {
             | Field::IsWaiter
             | Field::Count
             | Field::Changes
-            | Field::Level => FieldType::Number,
+            | Field::Level
+            | Field::ExpiresMs
+            | Field::IsReplaced => FieldType::Number,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::node::{Error, Reply, Result};
 use crate::os::EventFd;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard, thread};
+use crate::wire::Protection;
 use std::io;
 use std::sync::PoisonError;
 use std::sync::mpsc::SyncSender;
@@ -27,6 +28,8 @@ pub enum Request {
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
     /// What the node is doing. Who asks hears by the end of the channel when nobody answers.
     Observe { picture: bool, answer: SyncSender<Box<Observed>> },
+    /// Links that were made under what this has replaced are to be ended. It may have been replaced itself since.
+    EndReplaced { by: Protection },
     /// A test cuts or heals a link.
     #[cfg(feature = "test-hooks")]
     Hook(crate::testing::Hook),
@@ -39,6 +42,7 @@ impl Request {
             Request::Command { .. }
             | Request::Locks { .. }
             | Request::Observe { .. }
+            | Request::EndReplaced { .. }
             | Request::Resolving { .. }
             | Request::Resolved { .. } => true,
             #[cfg(feature = "test-hooks")]

@@ -1,8 +1,8 @@
 //! Snapshots that a call returns.
 
 use super::Field;
-use super::tables::Peer;
-use crate::engine::{LockRow, Members, Name, NodeId, Pid};
+use super::peers::PeerRow;
+use crate::engine::{LockRow, Members, Name, Pid};
 use std::ffi::CString;
 
 /// Rows of a table as they were at one moment. What accessors lend lives as long as the list.
@@ -15,7 +15,7 @@ enum Rows {
         names: Vec<Name>,
         pids: Vec<Pid>,
     },
-    Peers(Vec<(NodeId, Peer)>),
+    Peers(Vec<PeerRow>),
     Groups(Vec<(Name, u64)>),
     /// The table's own entries; so many of them, the first ones.
     Members(Members, usize),
@@ -33,7 +33,7 @@ impl List {
         List(Rows::Names { names, pids })
     }
 
-    pub(super) fn of_peers(rows: Vec<(NodeId, Peer)>) -> List {
+    pub(super) fn of_peers(rows: Vec<PeerRow>) -> List {
         List(Rows::Peers(rows))
     }
 
@@ -93,8 +93,16 @@ impl List {
     pub fn bytes(&self, index: usize, field: Field) -> Option<&[u8]> {
         match (&self.0, field) {
             (Rows::Names { names, .. }, Field::Name) => names.get(index).map(Name::as_bytes),
-            (Rows::Peers(rows), Field::Name) => rows.get(index).map(|(_, peer)| peer.name.as_bytes()),
-            (Rows::Peers(rows), Field::Address) => rows.get(index).map(|(_, peer)| peer.address.as_bytes()),
+            (Rows::Peers(rows), field) => {
+                let row = rows.get(index)?;
+                match field {
+                    Field::Name => Some(row.name.as_bytes()),
+                    Field::Address => Some(row.address.as_bytes()),
+                    Field::Protection => Some(row.protection.as_bytes()),
+                    Field::Credential => Some(row.credential.as_bytes()),
+                    _ => None,
+                }
+            }
             (Rows::Groups(rows), Field::Name) => rows.get(index).map(|(group, _)| group.as_bytes()),
             (Rows::Locks { rows, .. }, Field::Name) => rows.get(index).map(|row| row.resource.as_bytes()),
             (Rows::Locks { rows, .. }, Field::Requester) => {
@@ -108,7 +116,16 @@ impl List {
     /// `None`: no such row, the rows have no such field, or it is not a number.
     pub fn u64(&self, index: usize, field: Field) -> Option<u64> {
         match (&self.0, field) {
-            (Rows::Peers(rows), Field::Node) => rows.get(index).map(|(node, _)| node.0),
+            (Rows::Peers(rows), field) => {
+                let row = rows.get(index)?;
+                match field {
+                    Field::Node => Some(row.node.0),
+                    Field::ExpiresMs => Some(row.expires.unwrap_or(0).saturating_mul(1000)),
+                    Field::IsReplaced => Some(u64::from(row.is_replaced)),
+                    Field::SinceMs => Some(row.since_ms),
+                    _ => None,
+                }
+            }
             (Rows::Groups(rows), Field::Count) => rows.get(index).map(|(_, count)| *count),
             (Rows::Locks { rows, .. }, Field::Fence) => rows.get(index).map(|row| row.token),
             (Rows::Locks { rows, .. }, Field::IsWaiter) => {

@@ -4,10 +4,13 @@
 //! Every sample has the label `node`. Metrics of what only the node's thread knows are left out while it does not answer.
 
 use super::observe::{Depth, Observed, observe};
+use super::peers::PeerRow;
 use super::shared::lock;
 use super::{List, Node, Result, Shared, log};
 use crate::engine::{Histogram, Time};
 use crate::mesh::Refused;
+use crate::wire::{Certificate, Protection};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -64,6 +67,9 @@ struct Facts<'a> {
     /// `None`: the node's thread does not answer.
     observed: Option<Box<Observed>>,
     depths: Vec<Depth>,
+    peers: Vec<PeerRow>,
+    protection: Protection,
+    certificate: Option<Certificate>,
     /// Bytes in the outboxes of the links, and how many of those are full.
     outboxes: (u64, u64),
 }
@@ -120,6 +126,36 @@ fn refusals(shared: &Shared) -> Option<Value> {
     Some(Value::Each(Refused::ALL.iter().map(|why| (why.word().to_owned(), counts.get(*why))).collect()))
 }
 
+/// How many rows there are of each word, of these in any case.
+fn counted_by<'a>(
+    rows: &'a [PeerRow],
+    words: &[&'a str],
+    word: fn(&'a PeerRow) -> &'a str,
+) -> Vec<(String, u64)> {
+    let mut counts: BTreeMap<&str, u64> = words.iter().map(|word| (*word, 0)).collect();
+    rows.iter().for_each(|row| *counts.entry(word(row)).or_default() += 1);
+    counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect()
+}
+
+/// Secrets are few: a node knows some, and a link has one that its node knew when it was made.
+fn by_secret(facts: &Facts) -> Vec<(String, u64)> {
+    let hints = facts.protection.hints();
+    let hints: Vec<&str> = hints.iter().map(String::as_str).collect();
+    let mut counts =
+        counted_by(&facts.peers, &hints, |row| if row.protection == "secret" { &row.credential } else { "" });
+    counts.retain(|(hint, _)| !hint.is_empty());
+    counts
+}
+
+/// One, or none.
+fn sample(number: Option<u64>) -> Value {
+    number.map_or(Value::Each(Vec::new()), Number)
+}
+
+fn oldest(rows: &[PeerRow]) -> Duration {
+    Duration::from_millis(rows.iter().map(|row| row.since_ms).max().unwrap_or(0))
+}
+
 metrics! {
     Info "convoke_build" ["version: of the library"] |_f| Some(Value::Each(vec![(env!("CARGO_PKG_VERSION").to_owned(), 1)])),
         "The library.";
@@ -133,6 +169,20 @@ metrics! {
         "Links whose peer's facts are complete here.";
     Gauge "convoke_links_suspected" |f| present!(f.links_suspected),
         "Links whose peer is silent at the moment.";
+    Gauge "convoke_links_protected" ["protection: plain, secret or tls"]
+        |f| Some(Value::Each(counted_by(&f.peers, &["plain", "secret", "tls"], |row| row.protection))),
+        "Links by how they are protected.";
+    Gauge "convoke_links_by_secret" ["secret: 16 hexadecimal digits that tell a secret from others and nothing about it"]
+        |f| Some(Value::Each(by_secret(f))),
+        "Links by the secret that they were made under, those of this node in any case; missing without a secret.";
+    Gauge "convoke_links_replaced" |f| Some(Number(f.peers.iter().filter(|row| row.is_replaced).count() as u64)),
+        "Links that were made under a secret, a certificate, authorities or a list that a reload has replaced and that is good no more.";
+    Gauge "convoke_link_age_max_seconds" |f| Some(Took(oldest(&f.peers))),
+        "For how long there is the oldest link.";
+    Gauge "convoke_certificate_expiry_timestamp_seconds" |f| Some(sample(f.certificate.as_ref().and_then(|own| own.expires))),
+        "When the certificate of this node, or one between it and the authority, expires, in seconds since 1970; missing without TLS.";
+    Gauge "convoke_peer_certificate_expiry_timestamp_seconds" |f| Some(sample(f.peers.iter().filter_map(|row| row.expires).min())),
+        "The same of the peer whose certificate expires first; missing without TLS, and without links.";
     Counter "convoke_links_up" |f| counted!(f.links_up),
         "Links that came up.";
     Counter "convoke_links_down" ["reason: why, as in NODE_DOWN events"] |f| each(&f.observed.as_ref()?.counters.links_down),
@@ -289,7 +339,17 @@ impl Node {
             outboxes.1 += u64::from(backlog >= shared.config.limits.link_buffer);
         }
         let now = shared.clock.now();
-        let facts = Facts { shared, now, observed, depths: self.depths(), outboxes };
+        let protection = shared.security.present();
+        let facts = Facts {
+            shared,
+            now,
+            observed,
+            depths: self.depths(),
+            peers: shared.peer_rows(),
+            certificate: protection.certificate(),
+            protection,
+            outboxes,
+        };
         Ok(List::of_text(text(&facts)))
     }
 }

@@ -28,6 +28,7 @@ mod metrics;
 mod node;
 mod observe;
 mod options;
+mod peers;
 mod printable;
 mod process;
 mod process_core;
@@ -39,6 +40,7 @@ mod security;
 mod send;
 mod shared;
 mod tables;
+mod user_secret;
 
 pub use delivery::Delivery;
 pub use error::{Error, Result};

@@ -5,11 +5,11 @@ use super::driver::Bound;
 use super::event::NOBODY;
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
-use super::{Error, List, Options, Process, Resolve, Result, Security, chance, driver};
+use super::{Error, List, Options, Process, Request, Resolve, Result, Security, chance, driver};
 use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
 use crate::os::watch_forks;
 use crate::sync::Mutex;
-use crate::wire::{Mode, Opening, Protection};
+use crate::wire::Opening;
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::sync::Arc;
@@ -66,7 +66,7 @@ impl Node {
             }
         };
         let security = Security::new(options, &config.name)?;
-        let may_leave = security.plaintext_may_leave || !matches!(security.present(), Protection::Plain);
+        let may_leave = security.may_leave();
         if !may_leave {
             super::options::check_seeds(&config.seeds)?;
             check_advertised(options.text("advertise"))?;
@@ -76,6 +76,8 @@ impl Node {
         config.address = advertised(options.text("advertise"), address);
         config.bound = address.to_string();
         config.first_token = first_token(SystemTime::now());
+        // Only now: a node that may not listen where it is to makes no file.
+        let said = security.take_secret_of_user(options)?;
         let seed = random()?;
         chance::stir(random()?);
         let cluster = options.text("cluster").to_owned();
@@ -89,6 +91,9 @@ impl Node {
             let (id, address) = (shared.config.node, &shared.config.address);
             format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)
         });
+        if let Some((level, text)) = said {
+            shared.log(level, Target::Node, || text);
+        }
         let opened = options.without_secrets();
         let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         let wait = options.join_wait_ms();
@@ -162,33 +167,21 @@ impl Node {
 
     /// Takes over what may change while the node is open: the secrets or certificates, and the seeds. `options`: all that it was opened
     /// with, and the new values. Connections that begin from now on follow them; links go on with the keys of their
-    /// sessions, and stay when their seed goes.
+    /// sessions, unless they were made under what is good no more and option `reload.links` says `end`; and stay when their seed goes.
     /// `Option`: something else differs, the node has no secret and is to get one, or the reverse, or others can read a
     /// file of secrets. `Io`: a file cannot be read.
     pub fn reload(&self, options: &Options) -> Result<()> {
         let security = &self.0.shared.security;
         self.0.shared.check_open()?;
         self.0.opened.check_reload(options)?;
-        let protection = super::security::protection(options, self.name())?;
+        let protection = security.reloaded(options, self.name())?;
         let seeds = options.seeds();
-        if !security.plaintext_may_leave && matches!(protection, Protection::Plain) {
+        if !security.plaintext_may_leave && !protection.may_leave() {
             super::options::check_seeds(&seeds)?;
         }
-        match (protection.mode(), security.present().mode()) {
-            (new, old) if new == old => security.replace(protection),
-            (Mode::Plain, _) => {
-                let text = "secret: a node that was opened with one, or with TLS, cannot go on without";
-                return Err(Error::new(Status::Option, text));
-            }
-            (_, Mode::Secret | Mode::Tls) => {
-                let text = "tls.cert: a node cannot change between a secret and TLS while it is open";
-                return Err(Error::new(Status::Option, text));
-            }
-            _ => {
-                let text = "secret: a node that was opened without one cannot be given one, for its links would stay as \
-                            they are; open it anew";
-                return Err(Error::new(Status::Option, text));
-            }
+        security.replace(protection.clone());
+        if options.ends_replaced_links() {
+            self.0.shared.inbox.push(Request::EndReplaced { by: protection })?;
         }
         self.0.shared.command_if_room(Command::SetSeeds { seeds })
     }
@@ -210,12 +203,6 @@ impl Node {
     /// This incarnation, as in the pids of its processes.
     pub fn id(&self) -> NodeId {
         self.0.shared.config.node
-    }
-
-    /// Rows with Name, Node and Address: the nodes that this one has a link to.
-    pub fn peers(&self) -> Result<List> {
-        self.0.shared.check_open()?;
-        Ok(List::of_peers(self.0.shared.tables.peers()))
     }
 
     pub fn stats(&self) -> Stats {

@@ -4,7 +4,7 @@ use super::address::{Purpose, canonical, check_address, ip_of};
 use super::{Error, Result, security};
 use crate::engine::{Config, MAX_NAME, NodeId, Status};
 use crate::mesh::UNPROTECTED;
-use crate::wire::{SECRET, Secret};
+use crate::wire::{MAX_SECRETS, SECRET, Secret};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use std::collections::BTreeMap;
@@ -69,18 +69,20 @@ const HOUR_MS: u64 = 3_600_000;
 options! {
     "name": Text, "", "", "The node's name, unique in the cluster. Default: host name, process id and a random number.";
     "cluster": Text, "default", "", "Nodes link only with nodes of the same cluster name.";
-    "listen": Listen, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free, a range (`host:4370-4380`) its first that is free. `0.0.0.0` and `[::]` (IPv4 too) need `advertise`. An address that is not a loopback one needs a secret (or `insecure.plaintext`).";
+    "listen": Listen, "127.0.0.1:0", "", "Where the node listens; port 0 takes any that is free, a range (`host:4370-4380`) its first that is free. `0.0.0.0` and `[::]` (IPv4 too) need `advertise`. An address that is not a loopback one needs a secret that is set (or `insecure.plaintext`).";
     "advertise": Address, "", "", "The address that other nodes are told to dial, where it is not the one listened at: NAT, containers. Port 0 is replaced by the one that was bound. Default: the address that was bound.";
     "seeds": Addresses, "", "", "Nodes to dial, for ever; they tell of all others. A name may stand for many addresses, which may change; a range of ports (`host:4370-4380`) for each of them. An own address among them does no harm.";
     "seeds.refresh_ms": Number(100, 24 * HOUR_MS), "30000", "ms", "How often, at the latest, a seed is dialled again that may lead to other nodes than before: a name, or the address of a balancer.";
     "secret": OptionType::Secret, "", "", "The secret that all nodes of the cluster share: 32 random bytes (`convoke_options_set_bytes`) or 64 hexadecimal digits. With it every link is encrypted, and nobody else can join. No password: see security.md.";
     "secret.previous": OptionType::Secrets, "", "", "Other secrets that are good too, while the secret is being changed: at most 7, separated by commas.";
     "secret.file": File, "", "", "A file with the secret instead, and behind it those that are good too, one a line as hexadecimal digits. Nobody but its owner may read or write it (mode 0600 or 0400).";
+    "secret.user": File, "", "", "The file with the secret of the user, which is read, and made when it is not there, by a node that listens at a loopback address and is given no other secret, no certificate and no `insecure.plaintext`. So programs of one user find each other and those of other users are kept out. It does not let links leave the machine. Default: `$XDG_CONFIG_HOME/convoke/secret`, or `~/.config/convoke/secret`; without a place for it links are plain, with a warning in the log.";
     "tls.cert": File, "", "", "A file with the certificate of this node in PEM, and those between it and the authority. Instead of a secret, and for a library that was built with TLS (`--features tls`): see security.md.";
     "tls.key": File, "", "", "A file with the private key to it in PEM. Nobody but its owner may read or write it (mode 0600 or 0400).";
     "tls.ca": File, "", "", "A file with the certificates of the authorities whose nodes are taken, in PEM.";
     "tls.crl": File, "", "", "A file with lists of revoked certificates in PEM, one of each authority. Nodes with such a certificate are refused.";
-    "insecure.plaintext": Choice(&["refuse", "allow"]), "refuse", "", "`allow`: without a secret, links may leave this machine all the same. Whoever can reach the network can then read, change and join.";
+    "insecure.plaintext": Choice(&["refuse", "loopback", "allow"]), "refuse", "", "What to do without a secret. `refuse`: see `secret.user`. `loopback`: links are plain and stay on this machine, where every user can then read what is said, and join. `allow`: they may leave it too; whoever can reach the network can read, change and join.";
+    "reload.links": Choice(&["keep", "end"]), "keep", "", "What `convoke_node_reload` does with links that were made under a secret, a certificate, authorities or a list that it replaces and that is good no more: `keep`: they go on, under keys of their own; `end`: they are cut, and both ends dial each other again.";
     "heartbeat_ms": Number(10, HOUR_MS), "", "ms", "A link that was idle this long carries a heartbeat. Default: 500, or a tenth of detection_ms if that is less.";
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
@@ -103,8 +105,18 @@ options! {
 }
 
 /// What may change while a node runs.
-const RELOADABLE: &[&str] =
-    &["seeds", "secret", "secret.previous", "secret.file", "tls.cert", "tls.key", "tls.ca", "tls.crl"];
+const RELOADABLE: &[&str] = &[
+    "seeds",
+    "secret",
+    "secret.previous",
+    "secret.file",
+    "secret.user",
+    "tls.cert",
+    "tls.key",
+    "tls.ca",
+    "tls.crl",
+    "reload.links",
+];
 
 /// Settings for a node to be opened. What is set is checked at once; what must fit together, at open.
 #[derive(Clone, Debug)]
@@ -120,19 +132,28 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The defaults; in test runs, which leave the home of whoever runs them alone, with the secret of the environment or with none.
     pub fn new() -> Options {
         #[cfg(feature = "test-hooks")]
-        if let Some(secret) = crate::testing::secret() {
-            let mut options = Options::without_secret();
-            options.secrets.insert("secret", vec![secret]);
-            return options;
-        }
-        Options::without_secret()
+        return match crate::testing::secret() {
+            Some(secret) => {
+                Options { secrets: BTreeMap::from([("secret", vec![secret])]), ..Options::of_release() }
+            }
+            None => Options::without_secret(),
+        };
+        #[cfg(not(feature = "test-hooks"))]
+        Options::of_release()
     }
 
-    /// Whatever the environment of a test run has to say about secrets.
-    pub fn without_secret() -> Options {
+    /// The defaults of a released library.
+    pub fn of_release() -> Options {
         Options { set: BTreeMap::new(), secrets: BTreeMap::new() }
+    }
+
+    /// Without a secret, whatever the environment of a test run has to say about it: links are plain, and stay on this machine.
+    pub fn without_secret() -> Options {
+        let set = BTreeMap::from([("insecure.plaintext", "loopback".to_owned())]);
+        Options { set, ..Options::of_release() }
     }
 
     /// `Option`: there is no such key, or it does not take this value; the text says what would do.
@@ -144,7 +165,7 @@ impl Options {
                 OptionType::Secret => {
                     std::slice::from_ref(&value).iter().map(|text| Secret::from_text(text)).collect()
                 }
-                _ => split(value).map(Secret::from_text).collect(),
+                _ => split(value).take(MAX_SECRETS + 1).map(Secret::from_text).collect(),
             };
             return self.set_secrets(info, secrets);
         }
@@ -156,13 +177,18 @@ impl Options {
     /// The same for a value given as bytes: secrets as they are, several one behind the other; UTF-8 for all others.
     pub fn set_bytes(&mut self, key: &str, value: &[u8]) -> Result<()> {
         let info = find(key)?;
-        let is_text =
-            || std::str::from_utf8(value).is_ok_and(|text| split(text).all(|t| Secret::from_text(t).is_ok()));
+        let is_text = || {
+            std::str::from_utf8(value)
+                .is_ok_and(|text| split(text).take(MAX_SECRETS).all(|t| Secret::from_text(t).is_ok()))
+        };
         if info.option_type == OptionType::Secret && !is_text() {
             return self.set_secrets(info, Secret::from_bytes(value).map(|secret| vec![secret]));
         }
         if info.option_type == OptionType::Secrets && !is_text() {
-            return self.set_secrets(info, value.chunks(SECRET).map(Secret::from_bytes).collect());
+            return self.set_secrets(
+                info,
+                value.chunks(SECRET).take(MAX_SECRETS + 1).map(Secret::from_bytes).collect(),
+            );
         }
         let text = std::str::from_utf8(value).map_err(|_| refused(format!("{key}: takes UTF-8")))?;
         self.set(info.key, text)
@@ -196,6 +222,10 @@ impl Options {
     fn set_secrets(&mut self, info: &'static OptionInfo, secrets: Result<Vec<Secret>, String>) -> Result<()> {
         let key = info.key;
         let secrets = secrets.map_err(|text| refused(format!("{key}: {text}")))?;
+        // Each takes a page of memory.
+        if secrets.len() > MAX_SECRETS {
+            return Err(refused(format!("{key}: takes at most {MAX_SECRETS} secrets")));
+        }
         self.secrets.insert(key, secrets);
         Ok(())
     }
@@ -245,6 +275,16 @@ impl Options {
     /// Whether links may leave this machine although nothing protects them.
     pub(super) fn plaintext_may_leave(&self) -> bool {
         self.text("insecure.plaintext") == "allow"
+    }
+
+    /// Whether a node without another secret takes that of its user.
+    pub(super) fn may_take_secret_of_user(&self) -> bool {
+        self.text("insecure.plaintext") == "refuse"
+    }
+
+    /// Whether a reload ends the links that were made under what it replaces.
+    pub(super) fn ends_replaced_links(&self) -> bool {
+        self.text("reload.links") == "end"
     }
 
     pub(super) fn resolver_timeout(&self) -> Duration {
@@ -503,6 +543,16 @@ mod tests {
             .unwrap();
         assert_eq!((both.len(), options.secrets("secret.previous")), (2, &both[..]));
         assert!(!format!("{options:?}").to_lowercase().contains(&hex[..8]));
+        for many in [[&hex[..]; 9].join(","), vec![&hex[..]; 100_000].join(",")] {
+            for error in
+                [options.set("secret.previous", &many), options.set_bytes("secret.previous", many.as_bytes())]
+            {
+                assert!(error.unwrap_err().detail.contains("at most 8"));
+            }
+        }
+        assert!(
+            options.set_bytes("secret.previous", &raw.repeat(9)).unwrap_err().detail.contains("at most 8")
+        );
         for wrong in ["hunter2", "correct horse battery staple", ""] {
             for error in [options.set("secret", wrong), options.set_bytes("secret", wrong.as_bytes())] {
                 let error = error.unwrap_err();

@@ -1,15 +1,16 @@
 //! How a node protects its links: from options and files of secrets to what the mesh is told.
 
+use super::user_secret::{self, Found};
 use super::{Error, Options, Result};
-use crate::engine::Status;
+use crate::engine::{Level, Status};
 use crate::mesh::RefusalCounts;
 use crate::os::effective_user;
 use crate::sync::RwLock;
-use crate::wire::{Credentials, Keyring, MAX_SECRETS, Pem, Protection, Secret};
+use crate::wire::{Credentials, Keyring, MAX_SECRETS, Mode, Pem, Protection, Secret};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 use zeroize::Zeroizing;
 
@@ -36,6 +37,66 @@ impl Security {
             plaintext_may_leave: options.plaintext_may_leave(),
             refusals: Arc::default(),
         })
+    }
+
+    /// Whether links may leave this machine.
+    pub(super) fn may_leave(&self) -> bool {
+        self.plaintext_may_leave || self.present().may_leave()
+    }
+
+    /// For a node that listens where no other machine reaches it: takes the secret of the user, if the options give nothing else. What
+    /// the log is to say of it. `Option`, `Io`: as [`user_secret::find`].
+    pub(super) fn take_secret_of_user(&self, options: &Options) -> Result<Option<(Level, String)>> {
+        if !matches!(self.present(), Protection::Plain) || !options.may_take_secret_of_user() {
+            return Ok(None);
+        }
+        match user_secret::find(options.text("secret.user"))? {
+            Found::Secrets { secrets, path, made } => {
+                let text = format!(
+                    "links are protected by the secret of this user, from {}{}",
+                    path.display(),
+                    if made { ", which was made just now" } else { "" }
+                );
+                self.replace(of_user(options, &secrets, path)?);
+                Ok(Some((Level::Info, text)))
+            }
+            Found::Nowhere(why) => {
+                let text = format!(
+                    "links are not protected, and every user of this machine can join: there is no place for a secret of this user \
+                     ({why}). Set secret.user to a file in a folder of the user's, or secret.file; or insecure.plaintext to loopback if \
+                     that is meant"
+                );
+                Ok(Some((Level::Warn, text)))
+            }
+        }
+    }
+
+    /// What the options ask for now, of a node that runs. `Option`: that is another way to protect links; and as [`protection`].
+    pub(super) fn reloaded(&self, options: &Options, name: &str) -> Result<Protection> {
+        let refused = |text: &str| Err(Error::new(Status::Option, text));
+        let (new, old) = (protection(options, name)?, self.present());
+        match (new.mode(), old.mode()) {
+            (Mode::Plain, _) if old.user_file().is_some() && options.may_take_secret_of_user() => {
+                match user_secret::find(options.text("secret.user"))? {
+                    Found::Secrets { secrets, path, .. } => of_user(options, &secrets, path),
+                    Found::Nowhere(why) => Err(Error::new(
+                        Status::Io,
+                        format!("secret.user: the secret of this user cannot be read again: {why}"),
+                    )),
+                }
+            }
+            (now, before) if now == before => Ok(new),
+            (Mode::Plain, _) => {
+                refused("secret: a node that was opened with one, or with TLS, cannot go on without")
+            }
+            (_, Mode::Secret | Mode::Tls) => {
+                refused("tls.cert: a node cannot change between a secret and TLS while it is open")
+            }
+            (_, Mode::Plain) => refused(
+                "secret: a node that was opened without one cannot be given one, for its links would stay as they are; open it \
+                 anew",
+            ),
+        }
     }
 
     pub(super) fn present(&self) -> Protection {
@@ -82,6 +143,14 @@ pub(super) fn protection(options: &Options, name: &str) -> Result<Protection> {
     }
 }
 
+fn of_user(options: &Options, secrets: &[Secret], file: PathBuf) -> Result<Protection> {
+    let keyring = Keyring::new(options.text("cluster"), secrets);
+    let keyring = keyring.ok_or_else(|| {
+        Error::new(Status::Option, format!("secret.user: at most {MAX_SECRETS} secrets in all"))
+    })?;
+    Ok(Protection::Secret(Arc::new(keyring.of_user(file))))
+}
+
 /// The certificate of the node, and whom it trusts.
 fn credentials(options: &Options, name: &str) -> Result<Credentials> {
     if !cfg!(feature = "tls") {
@@ -125,7 +194,7 @@ fn credentials(options: &Options, name: &str) -> Result<Credentials> {
 
 /// The secrets of a file that is for nobody else: one a line, the present one first. Empty lines, and those that begin
 /// with `#`, are passed over.
-fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
+pub(super) fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
     let shown = path.display();
     let (file, metadata) = open_regular(path)?;
     check_private(path, &metadata)?;
@@ -135,6 +204,10 @@ fn secrets_of_file(path: &Path) -> Result<Vec<Secret>> {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
+        }
+        if secrets.len() == MAX_SECRETS {
+            let text = format!("{shown}:{number}: there may be {MAX_SECRETS} secrets at most");
+            return Err(Error::new(Status::Option, text));
         }
         let secret = Secret::from_text(line);
         secrets.push(secret.map_err(|text| Error::new(Status::Option, format!("{shown}:{number}: {text}")))?);
@@ -169,16 +242,17 @@ pub(super) fn open_options(path: &Path) -> Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// `Option`: others may write the file. Whoever can write a list of authorities, of revoked certificates or of options
+/// `Option`: others may write the file or folder. Whoever can write a list of authorities, of revoked certificates or of options
 /// decides who is a member, without ever having read a secret. A pipe or a terminal is whoever opened it.
-fn check_unwritable(path: &Path, metadata: &Metadata) -> Result<()> {
+pub(super) fn check_unwritable(path: &Path, metadata: &Metadata) -> Result<()> {
     let mode = metadata.mode() & 0o7777;
-    if !metadata.is_file() || mode & 0o022 == 0 {
+    let what = if metadata.is_dir() { "folder" } else { "file" };
+    if !(metadata.is_file() || metadata.is_dir()) || mode & 0o022 == 0 {
         return Ok(());
     }
     let shown = path.display();
     let text =
-        format!("{shown}: others than its owner may write this file (mode {mode:04o}); chmod go-w {shown}");
+        format!("{shown}: others than its owner may write this {what} (mode {mode:04o}); chmod go-w {shown}");
     Err(Error::new(Status::Option, text))
 }
 
@@ -300,6 +374,7 @@ mod tests {
             ("hunter2\n", ":1: a secret as text"),
             (&format!("{ONE}\n{}\n", "0".repeat(64)), ":2: these bytes are not random"),
             (&"#\n".repeat(40_000), "longer than"),
+            (&format!("{ONE}\n").repeat(9), ":9: there may be 8 secrets at most"),
         ] {
             let file = Scratch::new("none", text, 0o600);
             let error = protection(&options(&[("secret.file", file.0.to_str().unwrap())]), "n").unwrap_err();

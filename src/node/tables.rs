@@ -2,8 +2,9 @@
 
 use super::map::Map;
 use super::process_core::Life;
-use crate::engine::{Members, Name, NodeId, Pid};
+use crate::engine::{Members, Name, NodeId, Pid, Time};
 use crate::sync::RwLock;
+use crate::wire::LinkProtection;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::PoisonError;
@@ -21,6 +22,9 @@ pub struct Tables {
 pub(super) struct Peer {
     pub(super) name: String,
     pub(super) address: String,
+    pub(super) protection: LinkProtection,
+    /// When the link came up.
+    pub(super) since: Time,
 }
 
 struct Published {
@@ -63,8 +67,8 @@ impl Tables {
         }
     }
 
-    pub(super) fn peer_up(&self, node: NodeId, name: String, address: String) {
-        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(node, Peer { name, address });
+    pub(super) fn peer_up(&self, node: NodeId, peer: Peer) {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner).insert(node, peer);
     }
 
     pub(super) fn peer_down(&self, node: NodeId) {

@@ -7,9 +7,11 @@ mod error;
 mod event_fd;
 mod fd_watch;
 mod fork;
+mod hidden;
 mod limit;
 mod own_fds;
 mod per_epoch;
+mod private_file;
 mod signals;
 mod socket;
 mod thread;
@@ -21,11 +23,15 @@ pub use error::is_own_trouble;
 pub use event_fd::EventFd;
 pub use fd_watch::FdWatch;
 pub use fork::{fork_epoch, watch_forks};
+pub use hidden::Hidden;
+#[cfg(test)]
+pub(crate) use hidden::tests as memory;
 pub use limit::descriptor_limit;
 #[cfg(test)]
 pub(crate) use limit::raise_descriptor_limit;
 pub use own_fds::OwnFd;
 pub use per_epoch::PerEpoch;
+pub use private_file::{make_private_file, make_private_folder};
 pub use signals::{block_all_signals, with_signals_blocked};
 pub use socket::{begin_connect, limit_unsent, set_backlog, shut_down, tune_link_socket};
 pub use thread::thread_number;

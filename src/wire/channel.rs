@@ -8,35 +8,13 @@ mod work;
 use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
 use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
-use super::secret::{Found, Key, Keyring};
-use super::tls::{self, Credentials, Work};
-use super::{FrameReader, WireError};
+use super::secret::{Found, Key};
+use super::tls::{self, Work};
+use super::{FrameReader, LinkProtection, Protection, WireError};
 use crate::engine::{Identity, MAX_FRAME, NodeId};
 use std::sync::Arc;
 
 pub use self::work::Shown;
-
-/// How a node protects its links. Cheap to clone.
-#[derive(Clone, Default, Debug)]
-pub enum Protection {
-    /// Not at all: everybody who gets at the bytes may read and change them.
-    #[default]
-    Plain,
-    /// By a secret that all nodes share.
-    Secret(Arc<Keyring>),
-    /// By certificates, one of each node.
-    Tls(Arc<Credentials>),
-}
-
-impl Protection {
-    pub fn mode(&self) -> Mode {
-        match self {
-            Protection::Plain => Mode::Plain,
-            Protection::Secret(_) => Mode::Secret,
-            Protection::Tls(_) => Mode::Tls,
-        }
-    }
-}
 
 /// What a node brings to a new connection.
 #[derive(Clone, Debug)]
@@ -165,6 +143,26 @@ impl Channel {
     /// The version of the protocol that both ends speak; 0 until that is known.
     pub fn version(&self) -> u16 {
         self.version
+    }
+
+    /// Under what the link is made, once the channel is open.
+    pub fn protection(&self) -> LinkProtection {
+        match &self.cipher {
+            Cipher::Plain => LinkProtection::Plain,
+            Cipher::Noise(session) => LinkProtection::Secret(session.hint()),
+            Cipher::Tls(session) => LinkProtection::Tls(session.certificates()),
+        }
+    }
+
+    /// Whether the link, or the handshake, could not be made any more, because what it was made under has been replaced.
+    pub fn is_replaced(&self, now: &Protection) -> bool {
+        match (&self.stage, &self.setup.protection, now) {
+            (Stage::Open, ..) => self.protection().is_replaced(now),
+            (_, Protection::Plain, Protection::Plain) => false,
+            (_, Protection::Secret(then), Protection::Secret(now)) => !Arc::ptr_eq(then, now),
+            (_, Protection::Tls(then), Protection::Tls(now)) => then.mark() != now.mark(),
+            _ => true,
+        }
     }
 
     /// Whether the handshake spoke of this node. (On a plain link it speaks of none.)

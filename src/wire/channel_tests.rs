@@ -1,6 +1,7 @@
 //! Two channels without sockets, and bytes that no honest end sends.
 
-use super::channel::{Channel, Protection, Setup, Step};
+use super::Protection;
+use super::channel::{Channel, Setup, Step};
 use super::frame::{Frame, FrameReader, encode_handshake};
 use super::golden::{frame_of_data, headers};
 use super::{Handshake, Keyring, Opening, Secret, VERSIONS, WireError};

@@ -119,13 +119,15 @@ impl fmt::Display for WireError {
                 Denial::Version => "the peer speaks no version of the protocol that this node does",
                 Denial::Mode => {
                     "one end protects its links by a secret or TLS and the other does not, or in another way: set the \
-                     same of the options secret, secret.file and tls on both"
+                     same of the options secret, secret.file and tls on both (without them a node takes the secret of its user, \
+                     if it can and insecure.plaintext is not set)"
                 }
                 Denial::Cluster => {
                     "the two nodes belong to clusters of different names: check the option cluster on both"
                 }
                 Denial::Secret => {
-                    "the two nodes share no secret: give both the same secret (options secret, secret.file)"
+                    "the two nodes share no secret: give both the same secret (options secret, secret.file); without one each \
+                     user of a machine has a secret of the user's own"
                 }
                 Denial::Busy => {
                     "the end that was dialled has too many handshakes under way, or too many from this address have failed"

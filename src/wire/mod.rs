@@ -25,14 +25,17 @@ mod handshake;
 mod hostile;
 mod noise;
 mod preamble;
+mod protection;
 mod secret;
 mod tls;
+mod wiped;
 
-pub use channel::{Channel, Protection, Setup, Shown, Step, deny};
+pub use channel::{Channel, Setup, Shown, Step, deny};
 pub use error::{Flaw, WireError};
 pub use frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake, frame_header};
 pub use handshake::{Handshake, Opening, VERSIONS};
 pub use preamble::{Denial, Mode};
+pub use protection::{Certificate, LinkProtection, Protection};
 pub use secret::{Keyring, MAX_SECRETS, SECRET, Secret};
 #[cfg(all(test, feature = "tls"))]
 pub(crate) use tls::WORK_HERE;

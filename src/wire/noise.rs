@@ -10,8 +10,8 @@
 
 use super::WireError;
 use super::check::crc16;
-use super::secret::Key;
-use snow::resolvers::{DefaultResolver, FallbackResolver, RingResolver};
+use super::secret::{Hint, Key};
+use super::wiped::{self, leaving_no_trace};
 use snow::{Builder, HandshakeState, TransportState};
 
 const PATTERN: &str = "Noise_NNpsk0_25519_ChaChaPoly_BLAKE2s";
@@ -52,9 +52,7 @@ fn broken(_: snow::Error) -> WireError {
 
 fn builder<'a>(prologue: &'a [u8], key: &'a Key) -> Result<Builder<'a>, WireError> {
     let params = PATTERN.parse().map_err(broken)?;
-    // ring has the fastest cipher, and no X25519 and no BLAKE2s for Noise.
-    let resolver = FallbackResolver::new(Box::new(RingResolver), Box::new(DefaultResolver));
-    Builder::with_resolver(params, Box::new(resolver))
+    Builder::with_resolver(params, wiped::resolver())
         .prologue(prologue)
         .map_err(broken)?
         .psk(0, &key.psk)
@@ -62,7 +60,7 @@ fn builder<'a>(prologue: &'a [u8], key: &'a Key) -> Result<Builder<'a>, WireErro
 }
 
 /// The dialler, between its message and the answer.
-pub(super) struct Dialled(Box<HandshakeState>);
+pub(super) struct Dialled(Box<HandshakeState>, Hint);
 
 impl Dialled {
     /// Appends the first message to `out`.
@@ -72,15 +70,21 @@ impl Dialled {
         nonce: &Nonce,
         out: &mut Vec<u8>,
     ) -> Result<Dialled, WireError> {
-        let mut handshake = builder(prologue, key)?.build_initiator().map_err(broken)?;
-        append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
-        Ok(Dialled(Box::new(handshake)))
+        leaving_no_trace(|| {
+            let mut handshake = builder(prologue, key)?.build_initiator().map_err(broken)?;
+            let said = append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room));
+            forget_key(&mut handshake);
+            said.map_err(broken)?;
+            Ok(Dialled(Box::new(handshake), key.hint))
+        })
     }
 
     /// The answer has come.
     pub(super) fn finish(mut self, message: &[u8]) -> Result<(Session, Nonce), WireError> {
-        let nonce = read_nonce(&mut self.0, message)?;
-        Ok((Session::new(*self.0)?, nonce))
+        leaving_no_trace(|| {
+            let nonce = read_nonce(&mut self.0, message)?;
+            Ok((Session::new(*self.0, self.1)?, nonce))
+        })
     }
 }
 
@@ -92,10 +96,20 @@ pub(super) fn answer(
     nonce: &Nonce,
     out: &mut Vec<u8>,
 ) -> Result<(Session, Nonce), WireError> {
-    let mut handshake = builder(prologue, key)?.build_responder().map_err(broken)?;
-    let theirs = read_nonce(&mut handshake, message)?;
-    append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
-    Ok((Session::new(handshake)?, theirs))
+    leaving_no_trace(|| {
+        let mut handshake = builder(prologue, key)?.build_responder().map_err(broken)?;
+        let theirs = read_nonce(&mut handshake, message);
+        forget_key(&mut handshake);
+        let theirs = theirs?;
+        append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room)).map_err(broken)?;
+        Ok((Session::new(handshake, key.hint)?, theirs))
+    })
+}
+
+/// Of the pre-shared key, which the first message takes, snow has a copy for longer than it is needed.
+fn forget_key(handshake: &mut HandshakeState) {
+    // It has the right length.
+    let _ = handshake.set_psk(0, &[0; 32]);
 }
 
 fn read_nonce(handshake: &mut HandshakeState, message: &[u8]) -> Result<Nonce, WireError> {
@@ -124,12 +138,18 @@ pub(super) struct Session {
     state: Box<TransportState>,
     /// Sealed with the present key.
     sealed: u32,
+    /// Of the secret that it was made under.
+    hint: Hint,
 }
 
 impl Session {
-    fn new(handshake: HandshakeState) -> Result<Session, WireError> {
+    fn new(handshake: HandshakeState, hint: Hint) -> Result<Session, WireError> {
         let state = handshake.into_transport_mode().map_err(broken)?;
-        Ok(Session { state: Box::new(state), sealed: 0 })
+        Ok(Session { state: Box::new(state), sealed: 0, hint })
+    }
+
+    pub(super) fn hint(&self) -> Hint {
+        self.hint
     }
 
     /// Appends records that carry `plain`. `Err`: the cipher cannot go on, so the link cannot.
@@ -171,6 +191,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::memory::{count, masked};
 
     /// Frames under a key that is known and with keys that are not fresh: the bytes as they have always been.
     #[test]
@@ -186,8 +207,8 @@ mod tests {
         assert_eq!(read_nonce(&mut accepter, &one[HEADER..]), Ok([3; NONCE]));
         append(&mut two, HANDSHAKE_MESSAGE, |room| accepter.write_message(&[4; NONCE], room)).unwrap();
         assert_eq!(read_nonce(&mut dialler, &two[HEADER..]), Ok([4; NONCE]));
-        let mut dialler = Session::new(dialler).unwrap();
-        let mut accepter = Session::new(accepter).unwrap();
+        let mut dialler = Session::new(dialler, key.hint).unwrap();
+        let mut accepter = Session::new(accepter, key.hint).unwrap();
         dialler.seal(b"hello", &mut one).unwrap();
         dialler.rekey(&mut one).unwrap();
         dialler.seal(b"hello", &mut one).unwrap();
@@ -195,6 +216,24 @@ mod tests {
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
         let now = format!("{}\n{}\n", hex(&one), hex(&two));
         assert_eq!(now, include_str!("golden_noise.txt"));
+    }
+
+    #[cfg(not(miri))] // it has no memory to look at
+    #[test]
+    fn the_pre_shared_key_gets_into_no_core_dump_and_is_forgotten() {
+        let byte = |at: usize| (at as u8).wrapping_mul(113) ^ 0x6b;
+        let wanted = masked((0..32).map(byte));
+        let mut key = Key::for_test([0; 32]);
+        key.psk.iter_mut().enumerate().for_each(|(at, place)| *place = byte(at));
+        let (mut one, mut two) = (Vec::new(), Vec::new());
+        let dialled = Dialled::start(b"", &key, &[1; NONCE], &mut one).unwrap();
+        let (accepter, _) = answer(b"", &key, &one[HEADER..], &[2; NONCE], &mut two).unwrap();
+        assert!(answer(b"other", &key, &one[HEADER..], &[2; NONCE], &mut Vec::new()).is_err());
+        let (dialler, _) = dialled.finish(&two[HEADER..]).unwrap();
+        assert_eq!(count(&wanted), (0, 1));
+        drop(key);
+        assert_eq!(count(&wanted), (0, 0));
+        drop((dialler, accepter));
     }
 
     #[test]

@@ -4,10 +4,13 @@
 //! leisure, and what people can remember is guessed.
 
 use super::preamble::MAC;
+use super::wiped::leaving_no_trace;
+use crate::os::Hidden;
 use blake2::Blake2sMac256;
 use blake2::digest::Mac;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The length of a secret in bytes.
@@ -17,8 +20,8 @@ pub const MAX_SECRETS: usize = 8;
 
 const HOW_TO_MAKE_ONE: &str = "make one with convoke_secret_generate, or as text with: head -c 32 /dev/urandom | od -An -vtx1 | tr -d ' \\n'";
 
-/// 32 bytes that are erased when they are dropped. Boxed, so that they leave no copies where they are moved.
-type Erased = Box<Zeroizing<[u8; 32]>>;
+/// 32 bytes that get into no core dump and are erased when they are dropped. They stay in their place, so that they leave no copies.
+type Erased = Hidden<Zeroizing<[u8; 32]>>;
 
 /// Erased when it is dropped, and shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,13 +74,15 @@ impl Secret {
 
     /// A number that nobody can compute who does not know the secret, and that tells nothing about it.
     fn derive(&self, purpose: &str, cluster: &str) -> Erased {
-        let mut derived = Erased::default();
-        // A key of 32 bytes is one that BLAKE2s takes, so there is always a MAC.
-        if let Ok(mac) = Blake2sMac256::new_from_slice(&**self.0) {
-            let mac = mac.chain_update(purpose).chain_update([0]).chain_update(cluster);
-            derived.copy_from_slice(&mac.finalize().into_bytes());
-        }
-        derived
+        leaving_no_trace(|| {
+            let mut derived = Erased::default();
+            // A key of 32 bytes is one that BLAKE2s takes, so there is always a MAC.
+            if let Ok(mac) = Blake2sMac256::new_from_slice(&**self.0) {
+                let mac = mac.chain_update(purpose).chain_update([0]).chain_update(cluster);
+                derived.copy_from_slice(&mac.finalize().into_bytes());
+            }
+            derived
+        })
     }
 }
 
@@ -108,7 +113,7 @@ pub(super) struct Key {
 impl Key {
     #[cfg(test)]
     pub(super) fn for_test(psk: [u8; 32]) -> Key {
-        Key { hint: [0; 8], psk: Box::new(psk.into()), knock: Erased::default() }
+        Key { hint: [0; 8], psk: Hidden::new(psk.into()), knock: Erased::default() }
     }
 
     fn mac(&self, said: &[u8]) -> Option<Blake2sMac256> {
@@ -132,6 +137,8 @@ impl Key {
 pub struct Keyring {
     cluster: String,
     keys: Vec<Key>,
+    /// See `of_user`.
+    user_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for Keyring {
@@ -160,7 +167,20 @@ impl Keyring {
         };
         let count = secrets.len();
         let keys = || secrets.iter().map(key).collect();
-        (1..=MAX_SECRETS).contains(&count).then(|| Keyring { cluster: cluster.to_owned(), keys: keys() })
+        (1..=MAX_SECRETS).contains(&count).then(|| Keyring {
+            cluster: cluster.to_owned(),
+            keys: keys(),
+            user_file: None,
+        })
+    }
+
+    /// The secrets were given by nobody but made for one user of this machine, and lie in this file.
+    pub fn of_user(self, file: PathBuf) -> Keyring {
+        Keyring { user_file: Some(file), ..self }
+    }
+
+    pub(super) fn user_file(&self) -> Option<&Path> {
+        self.user_file.as_deref()
     }
 
     pub(super) fn cluster(&self) -> &str {
@@ -197,6 +217,7 @@ impl Keyring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::memory::{count, masked};
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
 
@@ -241,6 +262,24 @@ mod tests {
             assert!(error.contains("64 hexadecimal digits"), "{error}");
             assert!(!error.contains(&text), "a secret is not repeated");
         }
+    }
+
+    #[cfg(not(miri))] // it has no memory to look at
+    #[test]
+    fn a_secret_and_what_is_made_of_it_get_into_no_core_dump_and_are_wiped() {
+        let byte = |at: usize| (at as u8).wrapping_mul(197) ^ 0x4d;
+        let wanted = masked((0..SECRET).map(byte));
+        let secret = {
+            let mut bytes = Zeroizing::new([0; SECRET]);
+            bytes.iter_mut().enumerate().for_each(|(at, place)| *place = byte(at));
+            Secret::from_bytes(&*bytes).unwrap()
+        };
+        let keyring = Keyring::new("c", std::slice::from_ref(&secret)).unwrap();
+        let derived = masked(keyring.keys[0].psk.iter().copied());
+        let (again, copy) = (keyring.clone(), secret.clone());
+        assert_eq!((count(&wanted), count(&derived)), ((0, 1), (0, 1)));
+        drop((keyring, again, secret, copy));
+        assert_eq!((count(&wanted), count(&derived)), ((0, 0), (0, 0)));
     }
 
     #[test]

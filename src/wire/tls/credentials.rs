@@ -1,9 +1,13 @@
 //! A node's certificate and key, and the authorities that it trusts.
 
+use super::validity::expires;
 use super::{Complaint, Pem};
-use crate::wire::Flaw;
+use crate::wire::protection::Mark;
+use crate::wire::{Certificate, Flaw};
+use blake2::{Blake2s256, Digest};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, verify_server_name};
+use rustls::crypto::ring::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{
@@ -27,6 +31,8 @@ pub struct Credentials {
     pub(super) name: String,
     pub(super) client: Arc<ClientConfig>,
     pub(super) server: Arc<ServerConfig>,
+    mark: Mark,
+    certificate: Certificate,
 }
 
 impl fmt::Debug for Credentials {
@@ -47,6 +53,15 @@ impl Credentials {
         Credentials::made(name, pem, false)
     }
 
+    /// Tells these files from others.
+    pub(in crate::wire) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    pub(in crate::wire) fn certificate(&self) -> Certificate {
+        self.certificate.clone()
+    }
+
     fn made(name: &str, pem: &Pem, checked: bool) -> Result<Credentials, Complaint> {
         if DnsName::try_from(name).is_err() {
             let text = format!(
@@ -59,6 +74,7 @@ impl Credentials {
         let chain: Vec<CertificateDer> = all("tls.cert", "CERTIFICATE", pem.cert)?;
         let key = PrivateKeyDer::from_pem_slice(pem.key)
             .map_err(|e| ("tls.key", format!("there is no private key in it: {e:?}")))?;
+        let certificate = certificate_of(&chain);
         let own = CertifiedKey::from_der(chain, key, &provider).map_err(|e| {
             (
                 "tls.key",
@@ -101,8 +117,29 @@ impl Credentials {
         client.alpn_protocols = vec![ALPN.to_vec()];
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
-        Ok(Credentials { name: name.to_owned(), client: Arc::new(client), server: Arc::new(server) })
+        let (client, server, mark) = (Arc::new(client), Arc::new(server), mark_of(pem));
+        Ok(Credentials { name: name.to_owned(), client, server, mark, certificate })
     }
+}
+
+/// What is told of a chain, the node's own certificate first.
+pub(super) fn certificate_of(chain: &[CertificateDer]) -> Certificate {
+    let mut fingerprint = [0; 32];
+    if let (Some(first), Some(suite)) = (chain.first(), TLS13_CHACHA20_POLY1305_SHA256.tls13()) {
+        fingerprint.copy_from_slice(suite.common.hash_provider.hash(first).as_ref());
+    }
+    Certificate { fingerprint, expires: expires(chain) }
+}
+
+fn mark_of(pem: &Pem) -> Mark {
+    let mut digest = Blake2s256::new();
+    for file in [pem.cert, pem.key, pem.ca, pem.crl.unwrap_or_default()] {
+        digest.update((file.len() as u64).to_le_bytes());
+        digest.update(file);
+    }
+    let mut mark = Mark::default();
+    mark.copy_from_slice(&digest.finalize()[..size_of::<Mark>()]);
+    mark
 }
 
 /// Every section of one kind.

@@ -15,6 +15,8 @@ mod credentials;
 mod none;
 #[cfg(feature = "tls")]
 mod session;
+#[cfg(feature = "tls")]
+mod validity;
 mod work;
 
 #[cfg(feature = "tls")]

@@ -1,11 +1,12 @@
 //! One connection under TLS.
 
 use super::Proven;
-use super::credentials::{Credentials, is_valid_for};
+use super::credentials::{Credentials, certificate_of, is_valid_for};
 use crate::wire::buffer::ReadBuffer;
 use crate::wire::noise::Nonce;
 use crate::wire::preamble::cluster_digest;
-use crate::wire::{Denial, Flaw, FrameReader, WireError};
+use crate::wire::protection::{Certificates, Mark};
+use crate::wire::{Certificate, Denial, Flaw, FrameReader, WireError};
 use blake2::{Blake2s256, Digest};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, Connection, Error, ServerConnection};
@@ -30,6 +31,8 @@ pub(in crate::wire) struct Session {
     proof: Vec<u8>,
     /// As much of the peer's as has come.
     heard: Vec<u8>,
+    /// Of the credentials that it was begun with.
+    own: (Mark, Certificate),
     /// What has come does not open; what came before it may still have to be read.
     failed: Option<WireError>,
 }
@@ -75,7 +78,15 @@ impl Session {
         proof.extend_from_slice(&said);
         proof.push(credentials.name.len() as u8); // a DNS name: at most 253
         proof.extend_from_slice(credentials.name.as_bytes());
-        Session { tls: Box::new(tls), clear: said, proof, heard: Vec::new(), failed: None }
+        let own = (credentials.mark(), credentials.certificate());
+        Session { tls: Box::new(tls), clear: said, proof, heard: Vec::new(), own, failed: None }
+    }
+
+    /// What both ends have shown.
+    pub(in crate::wire) fn certificates(&self) -> Certificates {
+        let (mark, own) = self.own.clone();
+        let peer = certificate_of(self.tls.peer_certificates().unwrap_or_default());
+        Certificates { mark, own, peer }
     }
 
     /// Goes on with the handshake: takes what has come, appends what is to be said. `Some`: it is over.

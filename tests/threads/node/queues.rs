@@ -28,8 +28,7 @@ pub(crate) const MODELS: &[Model] = &[
 
 /// A node without a thread.
 pub(super) fn shared_with(config: Config) -> Arc<Shared> {
-    let security =
-        Security { protection: Arc::default(), plaintext_may_leave: false, refusals: Arc::default() };
+    let security = Security::default();
     Shared::new(config, "blue".to_owned(), security, Duration::from_secs(5)).expect("a node")
 }
 
