@@ -5,6 +5,7 @@
 use super::machine::Engine;
 use super::target::{Target, Targets};
 use super::timers::Timer;
+use super::told::{self, Tellers};
 use super::view::Link;
 use super::*;
 use rand::RngExt;
@@ -22,6 +23,7 @@ pub(super) struct Dials {
     told: BTreeMap<NodeId, String>,
     /// Peers that were asked where others are, and have not answered.
     asked: BTreeSet<NodeId>,
+    pub(super) tellers: Tellers,
 }
 
 impl Dials {
@@ -101,11 +103,11 @@ impl Engine {
         if self.rests_for(address).is_some() {
             return self.dial_later(address);
         }
-        if let Some(target) = self.view.dials.targets.get_mut(address)
-            && target.may_be_dialled()
-            && !self.closed
-        {
-            target.dialling = true;
+        let may_be_dialled = self.view.dials.targets.get(address).is_some_and(Target::may_be_dialled);
+        if may_be_dialled && !self.closed && self.may_begin_dial(address) {
+            if let Some(target) = self.view.dials.targets.get_mut(address) {
+                target.dialling = true;
+            }
             self.timers.cancel(&Timer::Dial(address.to_owned()));
             self.counters.dials += 1;
             self.output(Output::Dial { address: address.to_owned() });
@@ -147,6 +149,7 @@ impl Engine {
             Some(_) => doubled.min(self.config.seeds_refresh.max(self.config.dial_max)),
             // Another node may answer next time; there is no sign of one, so the pause grows beyond that of other dials.
             None if target.led_back => doubled.min(self.config.seeds_refresh),
+            None if target.is_hearsay() => doubled.min(self.config.dial_max * told::LONGEST_PAUSE),
             None => doubled.min(self.config.dial_max),
         };
         let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
@@ -177,7 +180,11 @@ impl Engine {
             let is_kept = |at: &&String| targets.get(at).is_some_and(Target::is_kept);
             match told.get(&node).filter(is_kept).cloned() {
                 _ if !self.is_to_be_met(node) => {}
-                Some(address) => self.meet(&address, node),
+                Some(address) => {
+                    if let Some(is_new) = self.note_told(from, &address) {
+                        self.meet(&address, node, is_new);
+                    }
+                }
                 None => {
                     unknown.insert(node);
                 }
@@ -214,8 +221,11 @@ impl Engine {
         peers: Vec<PeerAddress>,
         last: bool,
     ) -> Result<(), &'static str> {
+        if !self.view.dials.asked.contains(&from) {
+            return Ok(()); // nobody has asked: it would be dialled as often as it is said
+        }
         for peer in peers {
-            self.learn_peer(peer);
+            self.learn_peer(from, peer);
         }
         if last {
             self.view.dials.asked.remove(&from);
@@ -223,7 +233,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn learn_peer(&mut self, peer: PeerAddress) {
+    pub(super) fn learn_peer(&mut self, from: NodeId, peer: PeerAddress) {
         if !self.is_to_be_met(peer.node)
             || peer.address.is_empty()
             || peer.address.len() > MAX_TEXT
@@ -232,9 +242,7 @@ impl Engine {
         {
             return;
         }
-        if self.room_for_targets() == 0 {
-            return;
-        }
+        let Some(is_new) = self.note_told(from, &peer.address) else { return };
         let limit = self.config.limits.peers.saturating_mul(2);
         let dials = &mut self.view.dials;
         dials.targets.at(&peer.address).vanished = false;
@@ -243,15 +251,18 @@ impl Engine {
             dials.told.pop_first();
         }
         dials.told.insert(peer.node, peer.address.clone());
-        self.meet(&peer.address, peer.node);
+        self.meet(&peer.address, peer.node, is_new);
     }
 
-    /// Others know a node here that has no link to this one.
-    fn meet(&mut self, address: &str, node: NodeId) {
+    /// Others know a node here that has no link to this one. `is_new`: who says so says it for the first time.
+    fn meet(&mut self, address: &str, node: NodeId, is_new: bool) {
         if let Some(target) = self.view.dials.targets.get_mut(address) {
             target.rests.take_if(|rests| *rests != node);
             target.successor = target.linked().is_some();
-            self.dial(address);
+            // To be told of it again and again does not end the pause after dials that failed.
+            if is_new || !target.is_hearsay() || target.failures == 0 {
+                self.dial(address);
+            }
         }
     }
 
@@ -371,6 +382,7 @@ impl Engine {
     /// A link went down. A peer that left in order is not dialled again, a seed always.
     pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
         self.view.dials.asked.remove(&node);
+        self.forget_told_by(node);
         let rests = self.conducts.parted_for(node, self.now).is_some();
         if parted {
             self.view.dials.parted.insert(node);
@@ -398,7 +410,7 @@ impl Engine {
             // Whoever still waits for the tables of the peer: a connect dials once.
             let text = "the link ended before the tables were merged";
             self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
-            if forget {
+            if forget || self.is_forsaken(&address) {
                 self.let_go(&address);
             } else {
                 self.dial_later(&address);
@@ -422,6 +434,7 @@ impl Engine {
         if self.config.is_own(&address) {
             return self.answer_call(process, op, myself());
         }
+        self.is_known_by_itself(&address);
         let target = self.view.dials.targets.at(&address);
         target.parted = false;
         target.vanished = false;
@@ -485,6 +498,7 @@ impl Engine {
     /// refuses after this side's Go, or whose way swallows what is large, would come up and go down for ever without it.
     pub(super) fn link_lasts(&mut self, node: NodeId) {
         for address in self.led_to(node) {
+            self.is_known_by_itself(&address);
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 target.failures = 0;
             }

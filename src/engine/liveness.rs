@@ -140,7 +140,7 @@ impl Engine {
             let address = Short(address.as_bytes());
             format!("node {from} says that node {node:?} at {address} has this node's name, too")
         });
-        self.learn_peer(claimant);
+        self.learn_peer(from, claimant);
         Ok(())
     }
 

@@ -38,8 +38,11 @@ impl Engine {
         for gone in before.difference(&found) {
             self.release(gone, true);
         }
+        let is_hearsay = self.view.dials.targets.get(name).is_some_and(Target::is_hearsay);
         for address in &found {
+            let is_new = !self.view.dials.targets.contains(address);
             let target = self.view.dials.targets.at(address);
+            target.hearsay |= is_new && is_hearsay;
             target.listed = true;
             target.vanished = false;
             target.myself |= self.config.is_own(address);
@@ -58,7 +61,7 @@ impl Engine {
     /// What others tell this node to dial must not fill its memory, by way of a name neither. Seeds have room of their own.
     pub(super) fn room_for_targets(&self) -> usize {
         let of_seeds = self.config.seeds.len().saturating_mul(MAX_FOUND + 1);
-        let most = self.config.limits.peers.saturating_mul(2).saturating_add(of_seeds);
+        let most = self.config.limits.peers.saturating_mul(4).saturating_add(of_seeds);
         most.saturating_sub(self.view.dials.targets.len())
     }
 
@@ -150,6 +153,7 @@ impl Engine {
     fn forget(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.remove(address) else { return };
         self.timers.cancel(&Timer::Dial(address.to_owned()));
+        self.view.dials.tellers.forget(address);
         for found in target.found().into_iter().flatten() {
             self.release(found, false);
         }

@@ -389,6 +389,7 @@ impl Engine {
 
     fn finish(&mut self) {
         self.drain_self_queue();
+        self.begin_waiting_dials();
         self.answer_syncs();
         self.publish_dirty();
     }

@@ -54,6 +54,7 @@ mod sync;
 mod target;
 mod time;
 mod timers;
+mod told;
 mod trim;
 mod view;
 mod vote;

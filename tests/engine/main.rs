@@ -53,3 +53,4 @@ mod resolvers;
 mod rules;
 mod sync;
 mod tables;
+mod told;
