@@ -61,6 +61,7 @@ fn the_table_of_options_is_that_of_the_code() {
             OptionType::Text => "text".to_owned(),
             OptionType::Listen => "host:port, or host:low-high".to_owned(),
             OptionType::Address => "host:port".to_owned(),
+            OptionType::Networks => "`any`, or networks with commas".to_owned(),
             OptionType::Addresses => "host:port or host:low-high, with commas".to_owned(),
             OptionType::Number(low, high) => format!("{low} to {high} {}", option.unit).trim_end().to_owned(),
             OptionType::Secret => "32 bytes, or 64 hexadecimal digits".to_owned(),

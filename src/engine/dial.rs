@@ -179,6 +179,12 @@ impl Engine {
             let Dials { told, targets, .. } = &self.view.dials;
             let is_kept = |at: &&String| targets.get(at).is_some_and(Target::is_kept);
             match told.get(&node).filter(is_kept).cloned() {
+                // It may be lost before it has shown that it is there, and whoever told of it before may have left.
+                _ if self.view.is_linked(node) => {
+                    for address in self.led_to(node) {
+                        self.note_told(from, &address);
+                    }
+                }
                 _ if !self.is_to_be_met(node) => {}
                 Some(address) => {
                     if let Some(is_new) = self.note_told(from, &address) {
@@ -487,6 +493,7 @@ impl Engine {
     /// The tables of the peer are merged here: whoever waited for it goes on.
     pub(super) fn connected(&mut self, node: NodeId) {
         for address in self.led_to(node) {
+            self.is_known_by_itself(&address);
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 target.met = true;
             }
@@ -498,7 +505,6 @@ impl Engine {
     /// refuses after this side's Go, or whose way swallows what is large, would come up and go down for ever without it.
     pub(super) fn link_lasts(&mut self, node: NodeId) {
         for address in self.led_to(node) {
-            self.is_known_by_itself(&address);
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 target.failures = 0;
             }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Target {
     /// Dialled for ever, also after an orderly goodbye.
     pub(super) seed: bool,
-    /// It came to be because a peer has told of it, and has not led to a link that lasted: see `told`.
+    /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
     pub(super) hearsay: bool,
     /// Who answers here, as far as known.
     name: String,

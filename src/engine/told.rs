@@ -1,6 +1,7 @@
 //! Addresses that peers tell of. They belong to whoever told of them: a liar can make this node dial strangers, but not many at
-//! a time, not often, and not for longer than it has a link. An address that led to a link which has lasted is nobody's any more:
-//! this node knows by itself who is there.
+//! a time, not often, and not for longer than it has a link. An address that led to a link whose tables were merged is nobody's any
+//! more: this node knows by itself who is there. Nobody is lost by that: of two nodes that are to be linked, and have both a link
+//! with a third one, that one has told one of them when the later of the two links came up.
 
 use super::dial::Dials;
 use super::machine::Engine;

@@ -88,6 +88,11 @@ async fn connect<C: Core>(mesh: &Mesh<C>, address: SocketAddr) -> Result<TcpStre
         let text = format!("{} is not a loopback address; {UNPROTECTED}", address.ip());
         return Err(Failure { status: Status::Option, refused: false, text });
     }
+    if !mesh.settings().networks.contain(address.ip()) {
+        let text = format!("{} is in none of the networks of dial.networks", address.ip());
+        mesh.refuse(Refused::Network, Some(address), true, &text);
+        return Err(Failure { status: Status::Option, refused: false, text });
+    }
     let stream = connected(address).await.map_err(|e| Failure::of_system(&e, e.to_string()))?;
     // Dialling a free port of one's own machine may, by chance, connect a socket to itself.
     if stream.local_addr().ok() == stream.peer_addr().ok() {

@@ -3,6 +3,7 @@
 use super::connection::{self, Connection};
 use super::listener::Listening;
 use super::lookup::{Hosts, LookUps};
+use super::networks::Networks;
 use super::outgoing::Pumped;
 use super::places::{Evicted, Places};
 use super::refusals::{RefusalCounts, Refused, Told};
@@ -44,6 +45,8 @@ pub struct Settings {
     pub protection: Arc<RwLock<Protection>>,
     /// Links that are not protected may leave this machine.
     pub plaintext_may_leave: bool,
+    /// Those that may be dialled.
+    pub networks: Networks,
     /// For how long a cipher uses one key.
     pub rekey: Duration,
     pub refusals: Arc<RefusalCounts>,
@@ -73,6 +76,7 @@ impl Settings {
             versions: wire::VERSIONS,
             protection: Arc::default(),
             plaintext_may_leave: false,
+            networks: Networks::default(),
             rekey: Duration::from_secs(3600),
             refusals: Arc::default(),
             unacknowledged: Duration::from_secs(10),

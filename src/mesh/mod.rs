@@ -21,6 +21,7 @@ mod listener;
 mod lookup;
 #[allow(clippy::module_inception)] // the mesh itself, in the room of the sockets
 mod mesh;
+mod networks;
 mod origin;
 mod outgoing;
 mod pace;
@@ -40,4 +41,5 @@ pub(crate) use self::effort::{TURN, give_way};
 pub use self::lookup::Hosts;
 pub(crate) use self::lookup::{MAX_LOOKUPS, MAX_PORTS, is_link_local, split_address};
 pub use self::mesh::{Mesh, Settings};
+pub use self::networks::Networks;
 pub use self::refusals::{RefusalCounts, Refused};

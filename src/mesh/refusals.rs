@@ -54,6 +54,8 @@ refused! {
     Other = 10, "other";
     /// A certificate that is not taken, by one end or the other.
     Certificate = 11, "certificate";
+    /// An address that is not to be dialled (option `dial.networks`).
+    Network = 12, "network";
 }
 
 impl Refused {

@@ -151,6 +151,7 @@ fn run(
         unacknowledged: config.detection * 2,
         protection: security.protection,
         plaintext_may_leave: security.plaintext_may_leave,
+        networks: security.networks,
         refusals: security.refusals,
         ..Settings::new(config.node, &shared.cluster)
     };

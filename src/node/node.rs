@@ -67,6 +67,7 @@ impl Node {
         };
         let security = Security::new(options, &config.name)?;
         let may_leave = security.may_leave();
+        super::options::check_networks(&config.seeds, &security.networks)?;
         if !may_leave {
             super::options::check_seeds(&config.seeds)?;
             check_advertised(options.text("advertise"))?;
@@ -176,6 +177,7 @@ impl Node {
         self.0.opened.check_reload(options)?;
         let protection = security.reloaded(options, self.name())?;
         let seeds = options.seeds();
+        super::options::check_networks(&seeds, &security.networks)?;
         if !security.plaintext_may_leave && !protection.may_leave() {
             super::options::check_seeds(&seeds)?;
         }

@@ -3,6 +3,7 @@
 use super::address::{Purpose, canonical, check_address, ip_of};
 use super::{Error, Result, security};
 use crate::engine::{Config, MAX_NAME, NodeId, Status};
+use crate::mesh::Networks;
 use crate::mesh::UNPROTECTED;
 use crate::wire::{MAX_SECRETS, SECRET, Secret};
 use rand::TryRng;
@@ -23,6 +24,8 @@ pub enum OptionType {
     Address,
     /// Addresses or ranges of ports, separated by commas.
     Addresses,
+    /// `any`, or networks separated by commas.
+    Networks,
     /// A whole number from the first to the second.
     Number(u64, u64),
     /// One of these words.
@@ -87,6 +90,7 @@ options! {
     "detection_ms": Number(100, HOUR_MS), "5000", "ms", "A silent peer is given up after this time at the latest.";
     "dial.min_ms": Number(1, HOUR_MS), "50", "ms", "The first pause between two dials of one address.";
     "dial.max_ms": Number(1, HOUR_MS), "5000", "ms", "The longest pause between two dials of one address.";
+    "dial.networks": OptionType::Networks, "any", "", "Which networks this node dials, as `10.0.0.0/8,fd00::/8`, whoever names an address there: the program, a peer or the name service. Who dials this node may come from anywhere.";
     "join.wait": Number(0, HOUR_MS), "5000", "ms", "How long opening waits, at most, for the node to be merged with its seeds and all others that they tell of. 0: not at all.";
     "peers.slow": Choice(&["part", "wait"]), "part", "", "A peer that lives and keeps votes or acknowledgements owing for longer than detection_ms in twelve times as long (a minute by default), in one piece or in many: `part` ends its link and leaves it alone for a pause, `wait` waits for it.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
@@ -268,6 +272,11 @@ impl Options {
     }
 
     /// Addresses to dial, each in its one form.
+    pub(super) fn networks(&self) -> Networks {
+        // It was checked when it was set.
+        Networks::parse(self.text("dial.networks")).unwrap_or_default()
+    }
+
     pub(super) fn seeds(&self) -> Vec<String> {
         split(self.text("seeds")).map(canonical).collect()
     }
@@ -332,6 +341,14 @@ impl Options {
 }
 
 /// Without protection what is a number is judged here, what is a name when it is looked up.
+/// `Option`: a seed lies in no network that may be dialled. What is a name shows when it is looked up.
+pub(super) fn check_networks(seeds: &[String], networks: &Networks) -> Result<()> {
+    match seeds.iter().find(|seed| ip_of(seed).is_some_and(|ip| !networks.contain(ip))) {
+        Some(seed) => Err(refused(format!("seeds: {seed} is in none of the networks of dial.networks"))),
+        None => Ok(()),
+    }
+}
+
 pub(super) fn check_seeds(seeds: &[String]) -> Result<()> {
     match seeds.iter().find(|seed| ip_of(seed).is_some_and(|ip| !is_here(ip))) {
         Some(seed) => Err(not_loopback("seeds", seed)),
@@ -383,6 +400,9 @@ fn check(info: &OptionInfo, value: &str) -> Result<(), String> {
         Listen => check_address(value, Purpose::Listen),
         Address => check_address(value, Purpose::Advertise),
         Addresses => split(value).try_for_each(|seed| check_address(seed, Purpose::Dial)),
+        OptionType::Networks => {
+            Networks::parse(value).map(|_| ()).map_err(|why| format!("takes any, or networks: {why}"))
+        }
         Number(low, high) => match value.parse::<u64>() {
             Ok(number) if (low..=high).contains(&number) => Ok(()),
             _ => Err(format!("takes a whole number from {low} to {high} {}", info.unit)),
@@ -511,7 +531,11 @@ mod tests {
             assert_eq!(error.status, Status::Option);
             assert!(error.detail.contains(word), "{error}");
         }
-        let seeds = ["127.0.0.1:1".to_owned(), "10.0.0.1:2".to_owned()];
+        let seeds = ["127.0.0.1:1".to_owned(), "10.0.0.1:2".to_owned(), "host:3".to_owned()];
+        let networks = |text| Networks::parse(text).unwrap();
+        let error = check_networks(&seeds, &networks("127.0.0.0/8,10.0.0.2")).unwrap_err();
+        assert!(error.status == Status::Option && error.detail.contains("10.0.0.1:2"), "{error:?}");
+        assert!(check_networks(&seeds, &networks("127.0.0.0/8,10.0.0.0/24")).is_ok());
         let error = check_seeds(&seeds).unwrap_err();
         assert!(error.detail.contains("10.0.0.1:2 is not a loopback"), "{error}");
         assert!(error.detail.contains("secret.file"), "{error}");

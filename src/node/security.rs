@@ -3,7 +3,7 @@
 use super::user_secret::{self, Found};
 use super::{Error, Options, Result};
 use crate::engine::{Level, Status};
-use crate::mesh::RefusalCounts;
+use crate::mesh::{Networks, RefusalCounts};
 use crate::os::effective_user;
 use crate::sync::RwLock;
 use crate::wire::{Credentials, Keyring, MAX_SECRETS, Mode, Pem, Protection, Secret};
@@ -26,6 +26,8 @@ pub struct Security {
     pub protection: Arc<RwLock<Protection>>,
     /// Option `insecure.plaintext`.
     pub plaintext_may_leave: bool,
+    /// Those that may be dialled.
+    pub networks: Networks,
     pub refusals: Arc<RefusalCounts>,
 }
 
@@ -35,6 +37,7 @@ impl Security {
         Ok(Security {
             protection: Arc::new(RwLock::new(protection(options, name)?)),
             plaintext_may_leave: options.plaintext_may_leave(),
+            networks: options.networks(),
             refusals: Arc::default(),
         })
     }

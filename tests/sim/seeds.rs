@@ -76,6 +76,11 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         "a node that had said who it is on a connection that crossed another was not merged in time: nobody had answered, as the simulator saw it",
     ),
     (
+        Mode::Faulty,
+        705078,
+        "two nodes that had been told of each other forgot each other: who had told of them left, and who told of them again was not heard, since they were linked then",
+    ),
+    (
         Mode::Join,
         88370,
         "a holder that had met a second one acquired the lock on one more node: the simulator took that for a new hold on all of them",

@@ -2,7 +2,7 @@
 //! at one time.
 
 use super::*;
-use crate::mesh::Refused;
+use crate::mesh::{Networks, Refused};
 
 fn one(seed: u8) -> Secret {
     let bytes: Vec<u8> = (0..32u32).map(|at| (at * at * 37 + u32::from(seed) * 101 + 11) as u8).collect();
@@ -238,5 +238,28 @@ fn an_incarnation_that_is_another_s_is_refused() {
             core.seen.iter().filter(|seen| matches!(seen, Seen::Connection { .. })).count()
         });
         assert_eq!(known, 1);
+    });
+}
+
+/// What lies in none of the networks of `dial.networks` is not dialled, whoever names it: an address, or a name that stands for it.
+#[test]
+fn only_the_networks_that_may_be_dialled_are() {
+    run(async {
+        let (_low, address) = start(settings(1)).await;
+        for (networks, is_dialled) in [("10.0.0.0/8,::1", false), ("10.0.0.0/8,127.0.0.0/8", true)] {
+            let networks = Networks::parse(networks).unwrap();
+            let (high, _) = start(Settings { networks, ..settings(2) }).await;
+            high.order(Order::Dial { address: address.clone() });
+            if is_dialled {
+                high.connection().await;
+                continue;
+            }
+            let told = high.wait_seen(|seen| match seen {
+                Seen::DialFailed { status, detail, .. } => Some((*status, detail.clone())),
+                _ => None,
+            });
+            let (status, detail) = told.await;
+            assert!(status == Status::Option && detail.contains("dial.networks"), "{detail}");
+        }
     });
 }
