@@ -100,6 +100,10 @@ impl MissingNodes {
         let at = |missing: &Missing| missing.confirming.as_deref() == Some(address);
         self.rows.iter().filter(|(_, missing)| at(missing)).map(|(node, _)| *node).collect()
     }
+    /// A dial of this address is to tell whether somebody is dead.
+    pub(super) fn is_confirmed_at(&self, address: &str) -> bool {
+        self.rows.values().any(|missing| missing.confirming.as_deref() == Some(address))
+    }
     /// For how long the node was waited for, if it is missing.
     pub(super) fn waited(&self, node: NodeId) -> Option<Duration> {
         self.rows.get(&node).map(|missing| missing.waited)

@@ -5,7 +5,7 @@
 use super::machine::Engine;
 use super::target::{Target, Targets};
 use super::timers::Timer;
-use super::told::{self, Tellers};
+use super::told::{self, Begun, Tellers};
 use super::view::Link;
 use super::*;
 use rand::RngExt;
@@ -22,7 +22,7 @@ pub(super) struct Dials {
     /// Where nodes without a link are dialled, of which peers have told.
     told: BTreeMap<NodeId, String>,
     /// Peers that were asked where others are, and have not answered.
-    asked: BTreeSet<NodeId>,
+    pub(super) asked: BTreeSet<NodeId>,
     pub(super) tellers: Tellers,
 }
 
@@ -52,7 +52,8 @@ impl Dials {
     /// `silent_too`: also where nobody has said a word.
     pub(super) fn is_meeting(&self, silent_too: bool) -> bool {
         let awaited = |target: &Target| target.is_to_be_met() && (silent_too || target.answered);
-        !self.asked.is_empty() || self.targets.iter().any(|(_, target)| awaited(target))
+        let is_to_ask = !self.asked.is_empty() || silent_too && self.tellers.is_to_ask();
+        is_to_ask || self.targets.iter().any(|(_, target)| awaited(target))
     }
 }
 
@@ -104,13 +105,18 @@ impl Engine {
             return self.dial_later(address);
         }
         let may_be_dialled = self.view.dials.targets.get(address).is_some_and(Target::may_be_dialled);
-        if may_be_dialled && !self.closed && self.may_begin_dial(address) {
+        if may_be_dialled
+            && !self.closed
+            && let Some(begun) = self.begin_dial(address)
+        {
             if let Some(target) = self.view.dials.targets.get_mut(address) {
                 target.dialling = true;
             }
             self.timers.cancel(&Timer::Dial(address.to_owned()));
-            self.counters.dials += 1;
-            self.output(Output::Dial { address: address.to_owned() });
+            if begun == Begun::Now {
+                self.counters.dials += 1;
+                self.output(Output::Dial { address: address.to_owned() });
+            }
         }
     }
 
@@ -165,7 +171,7 @@ impl Engine {
         others.map(|(node, _)| *node).take(MAX_LIST).collect()
     }
 
-    fn is_to_be_met(&self, node: NodeId) -> bool {
+    pub(super) fn is_to_be_met(&self, node: NodeId) -> bool {
         node != self.config.node
             && !self.view.is_linked(node)
             && !self.view.dials.parted.contains(&node)
@@ -197,8 +203,7 @@ impl Engine {
             }
         }
         if !unknown.is_empty() {
-            self.view.dials.asked.insert(from);
-            self.send(from, Message::Where { nodes: unknown });
+            self.ask_where(from, unknown);
         }
     }
 
@@ -281,7 +286,10 @@ impl Engine {
         target.failures = target.failures.saturating_add(1);
         let failures = target.failures;
         let names = self.names_leading_to(address);
-        if self.view.dials.targets.get(address).is_some_and(Target::is_kept) {
+        let target = self.view.dials.targets.get(address);
+        // What the options forbid stays forbidden.
+        let is_void = status == Status::Option && target.is_some_and(Target::is_hearsay);
+        if target.is_some_and(Target::is_kept) && !is_void && !self.is_forsaken(address) {
             self.dial_later(address);
         } else {
             self.let_go(address);
@@ -322,6 +330,7 @@ impl Engine {
             Refusal::Linked if linked => {
                 target.dialling = false;
                 target.led_back = false;
+                target.reached = true;
                 self.note_leads_to(address, peer);
                 let names = self.names_leading_to(address);
                 self.names_linked(&names, peer);
@@ -366,8 +375,12 @@ impl Engine {
             self.end_connects_to(&at, &Outcome::failed(Status::Unreachable, text));
         }
         for at in led_here.into_iter().filter(|at| !at.is_empty()) {
+            if Some(at) != dialled {
+                self.note_own_address(node, at);
+            }
             let targets = &mut self.view.dials.targets;
             let target = targets.at(at);
+            target.reached |= Some(at) == dialled;
             target.dialling &= Some(at) != dialled;
             target.led_back = false;
             target.parted = false;
@@ -416,9 +429,11 @@ impl Engine {
             // Whoever still waits for the tables of the peer: a connect dials once.
             let text = "the link ended before the tables were merged";
             self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
-            if forget || self.is_forsaken(&address) {
+            let confirms = self.view.missing.is_confirmed_at(&address);
+            if forget || self.is_forsaken(&address) && !confirms {
                 self.let_go(&address);
             } else {
+                self.remember_unreached(&address);
                 self.dial_later(&address);
             }
         }

@@ -21,7 +21,11 @@ impl Engine {
     pub(super) fn looked_up(&mut self, name: &str, addresses: Vec<String>) {
         let targets = &self.view.dials.targets;
         let Some(target) = targets.get(name) else { return };
-        let room = if target.seed { MAX_FOUND } else { self.room_for_targets() };
+        let room = match target.seed {
+            true => MAX_FOUND,
+            false if target.is_hearsay() => self.room_for_targets().min(told::MOST_OF_TOLD_NAME),
+            false => self.room_for_targets(),
+        };
         let fits = |address: &String| !address.is_empty() && address.len() <= 255 && address != name;
         let addresses: BTreeSet<String> = addresses.into_iter().filter(fits).collect();
         // The first ones in a fixed order: which they are must not change with the order of an answer.

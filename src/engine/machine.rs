@@ -168,6 +168,7 @@ impl Engine {
     /// The address could not be connected to, or the name not be looked up, or what answers there cannot be a peer.
     pub fn handle_dial_failed(&mut self, now: Time, address: &str, status: Status, detail: &str) {
         self.begin(now);
+        self.dial_over(address);
         self.dial_failed(address, status, detail);
         self.finish();
     }
@@ -175,6 +176,7 @@ impl Engine {
     /// The machine at this address has refused the connection: nobody listens there.
     pub fn handle_dial_refused(&mut self, now: Time, address: &str, detail: &str) {
         self.begin(now);
+        self.dial_over(address);
         self.note_refused_dial(address);
         self.dial_failed(address, Status::Unreachable, detail);
         self.finish();
@@ -183,6 +185,7 @@ impl Engine {
     /// What was dialled is a name that stands for these addresses at present. They are dialled, each for itself.
     pub fn handle_looked_up(&mut self, now: Time, name: &str, addresses: Vec<String>) {
         self.begin(now);
+        self.dial_over(name);
         self.looked_up(name, addresses);
         self.finish();
     }

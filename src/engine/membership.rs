@@ -69,6 +69,7 @@ impl Engine {
                 format!("a connection with node {name} at {address} was refused: {why:?}")
             });
             if let Some(address) = dialled {
+                self.dial_over(&address);
                 self.dial_ended(&address, why, peer.node);
             }
             return;
@@ -157,6 +158,9 @@ impl Engine {
 
     pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
         let candidate = self.view.candidates.remove(&connection);
+        if let Some(address) = candidate.as_ref().and_then(|candidate| candidate.dialled.as_ref()) {
+            self.dial_over(address);
+        }
         self.log(Level::Debug, Target::Handshake, |engine| {
             let linked = engine.view.by_connection.get(&connection);
             let name = match (&candidate, linked) {
@@ -191,6 +195,7 @@ impl Engine {
     pub(super) fn connection_ended(&mut self, connection: ConnectionId, ending: Ending, detail: &str) {
         if let Some(candidate) = self.view.candidates.remove(&connection) {
             if let Some(address) = candidate.dialled {
+                self.dial_over(&address);
                 self.dial_failed(&address, Status::Unreachable, detail);
             }
         } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
@@ -210,6 +215,9 @@ impl Engine {
 
     fn link_up(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
         let node = peer.node;
+        if let Some(address) = &dialled {
+            self.dial_over(address);
+        }
         // A snapshot is newer than all that was said on links before.
         self.clock += 1;
         self.view.links_made += 1;

@@ -13,6 +13,8 @@ pub(super) struct Target {
     pub(super) seed: bool,
     /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
     pub(super) hearsay: bool,
+    /// A dial of it led to a node that was linked.
+    pub(super) reached: bool,
     /// Who answers here, as far as known.
     name: String,
     /// The link that makes a dial needless. Of a name: one of those that its addresses led to.
