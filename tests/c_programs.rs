@@ -162,7 +162,7 @@ macro_rules! programs {
 }
 
 programs! {
-    callbacks dlopen everything exits fork free_fn free_order groups handles inherited join locks logs nofile nulls observe
+    callbacks dlopen everything exits fanout fork free_fn free_order groups handles inherited join locks logs nofile nulls observe
     operations random reentrancy resolver secrets sigchld sigpipe texts unread user_secret waiters
 }
 

@@ -414,6 +414,18 @@ impl Engine {
         self.forwards.served.insert(id, None);
         let deadline = Config::deadline(self.now, remaining_ms.map(Duration::from_millis));
         let nowait = matches!(task, Task::Register { nowait: true, .. });
+        if let Task::Unregister { name, .. } = &task
+            && self.mine(name).is_some()
+        {
+            self.view.note_deed(from, |deeds| &mut deeds.unregistered);
+            self.log_paced(Level::Info, log::Target::Process, |engine| {
+                format!(
+                    "node {} unregisters the name {} of a process of this node",
+                    engine.name_of(from),
+                    log::of_name(name)
+                )
+            });
+        }
         self.run_here(Origin::Forwarded { id }, task, Patience { deadline, nowait });
         Ok(())
     }

@@ -266,6 +266,12 @@ impl Engine {
         if group.as_bytes().is_empty() {
             return Err("an empty name");
         }
+        if self.groups.exists(&group) {
+            self.view.note_deed(from, |deeds| &mut deeds.deletes);
+            self.log(Level::Debug, Target::Group, |engine| {
+                format!("node {} deletes the group {}", engine.name_of(from), log::of_name(&group))
+            });
+        }
         self.carry_out_delete(&group, &dots);
         self.learn_dead_dots(from, &dots);
         match ack {

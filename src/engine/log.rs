@@ -70,6 +70,7 @@ targets! {
     Lock = c"convoke.lock", "locks that their holders can rely on no longer";
     Clash = c"convoke.clash", "two bindings of one name: found, decided";
     Resolver = c"convoke.resolver", "resolver functions that are late, fail, or are left behind";
+    Process = c"convoke.process", "processes that those of other nodes kill, and names that those take from them: by whom";
     Group = c"convoke.group", "groups that are made and deleted";
     Queue = c"convoke.queue", "senders that are refused because a receiver or a link has no room";
     Log = c"convoke.log", "records that were dropped because their reader was too slow";

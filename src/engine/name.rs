@@ -516,7 +516,10 @@ impl Engine {
         over: BTreeSet<Reg>,
     ) -> Result<(), &'static str> {
         if to == self.config.node {
-            self.settled(&name, &over);
+            // Who has a link says it himself.
+            if reg.node == from || !self.view.is_linked(reg.node) {
+                self.settled(&name, &over);
+            }
         } else if reg.node == from {
             if let Some(binding) = self.names.of_mut(&name, from).filter(|b| b.reg == reg) {
                 binding.settled = true;

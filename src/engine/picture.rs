@@ -103,6 +103,12 @@ pub struct LinkRow {
     pub owed_ms: u64,
     /// Bytes that are kept here of what it has published: see `limits.published`.
     pub published: usize,
+    /// What it has done here since the link came up: messages of the control lane, processes of this node that were killed, names
+    /// that were taken from processes of this node, groups that were deleted.
+    pub messages: u64,
+    pub kills: u64,
+    pub unregistered: u64,
+    pub deletes: u64,
 }
 
 /// A peer that is left alone for a while: it kept this node waiting, broke the protocol, or published too much.
@@ -305,6 +311,10 @@ impl Engine {
                 doubted: link.doubted.is_some(),
                 owed_ms: ms(self.conducts.owed_of(*node)),
                 published: self.published_by(*node),
+                messages: link.deeds.messages,
+                kills: link.deeds.kills,
+                unregistered: link.deeds.unregistered,
+                deletes: link.deeds.deletes,
             }),
             parted: Rows::new(self.conducts.parted(now), |parted| PartedRow {
                 incarnation: format!("{:016x}", parted.node.0),

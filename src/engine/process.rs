@@ -410,6 +410,13 @@ impl Engine {
             Received::NoReceiver { to } => self.send(from, Message::NoReceiver { to }),
             Received::Kill { from: killer, to, reason } => {
                 let killer = Pid { node: from, serial: killer };
+                if self.processes.exists(to) {
+                    self.view.note_deed(from, |deeds| &mut deeds.kills);
+                    self.log_paced(Level::Info, log::Target::Process, |engine| {
+                        let (node, reason) = (engine.name_of(from), Reason(reason));
+                        format!("process {to} is killed by process {killer:?} of node {node}: {reason:?}")
+                    });
+                }
                 self.process_exits(to, Reason(reason), Payload::new(body), Some(Some(killer)));
             }
             Received::Exit { from: target, to, reference, reason } => {

@@ -9,6 +9,18 @@ use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// What a peer has done here since its link came up.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Deeds {
+    pub(super) messages: u64,
+    /// Processes of this node that its processes have killed.
+    pub(super) kills: u64,
+    /// Names of processes of this node that its processes have taken from them.
+    pub(super) unregistered: u64,
+    /// Groups that its processes have deleted.
+    pub(super) deletes: u64,
+}
+
 /// The one authenticated connection to another node.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -24,6 +36,7 @@ pub(super) struct Link {
     /// Since when both tables are merged.
     pub(super) merged: Option<Time>,
     pub(super) last_heard: Time,
+    pub(super) deeds: Deeds,
     /// Since when part of a frame has been there, and not the whole.
     pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
@@ -110,6 +123,12 @@ pub(super) struct View {
 }
 
 impl View {
+    /// The peer has done something.
+    pub(super) fn note_deed(&mut self, node: NodeId, count: impl FnOnce(&mut Deeds) -> &mut u64) {
+        if let Some(link) = self.links.get_mut(&node) {
+            *count(&mut link.deeds) += 1;
+        }
+    }
     pub(super) fn insert(&mut self, node: NodeId, link: Link) {
         self.by_connection.insert(link.connection, node);
         self.by_name.insert(link.name.clone(), node);

@@ -422,3 +422,34 @@ fn is_alive_asks_the_home() {
     let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, patience });
     assert_eq!(world.status(op), Some(Status::Unreachable));
 }
+
+/// "Who did it": kills, and names that are taken away, name the peer in the log, and are counted for each peer.
+#[test]
+fn what_a_peer_does_to_processes_of_this_node_is_told_and_counted() {
+    let mut world = World::mesh(2);
+    let (victim, killer) = (world.spawn(0), world.spawn(1));
+    world.register(victim, "x");
+    world.settle();
+    let engine = world.nodes[0].engine.as_mut().expect("it runs");
+    engine.set_log_level(Some(Level::Info));
+    let op = world.unregister(killer, "x");
+    assert_eq!(world.done(op), Status::Ok);
+    world.kill(killer, victim, Reason::KILLED);
+    world.settle();
+    // A process that is none is not killed.
+    world.kill(killer, victim, Reason::KILLED);
+    world.settle();
+    let logged = world.nodes[0].seen.iter().filter_map(|output| match output {
+        Output::Log { target: Target::Process, text, .. } => Some(text.clone()),
+        _ => None,
+    });
+    let log: Vec<String> = logged.collect();
+    let said =
+        |words: [&str; 3]| log.iter().filter(|line| words.iter().all(|word| line.contains(word))).count();
+    assert_eq!(said(["node1", "unregisters", "\"x\""]), 1, "{log:?}");
+    assert_eq!(said(["node1", "is killed by", &format!("{killer:?}")]), 1, "{log:?}");
+    let picture = world.engine(0).picture(world.now);
+    let row = &picture.links.rows[0];
+    assert_eq!((row.kills, row.unregistered, row.deletes), (1, 1, 0));
+    assert!(row.messages > 2);
+}
