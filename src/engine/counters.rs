@@ -59,6 +59,8 @@ pub struct Counters {
     pub rescues: u64,
     pub own_pauses: u64,
     pub violations: u64,
+    /// Words of peers in the name of another node that would say them itself, or that were not theirs to pass on.
+    pub relays_refused: u64,
     /// Peers that were parted because they kept this node waiting, by their names.
     pub parted: Vec<(String, u64)>,
     /// Claims that this node began.

@@ -2,6 +2,7 @@
 //!
 //! A target may turn out to be a name, which stands for a changing set of addresses: see `lookup`.
 
+use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::target::{Target, Targets};
 use super::timers::Timer;
@@ -343,6 +344,14 @@ impl Engine {
                 Some((status, text)) => self.dial_failed(address, status, text),
                 None => {
                     target.dialling = false;
+                    // Which of two namesakes stays they find out between themselves, within a second or so; and never, where
+                    // nothing passes between them.
+                    let is_in_doubt = why == Refusal::NameInDoubt;
+                    let since = target.in_doubt.filter(|_| is_in_doubt).unwrap_or(self.now);
+                    target.in_doubt = is_in_doubt.then_some(since);
+                    if self.now.since(since) > 2 * DOUBT {
+                        target.failures = target.failures.saturating_add(1);
+                    }
                     self.dial_later(address);
                 }
             },
@@ -522,6 +531,7 @@ impl Engine {
         for address in self.led_to(node) {
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 target.failures = 0;
+                target.in_doubt = None;
             }
         }
     }

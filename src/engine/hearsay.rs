@@ -71,8 +71,8 @@ impl Engine {
         clash: ClashMessage,
     ) -> Result<(), &'static str> {
         if to == self.config.node {
-            if self.view.is_linked(origin) {
-                return Ok(()); // what was said before the link came up is void, and is said anew over it
+            if !self.may_be_passed_on(from, origin) {
+                return Ok(());
             }
             self.remember_messenger(origin, from);
             // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
@@ -81,8 +81,30 @@ impl Engine {
         }
         if origin == from {
             self.send(to, Message::Via { to, from: origin, clash });
+        } else {
+            self.refuse_relay(from, origin);
         }
         Ok(())
+    }
+
+    /// Whether `from` may say something to this node in the name of `origin`. Who is linked here says it itself, and so does this
+    /// very node: such a word crossed the link that has just come up, where it is said anew, or is a lie. It is void, and no
+    /// violation, since the first may befall an honest node.
+    pub(super) fn may_be_passed_on(&mut self, from: NodeId, origin: NodeId) -> bool {
+        let may = origin != self.config.node && !self.view.is_linked(origin);
+        if !may {
+            self.refuse_relay(from, origin);
+        }
+        may
+    }
+
+    pub(super) fn refuse_relay(&mut self, from: NodeId, origin: NodeId) {
+        self.counters.relays_refused += 1;
+        self.view.note_deed(from, |deeds| &mut deeds.relays_refused);
+        self.log_paced(Level::Info, Target::Clash, |engine| {
+            let (from, origin) = (engine.name_of(from), engine.name_of(origin));
+            format!("node {from} has said something in the name of node {origin}, which is void")
+        });
     }
 
     /// Whoever it is that can be reached so, there are no more of them than there may be peers.

@@ -516,8 +516,7 @@ impl Engine {
         over: BTreeSet<Reg>,
     ) -> Result<(), &'static str> {
         if to == self.config.node {
-            // Who has a link says it himself.
-            if reg.node == from || !self.view.is_linked(reg.node) {
+            if reg.node == from || self.may_be_passed_on(from, reg.node) {
                 self.settled(&name, &over);
             }
         } else if reg.node == from {
@@ -526,6 +525,8 @@ impl Engine {
             }
             self.send(to, Message::Settled { name: name.clone(), reg, to, over });
             self.clash(&name);
+        } else {
+            self.refuse_relay(from, reg.node);
         }
         Ok(())
     }

@@ -104,11 +104,12 @@ pub struct LinkRow {
     /// Bytes that are kept here of what it has published: see `limits.published`.
     pub published: usize,
     /// What it has done here since the link came up: messages of the control lane, processes of this node that were killed, names
-    /// that were taken from processes of this node, groups that were deleted.
+    /// that were taken from processes of this node, groups that were deleted, words in the name of others that were void.
     pub messages: u64,
     pub kills: u64,
     pub unregistered: u64,
     pub deletes: u64,
+    pub relays_refused: u64,
 }
 
 /// A peer that is left alone for a while: it kept this node waiting, broke the protocol, or published too much.
@@ -315,6 +316,7 @@ impl Engine {
                 kills: link.deeds.kills,
                 unregistered: link.deeds.unregistered,
                 deletes: link.deeds.deletes,
+                relays_refused: link.deeds.relays_refused,
             }),
             parted: Rows::new(self.conducts.parted(now), |parted| PartedRow {
                 incarnation: format!("{:016x}", parted.node.0),

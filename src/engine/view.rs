@@ -19,6 +19,8 @@ pub(super) struct Deeds {
     pub(super) unregistered: u64,
     /// Groups that its processes have deleted.
     pub(super) deletes: u64,
+    /// What it has said in the name of others and was not heard.
+    pub(super) relays_refused: u64,
 }
 
 /// The one authenticated connection to another node.

@@ -325,6 +325,8 @@ metrics! {
         "Times that the node's thread was woken.";
     Counter "convoke_node_turns" |f| traffic!(f.turns),
         "Batches of work that it did.";
+    Counter "convoke_relays_refused" |f| counted!(f.relays_refused),
+        "What peers said in the name of another node that is linked here, or of this one, and what was not theirs to pass on.";
 }
 
 impl Node {

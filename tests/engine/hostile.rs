@@ -513,3 +513,41 @@ fn data_for_nobody_does_no_harm() {
     }
     assert_eq!(tables(&world), before);
 }
+
+/// What is said in the name of another that would say it itself is void, and counted: of a node that is linked here, and of this
+/// very node. Else any member could take a name from its holder in the name of anybody.
+#[test]
+fn words_in_the_name_of_others_are_void() {
+    let own = |world: &World| {
+        let mut bindings = world.engine(ENGINE).bindings();
+        let of_mine = |(of, binding): &(&Name, &Binding)| **of == name("own") && binding.reg.node == me();
+        bindings.find(of_mine).map(|(_, binding)| binding.reg).expect("its own name is bound")
+    };
+    for origin in [friend(), me()] {
+        let mut world = world(State::Synced);
+        let mine = own(&world);
+        let pair = Pair { low: Reg { node: origin, seq: 1 }, high: mine };
+        let said = |clash| Message::Via { to: me(), from: origin, clash };
+        world.say(PUPPET, ENGINE, said(ClashMessage::Engage { name: name("own"), pair, round: 1 }));
+        world.settle();
+        let treatment = Treatment::Kill { by: None };
+        world.say(PUPPET, ENGINE, said(ClashMessage::Verdict { name: name("own"), pair, treatment }));
+        world.settle();
+        let reg = Reg { node: origin, seq: u64::MAX };
+        let over = BTreeSet::from([mine]);
+        world.say(PUPPET, ENGINE, Message::Settled { name: name("own"), reg, to: me(), over });
+        // Nor is anything passed on that its sender has not said itself.
+        let clash = ClashMessage::Gone { name: name("own"), pair };
+        world.say(PUPPET, ENGINE, Message::Via { to: friend(), from: NodeId(99), clash });
+        world.settle();
+        assert_eq!(own(&world), mine, "{origin:?}");
+        assert!(world.whereis(ENGINE, "own").is_some() && world.is_linked(ENGINE, PUPPET));
+        let picture = world.engine(ENGINE).picture(world.now);
+        let of = |node: NodeId| {
+            let mut rows = picture.links.rows.iter();
+            rows.find(|row| row.node.incarnation == format!("{:016x}", node.0)).map(|row| row.relays_refused)
+        };
+        assert_eq!((of(puppet()), of(friend())), (Some(4), Some(0)), "{origin:?}");
+        assert_eq!(world.engine(ENGINE).counters().relays_refused, 4);
+    }
+}

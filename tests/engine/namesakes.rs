@@ -218,3 +218,27 @@ fn a_peers_word_closes_nobody() {
     }
     assert_eq!(world.nodes[0].closed, None);
 }
+
+/// A node that is refused because another of its name is believed in dials at once again while the two find out who stays, and ever
+/// more seldom where they cannot: nothing may pass between them.
+#[test]
+fn who_stays_in_doubt_dials_ever_more_seldom() {
+    let mut world = World::empty();
+    let puppet = world.add_puppet(1);
+    let node = world.add(crate::dial::with_seeds(1, &[&address(puppet)]));
+    let mut dials_until = |end: u64| {
+        let (end, mut dials) = (world.now + ms(end), 0);
+        while world.now < end {
+            for _ in world.dials(node) {
+                dials += 1;
+                world.connect(node, puppet);
+                world.frame(puppet, node, Frame::Refuse(Refusal::NameInDoubt));
+                world.settle();
+            }
+            world.advance(ms(10));
+        }
+        dials
+    };
+    assert!(dials_until(2000) > 25, "it does not wait for long to be the one that stays");
+    assert!(dials_until(58_000) < 50);
+}

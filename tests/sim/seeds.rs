@@ -86,6 +86,11 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         "a join was done by its home, whose answer did not come in time over a link that lasted: the simulator took the caller's E_UNREACHABLE for a no",
     ),
     (
+        Mode::Faulty,
+        595924,
+        "a node whose namesake could not be reached was refused by third nodes and dialled them without a pause that grows",
+    ),
+    (
         Mode::Join,
         88370,
         "a holder that had met a second one acquired the lock on one more node: the simulator took that for a new hold on all of them",
