@@ -328,8 +328,10 @@ impl World {
         let joined = self.book.operations.iter().filter(|((node, _), o)| match &o.what {
             What::Group { group, act: GroupAct::Join(pid) } if group == about && *pid == member => {
                 let caller = Pid { node: *node, serial: o.process };
-                let unknown = *node != pid.node
-                    && (self.book.is_over(caller) || self.book.breaks_between(*node, pid.node) > o.breaks);
+                // Without a link it is answered at once; later, that the home gave no answer.
+                let gave_up = o.answer == Some(Status::Unreachable) && o.answered > Some(o.issued);
+                let broke = self.book.breaks_between(*node, pid.node) > o.breaks;
+                let unknown = *node != pid.node && (self.book.is_over(caller) || broke || gave_up);
                 o.answer == Some(Status::Ok) || perhaps && unknown
             }
             _ => false,

@@ -81,6 +81,11 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
         "two nodes that had been told of each other forgot each other: who had told of them left, and who told of them again was not heard, since they were linked then",
     ),
     (
+        Mode::Faulty,
+        547787,
+        "a join was done by its home, whose answer did not come in time over a link that lasted: the simulator took the caller's E_UNREACHABLE for a no",
+    ),
+    (
         Mode::Join,
         88370,
         "a holder that had met a second one acquired the lock on one more node: the simulator took that for a new hold on all of them",
