@@ -44,6 +44,8 @@ impl<T> Page<T> {
 
 impl<T> Drop for Page<T> {
     fn drop(&mut self) {
+        #[cfg(test)]
+        let _change = if self.mapped > 0 { Some(CHANGES.read()) } else { None };
         // SAFETY: made by `new`, and given up only here.
         unsafe {
             if self.mapped == 0 {
@@ -104,6 +106,11 @@ impl<T> fmt::Debug for Hidden<T> {
     }
 }
 
+/// Held while pages come and go, so that a test that goes through the memory finds all that there are: pages beside each other are one
+/// mapping to the kernel, and one that goes in the middle of it cuts it in two.
+#[cfg(test)]
+static CHANGES: std::sync::RwLock<()> = std::sync::RwLock::new(());
+
 /// A new mapping for so many bytes, and its length.
 fn map(bytes: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
     if cfg!(miri) {
@@ -115,6 +122,8 @@ fn map(bytes: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
         return None;
     }
     let length = bytes.max(1).checked_next_multiple_of(page)?;
+    #[cfg(test)]
+    let _change = CHANGES.read();
     let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
     // SAFETY: a new mapping, which overlaps nothing; it is given back if it is not as wanted.
     unsafe {
@@ -161,6 +170,7 @@ pub(crate) mod tests {
     pub(crate) fn count(masked: &[u8]) -> (usize, usize) {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let _still = CHANGES.write().unwrap_or_else(PoisonError::into_inner);
         let wanted = Zeroizing::new(self::masked(masked.iter().copied()));
         let mut piece = Zeroizing::new(vec![0; 1 << 20]);
         let copies =
