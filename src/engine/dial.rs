@@ -156,7 +156,7 @@ impl Engine {
             Some(_) => doubled.min(self.config.seeds_refresh.max(self.config.dial_max)),
             // Another node may answer next time; there is no sign of one, so the pause grows beyond that of other dials.
             None if target.led_back => doubled.min(self.config.seeds_refresh),
-            None if target.is_hearsay() => doubled.min(self.config.dial_max * told::LONGEST_PAUSE),
+            None if target.is_unproven() => doubled.min(self.config.dial_max * told::LONGEST_PAUSE),
             None => doubled.min(self.config.dial_max),
         };
         let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
@@ -272,7 +272,7 @@ impl Engine {
             target.rests.take_if(|rests| *rests != node);
             target.successor = target.linked().is_some();
             // To be told of it again and again does not end the pause after dials that failed.
-            if is_new || !target.is_hearsay() || target.failures == 0 {
+            if is_new || !target.is_unproven() || target.failures == 0 {
                 self.dial(address);
             }
         }
@@ -289,8 +289,8 @@ impl Engine {
         let names = self.names_leading_to(address);
         let target = self.view.dials.targets.get(address);
         // What the options forbid stays forbidden.
-        let is_void = status == Status::Option && target.is_some_and(Target::is_hearsay);
-        if target.is_some_and(Target::is_kept) && !is_void && !self.is_forsaken(address) {
+        let is_void = status == Status::Option && target.is_some_and(Target::is_unproven);
+        if target.is_some_and(Target::is_kept) && !is_void && !self.is_told_by_nobody(address) {
             self.dial_later(address);
         } else {
             self.let_go(address);
@@ -439,7 +439,7 @@ impl Engine {
             let text = "the link ended before the tables were merged";
             self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
             let confirms = self.view.missing.is_confirmed_at(&address);
-            if forget || self.is_forsaken(&address) && !confirms {
+            if forget || self.is_told_by_nobody(&address) && !confirms {
                 self.let_go(&address);
             } else {
                 self.remember_unreached(&address);

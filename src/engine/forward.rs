@@ -417,7 +417,7 @@ impl Engine {
         if let Task::Unregister { name, .. } = &task
             && self.mine(name).is_some()
         {
-            self.view.note_deed(from, |deeds| &mut deeds.unregistered);
+            self.view.count_for(from, |counts| &mut counts.unregistered);
             self.log_paced(Level::Info, log::Target::Process, |engine| {
                 format!(
                     "node {} unregisters the name {} of a process of this node",

@@ -267,7 +267,7 @@ impl Engine {
             return Err("an empty name");
         }
         if self.groups.exists(&group) {
-            self.view.note_deed(from, |deeds| &mut deeds.deletes);
+            self.view.count_for(from, |counts| &mut counts.deletes);
             self.log(Level::Debug, Target::Group, |engine| {
                 format!("node {} deletes the group {}", engine.name_of(from), log::of_name(&group))
             });

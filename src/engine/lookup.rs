@@ -23,7 +23,7 @@ impl Engine {
         let Some(target) = targets.get(name) else { return };
         let room = match target.seed {
             true => MAX_FOUND,
-            false if target.is_hearsay() => self.room_for_targets().min(told::MOST_OF_TOLD_NAME),
+            false if target.is_unproven() => self.room_for_targets().min(told::MOST_OF_TOLD_NAME),
             false => self.room_for_targets(),
         };
         let fits = |address: &String| !address.is_empty() && address.len() <= 255 && address != name;
@@ -42,11 +42,11 @@ impl Engine {
         for gone in before.difference(&found) {
             self.release(gone, true);
         }
-        let is_hearsay = self.view.dials.targets.get(name).is_some_and(Target::is_hearsay);
+        let is_unproven = self.view.dials.targets.get(name).is_some_and(Target::is_unproven);
         for address in &found {
             let is_new = !self.view.dials.targets.contains(address);
             let target = self.view.dials.targets.at(address);
-            target.hearsay |= is_new && is_hearsay;
+            target.unproven |= is_new && is_unproven;
             target.listed = true;
             target.vanished = false;
             target.myself |= self.config.is_own(address);

@@ -202,7 +202,7 @@ impl Engine {
                 let clock = self.follow(stamped.clock);
                 if let Some(link) = self.view.links.get_mut(&from) {
                     link.clock = link.clock.max(clock);
-                    link.deeds.messages += 1;
+                    link.counts.messages += 1;
                 }
                 match self.message(from, stamped.message) {
                     Ok(()) => self.keep_within_budget(from),

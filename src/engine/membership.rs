@@ -9,7 +9,7 @@ use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
-use super::view::{Candidate, Deeds, Link};
+use super::view::{Candidate, Link, PeerCounts};
 use super::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -240,7 +240,7 @@ impl Engine {
             waited: self.view.missing.waited(node).unwrap_or_default(),
             merged: None,
             last_heard: self.now,
-            deeds: Deeds::default(),
+            counts: PeerCounts::default(),
             part_since: None,
             clock: 0,
             last_sent: self.now,

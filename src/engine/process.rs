@@ -411,7 +411,7 @@ impl Engine {
             Received::Kill { from: killer, to, reason } => {
                 let killer = Pid { node: from, serial: killer };
                 if self.processes.exists(to) {
-                    self.view.note_deed(from, |deeds| &mut deeds.kills);
+                    self.view.count_for(from, |counts| &mut counts.kills);
                     self.log_paced(Level::Info, log::Target::Process, |engine| {
                         let (node, reason) = (engine.name_of(from), Reason(reason));
                         format!("process {to} is killed by process {killer:?} of node {node}: {reason:?}")

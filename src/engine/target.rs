@@ -12,7 +12,7 @@ pub(super) struct Target {
     /// Dialled for ever, also after an orderly goodbye.
     pub(super) seed: bool,
     /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
-    pub(super) hearsay: bool,
+    pub(super) unproven: bool,
     /// Since when every dial of it was refused because another node of the same name is believed in.
     pub(super) in_doubt: Option<Time>,
     /// A dial of it led to a node that was linked.

@@ -33,14 +33,14 @@ pub(super) struct Tellers {
     tellers: BTreeMap<String, BTreeSet<NodeId>>,
     /// Nodes that a peer has links to, and that it will be asked for later.
     unasked: BTreeMap<NodeId, BTreeSet<NodeId>>,
-    /// Dials that are under way, also such that nobody waits for any more; by whether they are of hearsay.
+    /// Dials that are under way, also such that nobody waits for any more; by whether their addresses are unproven.
     under_way: BTreeMap<String, bool>,
-    /// Of them, those of hearsay.
+    /// Of them, those of unproven addresses.
     told_under_way: usize,
     /// Dials that wait for one of these to be over.
     own: Queue,
     /// Likewise, of addresses that were told, for each of those who told of them: they take turns.
-    hearsay: BTreeMap<NodeId, Queue>,
+    unproven: BTreeMap<NodeId, Queue>,
     /// Whose turn was the last.
     last: Option<NodeId>,
 }
@@ -97,7 +97,7 @@ impl Tellers {
             if let Some(told) = self.told.get_mut(&teller) {
                 told.remove(address);
             }
-            if let Some(queue) = self.hearsay.get_mut(&teller) {
+            if let Some(queue) = self.unproven.get_mut(&teller) {
                 queue.remove(address);
             }
         }
@@ -106,7 +106,7 @@ impl Tellers {
 
     /// The peer has told of nothing any more. What it had told of.
     fn forget_teller(&mut self, teller: NodeId) -> BTreeSet<String> {
-        self.hearsay.remove(&teller);
+        self.unproven.remove(&teller);
         self.unasked.remove(&teller);
         let told = self.told.remove(&teller).unwrap_or_default();
         for address in &told {
@@ -121,8 +121,8 @@ impl Tellers {
     }
 
     /// A dial may begin now.
-    fn has_room(&self, is_hearsay: bool) -> bool {
-        match is_hearsay {
+    fn has_room(&self, is_unproven: bool) -> bool {
+        match is_unproven {
             true => self.told_under_way < MOST_TOLD_DIALS,
             false => self.under_way.len() - self.told_under_way < MOST_DIALS,
         }
@@ -133,21 +133,21 @@ impl Tellers {
         !self.unasked.is_empty()
     }
 
-    /// The next that may begin; of hearsay, of the teller whose turn it is.
+    /// The next that may begin; of unproven addresses, of the teller whose turn it is.
     fn next(&mut self) -> Option<String> {
         if self.has_room(false)
             && let Some(address) = self.own.pop()
         {
             return Some(address);
         }
-        while self.has_room(true) && !self.hearsay.is_empty() {
+        while self.has_room(true) && !self.unproven.is_empty() {
             let after = (self.last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-            let next = self.hearsay.range(after).next().or_else(|| self.hearsay.iter().next());
+            let next = self.unproven.range(after).next().or_else(|| self.unproven.iter().next());
             let teller = next.map(|(teller, _)| *teller)?;
             self.last = Some(teller);
-            match self.hearsay.get_mut(&teller).and_then(Queue::pop) {
+            match self.unproven.get_mut(&teller).and_then(Queue::pop) {
                 Some(address) => return Some(address),
-                None => self.hearsay.remove(&teller),
+                None => self.unproven.remove(&teller),
             };
         }
         None
@@ -156,8 +156,8 @@ impl Tellers {
 
 impl Target {
     /// Only peers say that there is a node here.
-    pub(super) fn is_hearsay(&self) -> bool {
-        self.hearsay && !self.seed
+    pub(super) fn is_unproven(&self) -> bool {
+        self.unproven && !self.seed
     }
 }
 
@@ -170,7 +170,7 @@ impl Engine {
     pub(super) fn note_told(&mut self, teller: NodeId, address: &str) -> Option<bool> {
         let most = self.most_told();
         let target = self.view.dials.targets.get(address);
-        if target.is_some_and(|target| !target.is_hearsay()) {
+        if target.is_some_and(|target| !target.is_unproven()) {
             return Some(false); // known without it: nothing is to be remembered
         }
         let is_known = target.is_some();
@@ -179,7 +179,7 @@ impl Engine {
         }
         let is_new = self.view.dials.tellers.add(teller, address, most)?;
         if !is_known {
-            self.view.dials.targets.at(address).hearsay = true;
+            self.view.dials.targets.at(address).unproven = true;
         }
         Some(is_new)
     }
@@ -187,9 +187,9 @@ impl Engine {
     /// A peer that has just been linked says where it is to be dialled.
     pub(super) fn note_own_address(&mut self, node: NodeId, address: &str) {
         if !self.view.dials.targets.contains(address) {
-            self.view.dials.targets.at(address).hearsay = true;
+            self.view.dials.targets.at(address).unproven = true;
         }
-        if self.view.dials.targets.get(address).is_some_and(Target::is_hearsay) {
+        if self.view.dials.targets.get(address).is_some_and(Target::is_unproven) {
             self.view.dials.tellers.add(node, address, usize::MAX);
         }
     }
@@ -197,21 +197,21 @@ impl Engine {
     /// The link with the peer is over: what it alone has told of is dialled no more.
     pub(super) fn forget_told_by(&mut self, teller: NodeId) {
         for address in self.view.dials.tellers.forget_teller(teller) {
-            self.forget_if_forsaken(&address);
+            self.forget_if_told_by_nobody(&address);
         }
     }
 
-    fn forget_if_forsaken(&mut self, address: &str) {
+    fn forget_if_told_by_nobody(&mut self, address: &str) {
         let is_linked = self.view.dials.targets.get(address).is_some_and(|target| target.linked().is_some());
-        if !is_linked && self.is_forsaken(address) && !self.is_awaited(address) {
+        if !is_linked && self.is_told_by_nobody(address) && !self.is_awaited(address) {
             self.let_go(address);
         }
     }
 
     /// Only peers say that there is a node here, and none does any more.
-    pub(super) fn is_forsaken(&self, address: &str) -> bool {
+    pub(super) fn is_told_by_nobody(&self, address: &str) -> bool {
         let target = self.view.dials.targets.get(address);
-        target.is_some_and(Target::is_hearsay) && !self.view.dials.tellers.is_told(address)
+        target.is_some_and(Target::is_unproven) && !self.view.dials.tellers.is_told(address)
     }
 
     fn is_awaited(&self, address: &str) -> bool {
@@ -220,8 +220,8 @@ impl Engine {
 
     /// A node is here for certain, or this node's own caller wants to know.
     pub(super) fn is_known_by_itself(&mut self, address: &str) {
-        if let Some(target) = self.view.dials.targets.get_mut(address).filter(|target| target.hearsay) {
-            target.hearsay = false;
+        if let Some(target) = self.view.dials.targets.get_mut(address).filter(|target| target.unproven) {
+            target.unproven = false;
             self.view.dials.tellers.forget(address);
         }
     }
@@ -230,17 +230,17 @@ impl Engine {
     /// node remembers it, and so few of those that nobody fills anything by coming and going under many names.
     pub(super) fn remember_unreached(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
-        if target.reached || target.seed || target.listed || target.hearsay {
+        if target.reached || target.seed || target.listed || target.unproven {
             return;
         }
-        target.hearsay = true;
+        target.unproven = true;
         let (me, most) = (self.config.node, self.most_told());
         let remembered = self.view.dials.tellers.told.get(&me);
         if remembered.is_some_and(|remembered| remembered.len() >= most) {
             let failures = |at: &String| self.view.dials.targets.get(at).map_or(u32::MAX, |it| it.failures);
             if let Some(worst) = remembered.into_iter().flatten().max_by_key(|at| failures(at)).cloned() {
                 self.view.dials.tellers.forget(&worst);
-                self.forget_if_forsaken(&worst);
+                self.forget_if_told_by_nobody(&worst);
             }
         }
         self.view.dials.tellers.add(me, address, most);
@@ -297,14 +297,14 @@ impl Engine {
         if tellers.under_way.contains_key(address) {
             return Some(Begun::Before); // somebody wanted it who does so no longer
         }
-        let is_hearsay = targets.get(address).is_some_and(Target::is_hearsay)
+        let is_unproven = targets.get(address).is_some_and(Target::is_unproven)
             && !self.view.missing.is_confirmed_at(address);
-        if tellers.has_room(is_hearsay) {
-            tellers.under_way.insert(address.to_owned(), is_hearsay);
-            tellers.told_under_way += usize::from(is_hearsay);
+        if tellers.has_room(is_unproven) {
+            tellers.under_way.insert(address.to_owned(), is_unproven);
+            tellers.told_under_way += usize::from(is_unproven);
             return Some(Begun::Now);
         }
-        if !is_hearsay {
+        if !is_unproven {
             tellers.own.push(address);
             return None;
         }
@@ -313,7 +313,7 @@ impl Engine {
         let who: BTreeSet<NodeId> = who.collect();
         // Of a name that nobody tells of any more: one turn for all of those.
         for teller in if who.is_empty() { [NodeId(0)].into() } else { who } {
-            tellers.hearsay.entry(teller).or_default().push(address);
+            tellers.unproven.entry(teller).or_default().push(address);
         }
         None
     }
@@ -321,8 +321,8 @@ impl Engine {
     /// The dial of this address has ended, whatever has come of it.
     pub(super) fn dial_over(&mut self, address: &str) {
         let tellers = &mut self.view.dials.tellers;
-        if let Some(is_hearsay) = tellers.under_way.remove(address) {
-            tellers.told_under_way -= usize::from(is_hearsay);
+        if let Some(is_unproven) = tellers.under_way.remove(address) {
+            tellers.told_under_way -= usize::from(is_unproven);
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// What a peer has done here since its link came up.
 #[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Deeds {
+pub(super) struct PeerCounts {
     pub(super) messages: u64,
     /// Processes of this node that its processes have killed.
     pub(super) kills: u64,
@@ -38,7 +38,7 @@ pub(super) struct Link {
     /// Since when both tables are merged.
     pub(super) merged: Option<Time>,
     pub(super) last_heard: Time,
-    pub(super) deeds: Deeds,
+    pub(super) counts: PeerCounts,
     /// Since when part of a frame has been there, and not the whole.
     pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
@@ -126,9 +126,9 @@ pub(super) struct View {
 
 impl View {
     /// The peer has done something.
-    pub(super) fn note_deed(&mut self, node: NodeId, count: impl FnOnce(&mut Deeds) -> &mut u64) {
+    pub(super) fn count_for(&mut self, node: NodeId, count: impl FnOnce(&mut PeerCounts) -> &mut u64) {
         if let Some(link) = self.links.get_mut(&node) {
-            *count(&mut link.deeds) += 1;
+            *count(&mut link.counts) += 1;
         }
     }
     pub(super) fn insert(&mut self, node: NodeId, link: Link) {

@@ -1,6 +1,6 @@
 //! One connection: its handshake, and the task that reads it and goes on with its writing.
 
-mod errand;
+mod job;
 
 use super::effort::{Effort, give_way};
 use super::half::{Half, halves};
@@ -9,7 +9,7 @@ use super::outgoing::{Outgoing, Pumped};
 use super::pace;
 use super::refusals::Refused;
 use super::whereabouts::Whereabouts;
-use super::workers::Errand;
+use super::workers::Job;
 use super::{Core, Mesh};
 use crate::engine::{ConnectionId, Ending, NodeId, Refusal, Status};
 use crate::os;
@@ -184,7 +184,7 @@ pub(super) fn begin<C: Core>(
         deadline: None,
         shown: Shown::Nothing,
         has_linked: false,
-        errand: None,
+        job: None,
         has_begun: false,
         mesh,
     };
@@ -219,7 +219,7 @@ struct Task<C: Core> {
     shown: Shown,
     has_linked: bool,
     /// A step of the handshake that is being taken elsewhere.
-    errand: Option<Errand>,
+    job: Option<Job>,
     /// One was taken.
     has_begun: bool,
 }
@@ -286,7 +286,7 @@ impl<C: Core> Task<C> {
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
     fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
         let mut left = READ_TURN;
-        self.poll_errand(cx)?;
+        self.poll_job(cx)?;
         if std::mem::take(&mut self.has_more) {
             self.mesh.with_core(|core| core.begin());
             self.handle_frames()?;
@@ -299,7 +299,7 @@ impl<C: Core> Task<C> {
             }
         }
         loop {
-            if self.errand.is_some() {
+            if self.job.is_some() {
                 return ControlFlow::Continue(()); // it comes back here with the next wake-up
             }
             let mut channel = self.connection.channel.borrow_mut();

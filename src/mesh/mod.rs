@@ -16,6 +16,7 @@ mod connection;
 mod core;
 mod dialler;
 mod effort;
+mod failures;
 mod half;
 mod listener;
 mod lookup;
@@ -29,7 +30,6 @@ mod places;
 mod refusals;
 #[cfg(test)]
 mod tests;
-mod trials;
 mod whereabouts;
 mod workers;
 

@@ -5,8 +5,8 @@
 //! that it belongs to the cluster, by words that a holder of the secret has signed or by a certificate, has one of as many
 //! other places, and loses it to none but its like.
 
+use super::failures::Failures;
 use super::origin::Origin;
-use super::trials::Trials;
 use crate::engine::ConnectionId;
 use crate::wire::Shown;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,7 +34,7 @@ struct Place<T> {
     remote: Option<SocketAddr>,
     rank: Rank,
     /// It has taken a token of its origin's.
-    is_on_trial: bool,
+    has_token: bool,
     connection: T,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Places<T> {
     /// By what they have shown, and where they come from; lower numbers are older.
     ranked: [BTreeMap<Origin, BTreeSet<ConnectionId>>; 4],
     counts: [usize; 4],
-    trials: Trials,
+    failures: Failures,
     /// When each was linked last, as a number that grows.
     linked: BTreeMap<Origin, u64>,
     links: u64,
@@ -66,7 +66,7 @@ impl<T> Places<T> {
             rows: BTreeMap::new(),
             ranked: Default::default(),
             counts: [0; 4],
-            trials: Trials::default(),
+            failures: Failures::default(),
             linked: BTreeMap::new(),
             links: 0,
             heard: Heard::default(),
@@ -82,17 +82,17 @@ impl<T> Places<T> {
         now: Instant,
     ) -> (bool, Option<Evicted<T>>) {
         let origin = Origin::of(remote.map(|remote| remote.ip()));
-        let is_on_trial = self.trials.take(origin, now);
+        let has_token = self.failures.take(origin, now);
         let (silent, fitting) = (self.count(Rank::Nothing), self.count(Rank::Fits));
         let evicted = (silent + fitting >= self.limit).then(|| {
             // Half of the places are for those who have had no time to speak yet: anybody can speak as nodes do.
             let is_crowd = 2 * silent >= self.limit || fitting == 0;
             self.evict(if is_crowd { Rank::Nothing } else { Rank::Fits })
         });
-        let place = Place { origin, remote, rank: Rank::Nothing, is_on_trial, connection };
+        let place = Place { origin, remote, rank: Rank::Nothing, has_token, connection };
         self.list(id, origin, Rank::Nothing);
         self.rows.insert(id, place);
-        (is_on_trial, evicted.flatten())
+        (has_token, evicted.flatten())
     }
 
     /// Whoever has this place has shown more of itself.
@@ -107,8 +107,8 @@ impl<T> Places<T> {
         };
         let place = self.rows.get_mut(&id).filter(|place| place.rank < rank)?;
         let (origin, before) = (place.origin, std::mem::replace(&mut place.rank, rank));
-        if rank == Rank::Proven && std::mem::take(&mut place.is_on_trial) {
-            self.trials.give_back(origin);
+        if rank == Rank::Proven && std::mem::take(&mut place.has_token) {
+            self.failures.give_back(origin);
         }
         self.unlist(id, origin, before);
         // Members have as many places again, and leave them to each other only: those who may be none go first.
@@ -122,9 +122,9 @@ impl<T> Places<T> {
     /// It is a link now.
     pub(super) fn linked(&mut self, id: ConnectionId, remote: Option<SocketAddr>) {
         if let Some(place) = self.leave(id)
-            && place.is_on_trial
+            && place.has_token
         {
-            self.trials.give_back(place.origin);
+            self.failures.give_back(place.origin);
         }
         self.links += 1;
         let origin = Origin::of(remote.map(|remote| remote.ip()));
@@ -157,8 +157,8 @@ impl<T> Places<T> {
             (has.saturating_sub(kept), has, std::cmp::Reverse(first(ids)))
         });
         let id = most.and_then(|(_, ids)| ids.first().copied())?;
-        let Place { remote, is_on_trial, connection, .. } = self.leave(id)?;
-        let is_to_be_told = rank == Rank::Nothing && is_on_trial;
+        let Place { remote, has_token, connection, .. } = self.leave(id)?;
+        let is_to_be_told = rank == Rank::Nothing && has_token;
         Some(Evicted { remote, is_to_be_told, connection })
     }
 
@@ -206,7 +206,7 @@ impl Heard {
 
 #[cfg(test)]
 mod tests {
-    use super::super::trials::FULL;
+    use super::super::failures::FULL;
     use super::*;
 
     struct Test {

@@ -48,9 +48,9 @@ impl Piece {
 }
 
 /// A piece of work that was given. Dropped: nobody wants it done any more.
-pub(crate) struct Errand(Arc<Piece>);
+pub(crate) struct Job(Arc<Piece>);
 
-impl Errand {
+impl Job {
     /// What came of it, once; `None`: nothing. The waker that it was given with is woken when it is there.
     pub(crate) fn poll(&self) -> Poll<Option<Worked>> {
         match &mut *lock(&self.0.state) {
@@ -143,7 +143,7 @@ impl Default for Workers {
 impl Workers {
     /// `origin`: of the other end; `begins`: it has said its first word, unasked. `None`: there is no thread for it, or too
     /// much waits.
-    pub(crate) fn give(&self, work: Work, origin: Origin, begins: bool, waker: &Waker) -> Option<Errand> {
+    pub(crate) fn give(&self, work: Work, origin: Origin, begins: bool, waker: &Waker) -> Option<Job> {
         let piece = Arc::new(Piece { state: Mutex::new(State::Waits(work)), waker: waker.clone() });
         let mut queue = lock(&self.shared.queue);
         if queue.count() >= MAX_WAITING {
@@ -167,7 +167,7 @@ impl Workers {
         let turns = if begins { &mut queue.last } else { &mut queue.first };
         turns.push(origin, Arc::downgrade(&piece));
         self.shared.changed.notify_one();
-        Some(Errand(piece))
+        Some(Job(piece))
     }
 }
 

@@ -27,6 +27,7 @@ mod metrics;
 #[allow(clippy::module_inception)] // the node itself, in the room of the running node
 mod node;
 mod observe;
+mod option_table;
 mod options;
 mod peers;
 mod printable;
@@ -53,7 +54,8 @@ pub use lock::{Attempt, LockId};
 pub use log::{LOG_OFF, Logger, Record, set_logger};
 pub use metrics::{METRICS, MetricInfo, MetricKind};
 pub use node::{Node, Stats};
-pub use options::{OPTIONS, OptionInfo, OptionType, Options};
+pub use option_table::{OPTIONS, OptionInfo, OptionType};
+pub use options::Options;
 pub use printable::printable;
 pub use process::{Completion, Done, Process};
 pub use queue::{Handler, Queue};

@@ -123,6 +123,23 @@ static inline convoke_event *expect(convoke_process *process, convoke_event_kind
     return event;
 }
 
+static inline convoke_status connect_to_address(convoke_node *from, const char *address) {
+    convoke_process *process = spawn(from, NULL);
+    convoke_status status = convoke_node_connect(process, address, SOON, NULL);
+    convoke_process_free(process);
+    return status;
+}
+
+/* The text of the last error has this in it. */
+static inline void says(const char *word) {
+    char detail[1024];
+    convoke_last_error(detail, sizeof detail);
+    if (!strstr(detail, word)) {
+        fprintf(stderr, "\"%s\" does not say \"%s\"\n", detail, word);
+        _exit(1);
+    }
+}
+
 /* From now on the process is told of nodes. There is one other now. */
 static inline void watch_the_node(convoke_process *process) {
     convoke_ref ref;

@@ -35,22 +35,6 @@ static convoke_node *open_default(void) {
     return node;
 }
 
-static convoke_status connect_to(convoke_node *from, const char *address) {
-    convoke_process *process = spawn(from, NULL);
-    convoke_status status = convoke_node_connect(process, address, SOON, NULL);
-    convoke_process_free(process);
-    return status;
-}
-
-static void says(const char *word) {
-    char detail[1024];
-    convoke_last_error(detail, sizeof detail);
-    if (!strstr(detail, word)) {
-        fprintf(stderr, "\"%s\" does not say \"%s\"\n", detail, word);
-        _exit(1);
-    }
-}
-
 /* Started before the first node: becomes another user, who has a folder too. */
 static void other_user(int commands, int answers) {
     char address[128], theirs[80];
@@ -61,7 +45,7 @@ static void other_user(int commands, int answers) {
     CHECK(setenv("XDG_CONFIG_HOME", theirs, 1) == 0);
     hear_address(commands, address);
     node = open_default();
-    STATUS(CONVOKE_E_AUTH, connect_to(node, address));
+    STATUS(CONVOKE_E_AUTH, connect_to_address(node, address));
     says("each user of a machine");
     close_node(node);
     say(answers, "", 1);
@@ -87,7 +71,7 @@ int main(void) {
     OK(convoke_node_address(one, address, sizeof address, NULL));
     two = open_default();
     await(&heard.found, 1);
-    OK(connect_to(two, address));
+    OK(connect_to_address(two, address));
     close_node(two);
     if (is_root) {
         helper_meets(&helper, one);
@@ -97,7 +81,7 @@ int main(void) {
     CHECK(unsetenv("XDG_CONFIG_HOME") == 0 && unsetenv("HOME") == 0);
     two = open_default();
     await(&heard.warned, 1);
-    STATUS(CONVOKE_E_AUTH, connect_to(two, address));
+    STATUS(CONVOKE_E_AUTH, connect_to_address(two, address));
     says("the secret of its user");
     close_node(two);
     close_node(one);

@@ -29,18 +29,18 @@ fn what_is_given_is_done() {
     for (number, bell) in bells.iter().enumerate() {
         let waker = Waker::from(bell.clone());
         let begins = number == 1;
-        let errand = workers.give(Work(number), Origin::of(None), begins, &waker).expect("a thread");
-        given.push((number, errand, bell));
+        let job = workers.give(Work(number), Origin::of(None), begins, &waker).expect("a thread");
+        given.push((number, job, bell));
     }
     // Nobody waits for this one any more, done or not.
     drop(given.remove(2));
-    for (number, errand, bell) in given {
+    for (number, job, bell) in given {
         let mut rung = bell.rung.lock().unwrap();
         while *rung == 0 {
             rung = bell.changed.wait(rung).unwrap();
         }
         assert_eq!(*rung, 1);
-        match errand.poll() {
+        match job.poll() {
             Poll::Ready(Some(worked)) => assert_eq!(worked.0, number),
             _ => panic!("it was told to be done"),
         }

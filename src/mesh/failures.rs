@@ -31,11 +31,11 @@ impl Bucket {
 }
 
 #[derive(Default)]
-pub(super) struct Trials {
+pub(super) struct Failures {
     buckets: BTreeMap<Origin, Bucket>,
 }
 
-impl Trials {
+impl Failures {
     /// Takes a token. `false`: there is none, so what comes from there is worth no effort.
     pub(super) fn take(&mut self, origin: Origin, now: Instant) -> bool {
         if !self.buckets.contains_key(&origin) && self.buckets.len() >= MAX_BUCKETS {
@@ -73,31 +73,31 @@ mod tests {
 
     #[test]
     fn failures_of_one_origin_are_counted_and_forgiven_in_time() {
-        let (mut trials, now) = (Trials::default(), Instant::now());
-        assert!((0..FULL).all(|_| trials.take(origin(1), now)));
-        assert!(!trials.take(origin(1), now));
-        assert!(trials.take(origin(2), now), "another one is not meant");
-        trials.give_back(origin(1));
-        assert!(trials.take(origin(1), now) && !trials.take(origin(1), now));
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        assert!((0..FULL).all(|_| failures.take(origin(1), now)));
+        assert!(!failures.take(origin(1), now));
+        assert!(failures.take(origin(2), now), "another one is not meant");
+        failures.give_back(origin(1));
+        assert!(failures.take(origin(1), now) && !failures.take(origin(1), now));
         // A fraction of a token is not lost by looking.
         for part in 1..=10 {
-            assert_eq!(trials.take(origin(1), now + TRICKLE * part / 10), part == 10);
+            assert_eq!(failures.take(origin(1), now + TRICKLE * part / 10), part == 10);
         }
         let later = now + TRICKLE * 2 * FULL;
-        assert_eq!((0..2 * FULL).filter(|_| trials.take(origin(1), later)).count(), FULL as usize);
+        assert_eq!((0..2 * FULL).filter(|_| failures.take(origin(1), later)).count(), FULL as usize);
     }
 
     #[test]
     fn origins_without_end_take_no_memory() {
-        let (mut trials, now) = (Trials::default(), Instant::now());
-        assert!((0..100_000).all(|n| trials.take(origin(n), now)));
-        assert!(trials.buckets.len() <= MAX_BUCKETS);
+        let (mut failures, now) = (Failures::default(), Instant::now());
+        assert!((0..100_000).all(|n| failures.take(origin(n), now)));
+        assert!(failures.buckets.len() <= MAX_BUCKETS);
         // Those that have been quiet make room for others, and those that have not do not.
-        let mut trials = Trials::default();
-        assert!((0..MAX_BUCKETS as u32 - 1).all(|n| trials.take(origin(n), now)));
+        let mut failures = Failures::default();
+        assert!((0..MAX_BUCKETS as u32 - 1).all(|n| failures.take(origin(n), now)));
         let later = now + TRICKLE;
-        while trials.take(origin(u32::MAX), later) {}
-        assert!(trials.take(origin(u32::MAX - 1), later) && !trials.take(origin(u32::MAX), later));
-        assert_eq!(trials.buckets.len(), 2);
+        while failures.take(origin(u32::MAX), later) {}
+        assert!(failures.take(origin(u32::MAX - 1), later) && !failures.take(origin(u32::MAX), later));
+        assert_eq!(failures.buckets.len(), 2);
     }
 }

@@ -4,17 +4,17 @@ use super::{End, Task};
 use crate::engine::Status;
 use crate::mesh::Core;
 use crate::mesh::origin::Origin;
-use crate::mesh::workers::Errand;
+use crate::mesh::workers::Job;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 
 impl<C: Core> Task<C> {
     /// Looks whether the step of the handshake that was left to others is taken, and goes on from there.
-    pub(super) fn poll_errand(&mut self, cx: &mut Context) -> ControlFlow<End> {
-        let Some(Poll::Ready(worked)) = self.errand.as_ref().map(Errand::poll) else {
+    pub(super) fn poll_job(&mut self, cx: &mut Context) -> ControlFlow<End> {
+        let Some(Poll::Ready(worked)) = self.job.as_ref().map(Job::poll) else {
             return ControlFlow::Continue(());
         };
-        self.errand = None;
+        self.job = None;
         let step = self.connection.channel.borrow_mut().worked(worked);
         self.mesh.with_core(|core| core.begin());
         self.handle_step(step, cx)?;
@@ -26,8 +26,8 @@ impl<C: Core> Task<C> {
         let origin = Origin::of(self.remote.map(|remote| remote.ip()));
         let work = self.connection.channel.borrow_mut().work();
         let begins = !self.has_dialled && !std::mem::replace(&mut self.has_begun, true);
-        self.errand = work.and_then(|work| self.mesh.workers().give(work, origin, begins, cx.waker()));
-        if self.errand.is_some() {
+        self.job = work.and_then(|work| self.mesh.workers().give(work, origin, begins, cx.waker()));
+        if self.job.is_some() {
             return ControlFlow::Continue(());
         }
         let text = "no thread is left for the handshake";
