@@ -19,15 +19,17 @@ pub(super) struct Flood {
     stop: Arc<AtomicBool>,
     made: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
-    _turn: MutexGuard<'static, ()>,
+}
+
+/// One flood at a time, as each has enough to do for the whole machine. To be called before the time of the test runs.
+pub(super) fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Flood {
     /// `words`: what each of them says, before it says nothing more for ever.
     pub(super) fn begin(address: &str, words: Vec<Vec<u8>>) -> Flood {
-        // One at a time: each has enough to do for the whole machine.
-        static TURN: Mutex<()> = Mutex::new(());
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let to: SocketAddr = address.parse().unwrap();
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stops, makes) = (stop.clone(), made.clone());
@@ -47,7 +49,7 @@ impl Flood {
                 }
             });
         });
-        Flood { stop, made, thread: Some(thread), _turn: turn }
+        Flood { stop, made, thread: Some(thread) }
     }
 
     /// Waits until as many have connected.
@@ -121,6 +123,7 @@ pub(super) fn greeting(protection: Protection) -> Vec<u8> {
 
 #[test]
 fn strangers_without_end_keep_nobody_out() {
+    let _turn = turn();
     run(async {
         let greeting = greeting(protection());
         let words = [&b""[..], b"GET / HTTP/1.1\r\n\r\n", &greeting[..20]];
@@ -132,6 +135,7 @@ fn strangers_without_end_keep_nobody_out() {
 /// In a cluster without a secret strangers may speak as nodes do.
 #[test]
 fn strangers_that_greet_as_nodes_do_keep_nobody_out() {
+    let _turn = turn();
     run(async {
         let words = vec![greeting(protection())];
         let low = join_among(settings, words).await;

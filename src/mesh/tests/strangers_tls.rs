@@ -1,6 +1,6 @@
 //! Strangers that have nodes with certificates compute.
 
-use super::strangers::{Flood, RATE, longest_join, patient};
+use super::strangers::{Flood, RATE, longest_join, patient, turn};
 use super::tls::authority::Authority;
 use super::tls::{good, protection_of};
 use super::*;
@@ -54,6 +54,7 @@ fn handshakes_are_computed_elsewhere() {
 
 #[test]
 fn handshakes_without_end_keep_nobody_out() {
+    let _turn = turn();
     run(async {
         os::raise_descriptor_limit();
         let authority = Authority::new("ours");
