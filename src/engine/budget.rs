@@ -1,8 +1,9 @@
 //! What peers publish is kept here, so it is bounded: in bytes, for each peer and for all of them (`limits.published`).
 //!
 //! The limits on names, locks and groups are for the processes of this node. They say nothing of what others may have: a
-//! node with small limits must not part a cluster whose other nodes have larger ones. A peer that is beyond the bound is
-//! parted for a growing pause (`conduct`), with a text that names the option.
+//! node with small limits must not part a cluster whose other nodes have larger ones. The one on the length of a name
+//! (`limits.name`) is for the names of all. A peer that is beyond a bound is parted for a growing pause (`conduct`), with a
+//! text that names the option.
 
 use super::conduct::Misconduct;
 use super::fault::Fault;
@@ -75,7 +76,42 @@ pub(super) fn of_request(key: &Key, want: &Want) -> usize {
     REQUEST + name.as_bytes().len() + 2 * requester
 }
 
+/// The longest name that the message has this node keep. What a process is told apart by where it gave no name is none.
+fn longest_name(message: &Message) -> usize {
+    let of = |name: &Name| name.as_bytes().len();
+    let of_requester = |requester: &Name| Some(of(requester)).filter(|len| *len != DEFAULT_REQUESTER).unwrap_or(0);
+    let of_hold = |hold: &Hold| of(&hold.resource).max(of_requester(&hold.requester));
+    let of_fact = |fact: &Fact| match fact {
+        Fact::Binding(name, _) => of(name),
+        Fact::Hold(hold) => of_hold(hold),
+        Fact::Membership(membership) => of(&membership.group),
+        Fact::Kept(_) | Fact::Peers(_) => 0,
+    };
+    match message {
+        Message::Hello { facts, .. } => facts.iter().map(of_fact).max().unwrap_or(0),
+        Message::Acquire { key: Key::Name(name), .. } | Message::Commit { name, .. } => of(name),
+        Message::Acquire { key: Key::Lock(resource), want, .. } => match want {
+            Want::Lock { requester, .. } => of(resource).max(of_requester(requester)),
+            Want::Name { .. } => of(resource),
+        },
+        Message::Held { hold, .. } => of_hold(hold),
+        Message::Membership { membership, .. } => of(&membership.group),
+        Message::Create { group, .. } => of(group),
+        _ => 0,
+    }
+}
+
 impl Engine {
+    /// Whether the peer may say this, as far as names are concerned. Who may not is parted.
+    pub(super) fn keeps_to_names(&mut self, from: NodeId, message: &Message) -> bool {
+        let (bytes, limit) = (longest_name(message), self.config.limits.name);
+        let keeps = bytes <= limit;
+        if !keeps {
+            self.part(from, Misconduct::LongName { bytes, limit });
+        }
+        keeps
+    }
+
     fn tallies(&self) -> [&Tally; 6] {
         [
             &self.names.tally,

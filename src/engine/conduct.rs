@@ -43,6 +43,8 @@ pub(super) enum Misconduct {
     Slow { owed: Duration },
     /// It has published so much.
     TooMuch { bytes: usize },
+    /// It has published so long a name.
+    LongName { bytes: usize, limit: usize },
     /// It has broken the protocol.
     Violation(&'static str),
 }
@@ -51,7 +53,7 @@ impl Misconduct {
     fn goodbye(self) -> Goodbye {
         match self {
             Misconduct::Slow { .. } => Goodbye::Slow,
-            Misconduct::TooMuch { .. } => Goodbye::TooMuch,
+            Misconduct::TooMuch { .. } | Misconduct::LongName { .. } => Goodbye::TooMuch,
             Misconduct::Violation(_) => Goodbye::Violation,
         }
     }
@@ -59,16 +61,17 @@ impl Misconduct {
     fn refusal(self) -> Refusal {
         match self {
             Misconduct::Slow { .. } => Refusal::Slow,
-            Misconduct::TooMuch { .. } => Refusal::TooMuch,
+            Misconduct::TooMuch { .. } | Misconduct::LongName { .. } => Refusal::TooMuch,
             Misconduct::Violation(_) => Refusal::Violation,
         }
     }
 
-    /// For the dump: `slow`, `too much` or `violation`.
+    /// For the dump: `slow`, `too much`, `long name` or `violation`.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Misconduct::Slow { .. } => "slow",
             Misconduct::TooMuch { .. } => "too much",
+            Misconduct::LongName { .. } => "long name",
             Misconduct::Violation(_) => "violation",
         }
     }
@@ -87,6 +90,9 @@ impl std::fmt::Display for Misconduct {
                     f,
                     "what it has published takes {bytes} bytes, more than limits.published leaves for it"
                 )
+            }
+            Misconduct::LongName { bytes, limit } => {
+                write!(f, "it has published a name of {bytes} bytes, and limits.name is {limit} here")
             }
             Misconduct::Violation(what) => write!(f, "it has broken the protocol: {what}"),
         }
@@ -339,7 +345,7 @@ impl Engine {
         counters::count(rows, if many { "others".to_owned() } else { name });
         let severity = if matches!(why, Misconduct::Slow { .. }) { Level::Warn } else { Level::Error };
         self.log_paced(severity, Target::Liveness, |engine| {
-            let (name, seconds) = (engine.name_of(node), pause.as_secs_f64());
+            let (name, seconds) = (engine.identity_of(node), pause.as_secs_f64());
             format!("node {name} is parted for {seconds} s (number {level}): {why}")
         });
         self.link_over(node, Reason::NODE_UNREACHABLE, Some(why.goodbye()), Departure::Parted);

@@ -411,17 +411,22 @@ impl Engine {
             self.send(from, Message::Answer { id, status: Status::Full, value: 0 });
             return Ok(());
         }
+        if let Err(status) = task.name().map_or(Ok(()), |name| self.config.check_name(name.as_bytes())) {
+            // The caller's node may have another limit.
+            self.send(from, Message::Answer { id, status, value: 0 });
+            return Ok(());
+        }
         self.forwards.served.insert(id, None);
         let deadline = Config::deadline(self.now, remaining_ms.map(Duration::from_millis));
         let nowait = matches!(task, Task::Register { nowait: true, .. });
         if let Task::Unregister { name, .. } = &task
             && self.mine(name).is_some()
         {
-            self.view.count_for(from, |counts| &mut counts.unregistered);
+            self.view.count_for(from, |counts| counts.unregistered += 1);
             self.log_paced(Level::Info, log::Target::Process, |engine| {
                 format!(
                     "node {} unregisters the name {} of a process of this node",
-                    engine.name_of(from),
+                    engine.identity_of(from),
                     log::of_name(name)
                 )
             });

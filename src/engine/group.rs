@@ -267,9 +267,9 @@ impl Engine {
             return Err("an empty name");
         }
         if self.groups.exists(&group) {
-            self.view.count_for(from, |counts| &mut counts.deletes);
+            self.view.count_for(from, |counts| counts.deletes += 1);
             self.log(Level::Debug, Target::Group, |engine| {
-                format!("node {} deletes the group {}", engine.name_of(from), log::of_name(&group))
+                format!("node {} deletes the group {}", engine.identity_of(from), log::of_name(&group))
             });
         }
         self.carry_out_delete(&group, &dots);

@@ -100,9 +100,9 @@ impl Engine {
 
     pub(super) fn refuse_relay(&mut self, from: NodeId, origin: NodeId) {
         self.counters.relays_refused += 1;
-        self.view.count_for(from, |counts| &mut counts.relays_refused);
+        self.view.count_for(from, |counts| counts.relays_refused += 1);
         self.log_paced(Level::Info, Target::Clash, |engine| {
-            let (from, origin) = (engine.name_of(from), engine.name_of(origin));
+            let (from, origin) = (engine.identity_of(from), engine.identity_of(origin));
             format!("node {from} has said something in the name of node {origin}, which is void")
         });
     }

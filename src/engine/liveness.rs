@@ -136,7 +136,7 @@ impl Engine {
         self.send(from, Message::Pong { number });
         self.ask_unsure_peers();
         self.log_paced(Level::Info, Target::Node, |engine| {
-            let (PeerAddress { node, address, .. }, from) = (&claimant, engine.name_of(from));
+            let (PeerAddress { node, address, .. }, from) = (&claimant, engine.identity_of(from));
             let address = Short(address.as_bytes());
             format!("node {from} says that node {node:?} at {address} has this node's name, too")
         });

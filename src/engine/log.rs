@@ -124,6 +124,11 @@ impl Engine {
         }
     }
 
+    /// A node by its name and its incarnation, where the log is to say for good who has done something.
+    pub(super) fn identity_of(&self, node: NodeId) -> String {
+        format!("{} ({node:?})", self.name_of(node))
+    }
+
     pub(super) fn names_of<'a>(&self, nodes: impl Iterator<Item = &'a NodeId>) -> String {
         const SHOWN: usize = 5;
         let mut nodes = nodes.peekable();

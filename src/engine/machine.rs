@@ -204,9 +204,11 @@ impl Engine {
                     link.clock = link.clock.max(clock);
                     link.counts.messages += 1;
                 }
-                match self.message(from, stamped.message) {
-                    Ok(()) => self.keep_within_budget(from),
-                    Err(what) => self.violated(from, what),
+                if self.keeps_to_names(from, &stamped.message) {
+                    match self.message(from, stamped.message) {
+                        Ok(()) => self.keep_within_budget(from),
+                        Err(what) => self.violated(from, what),
+                    }
                 }
             }
         }

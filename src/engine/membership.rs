@@ -9,7 +9,8 @@ use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
 use super::timers::Timer;
-use super::view::{Candidate, Link, PeerCounts};
+use super::peer_counts::PeerCounts;
+use super::view::{Candidate, Link};
 use super::*;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -465,6 +466,7 @@ impl Engine {
 
     pub(super) fn violated(&mut self, from: NodeId, what: &'static str) {
         self.counters.violations += 1;
+        self.view.count_for(from, |counts| counts.violations += 1);
         self.part(from, Misconduct::Violation(what));
     }
 

@@ -42,6 +42,7 @@ mod operation;
 mod output;
 mod own;
 mod paced;
+mod peer_counts;
 mod picture;
 mod process;
 mod protocol;
@@ -73,6 +74,7 @@ pub use limits::{
 };
 pub use log::{Level, Short, Target};
 pub use machine::Engine;
+pub use peer_counts::{PastRow, PeerCounts};
 pub use output::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Output};
 pub use picture::{Picture, ROWS, Rows, Text};
 use protocol::covers;

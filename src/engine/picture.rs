@@ -103,13 +103,7 @@ pub struct LinkRow {
     pub owed_ms: u64,
     /// Bytes that are kept here of what it has published: see `limits.published`.
     pub published: usize,
-    /// What it has done here since the link came up: messages of the control lane, processes of this node that were killed, names
-    /// that were taken from processes of this node, groups that were deleted, words in the name of others that were void.
-    pub messages: u64,
-    pub kills: u64,
-    pub unregistered: u64,
-    pub deletes: u64,
-    pub relays_refused: u64,
+    pub counts: PeerCounts,
 }
 
 /// A peer that is left alone for a while: it kept this node waiting, broke the protocol, or published too much.
@@ -262,6 +256,8 @@ pub struct WithdrawalRow {
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct Picture {
     pub links: Rows<LinkRow>,
+    /// Peers whose links are over, the latest first.
+    pub past: Rows<PastRow>,
     pub parted: Rows<PartedRow>,
     pub targets: Rows<TargetRow>,
     pub operations: Rows<OperationRow>,
@@ -312,12 +308,9 @@ impl Engine {
                 doubted: link.doubted.is_some(),
                 owed_ms: ms(self.conducts.owed_of(*node)),
                 published: self.published_by(*node),
-                messages: link.counts.messages,
-                kills: link.counts.kills,
-                unregistered: link.counts.unregistered,
-                deletes: link.counts.deletes,
-                relays_refused: link.counts.relays_refused,
+                counts: link.counts,
             }),
+            past: Rows::new(self.view.past.rows(), |row| row),
             parted: Rows::new(self.conducts.parted(now), |parted| PartedRow {
                 incarnation: format!("{:016x}", parted.node.0),
                 name: Text::new(parted.name.as_bytes()),

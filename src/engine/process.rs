@@ -404,6 +404,10 @@ impl Engine {
                 if self.is_broken(Fault::CreditBeforeTaken) {
                     self.taken(window, 1, message::cost(payload.as_bytes().len()));
                 }
+                self.view.count_for(from, |counts| {
+                    counts.payloads += 1;
+                    counts.payload_bytes += payload.as_bytes().len() as u64;
+                });
                 let from = Pid { node: from, serial: sender };
                 self.event(Output::Deliver { to: window.to, from, payload, window });
             }
@@ -411,9 +415,9 @@ impl Engine {
             Received::Kill { from: killer, to, reason } => {
                 let killer = Pid { node: from, serial: killer };
                 if self.processes.exists(to) {
-                    self.view.count_for(from, |counts| &mut counts.kills);
+                    self.view.count_for(from, |counts| counts.kills += 1);
                     self.log_paced(Level::Info, log::Target::Process, |engine| {
-                        let (node, reason) = (engine.name_of(from), Reason(reason));
+                        let (node, reason) = (engine.identity_of(from), Reason(reason));
                         format!("process {to} is killed by process {killer:?} of node {node}: {reason:?}")
                     });
                 }

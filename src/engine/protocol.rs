@@ -245,6 +245,16 @@ pub enum Task {
     },
 }
 
+impl Task {
+    /// The name that the home is to keep.
+    pub(super) fn name(&self) -> Option<&Name> {
+        match self {
+            Task::Register { name, .. } | Task::Join { group: name, .. } => Some(name),
+            Task::Unregister { .. } | Task::IsAlive { .. } | Task::Leave { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Message {
     // ---- links

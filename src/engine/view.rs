@@ -5,23 +5,10 @@ use super::departure::MissingNodes;
 use super::dial::Dials;
 use super::index::Index;
 use super::paced::Paced;
+use super::peer_counts::{PastPeers, PeerCounts};
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-
-/// What a peer has done here since its link came up.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct PeerCounts {
-    pub(super) messages: u64,
-    /// Processes of this node that its processes have killed.
-    pub(super) kills: u64,
-    /// Names of processes of this node that its processes have taken from them.
-    pub(super) unregistered: u64,
-    /// Groups that its processes have deleted.
-    pub(super) deletes: u64,
-    /// What it has said in the name of others and was not heard.
-    pub(super) relays_refused: u64,
-}
 
 /// The one authenticated connection to another node.
 #[derive(Debug)]
@@ -111,6 +98,8 @@ pub(super) struct View {
     pub(super) dials: Dials,
     pub(super) missing: MissingNodes,
     pub(super) links_made: u64,
+    /// What peers have done whose links are over.
+    pub(super) past: PastPeers,
     /// Lines of the log about links, by their subject.
     pub(super) lines: BTreeMap<log::Target, Paced>,
     /// The highest clock heard from each peer on links that are over.
@@ -126,12 +115,14 @@ pub(super) struct View {
 
 impl View {
     /// The peer has done something.
-    pub(super) fn count_for(&mut self, node: NodeId, count: impl FnOnce(&mut PeerCounts) -> &mut u64) {
+    pub(super) fn count_for(&mut self, node: NodeId, count: impl FnOnce(&mut PeerCounts)) {
         if let Some(link) = self.links.get_mut(&node) {
-            *count(&mut link.counts) += 1;
+            count(&mut link.counts);
         }
     }
-    pub(super) fn insert(&mut self, node: NodeId, link: Link) {
+    pub(super) fn insert(&mut self, node: NodeId, mut link: Link) {
+        link.counts = self.past.take(node);
+        link.counts.links += 1;
         self.by_connection.insert(link.connection, node);
         self.by_name.insert(link.name.clone(), node);
         self.links.insert(node, link);
@@ -140,6 +131,7 @@ impl View {
         let link = self.links.remove(&node)?;
         self.by_connection.remove(&link.connection);
         self.by_name.remove(&link.name, &node);
+        self.past.remember(node, &link.name, link.counts);
         Some(link)
     }
     /// The node of this name that has a link.

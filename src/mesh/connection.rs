@@ -326,7 +326,7 @@ impl<C: Core> Task<C> {
             channel.filled(n, &mut self.frames);
             drop(channel);
             self.mesh.with_core(|core| {
-                core.moved(n, 0);
+                core.moved(self.connection.out.borrow().outbox(), n, 0);
                 core.begin();
             });
             let taken = self.taken;

@@ -53,8 +53,8 @@ pub trait Core: 'static {
     /// The block is written.
     fn written(&mut self, outbox: &Self::Outbox, block: Vec<u8>);
 
-    /// So many bytes were read from a socket, or written to one.
-    fn moved(&mut self, _read: usize, _written: usize) {}
+    /// So many bytes were read from a socket, or written to one; `outbox` is that of the link, if it is one.
+    fn moved(&mut self, _outbox: Option<&Self::Outbox>, _read: usize, _written: usize) {}
     /// Somebody has connected to this node.
     fn accepted(&mut self) {}
 

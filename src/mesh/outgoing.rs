@@ -132,6 +132,10 @@ impl<O: Clone> Outgoing<O> {
         self.in_snapshot = true;
     }
 
+    pub(super) fn outbox(&self) -> Option<&O> {
+        self.outbox.as_ref()
+    }
+
     pub(super) fn attach(&mut self, outbox: O) {
         self.outbox = Some(outbox);
         self.data = true;
@@ -220,7 +224,7 @@ impl<O: Clone> Outgoing<O> {
             }
             match self.write() {
                 Ok(n) => {
-                    core.moved(0, n);
+                    core.moved(self.outbox.as_ref(), 0, n);
                     if self.sealed.rest().is_empty() {
                         self.advance(core, n);
                     } else {

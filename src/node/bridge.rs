@@ -472,7 +472,10 @@ impl Core for Bridge {
         }
     }
 
-    fn moved(&mut self, read: usize, written: usize) {
+    fn moved(&mut self, lane: Option<&Lane>, read: usize, written: usize) {
+        if let Some(lane) = lane {
+            lane.link.traffic.add(read as u64, written as u64);
+        }
         self.traffic.bytes_read += read as u64;
         self.traffic.bytes_written += written as u64;
     }

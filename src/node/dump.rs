@@ -70,10 +70,12 @@ struct LinkRow {
     certificate: Option<CertificateRow>,
     replaced: bool,
     since_ms: u64,
+    bytes_read: u64,
+    bytes_written: u64,
 }
 
 impl LinkRow {
-    fn of(row: PeerRow) -> LinkRow {
+    fn of(row: PeerRow, (bytes_read, bytes_written): (u64, u64)) -> LinkRow {
         let (secret, certificate) = match row.protection {
             "secret" => (Some(row.credential), None),
             "tls" => (None, Some(CertificateRow { fingerprint: row.credential, expires: row.expires })),
@@ -87,6 +89,8 @@ impl LinkRow {
             certificate,
             replaced: row.is_replaced,
             since_ms: row.since_ms,
+            bytes_read,
+            bytes_written,
         }
     }
 }
@@ -210,7 +214,10 @@ impl Node {
                 heartbeat_ms: config.heartbeat.as_millis().try_into().unwrap_or(u64::MAX),
             },
             security: SecurityRow::of(&shared.security),
-            links: Rows::new(links, LinkRow::of),
+            links: Rows::new(links, |row| {
+                let traffic = shared.links.get(row.node).map(|link| link.traffic.figures());
+                LinkRow::of(row, traffic.unwrap_or_default())
+            }),
             engine: observed.and_then(|observed| observed.picture),
             node_thread: if answers { "answers" } else { "stuck" },
             inbox_requests: shared.inbox.figures().0,

@@ -4,7 +4,7 @@ use super::shared::lock;
 use crate::engine::message::{Outbox, SendRefusal};
 use crate::engine::{ConnectionId, Limits, NodeId, Status};
 use crate::node::Inbox;
-use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
 use crate::wire::DataEncoder;
 use rand::TryRng;
@@ -16,6 +16,7 @@ use std::sync::{Arc, PoisonError};
 pub struct LinkOutbox {
     pub outbox: Mutex<Outbox<DataEncoder>>,
     pub connection: ConnectionId,
+    pub traffic: Traffic,
     /// The largest payload that the peer takes.
     message_limit: u64,
     /// Beyond so many bytes of backlog kills are refused too; messages are refused at half of it.
@@ -26,6 +27,24 @@ pub struct LinkOutbox {
     closed: AtomicBool,
 }
 
+/// Bytes on the wire since the link came up. Only the node's thread adds to them.
+#[derive(Default)]
+pub struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Traffic {
+    pub fn add(&self, read: u64, written: u64) {
+        self.read.store(self.read.load(Ordering::Relaxed).wrapping_add(read), Ordering::Relaxed);
+        self.written.store(self.written.load(Ordering::Relaxed).wrapping_add(written), Ordering::Relaxed);
+    }
+    /// Read and written.
+    pub fn figures(&self) -> (u64, u64) {
+        (self.read.load(Ordering::Relaxed), self.written.load(Ordering::Relaxed))
+    }
+}
+
 impl LinkOutbox {
     fn new(limits: &Limits, connection: ConnectionId, message_limit: u64) -> LinkOutbox {
         // Without random numbers the number of the connection must do: a peer that knows it can only slow this link.
@@ -33,6 +52,7 @@ impl LinkOutbox {
         LinkOutbox {
             outbox: Mutex::new(Outbox::with_seed(limits, seed)),
             connection,
+            traffic: Traffic::default(),
             message_limit,
             crowd: limits.link_buffer.saturating_mul(2),
             dirty: AtomicBool::new(false),

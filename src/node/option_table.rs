@@ -84,7 +84,7 @@ options! {
     "peers.slow": Choice(&["part", "wait"]), "part", "", "A peer that lives and keeps votes or acknowledgements owing for longer than detection_ms in twelve times as long (a minute by default), in one piece or in many: `part` ends its link and leaves it alone for a pause, `wait` waits for it.";
     "names.per_pid": Choice(&["many", "one"]), "many", "", "Whether a process may have many names or one.";
     "resolver.timeout_ms": Number(1, HOUR_MS), "5000", "ms", "For how long a resolver function may run. After that nobody keeps the name.";
-    "limits.name": Number(1, MAX_NAME as u64), "1024", "bytes", "The longest name.";
+    "limits.name": Number(1, MAX_NAME as u64), "1024", "bytes", "The longest name, those of peers included: a node that publishes a longer one is parted, so this is to be alike on all nodes.";
     "limits.message": Number(1, GIB), "16777216", "bytes", "The largest payload of a message.";
     "limits.memory": Number(1024 * KIB, 1024 * GIB), "268435456", "bytes", "Memory that waiting messages may take on this node, in all. At least 4 times limits.message.";
     "limits.link_buffer": Number(128 * KIB, GIB), "8388608", "bytes", "Bytes that wait in one link before senders are refused.";

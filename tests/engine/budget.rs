@@ -173,6 +173,89 @@ fn who_publishes_more_than_its_part_is_parted() {
     }
 }
 
+/// `limits.name` holds for the names of all, in whatever message they come. The last one that fits is kept.
+#[test]
+fn names_of_peers_are_no_longer_than_ones_own_may_be() {
+    const LONGEST: usize = 40;
+    let ways: [fn(Name) -> Message; 9] = [
+        |long| Message::Commit { tx: tx(1), name: long, binding: binding(1) },
+        |long| Message::Held { tx: tx(1), hold: Hold { resource: long, ..hold(1) } },
+        |long| Message::Held { tx: tx(1), hold: Hold { requester: long, ..hold(1) } },
+        |long| Message::Membership { membership: Membership { group: long, ..membership(1, 1) }, ack: None },
+        |long| Message::Create { group: long, dot: dot(PUPPET_ID, 1), generation: 0, ack: None },
+        |long| Message::Acquire {
+            tx: tx(1),
+            key: Key::Name(long),
+            want: Want::Name { replace: false },
+            nowait: false,
+        },
+        |long| Message::Acquire {
+            tx: tx(1),
+            key: Key::Lock(name("r")),
+            want: Want::Lock { requester: long, serial: 1 },
+            nowait: false,
+        },
+        |long| Message::Hello { facts: vec![Fact::Binding(long, binding(1))], last: true },
+        |long| Message::Hello { facts: vec![Fact::Hold(Hold { requester: long, ..hold(1) })], last: true },
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        for (bytes, stays) in [(LONGEST, true), (LONGEST + 1, false)] {
+            let mut world = World::empty();
+            world.add(Config { limits: Limits { name: LONGEST, ..Limits::default() }, ..config(0) });
+            world.add_puppet(PUPPET_ID.0);
+            let message = way(name(&"x".repeat(bytes)));
+            if matches!(message, Message::Hello { .. }) {
+                world.connect(0, PUPPET);
+            } else {
+                world.link(0, PUPPET);
+            }
+            world.say(PUPPET, 0, message);
+            assert_eq!(world.is_linked(0, PUPPET), stays, "way {number}, {bytes} bytes");
+            if !stays {
+                assert_eq!(world.goodbye(PUPPET), Some(Goodbye::TooMuch), "way {number}");
+                assert!(world.log(0).iter().any(|line| line.contains("41 bytes, and limits.name is 40")));
+            }
+        }
+    }
+}
+
+/// A process without a requester of its own is told apart by 16 bytes, which fit whatever the limit is: at a peer, too.
+#[test]
+fn the_default_requester_of_a_peer_fits() {
+    let mut world = World::empty();
+    for index in 0..2 {
+        world.add(Config { limits: Limits { name: 8, ..Limits::default() }, ..config(index) });
+    }
+    world.link(0, 1);
+    let pid = world.spawn(1);
+    let op = world.acquire(pid, by(&"q".repeat(DEFAULT_REQUESTER)).of("r"));
+    assert_eq!(world.done(op), Status::Ok);
+    assert!(world.is_linked(0, 1));
+}
+
+/// What a node does for callers elsewhere has its own limit, and costs no link.
+#[test]
+fn a_name_that_is_too_long_at_the_home_of_the_pid_is_refused_there() {
+    let mut world = World::empty();
+    world.add(Config { limits: Limits { name: 8, ..Limits::default() }, ..config(0) });
+    world.add(config(1));
+    world.link(0, 1);
+    let (pid, caller) = (world.spawn(0), world.spawn(1));
+    let register = |process, op| Command::Register {
+        process,
+        op,
+        name: name("nine bytes"),
+        pid,
+        resolver: Resolver::RandomExit,
+        replace: false,
+        patience: Patience::FOREVER,
+    };
+    let op = world.call(caller, register);
+    assert_eq!(world.done(op), Status::TooBig);
+    assert!(world.is_linked(0, 1));
+    world.assert_at_rest();
+}
+
 /// By a snapshot, too; and by registrations in it that are none.
 #[test]
 fn a_snapshot_that_is_too_much_ends_the_link() {

@@ -444,12 +444,23 @@ fn what_a_peer_does_to_processes_of_this_node_is_told_and_counted() {
         _ => None,
     });
     let log: Vec<String> = logged.collect();
+    let by = format!("\"node1\" ({:?})", killer.node);
     let said =
         |words: [&str; 3]| log.iter().filter(|line| words.iter().all(|word| line.contains(word))).count();
-    assert_eq!(said(["node1", "unregisters", "\"x\""]), 1, "{log:?}");
-    assert_eq!(said(["node1", "is killed by", &format!("{killer:?}")]), 1, "{log:?}");
+    assert_eq!(said([&by, "unregisters", "\"x\""]), 1, "{log:?}");
+    assert_eq!(said([&by, "is killed by", &format!("{killer:?}")]), 1, "{log:?}");
     let picture = world.engine(0).picture(world.now);
     let row = &picture.links.rows[0];
-    assert_eq!((row.kills, row.unregistered, row.deletes), (1, 1, 0));
-    assert!(row.messages > 2);
+    assert_eq!((row.counts.kills, row.counts.unregistered, row.counts.deletes), (1, 1, 0));
+    assert!(row.counts.messages > 2);
+    // It is still known when the link is over, and goes on when there is one again.
+    world.cut(0, 1);
+    world.settle();
+    let picture = world.engine(0).picture(world.now);
+    assert_eq!((picture.links.rows.len(), picture.past.rows[0].counts.kills), (0, 1));
+    world.link(0, 1);
+    world.settle();
+    let picture = world.engine(0).picture(world.now);
+    let counts = picture.links.rows[0].counts;
+    assert_eq!((picture.past.rows.len(), counts.kills, counts.links), (0, 1, 2));
 }
