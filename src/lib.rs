@@ -4,7 +4,7 @@
 //!
 //! | room | what it is for | what it may touch |
 //! |---|---|---|
-//! | [`engine`] | the state machine: names, claims, clashes, processes, membership, messages | nothing below; no I/O, clock, threads or unseeded randomness |
+//! | [`engine`], a crate of its own | the state machine: names, claims, clashes, processes, membership, messages | `model` and `flow`, crates too; no I/O, clock, threads or unseeded randomness |
 //! | [`wire`] | bytes <-> messages: frames, codec, handshake | `engine` types |
 //! | [`mesh`] | sockets: listener, dialler, link tasks | `engine`, `wire`, tokio |
 //! | [`node`] | a running node: its thread, commands in, tables and events out | all of the above |
@@ -17,7 +17,6 @@
 
 #![deny(unsafe_code)]
 
-pub mod engine;
 pub mod ffi;
 pub mod mesh;
 pub mod node;
@@ -26,3 +25,5 @@ mod sync;
 #[cfg(feature = "test-hooks")]
 pub mod testing;
 pub mod wire;
+
+pub use convoke_engine as engine;

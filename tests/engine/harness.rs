@@ -168,9 +168,9 @@ impl World {
 
     pub(crate) fn add(&mut self, config: Config) -> NodeIndex {
         let (id, name, address) = (config.node, config.name.clone(), config.address.clone());
-        #[cfg(feature = "faults")]
-        let config = Config { fault: crate::mutants::fault(), ..config };
         let mut engine = Engine::new(config, id.0, self.now);
+        #[cfg(feature = "faults")]
+        engine.break_rule(crate::mutants::fault());
         engine.set_log_level(Some(Level::Trace));
         self.push(Some(engine), id, name, address);
         let index = self.nodes.len() - 1;

@@ -545,7 +545,8 @@ fn words_in_the_name_of_others_are_void() {
         let picture = world.engine(ENGINE).picture(world.now);
         let of = |node: NodeId| {
             let mut rows = picture.links.rows.iter();
-            rows.find(|row| row.node.incarnation == format!("{:016x}", node.0)).map(|row| row.counts.relays_refused)
+            rows.find(|row| row.node.incarnation == format!("{:016x}", node.0))
+                .map(|row| row.counts.relays_refused)
         };
         assert_eq!((of(puppet()), of(friend())), (Some(4), Some(0)), "{origin:?}");
         assert_eq!(world.engine(ENGINE).counters().relays_refused, 4);

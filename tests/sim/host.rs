@@ -155,10 +155,6 @@ impl Host {
             let Limits { names, locks, groups, .. } = Limits::default();
             (config.limits.names, config.limits.locks, config.limits.groups) = (names, locks, groups);
         }
-        #[cfg(feature = "faults")]
-        {
-            config.fault = plan.fault;
-        }
         // The wall clocks that tokens start at are up to a day apart, and those of successors in no order; some are not set.
         let day = 24 * 3600 * 1000_u64;
         let ms = if seed.is_multiple_of(40) { day >> (seed % 27) } else { seed % 50 };
@@ -172,6 +168,8 @@ impl Host {
         let mut engine = Engine::new(config, seed, self.local(now));
         // Always, so that a replay with a trace does the same.
         engine.set_log_level(Some(Level::Debug));
+        #[cfg(feature = "faults")]
+        engine.break_rule(plan.fault);
         self.engine = Some(engine);
     }
 

@@ -1,0 +1,180 @@
+//! What peers publish is kept here, so it is bounded: in bytes, for each peer and for all of them (`limits.published`).
+//!
+//! The limits on names, locks and groups are for the processes of this node. They say nothing of what others may have: a
+//! node with small limits must not part a cluster whose other nodes have larger ones. The one on the length of a name
+//! (`limits.name`) is for the names of all. A peer that is beyond a bound is parted for a growing pause (`conduct`), with a
+//! text that names the option.
+
+use super::conduct::Misconduct;
+use super::fault::Fault;
+use super::machine::Engine;
+use super::*;
+use std::collections::BTreeMap;
+
+/// What a row takes beside its names and lists, in bytes: no less than what it takes in memory, with all tables that it
+/// stands in.
+const BINDING: usize = 384;
+const HOLD: usize = 320;
+const MEMBERSHIP: usize = 384;
+const REQUEST: usize = 320;
+pub(super) const MONITOR: usize = 256;
+pub(super) const WAITING_DELETE: usize = 96;
+/// An element of a list: a dot, a registration, an entry of a group.
+const ITEM: usize = 48;
+
+/// Bytes that are kept for each node.
+#[derive(Default, Debug)]
+pub(super) struct Tally {
+    by_node: BTreeMap<NodeId, usize>,
+    total: usize,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, node: NodeId, bytes: usize) {
+        self.total += bytes;
+        *self.by_node.entry(node).or_default() += bytes;
+    }
+
+    pub(super) fn subtract(&mut self, node: NodeId, bytes: usize) {
+        let Some(of_node) = self.by_node.get_mut(&node) else { return };
+        let bytes = bytes.min(*of_node);
+        *of_node -= bytes;
+        self.total -= bytes;
+        if *of_node == 0 {
+            self.by_node.remove(&node);
+        }
+    }
+
+    /// Nothing is kept for the node any more.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.total -= self.by_node.remove(&node).unwrap_or_default();
+    }
+
+    fn of(&self, node: NodeId) -> usize {
+        self.by_node.get(&node).copied().unwrap_or_default()
+    }
+}
+
+pub(super) fn of_binding(name: &Name, binding: &Binding) -> usize {
+    let resolver = if let Resolver::Function(it) = &binding.resolver { it.as_bytes().len() } else { 0 };
+    // The name stands in two tables.
+    BINDING + 2 * name.as_bytes().len() + resolver + binding.over.len() * ITEM
+}
+
+pub(super) fn of_share(resource: &Name, requester: &Name) -> usize {
+    HOLD + resource.as_bytes().len() + requester.as_bytes().len()
+}
+
+pub(super) fn of_membership(group: &Name, count: u64, dots: usize) -> usize {
+    let entries = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(std::mem::size_of::<Pid>());
+    (MEMBERSHIP + group.as_bytes().len() + dots * ITEM).saturating_add(entries)
+}
+
+pub(super) fn of_request(key: &Key, want: &Want) -> usize {
+    let (Key::Name(name) | Key::Lock(name)) = key;
+    let requester = if let Want::Lock { requester, .. } = want { requester.as_bytes().len() } else { 0 };
+    REQUEST + name.as_bytes().len() + 2 * requester
+}
+
+/// The longest name that the message has this node keep. What a process is told apart by where it gave no name is none.
+fn longest_name(message: &Message) -> usize {
+    let of = |name: &Name| name.as_bytes().len();
+    let of_requester =
+        |requester: &Name| Some(of(requester)).filter(|len| *len != DEFAULT_REQUESTER).unwrap_or(0);
+    let of_hold = |hold: &Hold| of(&hold.resource).max(of_requester(&hold.requester));
+    let of_fact = |fact: &Fact| match fact {
+        Fact::Binding(name, _) => of(name),
+        Fact::Hold(hold) => of_hold(hold),
+        Fact::Membership(membership) => of(&membership.group),
+        Fact::Kept(_) | Fact::Peers(_) => 0,
+    };
+    match message {
+        Message::Hello { facts, .. } => facts.iter().map(of_fact).max().unwrap_or(0),
+        Message::Acquire { key: Key::Name(name), .. } | Message::Commit { name, .. } => of(name),
+        Message::Acquire { key: Key::Lock(resource), want, .. } => match want {
+            Want::Lock { requester, .. } => of(resource).max(of_requester(requester)),
+            Want::Name { .. } => of(resource),
+        },
+        Message::Held { hold, .. } => of_hold(hold),
+        Message::Membership { membership, .. } => of(&membership.group),
+        Message::Create { group, .. } => of(group),
+        _ => 0,
+    }
+}
+
+impl Engine {
+    /// Whether the peer may say this, as far as names are concerned. Who may not is parted.
+    pub(super) fn keeps_to_names(&mut self, from: NodeId, message: &Message) -> bool {
+        let (bytes, limit) = (longest_name(message), self.config.limits.name);
+        let keeps = bytes <= limit;
+        if !keeps {
+            self.part(from, Misconduct::LongName { bytes, limit });
+        }
+        keeps
+    }
+
+    fn tallies(&self) -> [&Tally; 6] {
+        [
+            &self.names.tally,
+            &self.holds.tally,
+            &self.groups.tally,
+            &self.claims.tally,
+            &self.processes.tally,
+            &self.groups.withdrawals.tally,
+        ]
+    }
+
+    /// Bytes that are kept here of what the peer has published.
+    pub(super) fn published_by(&self, node: NodeId) -> usize {
+        self.tallies().iter().map(|tally| tally.of(node)).sum()
+    }
+
+    /// Bytes that are kept here of what all peers have published.
+    pub fn published(&self) -> usize {
+        let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
+        all - self.published_by(self.config.node)
+    }
+
+    /// The most that one of them may have: the other half is for all others.
+    fn most_of_one(&self) -> usize {
+        self.config.limits.published / 2
+    }
+
+    /// After a message of the peer. Whoever says too much is parted; where all do together, the one that has just said more.
+    pub(super) fn keep_within_budget(&mut self, from: NodeId) {
+        let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
+        if all <= self.most_of_one() || self.is_broken(Fault::PublishedWithoutBound) {
+            return; // the rule, and quick
+        }
+        let published = self.published_by(from);
+        if published > self.most_of_one() || self.published() > self.config.limits.published {
+            self.part(from, Misconduct::TooMuch { bytes: published });
+        }
+    }
+
+    /// Registrations that a snapshot may name.
+    pub(super) fn most_in_snapshot(&self) -> usize {
+        self.most_of_one() / ITEM
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_back_is_free_again() {
+        let (a, b) = (NodeId(1), NodeId(2));
+        let mut tally = Tally::default();
+        tally.add(a, 10);
+        tally.add(b, 5);
+        tally.add(a, 1);
+        assert_eq!((tally.of(a), tally.of(b), tally.total), (11, 5, 16));
+        tally.subtract(a, 11);
+        tally.subtract(b, 2);
+        assert_eq!((tally.of(a), tally.of(b), tally.total), (0, 3, 3));
+        tally.forget(b);
+        tally.forget(a);
+        assert_eq!((tally.of(b), tally.total, tally.by_node.len()), (0, 0, 0));
+    }
+}

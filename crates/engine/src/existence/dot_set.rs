@@ -1,0 +1,115 @@
+//! The live dots of one group.
+
+use crate::{Dot, NodeId};
+use std::collections::BTreeSet;
+
+/// More dots than this are kept as a tree: in a vector each new one would move all behind it.
+const MOST_IN_VECTOR: usize = 16;
+
+/// Live dots, in order. There may be very many groups, and hardly any has more than one dot, so a few are a vector.
+#[derive(Clone, Debug)]
+pub(crate) enum DotSet {
+    Few(Vec<Dot>),
+    Many(BTreeSet<Dot>),
+}
+
+impl DotSet {
+    /// Of one or a few that are in order.
+    pub(super) fn of(dots: Vec<Dot>) -> DotSet {
+        if dots.len() > MOST_IN_VECTOR { DotSet::Many(dots.into_iter().collect()) } else { DotSet::Few(dots) }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Dot> {
+        let (few, many) = self.parts();
+        few.iter().chain(many.into_iter().flatten())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    pub(super) fn insert(&mut self, dot: Dot) {
+        match self {
+            DotSet::Many(dots) => drop(dots.insert(dot)),
+            DotSet::Few(dots) => match dots.binary_search(&dot) {
+                Ok(_) => {}
+                Err(_) if dots.len() >= MOST_IN_VECTOR => {
+                    *self = DotSet::Many(dots.iter().copied().chain([dot]).collect());
+                }
+                Err(at) => {
+                    // Room for one more and no others, as long as it is alone.
+                    if dots.is_empty() {
+                        dots.reserve_exact(1);
+                    }
+                    dots.insert(at, dot);
+                }
+            },
+        }
+    }
+
+    /// Says whether it was there.
+    pub(super) fn remove(&mut self, dot: &Dot) -> bool {
+        match self {
+            DotSet::Few(dots) => dots.binary_search(dot).map(|at| dots.remove(at)).is_ok(),
+            DotSet::Many(dots) => dots.remove(dot),
+        }
+    }
+
+    pub(super) fn made_by(&self, node: NodeId) -> impl Iterator<Item = &Dot> {
+        let (few, many) = self.parts();
+        let range = Dot { node, number: 0 }..=Dot { node, number: u64::MAX };
+        let of_many = many.into_iter().flat_map(move |dots| dots.range(range.clone()));
+        few.iter().filter(move |dot| dot.node == node).chain(of_many)
+    }
+
+    fn parts(&self) -> (&[Dot], Option<&BTreeSet<Dot>>) {
+        match self {
+            DotSet::Few(dots) => (dots, None),
+            DotSet::Many(dots) => (&[], Some(dots)),
+        }
+    }
+}
+
+impl Default for DotSet {
+    fn default() -> DotSet {
+        DotSet::Few(Vec::new())
+    }
+}
+
+impl PartialEq for DotSet {
+    fn eq(&self, other: &DotSet) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for DotSet {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+    /// Few or many, it says what a tree says.
+    #[test]
+    fn a_set_of_dots_is_a_set() {
+        for seed in 0..100 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let (mut set, mut model) = (DotSet::default(), BTreeSet::new());
+            for step in 0..200 {
+                let dot = Dot { node: NodeId(rng.random_range(1..5)), number: rng.random_range(1..20) };
+                if rng.random_bool(if step < 100 { 0.8 } else { 0.2 }) {
+                    set.insert(dot);
+                    model.insert(dot);
+                } else {
+                    assert_eq!(set.remove(&dot), model.remove(&dot));
+                }
+                assert!(set.iter().eq(&model));
+                assert!(set.made_by(dot.node).eq(model.iter().filter(|other| other.node == dot.node)));
+                assert_eq!(
+                    (set.is_empty(), &set),
+                    (model.is_empty(), &DotSet::of(model.iter().copied().collect()))
+                );
+            }
+        }
+    }
+}

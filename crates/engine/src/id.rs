@@ -1,0 +1,57 @@
+//! What the native protocol numbers: transactions, registrations, dots of groups.
+
+use super::NodeId;
+use super::bounds::MAX_DOT;
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+
+/// A claim's transaction. Smaller is older, and older wins.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tx {
+    pub lamport: u64,
+    pub node: NodeId,
+}
+
+/// One binding. `seq` rises with every one that its owner makes, and is the time of the commit by its clock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reg {
+    pub node: NodeId,
+    pub seq: u64,
+}
+
+/// One making of a group: the `number`-th that this incarnation did.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dot {
+    pub node: NodeId,
+    #[serde(deserialize_with = "dot_number")]
+    pub number: u64,
+}
+
+/// From 1, for that nothing is known up to 0 goes without saying.
+fn dot_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = up_to(deserializer)?;
+    (number > 0).then_some(number).ok_or_else(|| serde::de::Error::custom("a dot before the first"))
+}
+
+/// Up to [`MAX_DOT`].
+pub(super) fn up_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = u64::deserialize(deserializer)?;
+    let too_late = || serde::de::Error::custom("a dot beyond the last");
+    (number <= MAX_DOT).then_some(number).ok_or_else(too_late)
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "tx{}@{:?}", self.lamport, self.node)
+    }
+}
+impl fmt::Debug for Reg {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "reg{}@{:?}", self.seq, self.node)
+    }
+}
+impl fmt::Debug for Dot {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "dot{}@{:?}", self.number, self.node)
+    }
+}

@@ -1,0 +1,77 @@
+//! The state machine of a node: names, claims, clashes, processes, membership and messages.
+//!
+//! Pure: inputs and the time come in through `handle_*`, effects go out through `poll_*`. No I/O, no clock, no threads,
+//! no randomness but the seed's. The same code runs in the product and in the simulator.
+
+#![forbid(unsafe_code)]
+
+mod balancer;
+mod bounds;
+mod budget;
+mod claim;
+mod clash;
+mod conduct;
+mod conflict;
+mod convergence;
+mod counters;
+mod departure;
+mod dial;
+mod dispatch;
+mod existence;
+mod fault;
+mod forward;
+mod group;
+mod hearsay;
+mod hold;
+mod id;
+mod index;
+mod joining;
+mod liveness;
+mod lock;
+mod log;
+mod lookup;
+mod machine;
+mod maker;
+mod member;
+mod membership;
+mod name;
+mod node_set;
+mod operation;
+mod output;
+mod own;
+mod paced;
+mod peer_counts;
+mod picture;
+mod process;
+mod protocol;
+mod publish;
+mod queue;
+mod resolver;
+mod shares;
+mod sync;
+mod target;
+mod timers;
+mod told;
+mod trim;
+mod view;
+mod vote;
+mod withdrawal;
+
+pub use bounds::{LAST_CLOCK, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, SNAPSHOT_ROWS};
+pub use convoke_flow as message;
+pub use convoke_flow::{FRAGMENT, MESSAGE_OVERHEAD};
+pub use convoke_model::*;
+pub use counters::{BUCKETS, Counters, Gauges, Histogram};
+pub use departure::Ending;
+#[cfg(feature = "faults")]
+pub use fault::Fault;
+pub use id::{Dot, Reg, Tx};
+pub use machine::Engine;
+pub use output::Output;
+pub use peer_counts::{PastRow, PeerCounts};
+pub use picture::{Picture, ROWS, Rows, Text};
+use protocol::covers;
+pub use protocol::{
+    Binding, ClashMessage, Connectivity, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message,
+    Pair, PeerAddress, Refusal, Stamped, Standing, Task, Treatment, Want, text,
+};

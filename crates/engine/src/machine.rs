@@ -1,0 +1,482 @@
+//! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
+
+use super::clash::Clash;
+use super::conduct::Conducts;
+use super::counters::Counters;
+use super::fault::Fault;
+use super::forward::Forwards;
+use super::hold::Holds;
+use super::member::Groups;
+use super::message::{DataHeader, Inbound, Window};
+use super::name::Names;
+use super::operation::Claims;
+use super::process::Processes;
+use super::publish::Table;
+use super::resolver::Resolvers;
+use super::sync::Meeting;
+use super::timers::Timers;
+use super::view::View;
+use super::*;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// A queue that a flood has made long gives its room back.
+fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > 16_384 {
+        *queue = VecDeque::new();
+    }
+}
+
+/// A node's state machine.
+///
+/// Four kinds of methods, as in quinn-proto:
+///
+/// - getters (`&self`);
+/// - `handle_*`: an input from the network, the caller's side or the clock, with the present time;
+/// - [`poll_timeout`](Self::poll_timeout): when [`handle_timeout`](Self::handle_timeout) wants to be called next;
+///   spurious calls do nothing;
+/// - [`poll_output`](Self::poll_output): the effects. **After every `handle_*`, or a few of them in a row, drain it until
+///   it is empty**, in the order given: published tables, then messages to peers, then events and answers. So a caller who has an answer
+///   reads tables that are no older, and an EXIT never arrives before the state it tells of.
+pub struct Engine {
+    pub(super) config: Config,
+    pub(super) rng: StdRng,
+    /// The time of the present input.
+    pub(super) now: Time,
+    pub(super) opened: Time,
+    /// A clock that stands still while this node does not run: by it others are judged.
+    pub(super) awake: Time,
+    /// Records up to this level are made; 0: none.
+    pub(super) log_level: u8,
+    pub(super) counters: Counters,
+    /// The Lamport clock; every message carries it.
+    pub(super) clock: u64,
+    pub(super) closed: bool,
+    pub(super) view: View,
+    pub(super) conducts: Conducts,
+    pub(super) names: Names,
+    pub(super) claims: Claims,
+    pub(super) holds: Holds,
+    pub(super) clashes: BTreeMap<Name, Clash>,
+    pub(super) resolvers: Resolvers,
+    /// Homes without a link and the third node that can pass clash messages to them.
+    pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) groups: Groups,
+    pub(super) processes: Processes,
+    pub(super) forwards: Forwards,
+    /// Calls of `sync` and `join` that wait.
+    pub(super) syncs: BTreeMap<Ref, Meeting>,
+    pub(super) inbound: Inbound,
+    pub(super) timers: Timers,
+    /// Messages to oneself: handled at the end of each input, never re-entrantly.
+    self_queue: VecDeque<Message>,
+    /// Names whose visible binding may have changed during this input; some stand here more than once.
+    pub(super) dirty: Vec<Name>,
+    pub(super) tables: VecDeque<Table>,
+    messages: VecDeque<Output>,
+    pub(super) events: VecDeque<Output>,
+    /// The one rule that this engine breaks.
+    #[cfg(feature = "faults")]
+    pub(super) fault: Option<Fault>,
+}
+
+impl Engine {
+    /// A node with no links. The seeds are dialled with the first outputs. The same configuration, seed and inputs
+    /// give the same outputs, byte for byte.
+    pub fn new(config: Config, seed: u64, now: Time) -> Engine {
+        let mut engine = Engine {
+            rng: StdRng::seed_from_u64(seed),
+            now,
+            opened: now,
+            awake: now,
+            log_level: 0,
+            counters: Counters::default(),
+            clock: 0,
+            closed: false,
+            view: View::default(),
+            conducts: Conducts::default(),
+            names: Names::new(seed),
+            claims: Claims::default(),
+            holds: Holds::new(config.first_token),
+            clashes: BTreeMap::new(),
+            resolvers: Resolvers::default(),
+            messengers: BTreeMap::new(),
+            groups: Groups::default(),
+            processes: Processes::default(),
+            forwards: Forwards::default(),
+            syncs: BTreeMap::new(),
+            inbound: Inbound::new(&config.limits),
+            timers: Timers::default(),
+            self_queue: VecDeque::new(),
+            dirty: Vec::new(),
+            tables: VecDeque::new(),
+            messages: VecDeque::new(),
+            events: VecDeque::new(),
+            #[cfg(feature = "faults")]
+            fault: None,
+            config,
+        };
+        engine.dial_seeds();
+        engine
+    }
+
+    // ---- inputs
+
+    pub fn handle_command(&mut self, now: Time, command: Command) {
+        self.begin(now);
+        self.command(command);
+        self.finish();
+    }
+
+    /// Both ends of a new connection have said who they are. `dialled`: the address, if this node dialled it.
+    /// [`Output::Open`] or [`Output::Refuse`] follows where this node is the arbiter; else the peer says.
+    pub fn handle_connection(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        peer: Identity,
+        dialled: Option<String>,
+    ) {
+        self.begin(now);
+        self.admit(connection, peer, dialled);
+        self.finish();
+    }
+
+    /// The peer, the arbiter of the pair, made the connection the link.
+    pub fn handle_go(&mut self, now: Time, connection: ConnectionId) {
+        self.begin(now);
+        self.go(connection);
+        self.finish();
+    }
+
+    /// The peer refused the connection.
+    pub fn handle_refused(&mut self, now: Time, connection: ConnectionId, why: Refusal) {
+        self.begin(now);
+        self.refused(connection, why);
+        self.finish();
+    }
+
+    /// The connection ended by itself: end of stream, reset or bytes that do not decode (`detail` says which).
+    pub fn handle_connection_end(
+        &mut self,
+        now: Time,
+        connection: ConnectionId,
+        ending: Ending,
+        detail: &str,
+    ) {
+        self.begin(now);
+        self.connection_ended(connection, ending, detail);
+        self.finish();
+    }
+
+    /// The address could not be connected to, or the name not be looked up, or what answers there cannot be a peer.
+    pub fn handle_dial_failed(&mut self, now: Time, address: &str, status: Status, detail: &str) {
+        self.begin(now);
+        self.dial_over(address);
+        self.dial_failed(address, status, detail);
+        self.finish();
+    }
+
+    /// The machine at this address has refused the connection: nobody listens there.
+    pub fn handle_dial_refused(&mut self, now: Time, address: &str, detail: &str) {
+        self.begin(now);
+        self.dial_over(address);
+        self.note_refused_dial(address);
+        self.dial_failed(address, Status::Unreachable, detail);
+        self.finish();
+    }
+
+    /// What was dialled is a name that stands for these addresses at present. They are dialled, each for itself.
+    pub fn handle_looked_up(&mut self, now: Time, name: &str, addresses: Vec<String>) {
+        self.begin(now);
+        self.dial_over(name);
+        self.looked_up(name, addresses);
+        self.finish();
+    }
+
+    pub fn handle_message(&mut self, now: Time, connection: ConnectionId, stamped: Stamped) {
+        self.begin(now);
+        if let Some(from) = self.heard(connection) {
+            if matches!(stamped.message, Message::Hello { .. })
+                && self.view.is_stale(from, stamped.clock)
+                && !self.is_broken(Fault::StaleSnapshotCounts)
+            {
+                self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
+            } else {
+                let clock = self.follow(stamped.clock);
+                if let Some(link) = self.view.links.get_mut(&from) {
+                    link.clock = link.clock.max(clock);
+                    link.counts.messages += 1;
+                }
+                if self.keeps_to_names(from, &stamped.message) {
+                    match self.message(from, stamped.message) {
+                        Ok(()) => self.keep_within_budget(from),
+                        Err(what) => self.violated(from, what),
+                    }
+                }
+            }
+        }
+        self.finish();
+    }
+
+    pub fn handle_data(&mut self, now: Time, connection: ConnectionId, header: DataHeader, body: &[u8]) {
+        self.begin(now);
+        if let Some(from) = self.heard(connection)
+            && let Err(what) = self.data(from, header, body)
+        {
+            self.violated(from, what);
+        }
+        self.finish();
+    }
+
+    /// Part of a frame came, of which the rest is still on its way.
+    pub fn handle_part(&mut self, now: Time, connection: ConnectionId) {
+        self.begin(now);
+        self.heard_part(connection);
+        self.finish();
+    }
+
+    /// The application took messages: their room can be granted again. `bytes` is the sum of their
+    /// [`cost`](super::message::cost).
+    pub fn handle_taken(&mut self, now: Time, window: Window, messages: u64, bytes: u64) {
+        self.begin(now);
+        self.taken(window, messages, bytes);
+        self.finish();
+    }
+
+    /// Other nodes wait for room: tell of every message that is taken, and soon. Else it may be told of in passing.
+    pub fn is_room_wanted(&self) -> bool {
+        self.inbound.is_room_wanted()
+    }
+
+    /// A resolver function has decided, or failed to; `id` is that of its [`ClashCall`].
+    pub fn handle_resolved(&mut self, now: Time, id: u64, answer: ClashAnswer) {
+        self.begin(now);
+        self.resolved(id, answer);
+        self.finish();
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if let Some(due) = self.timers.next() {
+            self.notice_own_pause(now.since(due), now);
+        }
+        self.begin(now);
+        while !self.closed
+            && let Some(timer) = self.timers.pop_due(now)
+        {
+            self.timer(timer);
+            self.drain_self_queue();
+        }
+        self.finish();
+    }
+
+    /// Every address that waits for its next dial is dialled now.
+    #[cfg(feature = "test-hooks")]
+    pub fn redial(&mut self, now: Time) {
+        self.begin(now);
+        self.dial_all();
+        self.finish();
+    }
+
+    /// Where this node can be dialled, once that is known.
+    pub fn set_address(&mut self, address: String) {
+        self.config.address = address;
+    }
+
+    // ---- outputs
+
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.publish_groups();
+        let table = self.tables.pop_front().map(Output::from);
+        let output = table.or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front());
+        if output.is_none() {
+            give_back(&mut self.tables);
+            give_back(&mut self.messages);
+            give_back(&mut self.events);
+        }
+        output
+    }
+
+    // ---- getters
+
+    pub fn node(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// The process that readers of this node see under the name.
+    pub fn whereis(&self, name: &[u8]) -> Option<Pid> {
+        self.names.visible(name)
+    }
+
+    /// Every name that readers of this node see, in no particular order.
+    pub fn names(&self) -> impl Iterator<Item = (&Name, Pid)> {
+        self.names.all_visible()
+    }
+
+    /// Every binding that this node knows, those hidden behind a covering one too, in no particular order.
+    pub fn bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
+        self.names.all_bindings()
+    }
+
+    /// Holders of locks and those that wait for them, as this node knows: of one lock, or of all.
+    pub fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
+        self.lock_rows(now, resource)
+    }
+
+    /// Every group that this node sees, with its members.
+    pub fn groups(&self) -> Vec<(Name, Members)> {
+        self.all_groups()
+    }
+
+    /// The linked nodes, and whether their snapshot is complete here.
+    pub fn links(&self) -> impl Iterator<Item = (NodeId, bool)> {
+        self.view.links.iter().map(|(node, link)| (*node, link.synced))
+    }
+
+    /// Operations that have not been answered yet.
+    pub fn pending_operations(&self) -> usize {
+        self.processes.pending_calls()
+    }
+
+    /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
+    pub fn residue(&self) -> Vec<(&'static str, usize)> {
+        vec![
+            ("operations", self.claims.operations.len()),
+            ("claims at this voter", self.claims.arbiters.len()),
+            ("holds", self.holds.residue()),
+            ("forwarded operations", self.forwards.residue()),
+            ("calls of sync", self.syncs.len()),
+            ("unanswered calls of resolvers", self.resolvers.residue()),
+            ("unfinished work on groups", self.groups.residue()),
+            ("undecided clashes", self.undecided_clashes()),
+            ("answers that peers owe", self.owed_answers()),
+        ]
+    }
+
+    /// A readable picture of the state, for failures of tests.
+    pub fn describe(&self) -> String {
+        format!(
+            "{:?} ({}) clock {}\n  links {:?}\n  missing {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            self.config.node,
+            self.config.name,
+            self.clock,
+            self.view.links,
+            self.view.missing,
+            self.names,
+            self.claims,
+            self.holds,
+            self.clashes,
+            self.resolvers,
+            self.groups,
+            self.processes,
+            self.forwards,
+            self.timers,
+        )
+    }
+
+    // ---- the frame of every input
+
+    /// Moves the clock past that of a message, as far as one message may. Returns what of the message's clock counts.
+    fn follow(&mut self, clock: u64) -> u64 {
+        let counts = clock.min(self.clock.saturating_add(MAX_CLOCK_STEP)).min(LAST_CLOCK);
+        self.clock = self.clock.max(counts) + 1;
+        counts
+    }
+
+    fn begin(&mut self, now: Time) {
+        // The driver's clock is monotonic; a simulator's mistake must not turn time back here.
+        let before = self.now;
+        self.now = before.max(now);
+        self.count_awake(before);
+        self.notice_gap(before);
+    }
+
+    fn finish(&mut self) {
+        self.drain_self_queue();
+        self.begin_waiting_dials();
+        self.answer_syncs();
+        self.publish_dirty();
+    }
+
+    fn drain_self_queue(&mut self) {
+        #[cfg(feature = "faults")]
+        let mut handled = 0;
+        while let Some(message) = self.self_queue.pop_front() {
+            #[cfg(feature = "faults")]
+            {
+                handled += 1;
+                assert!(handled < 100_000, "messages to oneself do not cease: {message:?}");
+            }
+            let me = self.config.node;
+            let sane = self.message(me, message);
+            debug_assert!(sane.is_ok(), "own message refused: {sane:?}");
+        }
+    }
+
+    // ---- what the subjects use
+
+    /// To a linked node or to oneself; to a node without a link it is dropped: what it was about ended with the link.
+    pub(super) fn send(&mut self, to: NodeId, message: Message) {
+        if to == self.config.node {
+            self.self_queue.push_back(message);
+            if self.is_broken(Fault::SelfMessagesAreReentrant) {
+                self.drain_self_queue();
+            }
+        } else if let Some(link) = self.view.links.get_mut(&to) {
+            link.last_sent = self.now;
+            let message = Stamped { clock: self.clock, message };
+            self.messages.push_back(Output::Send { to: vec![link.connection], message });
+        }
+    }
+
+    /// One message to several nodes: encoded once. This node itself may be among them.
+    pub(super) fn send_to_all(&mut self, nodes: &BTreeSet<NodeId>, message: Message) {
+        let mut to = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            if let Some(link) = self.view.links.get_mut(node) {
+                link.last_sent = self.now;
+                to.push(link.connection);
+            }
+        }
+        if nodes.contains(&self.config.node) {
+            self.self_queue.push_back(message.clone());
+            if self.is_broken(Fault::SelfMessagesAreReentrant) {
+                self.drain_self_queue();
+            }
+        }
+        if !to.is_empty() {
+            let message = Stamped { clock: self.clock, message };
+            self.messages.push_back(Output::Send { to, message });
+        }
+    }
+
+    /// To every linked node.
+    pub(super) fn broadcast(&mut self, message: Message) {
+        let linked = self.view.linked();
+        self.send_to_all(&linked, message);
+    }
+
+    pub(super) fn next_tx(&mut self) -> Tx {
+        self.clock += 1;
+        Tx { lamport: self.clock, node: self.config.node }
+    }
+
+    pub(super) fn output(&mut self, output: Output) {
+        self.messages.push_back(output);
+    }
+
+    pub(super) fn event(&mut self, output: Output) {
+        self.events.push_back(output);
+    }
+
+    pub(super) fn publish_peer(&mut self, output: Output) {
+        self.tables.push_back(Table::Other(Box::new(output)));
+    }
+}

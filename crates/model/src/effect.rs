@@ -1,0 +1,143 @@
+//! What a process is told, and what an engine has its node do.
+
+use crate::{Name, NodeId, Payload, Pid, Reason, Ref};
+
+/// The window that a waiting message occupies: room given to node `from` at the process `to` of this node.
+/// `link` tells links of one node apart, so that what is taken after a reconnect does not count for the new link.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Window {
+    pub from: NodeId,
+    pub link: u64,
+    pub to: u64,
+}
+
+/// One clash for a resolver function. `a` and `b` have the order that both parts of the cluster agree on: `a` is of the
+/// lower incarnation. Ages in ms since each was registered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClashCall {
+    /// Named again in the answer.
+    pub id: u64,
+    pub resolver: Name,
+    pub name: Name,
+    pub a: Pid,
+    pub b: Pid,
+    pub age_a_ms: u64,
+    pub age_b_ms: u64,
+}
+
+/// What a resolver function decided.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClashAnswer {
+    Decided {
+        winner: ClashWinner,
+        loser: ClashLoser,
+    },
+    /// It is missing, was late, or gave no answer that makes sense: the manual's rule, nobody keeps the name. Both
+    /// processes are told.
+    Failed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClashWinner {
+    Neither,
+    A,
+    B,
+}
+
+/// What is to become of whoever loses the name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClashLoser {
+    Silent,
+    Kill,
+    /// NAME_CONFLICT with the other pid.
+    Notify,
+}
+
+/// A holder of a lock, or one that waits for it, as this node sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LockRow {
+    pub resource: Name,
+    pub requester: Name,
+    pub pid: Pid,
+    /// The fencing token; 0 for one that waits.
+    pub token: u64,
+    pub is_waiter: bool,
+    /// For how long this node has seen it so.
+    pub since_ms: u64,
+}
+
+/// What a process is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// `pid` exited. With `reference` of a monitor; a process that is killed gets one about itself with reference 0,
+    /// its last event. `by`: who killed it, if anybody did.
+    Exit {
+        reference: Ref,
+        pid: Pid,
+        reason: Reason,
+        data: Payload,
+        by: Option<Pid>,
+    },
+    /// The process lost a name and lives on, in a clash or by a re-register. `winner`: the other process of it, where
+    /// that is told; with `notify-all` and the like it has lost the name too.
+    NameConflict {
+        name: Name,
+        winner: Option<Pid>,
+        reason: Reason,
+    },
+    NameChanged {
+        reference: Ref,
+        name: Name,
+        old: Option<Pid>,
+        new: Option<Pid>,
+    },
+    NodeUp {
+        reference: Ref,
+        node: NodeId,
+        name: String,
+        address: String,
+    },
+    NodeDown {
+        reference: Ref,
+        node: NodeId,
+        name: String,
+        address: String,
+        reason: Reason,
+    },
+    SnapshotEnd {
+        reference: Ref,
+    },
+    /// `pid` is a member of the group `count` times now, more than the `old` times that were told of before; 0: it was
+    /// none.
+    GroupJoined {
+        reference: Ref,
+        group: Name,
+        pid: Pid,
+        old: u64,
+        count: u64,
+    },
+    /// `pid` is a member `count` times now, fewer than the `old` times that were told of before; 0: no member any more.
+    /// `reason`: `NORMAL` when it left.
+    GroupLeft {
+        reference: Ref,
+        group: Name,
+        pid: Pid,
+        old: u64,
+        count: u64,
+        reason: Reason,
+    },
+    /// The process can rely on this lock no longer.
+    LockLost {
+        resource: Name,
+        requester: Name,
+        token: u64,
+        reason: Reason,
+    },
+    /// `waiter`, of another requester, waits for a lock that the process holds.
+    LockWanted {
+        reference: Ref,
+        resource: Name,
+        requester: Name,
+        waiter: Pid,
+    },
+}
