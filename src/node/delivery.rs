@@ -2,6 +2,7 @@
 
 use super::accounts::Taken;
 use super::event::Body;
+use super::links::Lane;
 use super::printable::printable;
 use super::process_core::ProcessCore;
 use super::reply::{Asker, operation_of};
@@ -9,7 +10,7 @@ use super::shared::{Shared, lock};
 use super::tables::Peer;
 use super::{Reply, Request, log};
 use crate::engine::message::{Credit, Window, cost};
-use crate::engine::{ConnectionId, Event, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Status};
+use crate::engine::{ConnectionId, Effect, Event, Name, NodeId, Outcome, Payload, Pid, Reason, Ref, Status};
 use crate::wire::LinkProtection;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -56,18 +57,17 @@ impl Delivery {
         self.pending.insert(op, reply);
     }
 
-    /// Applies `Publish*`, `Deliver`, `Notify`, `Answer`, `ProcessGone`, `Closed`, `CallResolver`, `Log`, `Credit` and `NoReceiver`.
-    /// The others are the driver's and are ignored here. After `Closed` the inbox takes nothing more.
-    pub fn apply(&mut self, output: Output) {
-        match output {
-            Output::PublishName { name, pid } => {
+    /// After `Closed` the inbox takes nothing more.
+    pub fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::PublishName { name, pid } => {
                 let here = pid.filter(|pid| self.shared.processes.is_here(*pid));
                 let local = here
                     .and_then(|pid| self.shared.processes.get(pid.serial))
                     .map(|process| process.life().clone());
                 self.shared.tables.publish_name(name, pid, local);
             }
-            Output::PublishPeer { node, name, address, connection, message_limit } => {
+            Effect::PublishPeer { node, name, address, connection, message_limit } => {
                 self.link_down(node, connection);
                 match connection {
                     Some(connection) => {
@@ -81,46 +81,38 @@ impl Delivery {
                     None => self.shared.tables.peer_down(node),
                 }
             }
-            Output::PublishGroups { groups } => self.shared.tables.publish_groups(groups),
-            Output::PublishHold { process, resource, requester, token } => {
+            Effect::PublishGroups { groups } => self.shared.tables.publish_groups(groups),
+            Effect::PublishHold { process, resource, requester, token } => {
                 self.publish_hold(process, resource, requester, token);
             }
-            Output::CallResolver { clash } => self.shared.resolvers.call(&self.shared, clash),
-            Output::Credit { connection, to, credit } => self.credit(connection, to, Some(credit)),
-            Output::NoReceiver { connection, to } => self.credit(connection, to, None),
-            Output::Deliver { to, from, payload, window } => {
+            Effect::CallResolver { clash } => self.shared.resolvers.call(&self.shared, clash),
+            Effect::Deliver { to, from, payload, window } => {
                 self.deliver(to, std::iter::once((from, payload, window)));
             }
-            Output::Notify { process, event } => self.notify(process, event),
-            Output::Answer { op, outcome, .. } => {
+            Effect::Notify { process, event } => self.notify(process, event),
+            Effect::Answer { op, outcome, .. } => {
                 if let Some(reply) = self.pending.remove(&op) {
                     self.answer(op, reply, outcome);
                 }
             }
-            Output::ProcessGone { process } => self.process_gone(process),
-            Output::Closed { reason } => self.close(Status::Closed, reason),
-            Output::Log { level, target, text } => log::emit(&self.shared.config.name, level, target, &text),
-            Output::Send { .. }
-            | Output::Signal { .. }
-            | Output::Dial { .. }
-            | Output::Open { .. }
-            | Output::Refuse { .. }
-            | Output::Close { .. } => {}
+            Effect::ProcessGone { process } => self.process_gone(process),
+            Effect::Closed { reason } => self.close(Status::Closed, reason),
+            Effect::Log { level, target, text } => log::emit(&self.shared.config.name, level, target, &text),
         }
     }
 
     /// Applies all of them, in order. Messages in a row for one process are handed over at once.
-    pub fn apply_all(&mut self, outputs: &mut Vec<Output>) {
-        let mut outputs = outputs.drain(..).peekable();
-        while let Some(output) = outputs.next() {
-            let Output::Deliver { to, from, payload, window } = output else {
-                self.apply(output);
+    pub fn apply_all(&mut self, effects: &mut Vec<Effect>) {
+        let mut effects = effects.drain(..).peekable();
+        while let Some(effect) = effects.next() {
+            let Effect::Deliver { to, from, payload, window } = effect else {
+                self.apply(effect);
                 continue;
             };
             let rest = std::iter::from_fn(|| {
-                let next = outputs
-                    .next_if(|next| matches!(next, Output::Deliver { to: also, .. } if *also == to))?;
-                let Output::Deliver { from, payload, window, .. } = next else { return None };
+                let next = effects
+                    .next_if(|next| matches!(next, Effect::Deliver { to: also, .. } if *also == to))?;
+                let Effect::Deliver { from, payload, window, .. } = next else { return None };
                 Some((from, payload, window))
             });
             self.deliver(to, std::iter::once((from, payload, window)).chain(rest));
@@ -157,20 +149,18 @@ impl Delivery {
     }
 
     /// Room for messages to the peer's process `to`, or the news that there is no such process.
-    fn credit(&mut self, connection: ConnectionId, to: u64, credit: Option<Credit>) {
+    pub(super) fn credit(&mut self, connection: ConnectionId, to: u64, credit: Option<Credit>) {
         let Some(&node) = self.node_of.get(&connection) else { return };
         let Some(link) = self.shared.links.get(node).filter(|link| link.connection == connection) else {
             return;
         };
-        let mut outbox = lock(&link.outbox);
+        let Lane::Native(outbox) = &mut *lock(&link.outbox);
         let senders = match credit {
             Some(credit) => outbox.credit(to, credit),
             None => outbox.no_receiver(to),
         };
         // A message that waited for this room may go now.
-        let has_work = !outbox.is_empty();
-        drop(outbox);
-        if has_work {
+        if !outbox.is_empty() {
             link.poke(&self.shared.inbox);
         }
         self.sendable(node, senders);

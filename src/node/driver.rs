@@ -9,8 +9,9 @@ mod tests;
 
 use super::Shared;
 use super::bridge::Bridge;
+use super::network::Network;
 use crate::engine::{ConnectionId, Engine, Time};
-use crate::mesh::{Core, Mesh, Settings, give_way};
+use crate::mesh::{Mesh, Settings, give_way};
 use crate::os::{self, FdWatch, OwnFd, TimerFd};
 use crate::sync::Mutex;
 use crate::wire::Opening;
@@ -124,12 +125,35 @@ fn runtime(sleeper: &Arc<Sleeper>) -> io::Result<Runtime> {
         .build()
 }
 
-/// The thread from its beginning to its end.
+/// The thread from its beginning to its end, with the network of the node's engine.
 fn run(
     shared: Arc<Shared>,
     engine: Engine,
     bound: Bound,
     opening: Opening,
+    runtime: Runtime,
+    sleeper: &Arc<Sleeper>,
+    started: &SyncSender<io::Result<()>>,
+) {
+    let (config, security) = (&shared.config, shared.security.clone());
+    let settings = Settings {
+        opening,
+        unacknowledged: config.detection * 2,
+        protection: security.protection,
+        plaintext_may_leave: security.plaintext_may_leave,
+        networks: security.networks,
+        refusals: security.refusals,
+        ..Settings::new(config.node, &shared.cluster)
+    };
+    let network = Mesh::new(settings, Bridge::new(shared.clone(), engine));
+    drive(shared, network, bound, runtime, sleeper, started);
+}
+
+/// Until the node is closed, in order or by a panic.
+fn drive<N: Network>(
+    shared: Arc<Shared>,
+    network: N,
+    bound: Bound,
     runtime: Runtime,
     sleeper: &Arc<Sleeper>,
     started: &SyncSender<io::Result<()>>,
@@ -144,24 +168,12 @@ fn run(
         }
     }
     let mut finish = Finish(shared.clone(), false);
-    let config = &shared.config;
-    let security = shared.security.clone();
-    let settings = Settings {
-        opening,
-        unacknowledged: config.detection * 2,
-        protection: security.protection,
-        plaintext_may_leave: security.plaintext_may_leave,
-        networks: security.networks,
-        refusals: security.refusals,
-        ..Settings::new(config.node, &shared.cluster)
-    };
-    let mesh = Mesh::new(settings, Bridge::new(shared.clone(), engine));
     let local = LocalSet::new();
 
     let ended = catch_unwind(AssertUnwindSafe(|| {
         local.block_on(&runtime, async {
             let driver =
-                Driver::new(&shared, &mesh, sleeper).and_then(|driver| Ok((driver, bound.listen()?)));
+                Driver::new(&shared, &network, sleeper).and_then(|driver| Ok((driver, bound.listen()?)));
             match driver {
                 Err(e) => {
                     let _ = started.send(Err(e));
@@ -169,7 +181,7 @@ fn run(
                 }
                 Ok((mut driver, listener)) => {
                     finish.1 = true;
-                    mesh.listen(listener);
+                    network.listen(listener);
                     let _ = started.send(Ok(()));
                     driver.run().await
                 }
@@ -182,10 +194,10 @@ fn run(
             Ok(Err(text)) => text,
             _ => "a panic on its thread".to_owned(),
         };
-        let _ = catch_unwind(AssertUnwindSafe(|| mesh.with_core(|core| core.fail(&why))));
+        let _ = catch_unwind(AssertUnwindSafe(|| network.with_desk(|desk| desk.fail(&why))));
     }
     // Connections and dials that are left end here. A look-up that hangs is not waited for.
-    let _ = catch_unwind(AssertUnwindSafe(|| drop((local, mesh))));
+    let _ = catch_unwind(AssertUnwindSafe(|| drop((local, network))));
     sleeper.set_waker(None);
     runtime.shutdown_background();
     drop(finish);
@@ -201,9 +213,9 @@ enum Work {
     Failed(String),
 }
 
-struct Driver<'a> {
+struct Driver<'a, N> {
     shared: Arc<Shared>,
-    mesh: &'a Mesh<Bridge>,
+    network: &'a N,
     sleeper: &'a Sleeper,
     /// The runtime outlives the driver.
     _of_runtime: Vec<OwnFd>,
@@ -218,13 +230,13 @@ struct Driver<'a> {
     timers_were_last: bool,
 }
 
-impl<'a> Driver<'a> {
-    fn new(shared: &Arc<Shared>, mesh: &'a Mesh<Bridge>, sleeper: &'a Sleeper) -> io::Result<Driver<'a>> {
+impl<'a, N: Network> Driver<'a, N> {
+    fn new(shared: &Arc<Shared>, network: &'a N, sleeper: &'a Sleeper) -> io::Result<Driver<'a, N>> {
         let timer = TimerFd::new()?;
         let (wakeup, expired) = (FdWatch::new(shared.inbox.event_fd())?, FdWatch::new(&timer)?);
         Ok(Driver {
             shared: shared.clone(),
-            mesh,
+            network,
             sleeper,
             _of_runtime: os::descriptors_of_runtime([&wakeup, &expired]),
             wakeup,
@@ -244,22 +256,22 @@ impl<'a> Driver<'a> {
                     if late > PAUSE {
                         self.read_sockets().await;
                     }
-                    self.mesh.with_core(|core| {
-                        core.begin();
-                        core.handle_timeout();
+                    self.network.with_desk(|desk| {
+                        desk.begin();
+                        desk.handle_timeout();
                     });
-                    self.mesh.turn();
+                    self.network.turn();
                 }
                 Work::Closed => break,
                 Work::Failed(text) => return Err(text),
             }
         }
-        self.mesh.close();
+        self.network.close();
         // Every connection has its own limit; this one is for all of them.
-        let limit = self.mesh.settings().farewell + Duration::from_millis(100);
+        let limit = self.network.farewell() + Duration::from_millis(100);
         let empty = std::future::poll_fn(|cx| {
-            self.mesh.watch(cx.waker());
-            if self.mesh.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            self.network.watch(cx.waker());
+            if self.network.is_empty() { Poll::Ready(()) } else { Poll::Pending }
         });
         let _ = tokio::time::timeout(limit, empty).await;
         Ok(())
@@ -269,21 +281,21 @@ impl<'a> Driver<'a> {
     /// there is to do.
     fn poll(&mut self, cx: &mut Context) -> Poll<Work> {
         self.sleeper.set_waker(Some(cx.waker()));
-        self.mesh.watch(cx.waker());
+        self.network.watch(cx.waker());
         self.wakeup.poll(cx);
         if self.expired.poll(cx) {
             self.armed = None;
         }
-        if let Some(text) = self.mesh.panic() {
+        if let Some(text) = self.network.panic() {
             return Poll::Ready(Work::Failed(text));
         }
-        self.mesh.with_core(|core| core.driver_looks_at(Some(Time::default())));
+        self.network.with_desk(|desk| desk.driver_looks_at(Some(Time::default())));
         let more = self.take_requests(REQUESTS_PER_TURN);
-        self.mesh.turn();
-        if self.mesh.with_core(|core| core.is_closed()) {
+        self.network.turn();
+        if self.network.with_desk(|desk| desk.is_closed()) {
             // The inbox is closed by now. What was taken from it before is answered by the engine.
             self.take_requests(usize::MAX);
-            self.mesh.turn();
+            self.network.turn();
             return Poll::Ready(Work::Closed);
         }
         if more {
@@ -296,14 +308,14 @@ impl<'a> Driver<'a> {
     fn take_requests(&mut self, limit: usize) -> bool {
         self.shared.inbox.drain_dirty(&mut self.dirty);
         for connection in self.dirty.drain(..) {
-            self.mesh.data_ready(connection);
+            self.network.data_ready(connection);
         }
-        self.mesh.with_core(|core| core.take_requests(limit))
+        self.network.with_desk(|desk| desk.take_requests(limit))
     }
 
     fn poll_timer(&mut self, cx: &mut Context) -> Poll<Work> {
-        let Some(due) = self.mesh.with_core(|core| core.poll_timeout()) else {
-            self.mesh.with_core(|core| core.driver_looks_at(self.armed));
+        let Some(due) = self.network.with_desk(|desk| desk.poll_timeout()) else {
+            self.network.with_desk(|desk| desk.driver_looks_at(self.armed));
             return Poll::Pending;
         };
         let now = self.shared.clock.now();
@@ -323,19 +335,19 @@ impl<'a> Driver<'a> {
             }
             self.armed = Some(due);
         }
-        self.mesh.with_core(|core| core.driver_looks_at(self.armed));
+        self.network.with_desk(|desk| desk.driver_looks_at(self.armed));
         Poll::Pending
     }
 
     /// After a pause of its own a node hears what its peers have said meanwhile before it judges them.
     async fn read_sockets(&mut self) {
         for _ in 0..TURNS_AFTER_PAUSE {
-            let before = self.mesh.reads();
+            let before = self.network.reads();
             tokio::task::yield_now().await; // the sockets that are ready are found
             for _ in 0..2 {
                 next_round().await; // and read
             }
-            if self.mesh.reads() == before {
+            if self.network.reads() == before {
                 break;
             }
         }

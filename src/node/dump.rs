@@ -1,13 +1,13 @@
 //! Who waits for whom, since when, as JSON.
 //!
-//! Half of it is the engine's [`Picture`]; the other half, what callers and the node's thread share, is told even when that
+//! Half of it is the engine's [`Inspection`]; the other half, what callers and the node's thread share, is told even when that
 //! thread is stuck. Every list is bounded.
 
 use super::observe::{PATIENCE, observe};
 use super::peers::PeerRow;
 use super::shared::lock;
 use super::{Error, List, Node, Result, Security};
-use crate::engine::{Picture, Rows, Status, Text};
+use crate::engine::{Inspection, Rows, Status, Text};
 use crate::wire::Mode;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ struct Dump {
     security: SecurityRow,
     links: Rows<LinkRow>,
     /// `None`: the node's thread does not answer, and that is why something hangs.
-    engine: Option<Picture>,
+    engine: Option<Inspection>,
     node_thread: &'static str,
     inbox_requests: u64,
     outboxes: Rows<OutboxRow>,
@@ -218,7 +218,7 @@ impl Node {
                 let traffic = shared.links.get(row.node).map(|link| link.traffic.figures());
                 LinkRow::of(row, traffic.unwrap_or_default())
             }),
-            engine: observed.and_then(|observed| observed.picture),
+            engine: observed.and_then(|observed| observed.inspection),
             node_thread: if answers { "answers" } else { "stuck" },
             inbox_requests: shared.inbox.figures().0,
             outboxes: Rows::new(outboxes, |row| row),

@@ -27,7 +27,7 @@ pub enum Request {
     /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
     /// What the node is doing. Who asks hears by the end of the channel when nobody answers.
-    Observe { picture: bool, answer: SyncSender<Box<Observed>> },
+    Observe { inspect: bool, answer: SyncSender<Box<Observed>> },
     /// Links that were made under what this has replaced are to be ended. It may have been replaced itself since.
     EndReplaced { by: Protection },
     /// A test cuts or heals a link.

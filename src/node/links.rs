@@ -12,9 +12,57 @@ use rand::rngs::SysRng;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
+/// What callers put in and the network takes out, in the form of the link's protocol.
+pub enum Lane {
+    Native(Outbox<DataEncoder>),
+}
+
+impl Lane {
+    fn send(&mut self, from: u64, to: u64, payload: &[u8]) -> Result<(), SendRefusal> {
+        match self {
+            Lane::Native(outbox) => outbox.send(from, to, payload),
+        }
+    }
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Lane::Native(outbox) => outbox.is_empty(),
+        }
+    }
+    /// Bytes that wait to be written.
+    pub fn backlog(&self) -> usize {
+        match self {
+            Lane::Native(outbox) => outbox.backlog(),
+        }
+    }
+    /// The next block of whole frames; of a large payload `fragment` bytes at most.
+    pub(super) fn next_block(&mut self, fragment: usize) -> Option<Vec<u8>> {
+        match self {
+            Lane::Native(outbox) => outbox.next_block_of(fragment),
+        }
+    }
+    /// The block is written. (sender, receiver) of those who may try again.
+    pub(super) fn written(&mut self, block: Vec<u8>) -> Vec<(u64, u64)> {
+        match self {
+            Lane::Native(outbox) => outbox.written(block),
+        }
+    }
+    /// The sender is no more.
+    pub(super) fn forget_sender(&mut self, serial: u64) {
+        match self {
+            Lane::Native(outbox) => outbox.forget_sender(serial),
+        }
+    }
+    /// Drops what waits. (sender, receiver) of those who wait for room.
+    fn close(&mut self) -> Vec<(u64, u64)> {
+        match self {
+            Lane::Native(outbox) => outbox.close(),
+        }
+    }
+}
+
 /// The sending side of one link: callers put messages in, the node's thread writes them to the socket.
 pub struct LinkOutbox {
-    pub outbox: Mutex<Outbox<DataEncoder>>,
+    pub outbox: Mutex<Lane>,
     pub connection: ConnectionId,
     pub traffic: Traffic,
     /// The largest payload that the peer takes.
@@ -50,7 +98,7 @@ impl LinkOutbox {
         // Without random numbers the number of the connection must do: a peer that knows it can only slow this link.
         let seed = SysRng.try_next_u64().unwrap_or(connection.0);
         LinkOutbox {
-            outbox: Mutex::new(Outbox::with_seed(limits, seed)),
+            outbox: Mutex::new(Lane::Native(Outbox::with_seed(limits, seed))),
             connection,
             traffic: Traffic::default(),
             message_limit,

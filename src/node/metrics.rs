@@ -199,7 +199,7 @@ metrics! {
         "Connections that others made to this node.";
     Counter "convoke_handshakes_refused" ["reason: why"] |f| refusals(f.shared),
         "Connections that were refused or cut before it was known who the peer is: strangers, other clusters, wrong secrets.";
-    Counter "convoke_links_refused" ["reason: why"] |f| each(&f.observed.as_ref()?.counters.refused),
+    Counter "convoke_links_refused" ["reason: why"] |f| Some(Value::Each(f.observed.as_ref()?.counters.refused.clone())),
         "Connections that this node refused after the peer had said who it is; some are the rule when dials cross (Linked).";
     Counter "convoke_protocol_violations" |f| counted!(f.violations),
         "Links that were ended because the peer broke the protocol.";

@@ -3,7 +3,7 @@
 
 use super::shared::closed;
 use super::{Node, Request, Result, Shared};
-use crate::engine::{Counters, Gauges, Picture};
+use crate::engine::{Counters, Gauges, Inspection, Observation};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -31,15 +31,22 @@ pub struct Traffic {
 pub struct Observed {
     pub counters: Counters,
     pub gauges: Gauges,
-    pub picture: Option<Picture>,
+    pub inspection: Option<Inspection>,
     pub traffic: Traffic,
 }
 
+impl Observed {
+    pub(super) fn of(observation: Observation, traffic: Traffic) -> Observed {
+        let Observation { counters, gauges, inspection } = observation;
+        Observed { counters, gauges, inspection, traffic }
+    }
+}
+
 /// `None`: the node's thread does not answer. `Closed`: there is none any more.
-pub(super) fn observe(shared: &Shared, picture: bool) -> Result<Option<Box<Observed>>> {
+pub(super) fn observe(shared: &Shared, inspect: bool) -> Result<Option<Box<Observed>>> {
     shared.check_open()?;
     let (answer, answered) = sync_channel(1);
-    shared.inbox.push(Request::Observe { picture, answer })?;
+    shared.inbox.push(Request::Observe { inspect, answer })?;
     match answered.recv_timeout(PATIENCE) {
         Ok(observed) => Ok(Some(observed)),
         Err(RecvTimeoutError::Timeout) => Ok(None),

@@ -39,7 +39,9 @@ impl World {
     pub(crate) fn events(&self, pid: Pid) -> Vec<Event> {
         let seen = self.nodes[self.index(pid.node)].seen.iter();
         let own = seen.filter_map(|output| match output {
-            Output::Notify { process, event } if *process == pid.serial => Some(event.clone()),
+            Output::Effect(Effect::Notify { process, event }) if *process == pid.serial => {
+                Some(event.clone())
+            }
             _ => None,
         });
         own.collect()
@@ -58,7 +60,7 @@ impl World {
     /// Whether the process has ended.
     pub(crate) fn is_gone(&self, pid: Pid) -> bool {
         let seen = &self.nodes[self.index(pid.node)].seen;
-        seen.contains(&Output::ProcessGone { process: pid.serial })
+        seen.contains(&Output::Effect(Effect::ProcessGone { process: pid.serial }))
     }
 
     pub(crate) fn is_linked(&self, a: NodeIndex, b: NodeIndex) -> bool {
@@ -78,7 +80,7 @@ impl World {
     /// What it takes for broken.
     pub(crate) fn log(&self, node: NodeIndex) -> Vec<String> {
         let logged = self.nodes[node].seen.iter().filter_map(|output| match output {
-            Output::Log { level: Level::Error, text, .. } => Some(text.clone()),
+            Output::Effect(Effect::Log { level: Level::Error, text, .. }) => Some(text.clone()),
             _ => None,
         });
         logged.collect()

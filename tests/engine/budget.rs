@@ -390,7 +390,7 @@ fn who_published_too_much_is_left_alone_for_a_growing_pause() {
     assert!(!world.is_linked(0, 1));
     let (ups, dials) = (world.engine(0).counters().links_up, world.engine(0).counters().dials);
     let row = |world: &World| {
-        world.engine(0).picture(world.now).parted.rows.first().cloned().expect("a parted peer")
+        world.engine(0).inspect(world.now).parted.rows.first().cloned().expect("a parted peer")
     };
     let first = row(&world);
     assert_eq!((first.why, first.level), ("too much", 1));

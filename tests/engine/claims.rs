@@ -241,7 +241,10 @@ fn a_machine_that_slept_does_not_give_up_its_neighbours_on_it() {
     world.wake(1);
     world.advance(DETECTION * 2);
     assert!(world.is_linked(0, 1) && world.is_linked(1, 0), "{}", world.picture());
-    assert_eq!(world.nodes[0].seen.iter().filter(|seen| matches!(seen, Output::Close { .. })).count(), 0);
+    assert_eq!(
+        world.nodes[0].seen.iter().filter(|seen| matches!(seen, Output::Wire(Wire::Close { .. }))).count(),
+        0
+    );
 }
 
 /// "Judged on receipt and again after every install, link_up, Hello, link_down": the link to the owner comes up.

@@ -143,7 +143,7 @@ fn who_is_parted_is_neither_dialled_nor_admitted() {
     assert!(!world.is_linked(0, SICK) && world.is_linked(1, SICK), "{}", world.picture());
     assert_eq!(world.status(op), Some(Status::Ok), "nobody waits for it any more");
     assert!(world.nodes[SICK].closed.is_none());
-    let row = |world: &World| world.engine(0).picture(world.now).parted.rows.first().cloned();
+    let row = |world: &World| world.engine(0).inspect(world.now).parted.rows.first().cloned();
     let first = row(&world).expect("a parted peer");
     assert!(first.left_ms > 50_000 && first.level == 1, "{first:?}");
     world.answered.clear();

@@ -222,8 +222,9 @@ fn only_changes_are_published() {
     world.make_group("g", &[a, b]);
     let published = |world: &World| {
         let all = world.nodes.iter().flat_map(|node| &node.seen);
-        let changed =
-            |output: &Output| if let Output::PublishGroups { groups } = output { groups.len() } else { 0 };
+        let changed = |output: &Output| {
+            if let Output::Effect(Effect::PublishGroups { groups }) = output { groups.len() } else { 0 }
+        };
         all.map(changed).sum::<usize>()
     };
     assert_eq!(published(&world), 2 * 3);
@@ -376,7 +377,7 @@ fn a_group_that_many_join_in_a_row_is_published_once() {
     }
     let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
     let shown = outputs.iter().filter_map(|output| match output {
-        Output::PublishGroups { groups } => Some(groups),
+        Output::Effect(Effect::PublishGroups { groups }) => Some(groups),
         _ => None,
     });
     let shown: Vec<_> = shown.flatten().map(|(_, members)| members.as_ref().map(Members::as_slice)).collect();

@@ -46,7 +46,7 @@ impl Frame {
 }
 
 /// One connection. Both ends know it by the same number.
-pub(crate) struct Wire {
+pub(crate) struct Cable {
     /// Who dialled, and who was dialled.
     pub(crate) ends: [NodeIndex; 2],
     /// What is on its way to each end.
@@ -57,7 +57,7 @@ pub(crate) struct Wire {
     pub(crate) mute: [bool; 2],
 }
 
-impl Wire {
+impl Cable {
     pub(crate) fn side(&self, node: NodeIndex) -> usize {
         usize::from(self.ends[0] != node)
     }
@@ -91,7 +91,7 @@ pub(crate) struct Node {
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) nodes: Vec<Node>,
-    pub(crate) wires: BTreeMap<ConnectionId, Wire>,
+    pub(crate) wires: BTreeMap<ConnectionId, Cable>,
     pub(crate) answers: BTreeMap<Ref, Outcome>,
     last_ref: u64,
     /// Connections that an engine has refused.
@@ -323,7 +323,7 @@ impl World {
 
     pub(crate) fn connect_at(&mut self, a: NodeIndex, b: NodeIndex, address: &str) -> ConnectionId {
         let id = ConnectionId(self.wires.len() as u64 + 1);
-        let wire = Wire { ends: [a, b], to: Default::default(), over: [false; 2], mute: [false; 2] };
+        let wire = Cable { ends: [a, b], to: Default::default(), over: [false; 2], mute: [false; 2] };
         self.wires.insert(id, wire);
         let (of_a, of_b) = (self.identity(a), self.identity(b));
         let dialled = Some(address.to_owned());
@@ -406,9 +406,9 @@ impl World {
 
     /// The newest connection between two nodes that neither has seen the end of.
     pub(crate) fn wire(&self, a: NodeIndex, b: NodeIndex) -> Option<ConnectionId> {
-        let between = |wire: &Wire| wire.ends == [a, b] || wire.ends == [b, a];
+        let between = |wire: &Cable| wire.ends == [a, b] || wire.ends == [b, a];
         let mut found = self.wires.iter().rev().filter(|(_, wire)| between(wire));
-        let live = |wire: &Wire| wire.over == [false; 2];
+        let live = |wire: &Cable| wire.over == [false; 2];
         let newest = self.wires.iter().rev().find(|(_, wire)| between(wire) && live(wire));
         newest.or_else(|| found.next()).map(|(id, _)| *id)
     }

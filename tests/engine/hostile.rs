@@ -542,7 +542,7 @@ fn words_in_the_name_of_others_are_void() {
         world.settle();
         assert_eq!(own(&world), mine, "{origin:?}");
         assert!(world.whereis(ENGINE, "own").is_some() && world.is_linked(ENGINE, PUPPET));
-        let picture = world.engine(ENGINE).picture(world.now);
+        let picture = world.engine(ENGINE).inspect(world.now);
         let of = |node: NodeId| {
             let mut rows = picture.links.rows.iter();
             rows.find(|row| row.node.incarnation == format!("{:016x}", node.0))

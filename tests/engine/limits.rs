@@ -136,7 +136,7 @@ fn data_beyond_the_credit_ends_the_link() {
     }
     assert!(sent > 64, "the room that every pair has unasked: {sent}");
     assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));
-    let delivered = |output: &&Output| matches!(output, Output::Deliver { .. });
+    let delivered = |output: &&Output| matches!(output, Output::Effect(Effect::Deliver { .. }));
     assert_eq!(world.nodes[0].seen.iter().filter(delivered).count(), sent - 1);
 
     let (mut world, puppet) = limited(|_| {});

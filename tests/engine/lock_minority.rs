@@ -107,6 +107,30 @@ fn a_list_is_lost_by_its_own_nodes() {
     world.assert_at_rest_at(0);
 }
 
+/// Links that end at one moment cost one part of the hold after the other. The process is told once that it has lost the lock.
+#[test]
+fn parts_that_are_lost_at_one_moment_are_told_of_once() {
+    let mut world = World::mesh(5);
+    let holder = world.spawn(0);
+    world.take_lock(holder, by("holder").on(&[0, 1]));
+    world.take_lock(holder, by("holder").scope(901));
+    world.cut(0, 3);
+    assert_eq!(world.lost_locks(holder), [], "four of five, and two of two");
+    // Both are given up when the one that is left says that it does not hear them either.
+    for silent in [1, 2] {
+        world.black_hole(0, silent);
+        world.black_hole(4, silent);
+    }
+    world.advance(DETECTION);
+    assert!(world.is_linked(0, 4) && !world.is_linked(0, 1) && !world.is_linked(0, 2));
+    assert_eq!(world.lost_locks(holder), [Reason::MINORITY]);
+    assert_eq!(world.check(holder, "holder"), None);
+    // What is acquired anew and lost is told of again.
+    world.take_lock(holder, by("holder").on(&[0, 4]).scope(902));
+    world.cut(0, 4);
+    assert_eq!(world.lost_locks(holder), [Reason::MINORITY; 2]);
+}
+
 /// Nodes that join a hold on the view count, those that come back count again.
 #[test]
 fn joiners_and_returners_count() {

@@ -24,7 +24,10 @@ fn lines_of_links(level: Level, seconds: u64) -> usize {
         while let Some(output) = engine.poll_output() {
             let is_about_links = matches!(
                 output,
-                Output::Log { target: Target::Link | Target::Handshake | Target::Liveness, .. }
+                Output::Effect(Effect::Log {
+                    target: Target::Link | Target::Handshake | Target::Liveness,
+                    ..
+                })
             );
             lines += usize::from(is_about_links);
         }

@@ -14,7 +14,7 @@ impl World {
             assert!(of >= stage, "tables, then messages, then events; but {output:?} came late");
             stage = of;
             assert_eq!(self.nodes[node].closed, None, "after Closed came {output:?}");
-            if let Output::PublishGroups { groups: changed } = &output {
+            if let Output::Effect(Effect::PublishGroups { groups: changed }) = &output {
                 for (group, _) in changed {
                     assert!(groups.insert(group.clone()), "published twice for one input: {group:?}");
                 }
@@ -32,17 +32,17 @@ impl World {
 
     fn take(&mut self, node: NodeIndex, output: Output) {
         match output.clone() {
-            Output::PublishName { name, pid } => {
+            Output::Effect(Effect::PublishName { name, pid }) => {
                 let pids = self.nodes[node].shown.entry(name).or_default();
                 assert_ne!(pids.last().copied().flatten(), pid, "published without a change");
                 pids.push(pid);
             }
-            Output::PublishHold { process, resource, requester, token } => {
+            Output::Effect(Effect::PublishHold { process, resource, requester, token }) => {
                 let tokens = self.nodes[node].held.entry((process, resource, requester)).or_default();
                 assert_ne!(tokens.last().copied().flatten(), token, "published without a change");
                 tokens.push(token);
             }
-            Output::PublishGroups { groups } => {
+            Output::Effect(Effect::PublishGroups { groups }) => {
                 for (group, members) in groups {
                     let before = self.nodes[node].groups.remove(&group);
                     let is_new = self.members_may_come_and_go || before != members;
@@ -53,42 +53,42 @@ impl World {
                 }
                 self.nodes[node].seen.push(output);
             }
-            Output::PublishPeer { node: peer, connection: Some(connection), .. } => {
+            Output::Effect(Effect::PublishPeer { node: peer, connection: Some(connection), .. }) => {
                 let before = self.nodes[node].peers.insert(peer, connection);
                 assert_eq!(before, None, "a link came up beside another");
             }
-            Output::PublishPeer { node: peer, connection: None, .. } => {
+            Output::Effect(Effect::PublishPeer { node: peer, connection: None, .. }) => {
                 assert!(self.nodes[node].peers.remove(&peer).is_some(), "a link went down that was not up");
             }
-            Output::Send { to, message } => {
+            Output::Wire(Wire::Send { to, message }) => {
                 for id in to {
                     self.sends(node, id);
                     self.put(id, node, Frame::Control(message.clone()));
                 }
             }
-            Output::Signal { to, header, data } => {
+            Output::Wire(Wire::Signal { to, header, data }) => {
                 self.sends(node, to);
                 self.put(to, node, Frame::Data(header, data.as_bytes().to_vec()));
             }
-            Output::Dial { address } => self.nodes[node].dials.push(address),
-            Output::Open { connection } => self.put(connection, node, Frame::Go),
-            Output::Refuse { connection, why } => {
+            Output::Wire(Wire::Dial { address }) => self.nodes[node].dials.push(address),
+            Output::Wire(Wire::Open { connection }) => self.put(connection, node, Frame::Go),
+            Output::Wire(Wire::Refuse { connection, why }) => {
                 self.refused.push((connection, why));
                 self.ends(node, connection, Frame::Refuse(why));
             }
-            Output::Close { connection, goodbye } => {
+            Output::Wire(Wire::Close { connection, goodbye }) => {
                 if let Some(why) = goodbye {
                     let message = Message::Goodbye { why };
                     self.put(connection, node, Frame::Control(Stamped { clock: 0, message }));
                 }
                 self.ends(node, connection, Frame::End);
             }
-            Output::Answer { op, outcome, .. } => {
+            Output::Effect(Effect::Answer { op, outcome, .. }) => {
                 let before = self.answers.insert(op, outcome.clone());
                 assert_eq!(before, None, "two answers to one operation");
                 self.nodes[node].seen.push(output);
             }
-            Output::Closed { reason } => {
+            Output::Effect(Effect::Closed { reason }) => {
                 self.nodes[node].closed = Some(reason);
                 self.nodes[node].seen.push(output);
             }
@@ -113,24 +113,24 @@ impl World {
 
 fn stage_of(output: &Output) -> u8 {
     match output {
-        Output::PublishName { .. }
-        | Output::PublishPeer { .. }
-        | Output::PublishGroups { .. }
-        | Output::PublishHold { .. } => 0,
-        Output::Send { .. }
-        | Output::Signal { .. }
-        | Output::Credit { .. }
-        | Output::NoReceiver { .. }
-        | Output::Dial { .. }
-        | Output::Open { .. }
-        | Output::Refuse { .. }
-        | Output::Close { .. } => 1,
-        Output::Deliver { .. }
-        | Output::Notify { .. }
-        | Output::Answer { .. }
-        | Output::ProcessGone { .. }
-        | Output::CallResolver { .. }
-        | Output::Closed { .. }
-        | Output::Log { .. } => 2,
+        Output::Effect(Effect::PublishName { .. })
+        | Output::Effect(Effect::PublishPeer { .. })
+        | Output::Effect(Effect::PublishGroups { .. })
+        | Output::Effect(Effect::PublishHold { .. }) => 0,
+        Output::Wire(Wire::Send { .. })
+        | Output::Wire(Wire::Signal { .. })
+        | Output::Wire(Wire::Credit { .. })
+        | Output::Wire(Wire::NoReceiver { .. })
+        | Output::Wire(Wire::Dial { .. })
+        | Output::Wire(Wire::Open { .. })
+        | Output::Wire(Wire::Refuse { .. })
+        | Output::Wire(Wire::Close { .. }) => 1,
+        Output::Effect(Effect::Deliver { .. })
+        | Output::Effect(Effect::Notify { .. })
+        | Output::Effect(Effect::Answer { .. })
+        | Output::Effect(Effect::ProcessGone { .. })
+        | Output::Effect(Effect::CallResolver { .. })
+        | Output::Effect(Effect::Closed { .. })
+        | Output::Effect(Effect::Log { .. }) => 2,
     }
 }

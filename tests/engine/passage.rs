@@ -10,8 +10,8 @@ impl World {
 
     /// The next frame from one node to the other arrives. `None`: nothing was on the way.
     pub(crate) fn step(&mut self, from: NodeIndex, to: NodeIndex) -> Option<Frame> {
-        let of_pair = |wire: &Wire| wire.ends == [from, to] || wire.ends == [to, from];
-        let ready = |wire: &&Wire| of_pair(wire) && !wire.to[wire.side(to)].is_empty();
+        let of_pair = |wire: &Cable| wire.ends == [from, to] || wire.ends == [to, from];
+        let ready = |wire: &&Cable| of_pair(wire) && !wire.to[wire.side(to)].is_empty();
         let id = *self.wires.iter().find(|(_, wire)| ready(wire))?.0;
         let wire = self.wires.get_mut(&id)?;
         let side = wire.side(to);
@@ -228,8 +228,8 @@ impl World {
 
     /// One end sees the connection to `other` end. What it had sent before may still arrive; the other end knows nothing.
     pub(crate) fn cut_at(&mut self, node: NodeIndex, other: NodeIndex) {
-        let of_pair = |wire: &Wire| wire.ends == [node, other] || wire.ends == [other, node];
-        let live = |wire: &&mut Wire| of_pair(wire) && !wire.over[wire.side(node)];
+        let of_pair = |wire: &Cable| wire.ends == [node, other] || wire.ends == [other, node];
+        let live = |wire: &&mut Cable| of_pair(wire) && !wire.over[wire.side(node)];
         let mut ended = Vec::new();
         for (id, wire) in self.wires.iter_mut() {
             if live(&wire) {

@@ -440,7 +440,7 @@ fn what_a_peer_does_to_processes_of_this_node_is_told_and_counted() {
     world.kill(killer, victim, Reason::KILLED);
     world.settle();
     let logged = world.nodes[0].seen.iter().filter_map(|output| match output {
-        Output::Log { target: Target::Process, text, .. } => Some(text.clone()),
+        Output::Effect(Effect::Log { target: Target::Process, text, .. }) => Some(text.clone()),
         _ => None,
     });
     let log: Vec<String> = logged.collect();
@@ -449,18 +449,18 @@ fn what_a_peer_does_to_processes_of_this_node_is_told_and_counted() {
         |words: [&str; 3]| log.iter().filter(|line| words.iter().all(|word| line.contains(word))).count();
     assert_eq!(said([&by, "unregisters", "\"x\""]), 1, "{log:?}");
     assert_eq!(said([&by, "is killed by", &format!("{killer:?}")]), 1, "{log:?}");
-    let picture = world.engine(0).picture(world.now);
+    let picture = world.engine(0).inspect(world.now);
     let row = &picture.links.rows[0];
     assert_eq!((row.counts.kills, row.counts.unregistered, row.counts.deletes), (1, 1, 0));
     assert!(row.counts.messages > 2);
     // It is still known when the link is over, and goes on when there is one again.
     world.cut(0, 1);
     world.settle();
-    let picture = world.engine(0).picture(world.now);
+    let picture = world.engine(0).inspect(world.now);
     assert_eq!((picture.links.rows.len(), picture.past.rows[0].counts.kills), (0, 1));
     world.link(0, 1);
     world.settle();
-    let picture = world.engine(0).picture(world.now);
+    let picture = world.engine(0).inspect(world.now);
     let counts = picture.links.rows[0].counts;
     assert_eq!((picture.past.rows.len(), counts.kills, counts.links), (0, 1, 2));
 }

@@ -34,7 +34,7 @@ impl World {
     pub(crate) fn calls(&self) -> Vec<(NodeIndex, ClashCall)> {
         let calls_of = |node: NodeIndex| {
             self.nodes[node].seen.iter().filter_map(move |output| match output {
-                Output::CallResolver { clash } => Some((node, clash.clone())),
+                Output::Effect(Effect::CallResolver { clash }) => Some((node, clash.clone())),
                 _ => None,
             })
         };

@@ -52,7 +52,7 @@ fn few_are_dialled_at_a_time_and_a_caller_does_not_wait_for_them() {
 }
 
 fn is_target(world: &World) -> [bool; 4] {
-    let picture = world.engine(0).picture(world.now);
+    let picture = world.engine(0).inspect(world.now);
     [100, 101, 102, 103]
         .map(|number| picture.targets.rows.iter().any(|row| row.address == Text::new(at(number).as_bytes())))
 }
@@ -110,7 +110,7 @@ fn what_never_answers_is_dialled_ever_more_seldom() {
         world.say(puppet, 0, Message::Peers { peers: vec![stranger(100)], last: true });
         assert_eq!(world.dials(0), [""; 0]);
     }
-    let picture = world.engine(0).picture(world.now);
+    let picture = world.engine(0).inspect(world.now);
     let pause = |at: &str| {
         let row = picture.targets.rows.iter().find(|row| row.address == Text::new(at.as_bytes()));
         Some(Duration::from_millis(row?.next_dial_ms?))

@@ -124,7 +124,7 @@ impl Siege {
         let took = processor_time() - before;
         let mut bytes = Vec::new();
         for output in outputs {
-            if let Output::Send { to, message } = output {
+            if let Output::Wire(Wire::Send { to, message }) = output {
                 to.iter()
                     .for_each(|_| encode_control(&message, &mut bytes).expect("a message of the engine's"));
             }

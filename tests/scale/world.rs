@@ -357,27 +357,27 @@ impl World {
 
     fn carry_out(&mut self, host: usize, leaves: u64, output: Output) -> u64 {
         match output {
-            Output::Send { to, message } => return self.send(leaves, &to, message),
-            Output::Dial { address } => self.dial(host, address),
-            Output::Open { connection } => self.open(leaves, connection),
-            Output::Refuse { connection, why } => self.refuse(leaves, connection, why),
-            Output::Close { connection, goodbye } => {
+            Output::Wire(Wire::Send { to, message }) => return self.send(leaves, &to, message),
+            Output::Wire(Wire::Dial { address }) => self.dial(host, address),
+            Output::Wire(Wire::Open { connection }) => self.open(leaves, connection),
+            Output::Wire(Wire::Refuse { connection, why }) => self.refuse(leaves, connection, why),
+            Output::Wire(Wire::Close { connection, goodbye }) => {
                 if let Some(why) = goodbye {
                     let message = Stamped { clock: 0, message: Message::Goodbye { why } };
                     self.send(leaves, &[connection], message);
                 }
                 self.hang_up(leaves, connection);
             }
-            Output::PublishPeer { connection: Some(_), .. } => self.hosts[host].links += 1,
-            Output::PublishPeer { connection: None, .. } => self.hosts[host].links -= 1,
-            Output::Answer { op, outcome, .. } => {
+            Output::Effect(Effect::PublishPeer { connection: Some(_), .. }) => self.hosts[host].links += 1,
+            Output::Effect(Effect::PublishPeer { connection: None, .. }) => self.hosts[host].links -= 1,
+            Output::Effect(Effect::Answer { op, outcome, .. }) => {
                 self.answers.insert(op.0, (outcome.status, self.now));
             }
-            Output::CallResolver { clash } => {
+            Output::Effect(Effect::CallResolver { clash }) => {
                 self.count.resolver_calls += 1;
                 self.later(self.now + 1000, Happening::Resolved { host, id: clash.id });
             }
-            Output::Log { text, .. } => panic!("host {host} complains: {text}"),
+            Output::Effect(Effect::Log { text, .. }) => panic!("host {host} complains: {text}"),
             _ => {}
         }
         leaves

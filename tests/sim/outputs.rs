@@ -5,7 +5,7 @@ use crate::host::Link;
 use crate::lock_book::Share;
 use crate::world::{R, World};
 use convoke::engine::message::Outbox;
-use convoke::engine::{ConnectionId, Engine, Goodbye, NodeId, Output, Pid, Reason, Time};
+use convoke::engine::{ConnectionId, Effect, Engine, Goodbye, NodeId, Output, Pid, Reason, Time, Wire};
 
 impl World {
     /// Gives an input to the engine of a host and carries out what it wants.
@@ -55,7 +55,7 @@ impl World {
 
     fn apply(&mut self, slot: usize, output: Output) -> R {
         match output {
-            Output::PublishName { name, pid } => {
+            Output::Effect(Effect::PublishName { name, pid }) => {
                 self.trace.say(self.now, || format!("h{slot} PUBLISH {name:?} {pid:?}"));
                 let host = &mut self.hosts[slot];
                 let old = match pid {
@@ -66,12 +66,12 @@ impl World {
                 self.book.histories.read(step, node, name, old, pid);
                 Ok(())
             }
-            Output::PublishGroups { groups } => {
+            Output::Effect(Effect::PublishGroups { groups }) => {
                 self.trace.say(self.now, || format!("h{slot} PUBLISH {groups:?}"));
                 self.groups_stirred = true;
                 groups.into_iter().try_for_each(|(group, members)| self.publish_group(slot, group, members))
             }
-            Output::PublishHold { process, resource, requester, token } => {
+            Output::Effect(Effect::PublishHold { process, resource, requester, token }) => {
                 self.trace.say(self.now, || {
                     format!("h{slot} p{process} PUBLISH {resource:?} {requester:?} {token:?}")
                 });
@@ -84,19 +84,21 @@ impl World {
                 };
                 Ok(())
             }
-            Output::CallResolver { clash } => {
+            Output::Effect(Effect::CallResolver { clash }) => {
                 self.trace.say(self.now, || format!("h{slot} CALLS {clash:?}"));
                 self.call_resolver(slot, clash)
             }
-            Output::PublishPeer { node, connection, .. } => self.publish_peer(slot, node, connection),
-            Output::Send { to, message } => {
+            Output::Effect(Effect::PublishPeer { node, connection, .. }) => {
+                self.publish_peer(slot, node, connection)
+            }
+            Output::Wire(Wire::Send { to, message }) => {
                 self.trace.say(self.now, || format!("h{slot} > {to:?} {message:?}"));
                 self.put_control(&to, &message);
                 self.snoop_lock_sent(slot, &to, &message.message);
                 self.snoop_clash_sent(slot, &message.message)?;
                 self.snoop_sent(slot, &message.message)
             }
-            Output::Signal { to, header, data } => {
+            Output::Wire(Wire::Signal { to, header, data }) => {
                 self.trace.say(self.now, || format!("h{slot} > {to:?} {header:?}"));
                 if let Some(node) = self.node_at(slot, to) {
                     if let Some(link) = self.hosts[slot].links.get_mut(&node) {
@@ -106,7 +108,7 @@ impl World {
                 }
                 Ok(())
             }
-            Output::Credit { connection, to, credit } => {
+            Output::Wire(Wire::Credit { connection, to, credit }) => {
                 if let Some(node) = self.node_at(slot, connection) {
                     if let Some(link) = self.hosts[slot].links.get_mut(&node) {
                         let told = link.outbox.credit(to, credit);
@@ -116,7 +118,7 @@ impl World {
                 }
                 Ok(())
             }
-            Output::NoReceiver { connection, to } => {
+            Output::Wire(Wire::NoReceiver { connection, to }) => {
                 if let Some(node) = self.node_at(slot, connection) {
                     if let Some(link) = self.hosts[slot].links.get_mut(&node) {
                         let told = link.outbox.no_receiver(to);
@@ -126,22 +128,22 @@ impl World {
                 }
                 Ok(())
             }
-            Output::Dial { address } => {
+            Output::Wire(Wire::Dial { address }) => {
                 self.trace.say(self.now, || format!("h{slot} dials {address}"));
                 self.dial(slot, address);
                 Ok(())
             }
-            Output::Open { connection } => {
+            Output::Wire(Wire::Open { connection }) => {
                 self.trace.say(self.now, || format!("h{slot} opens {connection:?}"));
                 self.open(connection);
                 Ok(())
             }
-            Output::Refuse { connection, why } => {
+            Output::Wire(Wire::Refuse { connection, why }) => {
                 self.trace.say(self.now, || format!("h{slot} refuses {connection:?}: {why:?}"));
                 self.refuse(connection, why);
                 Ok(())
             }
-            Output::Close { connection, goodbye } => {
+            Output::Wire(Wire::Close { connection, goodbye }) => {
                 self.trace.say(self.now, || format!("h{slot} closes {connection:?}: {goodbye:?}"));
                 if goodbye == Some(Goodbye::Slow) {
                     self.parts_from(slot, connection);
@@ -149,24 +151,26 @@ impl World {
                 self.close(connection, goodbye);
                 Ok(())
             }
-            Output::Deliver { to, from, payload, window } => self.delivered(slot, to, from, &payload, window),
-            Output::Notify { process, event } => {
+            Output::Effect(Effect::Deliver { to, from, payload, window }) => {
+                self.delivered(slot, to, from, &payload, window)
+            }
+            Output::Effect(Effect::Notify { process, event }) => {
                 self.trace.say(self.now, || format!("h{slot} p{process} EVENT {event:?}"));
                 self.notified(slot, process, event)
             }
-            Output::Answer { process, op, outcome } => {
+            Output::Effect(Effect::Answer { process, op, outcome }) => {
                 self.trace.say(self.now, || format!("h{slot} p{process} ANSWER {op:?} {outcome:?}"));
                 self.answered(slot, process, op, &outcome)
             }
-            Output::ProcessGone { process } => {
+            Output::Effect(Effect::ProcessGone { process }) => {
                 self.trace.say(self.now, || format!("h{slot} p{process} GONE"));
                 self.process_gone(slot, process)
             }
-            Output::Closed { reason } => {
+            Output::Effect(Effect::Closed { reason }) => {
                 self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
                 self.closed(slot, reason)
             }
-            Output::Log { level, target, text } => {
+            Output::Effect(Effect::Log { level, target, text }) => {
                 self.trace.say(self.now, || format!("h{slot} LOG {level:?} {text}"));
                 self.book.stats.parted += u64::from(text.contains(" is parted for "));
                 self.nobody_is_blamed(slot, level, target, &text)
@@ -218,24 +222,24 @@ impl World {
 /// 1: tables for readers, 2: messages to peers, 3: events and answers.
 fn class_of(output: &Output) -> u8 {
     match output {
-        Output::PublishName { .. }
-        | Output::PublishPeer { .. }
-        | Output::PublishGroups { .. }
-        | Output::PublishHold { .. } => 1,
-        Output::Send { .. }
-        | Output::Signal { .. }
-        | Output::Credit { .. }
-        | Output::NoReceiver { .. }
-        | Output::Dial { .. }
-        | Output::Open { .. }
-        | Output::Refuse { .. }
-        | Output::Close { .. } => 2,
-        Output::Deliver { .. }
-        | Output::Notify { .. }
-        | Output::Answer { .. }
-        | Output::ProcessGone { .. }
-        | Output::CallResolver { .. }
-        | Output::Closed { .. }
-        | Output::Log { .. } => 3,
+        Output::Effect(Effect::PublishName { .. })
+        | Output::Effect(Effect::PublishPeer { .. })
+        | Output::Effect(Effect::PublishGroups { .. })
+        | Output::Effect(Effect::PublishHold { .. }) => 1,
+        Output::Wire(Wire::Send { .. })
+        | Output::Wire(Wire::Signal { .. })
+        | Output::Wire(Wire::Credit { .. })
+        | Output::Wire(Wire::NoReceiver { .. })
+        | Output::Wire(Wire::Dial { .. })
+        | Output::Wire(Wire::Open { .. })
+        | Output::Wire(Wire::Refuse { .. })
+        | Output::Wire(Wire::Close { .. }) => 2,
+        Output::Effect(Effect::Deliver { .. })
+        | Output::Effect(Effect::Notify { .. })
+        | Output::Effect(Effect::Answer { .. })
+        | Output::Effect(Effect::ProcessGone { .. })
+        | Output::Effect(Effect::CallResolver { .. })
+        | Output::Effect(Effect::Closed { .. })
+        | Output::Effect(Effect::Log { .. }) => 3,
     }
 }

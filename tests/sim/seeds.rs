@@ -87,6 +87,11 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     ),
     (
         Mode::Faulty,
+        1704,
+        "two links that ended at one moment cost a hold one part after the other, and the process was told twice",
+    ),
+    (
+        Mode::Faulty,
         595924,
         "a node whose namesake could not be reached was refused by third nodes and dialled them without a pause that grows",
     ),

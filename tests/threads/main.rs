@@ -57,7 +57,7 @@ mod node {
     pub use error::{Error, Result};
     pub use event::{Event, EventKind};
     pub use inbox::{Inbox, Request};
-    pub use links::{LinkOutbox, Links};
+    pub use links::{Lane, LinkOutbox, Links};
     pub use reply::{Asker, Reply, Waiter, operation_of};
     pub use shared::{Clock, Shared};
     pub use tables::Tables;

@@ -533,7 +533,7 @@ impl Engine {
             Treatment::Notify { other } => {
                 let event =
                     Event::NameConflict { name: name.clone(), winner: other, reason: Reason::CONFLICT_LOST };
-                self.event(Output::Notify { process: serial, event });
+                self.event(Effect::Notify { process: serial, event });
             }
         }
     }

@@ -116,7 +116,7 @@ impl Engine {
             self.timers.cancel(&Timer::Dial(address.to_owned()));
             if begun == Begun::Now {
                 self.counters.dials += 1;
-                self.output(Output::Dial { address: address.to_owned() });
+                self.order(Wire::Dial { address: address.to_owned() });
             }
         }
     }

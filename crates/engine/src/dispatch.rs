@@ -88,7 +88,7 @@ impl Engine {
             | Command::Join { process, op, .. }
             | Command::Connect { process, op, .. }
             | Command::Disconnect { process, op, .. } => {
-                self.event(Output::Answer { process, op, outcome: Outcome::of(Status::Closed) });
+                self.event(Effect::Answer { process, op, outcome: Outcome::of(Status::Closed) });
             }
             Command::Monitor { process, reference, target } => {
                 let event = Event::Exit {
@@ -98,9 +98,9 @@ impl Engine {
                     data: Payload::default(),
                     by: None,
                 };
-                self.event(Output::Notify { process, event });
+                self.event(Effect::Notify { process, event });
             }
-            Command::Spawn { process } => self.event(Output::ProcessGone { process }),
+            Command::Spawn { process } => self.event(Effect::ProcessGone { process }),
             Command::Exit { .. }
             | Command::Kill { .. }
             | Command::MonitorName { .. }

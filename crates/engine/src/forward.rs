@@ -162,7 +162,7 @@ impl Engine {
         if let Some(process) = self.processes.get_mut(process) {
             process.calls.remove(&op);
         }
-        self.event(Output::Answer { process, op, outcome });
+        self.event(Effect::Answer { process, op, outcome });
     }
 
     // ---- cancelling

@@ -14,7 +14,7 @@ use super::node_set::NodeSets;
 use super::own::Own;
 use super::shares::{Bound, Row, Shares};
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// No honest token comes near it: the wall clock's ms times 2^20 reach it in some 270 years.
 pub(super) const MAX_TOKEN: u64 = u64::MAX / 2;
@@ -57,6 +57,8 @@ pub(super) struct Holds {
     /// The sets of nodes that they are on.
     pub(super) sets: NodeSets,
     pub(super) watches: BTreeMap<(u64, Name, Name), Watches>,
+    /// The losses that were told during this input.
+    pub(super) told_lost: BTreeSet<((u64, Name, Name), Reason)>,
 }
 
 impl Holds {

@@ -25,6 +25,7 @@ mod hearsay;
 mod hold;
 mod id;
 mod index;
+mod inspection;
 mod joining;
 mod liveness;
 mod lock;
@@ -41,12 +42,12 @@ mod output;
 mod own;
 mod paced;
 mod peer_counts;
-mod picture;
 mod process;
 mod protocol;
 mod publish;
 mod queue;
 mod resolver;
+mod seam;
 mod shares;
 mod sync;
 mod target;
@@ -61,15 +62,12 @@ pub use bounds::{LAST_CLOCK, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, SNAPS
 pub use convoke_flow as message;
 pub use convoke_flow::{FRAGMENT, MESSAGE_OVERHEAD};
 pub use convoke_model::*;
-pub use counters::{BUCKETS, Counters, Gauges, Histogram};
 pub use departure::Ending;
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{Dot, Reg, Tx};
 pub use machine::Engine;
-pub use output::Output;
-pub use peer_counts::{PastRow, PeerCounts};
-pub use picture::{Picture, ROWS, Rows, Text};
+pub use output::{Output, Wire};
 use protocol::covers;
 pub use protocol::{
     Binding, ClashMessage, Connectivity, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message,

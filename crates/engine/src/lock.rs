@@ -135,6 +135,7 @@ impl Engine {
         }
         own.acquired(scope, view, op.nodes, token, &mut self.holds.sets);
         let token = own.token;
+        self.holds.told_lost.retain(|(told, _)| *told != id);
         self.publish_check(&id, before);
         self.announce(tx, &id);
         self.conclude(op.origin, Outcome::value(token));
@@ -178,7 +179,7 @@ impl Engine {
             return;
         }
         let (process, resource, requester) = id.clone();
-        let output = Output::PublishHold { process, resource, requester, token };
+        let output = Effect::PublishHold { process, resource, requester, token };
         self.tables.push_back(Table::Other(Box::new(output)));
     }
 
@@ -312,6 +313,10 @@ impl Engine {
             return;
         }
         let token = own.token;
+        // Of several links that end at one moment each may cost another part; the process is told that it has lost the lock.
+        if !self.holds.told_lost.insert((id.clone(), reason)) {
+            return;
+        }
         self.counters.locks_lost += 1;
         self.log(Level::Warn, Target::Lock, |_| {
             let (resource, serial) = (log::of_name(&id.1), id.0);
@@ -320,7 +325,7 @@ impl Engine {
         self.publish_check(id, before);
         let (process, resource, requester) = id.clone();
         let event = Event::LockLost { resource, requester, token, reason };
-        self.event(Output::Notify { process, event });
+        self.event(Effect::Notify { process, event });
     }
 
     /// The hold has met another requester's at this voter.
@@ -453,7 +458,7 @@ impl Engine {
         for reference in new {
             let (resource, requester) = (resource.clone(), requester.clone());
             let event = Event::LockWanted { reference, resource, requester, waiter };
-            self.event(Output::Notify { process: serial, event });
+            self.event(Effect::Notify { process: serial, event });
         }
         Ok(())
     }

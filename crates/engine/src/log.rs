@@ -1,9 +1,8 @@
 //! What the engine writes into the log. A text is only made when somebody listens at its level.
 
 use super::machine::Engine;
-use super::output::Output;
 use super::timers::Timer;
-use super::{Key, Name, NodeId, Time};
+use super::{Effect, Key, Name, NodeId, Time};
 pub(super) use super::{Level, Short, Target};
 
 impl Engine {
@@ -23,7 +22,7 @@ impl Engine {
         // `Closed` is the last word.
         if self.is_logged(level) && !self.closed {
             let text = text(self);
-            self.event(Output::Log { level, target, text });
+            self.event(Effect::Log { level, target, text });
         }
     }
 

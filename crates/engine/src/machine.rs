@@ -2,7 +2,6 @@
 
 use super::clash::Clash;
 use super::conduct::Conducts;
-use super::counters::Counters;
 use super::fault::Fault;
 use super::forward::Forwards;
 use super::hold::Holds;
@@ -74,8 +73,8 @@ pub struct Engine {
     /// Names whose visible binding may have changed during this input; some stand here more than once.
     pub(super) dirty: Vec<Name>,
     pub(super) tables: VecDeque<Table>,
-    messages: VecDeque<Output>,
-    pub(super) events: VecDeque<Output>,
+    orders: VecDeque<Wire>,
+    pub(super) events: VecDeque<Effect>,
     /// The one rule that this engine breaks.
     #[cfg(feature = "faults")]
     pub(super) fault: Option<Fault>,
@@ -111,7 +110,7 @@ impl Engine {
             self_queue: VecDeque::new(),
             dirty: Vec::new(),
             tables: VecDeque::new(),
-            messages: VecDeque::new(),
+            orders: VecDeque::new(),
             events: VecDeque::new(),
             #[cfg(feature = "faults")]
             fault: None,
@@ -130,7 +129,7 @@ impl Engine {
     }
 
     /// Both ends of a new connection have said who they are. `dialled`: the address, if this node dialled it.
-    /// [`Output::Open`] or [`Output::Refuse`] follows where this node is the arbiter; else the peer says.
+    /// [`Wire::Open`] or [`Wire::Refuse`] follows where this node is the arbiter; else the peer says.
     pub fn handle_connection(
         &mut self,
         now: Time,
@@ -294,11 +293,12 @@ impl Engine {
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.publish_groups();
-        let table = self.tables.pop_front().map(Output::from);
-        let output = table.or_else(|| self.messages.pop_front()).or_else(|| self.events.pop_front());
+        let table = self.tables.pop_front().map(|table| Output::Effect(table.into()));
+        let order = || self.orders.pop_front().map(Output::Wire);
+        let output = table.or_else(order).or_else(|| self.events.pop_front().map(Output::Effect));
         if output.is_none() {
             give_back(&mut self.tables);
-            give_back(&mut self.messages);
+            give_back(&mut self.orders);
             give_back(&mut self.events);
         }
         output
@@ -403,6 +403,7 @@ impl Engine {
         self.begin_waiting_dials();
         self.answer_syncs();
         self.publish_dirty();
+        self.holds.told_lost.clear();
     }
 
     fn drain_self_queue(&mut self) {
@@ -432,7 +433,7 @@ impl Engine {
         } else if let Some(link) = self.view.links.get_mut(&to) {
             link.last_sent = self.now;
             let message = Stamped { clock: self.clock, message };
-            self.messages.push_back(Output::Send { to: vec![link.connection], message });
+            self.orders.push_back(Wire::Send { to: vec![link.connection], message });
         }
     }
 
@@ -453,7 +454,7 @@ impl Engine {
         }
         if !to.is_empty() {
             let message = Stamped { clock: self.clock, message };
-            self.messages.push_back(Output::Send { to, message });
+            self.orders.push_back(Wire::Send { to, message });
         }
     }
 
@@ -468,15 +469,15 @@ impl Engine {
         Tx { lamport: self.clock, node: self.config.node }
     }
 
-    pub(super) fn output(&mut self, output: Output) {
-        self.messages.push_back(output);
+    pub(super) fn order(&mut self, order: Wire) {
+        self.orders.push_back(order);
     }
 
-    pub(super) fn event(&mut self, output: Output) {
-        self.events.push_back(output);
+    pub(super) fn event(&mut self, effect: Effect) {
+        self.events.push_back(effect);
     }
 
-    pub(super) fn publish_peer(&mut self, output: Output) {
-        self.tables.push_back(Table::Other(Box::new(output)));
+    pub(super) fn publish_peer(&mut self, effect: Effect) {
+        self.tables.push_back(Table::Other(Box::new(effect)));
     }
 }

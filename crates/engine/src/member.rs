@@ -233,7 +233,7 @@ impl Engine {
             } else {
                 Event::GroupLeft { reference, group, pid, count, old, reason: why }
             };
-            self.event(Output::Notify { process, event });
+            self.event(Effect::Notify { process, event });
         }
     }
 
@@ -263,7 +263,7 @@ impl Engine {
             })
         });
         for event in present.chain([Event::SnapshotEnd { reference }]).collect::<Vec<_>>() {
-            self.event(Output::Notify { process: serial, event });
+            self.event(Effect::Notify { process: serial, event });
         }
     }
 
@@ -306,7 +306,7 @@ impl Engine {
             groups.push((group, members));
         }
         if !groups.is_empty() {
-            self.tables.push_back(Table::Other(Box::new(Output::PublishGroups { groups })));
+            self.tables.push_back(Table::Other(Box::new(Effect::PublishGroups { groups })));
         }
     }
 

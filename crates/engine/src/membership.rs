@@ -8,7 +8,6 @@ use super::departure::Departure;
 use super::fault::Fault;
 use super::liveness::DOUBT;
 use super::machine::Engine;
-use super::peer_counts::PeerCounts;
 use super::timers::Timer;
 use super::view::{Candidate, Link};
 use super::*;
@@ -57,8 +56,8 @@ impl Engine {
         }
         self.note_met(peer.node, dialled.as_deref());
         if let Some(why) = self.objection(&peer, dialled.is_some()) {
-            self.output(Output::Refuse { connection, why });
-            counters::count(&mut self.counters.refused, why);
+            self.order(Wire::Refuse { connection, why });
+            counters::count(&mut self.counters.refused, format!("{why:?}"));
             // Dials that cross are the rule when nodes meet.
             let usual = match why {
                 Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt => true,
@@ -76,7 +75,7 @@ impl Engine {
             return;
         }
         if self.config.node < peer.node {
-            self.output(Output::Open { connection });
+            self.order(Wire::Open { connection });
             self.link_up(connection, peer, dialled);
         } else {
             self.view.candidates.insert(connection, Candidate { peer, dialled });
@@ -267,7 +266,7 @@ impl Engine {
         self.view.insert(node, link);
         self.messengers.remove(&node);
         let (name, address) = (peer.name, peer.address);
-        self.publish_peer(Output::PublishPeer {
+        self.publish_peer(Effect::PublishPeer {
             node,
             name: name.clone(),
             address: address.clone(),
@@ -281,7 +280,7 @@ impl Engine {
         self.repeat_deletes(node);
         for (process, reference) in self.processes.node_watchers() {
             let event = Event::NodeUp { reference, node, name: name.clone(), address: address.clone() };
-            self.event(Output::Notify { process, event });
+            self.event(Effect::Notify { process, event });
         }
     }
 
@@ -413,14 +412,14 @@ impl Engine {
                 asked.remove(&node);
             }
         }
-        self.publish_peer(Output::PublishPeer {
+        self.publish_peer(Effect::PublishPeer {
             node,
             name: link.name.clone(),
             address: link.address.clone(),
             connection: None,
             message_limit: 0,
         });
-        self.output(Output::Close { connection: link.connection, goodbye });
+        self.order(Wire::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
         self.send_credits_due();
         self.messengers.retain(|_, through| *through != node);
@@ -446,7 +445,7 @@ impl Engine {
         for (process, reference) in self.processes.node_watchers() {
             let (name, address) = (link.name.clone(), link.address.clone());
             let event = Event::NodeDown { reference, node, name, address, reason };
-            self.event(Output::Notify { process, event });
+            self.event(Effect::Notify { process, event });
         }
         let parted = reason == Reason::DISCONNECTED;
         self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
@@ -486,24 +485,24 @@ impl Engine {
         for serial in self.processes.serials() {
             let calls = self.processes.get_mut(serial).map(|p| std::mem::take(&mut p.calls));
             for op in calls.unwrap_or_default().into_keys() {
-                self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::Closed) });
+                self.event(Effect::Answer { process: serial, op, outcome: Outcome::of(Status::Closed) });
             }
         }
         // The goodbye goes first: it withdraws everything in one message.
         for node in self.view.linked() {
             let Some(link) = self.view.remove(node) else { continue };
-            self.publish_peer(Output::PublishPeer {
+            self.publish_peer(Effect::PublishPeer {
                 node,
                 name: link.name,
                 address: link.address,
                 connection: None,
                 message_limit: 0,
             });
-            self.output(Output::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
+            self.order(Wire::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
             self.drop_bindings_of(node);
         }
         for connection in std::mem::take(&mut self.view.candidates).into_keys() {
-            self.output(Output::Refuse { connection, why: Refusal::Closing });
+            self.order(Wire::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
         self.forget_all_holds();
@@ -516,7 +515,7 @@ impl Engine {
         }
         self.drop_all_groups();
         self.timers.clear();
-        self.event(Output::Closed { reason });
+        self.event(Effect::Closed { reason });
     }
 }
 

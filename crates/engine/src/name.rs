@@ -252,7 +252,7 @@ impl Engine {
     pub(super) fn notify_lost_name(&mut self, serial: u64, name: &Name, winner: Option<Pid>) {
         if self.processes.exists(serial) {
             let event = Event::NameConflict { name: name.clone(), winner, reason: Reason::REPLACED };
-            self.event(Output::Notify { process: serial, event });
+            self.event(Effect::Notify { process: serial, event });
         }
     }
 

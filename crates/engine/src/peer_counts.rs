@@ -1,29 +1,7 @@
 //! What each peer has done here, for the dump: while it is linked, and for a while after.
 
-use super::NodeId;
-use super::picture::Text;
+use super::{NodeId, PastRow, PeerCounts, Text};
 use std::collections::VecDeque;
-
-/// What a peer has done here on all links of its incarnation.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, serde::Serialize)]
-pub struct PeerCounts {
-    pub links: u64,
-    /// Messages of the protocol, without data.
-    pub messages: u64,
-    /// Messages to processes of this node, and what they consist of.
-    pub payloads: u64,
-    pub payload_bytes: u64,
-    /// Processes of this node that its processes have killed.
-    pub kills: u64,
-    /// Names of processes of this node that its processes have taken from them.
-    pub unregistered: u64,
-    /// Groups that its processes have deleted.
-    pub deletes: u64,
-    /// What it has said in the name of others and was not heard.
-    pub relays_refused: u64,
-    /// How often it has broken the protocol, and the link was ended for that.
-    pub violations: u64,
-}
 
 /// How many peers without a link are remembered, the latest ones.
 const REMEMBERED: usize = 64;
@@ -65,14 +43,6 @@ impl PastPeers {
             counts: past.counts,
         })
     }
-}
-
-/// A peer that has no link at present.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
-pub struct PastRow {
-    pub incarnation: String,
-    pub name: Text,
-    pub counts: PeerCounts,
 }
 
 #[cfg(test)]

@@ -128,7 +128,7 @@ impl Engine {
         };
         if let Some(reason) = gone {
             let event = Event::Exit { reference, pid: target, reason, data: Payload::default(), by: None };
-            return self.event(Output::Notify { process: serial, event });
+            return self.event(Effect::Notify { process: serial, event });
         }
         if let Some(process) = self.processes.get_mut(serial) {
             process.monitors.insert(reference, Watch::Process(target));
@@ -152,7 +152,7 @@ impl Engine {
         self.processes.by_name.entry(name.clone()).or_default().insert((serial, reference));
         let new = self.names.visible(name.as_bytes());
         let event = Event::NameChanged { reference, name, old: None, new };
-        self.event(Output::Notify { process: serial, event });
+        self.event(Effect::Notify { process: serial, event });
     }
 
     pub(super) fn monitor_nodes(&mut self, serial: u64, reference: Ref) {
@@ -166,7 +166,7 @@ impl Engine {
             address: link.address.clone(),
         });
         for event in present.chain([Event::SnapshotEnd { reference }]).collect::<Vec<_>>() {
-            self.event(Output::Notify { process: serial, event });
+            self.event(Effect::Notify { process: serial, event });
         }
     }
 
@@ -273,7 +273,7 @@ impl Engine {
     ) {
         if let Some(to) = self.view.connection(node) {
             let header = DataHeader::Exit { from: target, to: watcher, reference, reason: reason.0 };
-            self.output(Output::Signal { to, header, data });
+            self.order(Wire::Signal { to, header, data });
         }
     }
 
@@ -299,7 +299,7 @@ impl Engine {
             self.leave_all(process.groups, serial, reason);
         }
         for (op, work) in process.calls {
-            self.event(Output::Answer { process: serial, op, outcome: Outcome::of(Status::NoProcess) });
+            self.event(Effect::Answer { process: serial, op, outcome: Outcome::of(Status::NoProcess) });
             self.abandon(work);
         }
         self.undo_claims_for(serial);
@@ -327,7 +327,7 @@ impl Engine {
                 if let Some(watching) = self.processes.get_mut(watcher.serial) {
                     watching.monitors.remove(&reference);
                     let event = Event::Exit { reference, pid, reason, data: data.clone(), by: None };
-                    self.event(Output::Notify { process: watcher.serial, event });
+                    self.event(Effect::Notify { process: watcher.serial, event });
                 }
             } else {
                 self.forget_watched(watcher.node, serial, watcher.serial, watcher.reference);
@@ -343,9 +343,9 @@ impl Engine {
         }
         if let Some(by) = killed {
             let event = Event::Exit { reference: Ref(0), pid, reason, data, by };
-            self.event(Output::Notify { process: serial, event });
+            self.event(Effect::Notify { process: serial, event });
         }
-        self.event(Output::ProcessGone { process: serial });
+        self.event(Effect::ProcessGone { process: serial });
     }
 
     /// Claims for a process that ended.
@@ -362,7 +362,7 @@ impl Engine {
             self.process_exits(target.serial, reason, Payload::default(), Some(Some(killer)));
         } else if let Some(to) = self.view.connection(target.node) {
             let header = DataHeader::Kill { from, to: target.serial, reason: reason.0 };
-            self.output(Output::Signal { to, header, data: Payload::default() });
+            self.order(Wire::Signal { to, header, data: Payload::default() });
         }
     }
 
@@ -382,7 +382,7 @@ impl Engine {
                 process.monitors.remove(&reference);
                 let pid = Pid { node, serial: target };
                 let event = Event::Exit { reference, pid, reason, data: Payload::default(), by: None };
-                self.event(Output::Notify { process: serial, event });
+                self.event(Effect::Notify { process: serial, event });
             }
         }
     }
@@ -409,7 +409,7 @@ impl Engine {
                     counts.payload_bytes += payload.as_bytes().len() as u64;
                 });
                 let from = Pid { node: from, serial: sender };
-                self.event(Output::Deliver { to: window.to, from, payload, window });
+                self.event(Effect::Deliver { to: window.to, from, payload, window });
             }
             Received::NoReceiver { to } => self.send(from, Message::NoReceiver { to }),
             Received::Kill { from: killer, to, reason } => {
@@ -435,7 +435,7 @@ impl Engine {
                     }
                     let (reason, data) = (Reason(reason), Payload::new(body));
                     let event = Event::Exit { reference, pid, reason, data, by: None };
-                    self.event(Output::Notify { process: to, event });
+                    self.event(Effect::Notify { process: to, event });
                 }
             }
         }
@@ -460,13 +460,13 @@ impl Engine {
 
     pub(super) fn credited(&mut self, from: NodeId, to: u64, credit: message::Credit) {
         if let Some(connection) = self.view.connection(from) {
-            self.output(Output::Credit { connection, to, credit });
+            self.order(Wire::Credit { connection, to, credit });
         }
     }
 
     pub(super) fn no_receiver(&mut self, from: NodeId, to: u64) {
         if let Some(connection) = self.view.connection(from) {
-            self.output(Output::NoReceiver { connection, to });
+            self.order(Wire::NoReceiver { connection, to });
         }
     }
 }

@@ -3,17 +3,17 @@
 use super::machine::Engine;
 use super::*;
 
-/// An output to the tables. A node that is lost takes very many names with it, so this is small.
+/// An effect on the tables. A node that is lost takes very many names with it, so this is small.
 pub(super) enum Table {
     Name(Name, Option<Pid>),
-    Other(Box<Output>),
+    Other(Box<Effect>),
 }
 
-impl From<Table> for Output {
-    fn from(table: Table) -> Output {
+impl From<Table> for Effect {
+    fn from(table: Table) -> Effect {
         match table {
-            Table::Name(name, pid) => Output::PublishName { name, pid },
-            Table::Other(output) => *output,
+            Table::Name(name, pid) => Effect::PublishName { name, pid },
+            Table::Other(effect) => *effect,
         }
     }
 }
@@ -38,7 +38,7 @@ impl Engine {
             self.tables.push_back(Table::Name(name.clone(), new));
             for (process, reference) in self.processes.name_watchers(&name) {
                 let event = Event::NameChanged { reference, name: name.clone(), old, new };
-                self.events.push_back(Output::Notify { process, event });
+                self.events.push_back(Effect::Notify { process, event });
             }
         }
         if dirty.capacity() <= KEPT {

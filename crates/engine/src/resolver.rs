@@ -100,7 +100,7 @@ impl Engine {
                     age_a_ms: self.age_ms(pair.low),
                     age_b_ms: high_age_ms,
                 };
-                self.event(Output::CallResolver { clash });
+                self.event(Effect::CallResolver { clash });
                 return None;
             }
         })

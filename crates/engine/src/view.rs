@@ -5,7 +5,7 @@ use super::departure::MissingNodes;
 use super::dial::Dials;
 use super::index::Index;
 use super::paced::Paced;
-use super::peer_counts::{PastPeers, PeerCounts};
+use super::peer_counts::PastPeers;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

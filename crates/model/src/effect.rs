@@ -1,6 +1,90 @@
 //! What a process is told, and what an engine has its node do.
 
-use crate::{Name, NodeId, Payload, Pid, Reason, Ref};
+use crate::{ConnectionId, Level, Members, Name, NodeId, Outcome, Payload, Pid, Reason, Ref, Target};
+
+/// What an engine puts out, in this order: tables for readers, orders to its network, then events and answers. So a caller who
+/// has an answer reads tables that are no older, and an EXIT never arrives before the state it tells of.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Output<W> {
+    Effect(Effect),
+    Wire(W),
+}
+
+impl<W> From<Effect> for Output<W> {
+    fn from(effect: Effect) -> Output<W> {
+        Output::Effect(effect)
+    }
+}
+
+/// What the node does for its engine, whichever engine that is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    // ---- tables for readers
+    /// `whereis(name)` answers `pid` from now on.
+    PublishName {
+        name: Name,
+        pid: Option<Pid>,
+    },
+    /// A link came up (`Some`) or went down. Senders reach `node` through this connection from now on.
+    PublishPeer {
+        node: NodeId,
+        name: String,
+        address: String,
+        connection: Option<ConnectionId>,
+        /// The largest payload that it takes, in bytes.
+        message_limit: u64,
+    },
+    /// The members of these groups are these from now on; `None`: there is no such group. All that have changed are told at once,
+    /// for a node that joins learns of very many.
+    PublishGroups {
+        groups: Vec<(Name, Option<Members>)>,
+    },
+    /// The process of this node holds the lock with this token, as far as it may rely on it; `None`: it does not, or
+    /// not any longer (released, or LOCK_LOST).
+    PublishHold {
+        process: u64,
+        resource: Name,
+        requester: Name,
+        token: Option<u64>,
+    },
+    // ---- events and answers
+    /// A message for a process of this node; what it occupies is reported with `handle_taken(window, ..)` when the
+    /// application takes it.
+    Deliver {
+        to: u64,
+        from: Pid,
+        payload: Payload,
+        window: Window,
+    },
+    Notify {
+        process: u64,
+        event: Event,
+    },
+    /// The one answer to an operation.
+    Answer {
+        process: u64,
+        op: Ref,
+        outcome: Outcome,
+    },
+    /// The process is no more. When it was killed from outside an [`Event::Exit`] of its own went before.
+    ProcessGone {
+        process: u64,
+    },
+    /// The node is closed: by `Close`, or because its name was taken. Nothing else follows.
+    Closed {
+        reason: Reason,
+    },
+    /// Run a resolver function, once, not on this thread; its answer comes back by `handle_resolved`, in any case.
+    CallResolver {
+        clash: ClashCall,
+    },
+    /// Worth telling an operator.
+    Log {
+        level: Level,
+        target: Target,
+        text: String,
+    },
+}
 
 /// The window that a waiting message occupies: room given to node `from` at the process `to` of this node.
 /// `link` tells links of one node apart, so that what is taken after a reconnect does not count for the new link.

@@ -6,19 +6,25 @@
 mod command;
 mod effect;
 mod id;
+mod inspection;
 mod limits;
 mod log;
+mod machine;
 mod members;
+mod observation;
 mod resolver;
 mod status;
 mod time;
 
 pub use command::{Command, Outcome, Patience};
-pub use effect::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Event, LockRow, Window};
+pub use effect::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Effect, Event, LockRow, Output, Window};
 pub use id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
+pub use inspection::*;
 pub use limits::{Config, DEFAULT_REQUESTER, Limits, MAX_NAME, MAX_RESOLVER, MAX_TEXT};
 pub use log::{Level, Short, Target};
+pub use machine::Machine;
 pub use members::{Entries, Members};
+pub use observation::{BUCKETS, Counters, Gauges, Histogram, Observation};
 pub use resolver::Resolver;
 pub use status::{Reason, Status};
 pub use time::Time;

@@ -1,6 +1,6 @@
 //! Cut links, as the bridge of one node has them: see [`crate::testing`].
 
-use super::{Bridge, Lane};
+use super::{Attachment, Bridge};
 use crate::engine::message::DataHeader;
 use crate::engine::{ConnectionId, Ending, Goodbye, Stamped, Status};
 use crate::mesh::Order;
@@ -43,7 +43,7 @@ pub(super) struct Cables {
 }
 
 impl Cables {
-    pub(super) fn poll_order(&mut self) -> Option<Order<Lane>> {
+    pub(super) fn poll_order(&mut self) -> Option<Order<Attachment>> {
         let connection = self.closing.pop()?;
         self.ended(connection);
         // Without one the other end, if it is not cut, would take this node for dead.
@@ -154,10 +154,15 @@ impl Bridge {
         peer: &str,
         dialled: Option<&str>,
     ) -> bool {
-        if testing::is_cut(&self.shared.config.name, peer) {
+        if testing::is_cut(&self.desk.shared.config.name, peer) {
             self.cables.closing.push(connection);
             if let Some(address) = dialled {
-                self.engine.handle_dial_failed(self.now, address, Status::Unreachable, "cut by a test");
+                self.desk.engine.handle_dial_failed(
+                    self.desk.now,
+                    address,
+                    Status::Unreachable,
+                    "cut by a test",
+                );
             }
             return false;
         }
@@ -172,7 +177,12 @@ impl Bridge {
             Act::End => {
                 for connection in self.cables.to(&hook.peer, |state| !matches!(state, State::Dead)) {
                     self.cables.set(connection, State::Dead);
-                    self.engine.handle_connection_end(self.now, connection, Ending::Broke, "cut by a test");
+                    self.desk.engine.handle_connection_end(
+                        self.desk.now,
+                        connection,
+                        Ending::Broke,
+                        "cut by a test",
+                    );
                 }
             }
             Act::Hush => {
@@ -188,15 +198,15 @@ impl Bridge {
                     for said in held {
                         match said {
                             Said::Message(message) => {
-                                self.engine.handle_message(self.now, connection, message);
+                                self.desk.engine.handle_message(self.desk.now, connection, message);
                             }
                             Said::Data(header, body) => {
-                                self.engine.handle_data(self.now, connection, header, &body);
+                                self.desk.engine.handle_data(self.desk.now, connection, header, &body);
                             }
                         }
                     }
                 }
-                self.engine.redial(self.now);
+                self.desk.engine.redial(self.desk.now);
             }
         }
         self.cables.done.push(hook.done);

@@ -2,7 +2,7 @@
 
 use crate::engine::message::Window;
 use crate::engine::{Connectivity, Identity, Message, NodeId, Pid, Reason, Stamped, Status};
-use crate::node::bridge::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
+use crate::node::desk::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
 use crate::node::{Attempt, Completion, Event, EventKind, LockId, Node, Options, Process, Request};
 use crate::wire::{self, Channel, Handshake, Opening, Protection, Setup};
 use std::io::{Read, Write};

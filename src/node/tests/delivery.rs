@@ -1,7 +1,7 @@
 use super::*;
 use crate::engine::message::{INITIAL_CREDIT, Window, cost};
 use crate::engine::{
-    Command, ConnectionId, Event as Told, Members, Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref,
+    Command, ConnectionId, Effect, Event as Told, Members, Name, NodeId, Outcome, Payload, Pid, Reason, Ref,
 };
 use crate::node::{EventKind, Field, Reply, Request, Waiter, operation_of};
 
@@ -14,7 +14,7 @@ fn far(serial: u64) -> Pid {
 fn deliver(delivery: &mut Delivery, to: &Process, payload: &str) {
     let window = Window { from: PEER, link: 1, to: to.pid().serial };
     let payload = Payload::new(payload.as_bytes());
-    delivery.apply(Output::Deliver { to: to.pid().serial, from: far(1), payload, window });
+    delivery.apply(Effect::Deliver { to: to.pid().serial, from: far(1), payload, window });
 }
 
 fn exit_of(reference: Ref, pid: Pid) -> Told {
@@ -22,7 +22,7 @@ fn exit_of(reference: Ref, pid: Pid) -> Told {
 }
 
 fn notify(delivery: &mut Delivery, to: &Process, event: Told) {
-    delivery.apply(Output::Notify { process: to.pid().serial, event });
+    delivery.apply(Effect::Notify { process: to.pid().serial, event });
 }
 
 /// Messages and bytes reported as taken; the rest of the inbox is passed over.
@@ -101,7 +101,7 @@ fn a_killed_process_gets_its_own_exit_last() {
     notify(&mut delivery, &killed, exit_of(Ref(0), killed.pid()));
     assert_eq!(status(sender.send(killed.pid(), b"late")), Status::NoProcess);
     assert_eq!(status(killed.send(sender.pid(), b"")), Status::NoProcess);
-    delivery.apply(Output::ProcessGone { process: killed.pid().serial });
+    delivery.apply(Effect::ProcessGone { process: killed.pid().serial });
     let first = killed.recv(-1).unwrap();
     assert_eq!((first.kind(), first.reference()), (EventKind::Exit, monitor));
     let last = killed.recv(-1).unwrap();
@@ -150,7 +150,7 @@ fn monitors_and_unread_answers_are_bounded() {
         }
     }
     let outcome = Outcome::failed(Status::Unreachable, "a\0b");
-    delivery.apply(Output::Answer { process: process.pid().serial, op: done.op, outcome });
+    delivery.apply(Effect::Answer { process: process.pid().serial, op: done.op, outcome });
     notify(&mut delivery, &process, exit_of(monitor, far(1)));
     assert_eq!(status(process.name_monitor(b"n")), Status::Full, "both are unread");
     let event = process.recv(0).unwrap();
@@ -167,7 +167,7 @@ fn monitors_and_unread_answers_are_bounded() {
     process.monitor(far(1)).unwrap();
     assert_eq!(status(process.monitor(far(1))), Status::Full);
     process.exit(Reason::NORMAL, b"").unwrap();
-    delivery.apply(Output::ProcessGone { process: process.pid().serial });
+    delivery.apply(Effect::ProcessGone { process: process.pid().serial });
     let next = Process::spawn(&node, None).unwrap();
     next.monitor(far(1)).unwrap();
     next.monitor(far(1)).unwrap();
@@ -227,7 +227,7 @@ fn calls_that_nobody_waits_for_cannot_run_ahead_without_bound() {
     }
     assert_eq!(spawned.len(), AHEAD);
     for process in spawned {
-        delivery.apply(Output::ProcessGone { process });
+        delivery.apply(Effect::ProcessGone { process });
     }
     Process::spawn(&node, None).unwrap();
 }
@@ -237,7 +237,7 @@ fn names_are_published_and_the_dead_of_this_node_are_not_shown() {
     let (node, mut delivery) = by_hand();
     let process = Process::spawn(&node, None).unwrap();
     let mut publish = |name: &str, pid| {
-        delivery.apply(Output::PublishName { name: Name::new(name.as_bytes()), pid });
+        delivery.apply(Effect::PublishName { name: Name::new(name.as_bytes()), pid });
     };
     publish("b/far", Some(far(1)));
     publish("a/here", Some(process.pid()));
@@ -273,9 +273,9 @@ fn names_and_groups_are_read_when_thread_locals_are_gone() {
     }
     thread_local! { static LATE: std::cell::RefCell<Option<Late>> = const { std::cell::RefCell::new(None) }; }
     let (node, mut delivery) = by_hand();
-    delivery.apply(Output::PublishName { name: Name::new(b"n"), pid: Some(far(1)) });
+    delivery.apply(Effect::PublishName { name: Name::new(b"n"), pid: Some(far(1)) });
     let members = Members::new(Vec::new(), vec![far(1)]);
-    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(b"g"), Some(members))] });
+    delivery.apply(Effect::PublishGroups { groups: vec![(Name::new(b"g"), Some(members))] });
     std::thread::spawn(move || {
         LATE.set(Some(Late(node.clone())));
         assert!(node.whereis(b"n").is_ok());
@@ -290,7 +290,7 @@ fn peers_are_listed_and_senders_reach_them_while_the_link_is_up() {
     let process = Process::spawn(&node, None).unwrap();
     let mut peer = |connection| {
         let (name, address) = ("peer".to_owned(), "127.0.0.1:9".to_owned());
-        delivery.apply(Output::PublishPeer { node: PEER, name, address, connection, message_limit: 1 << 20 });
+        delivery.apply(Effect::PublishPeer { node: PEER, name, address, connection, message_limit: 1 << 20 });
     };
     assert_eq!(status(process.send(far(1), b"x")), Status::Unreachable);
     assert_eq!(status(node.node_of(far(1))), Status::NotFound);

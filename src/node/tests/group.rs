@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::message::MAX_WINDOW;
-use crate::engine::{ConnectionId, Members, Name, NodeId, Output, Pid, Reason};
+use crate::engine::{ConnectionId, Effect, Members, Name, NodeId, Pid, Reason};
 use crate::node::{EventKind, Field};
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ fn far(serial: u64) -> Pid {
 
 fn publish(delivery: &mut Delivery, group: &[u8], local: &[Pid], others: &[Pid]) {
     let members = Members::new(local.to_vec(), others.to_vec());
-    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(group), Some(members))] });
+    delivery.apply(Effect::PublishGroups { groups: vec![(Name::new(group), Some(members))] });
 }
 
 fn link(delivery: &mut Delivery, message_limit: u64) {
     let (name, address) = ("peer".to_owned(), "127.0.0.1:9".to_owned());
     let connection = Some(ConnectionId(1));
-    delivery.apply(Output::PublishPeer { node: PEER, name, address, connection, message_limit });
+    delivery.apply(Effect::PublishPeer { node: PEER, name, address, connection, message_limit });
 }
 
 fn count(node: &Node, group: &[u8], rounds: u32) -> BTreeMap<Pid, u32> {
@@ -50,7 +50,7 @@ fn members_are_read_as_published() {
     assert_eq!(node.stats().groups, 2);
     let empty = node.members(b"empty").unwrap();
     assert!(empty.is_empty() && empty.pids().unwrap().is_empty());
-    delivery.apply(Output::PublishGroups { groups: vec![(Name::new(b"g"), None)] });
+    delivery.apply(Effect::PublishGroups { groups: vec![(Name::new(b"g"), None)] });
     assert_eq!(status(node.members(b"g")), Status::NotFound);
     assert_eq!(all.pids().unwrap().len(), 4, "a list does not change");
     node.shut();
@@ -78,7 +78,7 @@ fn a_member_of_this_node_that_has_ended_is_none_at_once() {
     publish(&mut delivery, b"g", &[], &[far(1)]);
     publish(&mut delivery, b"h", &[], &[]);
     for process in [&one, &two] {
-        delivery.apply(Output::ProcessGone { process: process.pid().serial });
+        delivery.apply(Effect::ProcessGone { process: process.pid().serial });
     }
     assert!(!node.shared().processes.any_dying());
     assert_eq!(node.members(b"g").unwrap().pids().unwrap(), [far(1)]);

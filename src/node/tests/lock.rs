@@ -1,7 +1,7 @@
 //! Locks, with what the engine would say given by hand.
 
 use super::*;
-use crate::engine::{Command, LockRow, Name, NodeId, Outcome, Output, Pid};
+use crate::engine::{Command, Effect, LockRow, Name, NodeId, Outcome, Pid};
 use crate::node::{Attempt, Field, LockId, Reply, Request};
 
 const LOCK: LockId = LockId { resource: b"r", requester: Some(b"me") };
@@ -10,9 +10,9 @@ fn attempt() -> Attempt {
     Attempt { nodes: None, retries: None, timeout_ms: LONG }
 }
 
-fn hold(process: &Process, token: Option<u64>) -> Output {
+fn hold(process: &Process, token: Option<u64>) -> Effect {
     let (resource, requester) = (Name::new(b"r"), Name::new(b"me"));
-    Output::PublishHold { process: process.pid().serial, resource, requester, token }
+    Effect::PublishHold { process: process.pid().serial, resource, requester, token }
 }
 
 fn requests(node: &Node) -> Vec<Request> {
@@ -55,7 +55,7 @@ fn check_says_what_was_published_for_this_process() {
     assert_eq!((status(one.lock_check(LOCK)), node.stats().locks_held), (Status::NotOwner, 1));
     two.exit(crate::engine::Reason::NORMAL, b"").unwrap();
     assert_eq!(status(two.lock_check(LOCK)), Status::NoProcess);
-    delivery.apply(Output::ProcessGone { process: two.pid().serial });
+    delivery.apply(Effect::ProcessGone { process: two.pid().serial });
     assert_eq!(node.stats().locks_held, 0);
     delivery.apply(hold(&two, None));
     assert_eq!(node.stats().locks_held, 0, "told twice");

@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::{Output, Reason};
+use crate::engine::{Effect, Reason};
 use crate::node::EventKind;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -158,11 +158,11 @@ fn a_closed_node_hands_out_what_waits_then_one_last_event_then_closed() {
         data: Default::default(),
         by: None,
     };
-    delivery.apply(Output::Notify { process: receiver.pid().serial, event });
+    delivery.apply(Effect::Notify { process: receiver.pid().serial, event });
     std::thread::scope(|scope| {
         let blocked: Vec<_> = (0..2).map(|_| scope.spawn(|| other.next(-1).map(|e| e.kind()))).collect();
         await_sleepers(&other, 2);
-        delivery.apply(Output::Closed { reason: Reason::NAME_TAKEN });
+        delivery.apply(Effect::Closed { reason: Reason::NAME_TAKEN });
         let mut ends: Vec<_> = blocked.into_iter().map(|t| t.join().unwrap().map_err(|e| e.status)).collect();
         ends.sort_by_key(Result::is_err);
         assert_eq!(ends, [Ok(EventKind::NodeClosed), Err(Status::Closed)]);

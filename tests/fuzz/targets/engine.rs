@@ -340,10 +340,10 @@ impl Siege {
         for node in HONEST {
             for output in &self.world.nodes[node].seen[self.looked[node]..] {
                 match output {
-                    Output::Deliver { payload, window, .. } => {
+                    Output::Effect(Effect::Deliver { payload, window, .. }) => {
                         self.untaken.push((node, *window, cost(payload.as_bytes().len())));
                     }
-                    Output::CallResolver { clash } => self.unresolved.push((node, clash.id)),
+                    Output::Effect(Effect::CallResolver { clash }) => self.unresolved.push((node, clash.id)),
                     _ => {}
                 }
             }
@@ -487,7 +487,7 @@ impl Siege {
 
     /// One connection after the other: under other names a peer may have several.
     fn cut(&mut self, peer: NodeIndex, node: NodeIndex) {
-        let between = |wire: &Wire| wire.ends == [peer, node] || wire.ends == [node, peer];
+        let between = |wire: &Cable| wire.ends == [peer, node] || wire.ends == [node, peer];
         let wires = self.world.wires.iter().filter(|(_, wire)| between(wire));
         for id in wires.map(|(id, _)| *id).collect::<Vec<_>>() {
             let Some(wire) = self.world.wires.get_mut(&id) else { continue };

@@ -5,10 +5,10 @@ use super::queue_core::{QueueCore, Wait};
 use super::queues::shared_with;
 use super::send::Parcel;
 use super::shared::Shared;
-use super::{EventKind, Result};
+use super::{EventKind, Lane, Result};
 use crate::Model;
 use crate::engine::message::{Credit, cost};
-use crate::engine::{Config, ConnectionId, Limits, NodeId, Pid, Status};
+use crate::engine::{Config, ConnectionId, FRAGMENT, Limits, NodeId, Pid, Status};
 use crate::sync::thread;
 use std::sync::Arc;
 
@@ -145,7 +145,7 @@ fn refused_by_a_link() {
             let mut told = Vec::new();
             loop {
                 let mut outbox = link.outbox.lock().unwrap();
-                let Some(block) = outbox.next_block() else { break };
+                let Some(block) = outbox.next_block(FRAGMENT) else { break };
                 written += block.len();
                 told.extend(outbox.written(block));
             }
@@ -153,7 +153,8 @@ fn refused_by_a_link() {
                 granted = true;
                 let taken = cost(payload.len());
                 let credit = Credit { messages: 128, bytes: 96 * 1024 + taken, taken };
-                told.extend(link.outbox.lock().unwrap().credit(to.serial, credit));
+                let Lane::Native(outbox) = &mut *link.outbox.lock().unwrap();
+                told.extend(outbox.credit(to.serial, credit));
             }
             for (sender, receiver) in told {
                 room.shared.tell_sendable(sender, Pid { node: PEER, serial: receiver });
