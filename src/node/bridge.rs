@@ -59,7 +59,7 @@ impl Bridge {
         if let Some(connection) = up {
             #[cfg(feature = "test-hooks")]
             self.cables.linked(connection);
-            self.desk.put(effect);
+            self.desk.delivery.apply(effect);
             self.connections.insert(node, connection);
             let link = self.desk.shared.links.get(node)?;
             let lane = Attachment { node, link };
@@ -71,7 +71,7 @@ impl Bridge {
         let connection = self.connections.remove(&node);
         let lane = connection.and_then(|connection| self.lanes.remove(&connection));
         let rest = lane.iter().flat_map(|lane| std::iter::from_fn(|| lane.next_block(FRAGMENT))).collect();
-        self.desk.put(effect);
+        self.desk.delivery.apply(effect);
         connection.map(|connection| Order::Detach { connection, rest })
     }
 
@@ -222,8 +222,8 @@ impl Core for Bridge {
                 Output::Effect(effect @ Effect::PublishPeer { node, connection, .. }) => {
                     self.publish_peer(node, connection, effect)
                 }
-                Output::Effect(effect) => {
-                    self.desk.put(effect);
+                Output::Effect(table) => {
+                    self.desk.delivery.apply(table);
                     None
                 }
                 Output::Wire(wire) => self.order_of(wire),
@@ -232,6 +232,7 @@ impl Core for Bridge {
                 return order;
             }
         }
+        self.desk.take_events();
         None
     }
 
@@ -271,6 +272,6 @@ impl Core for Bridge {
             Status::Io => (Level::Error, Target::Listener),
             _ => (Level::Warn, Target::Handshake),
         };
-        self.desk.put(Effect::Log { level, target, text });
+        self.desk.log(level, target, text);
     }
 }

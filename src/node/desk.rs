@@ -205,8 +205,7 @@ impl<M: Machine> Desk<M> {
                 "a resolver function is late, as others are: clashes wait undecided until one of them returns"
             }
         };
-        let (level, target, text) = (Level::Warn, Target::Resolver, text.to_owned());
-        self.later.push(Effect::Log { level, target, text });
+        self.log(Level::Warn, Target::Resolver, text.to_owned());
         self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
@@ -251,24 +250,16 @@ impl<M: Machine> Desk<M> {
         self.replaced.take()
     }
 
-    /// Applies what is for tables, and keeps the rest until [`settle`](Desk::settle).
-    pub(super) fn put(&mut self, effect: Effect) {
-        match effect {
-            Effect::PublishName { .. }
-            | Effect::PublishPeer { .. }
-            | Effect::PublishGroups { .. }
-            | Effect::PublishHold { .. } => self.delivery.apply(effect),
-            Effect::Deliver { .. }
-            | Effect::Notify { .. }
-            | Effect::Answer { .. }
-            | Effect::ProcessGone { .. }
-            | Effect::CallResolver { .. }
-            | Effect::Log { .. } => self.later.push(effect),
-            Effect::Closed { .. } => {
-                self.closed = true;
-                self.later.push(effect);
-            }
-        }
+    /// Keeps events and answers until [`settle`](Desk::settle).
+    pub(super) fn take_events(&mut self) {
+        let known = self.later.len();
+        self.engine.drain_events(&mut self.later);
+        self.closed |= self.later[known..].iter().any(|effect| matches!(effect, Effect::Closed { .. }));
+    }
+
+    /// Something worth telling, with the next events.
+    pub(super) fn log(&mut self, level: Level, target: Target, text: String) {
+        self.later.push(Effect::Log { level, target, text });
     }
 
     /// The network has written what was to be written so far.

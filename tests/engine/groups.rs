@@ -375,7 +375,7 @@ fn a_group_that_many_join_in_a_row_is_published_once() {
         let (process, op, group, patience) = (pid.serial, Ref(op), name("g"), Patience::FOREVER);
         engine.handle_command(now, Command::JoinGroup { process, op, group, pid, patience });
     }
-    let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+    let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_any()).collect();
     let shown = outputs.iter().filter_map(|output| match output {
         Output::Effect(Effect::PublishGroups { groups }) => Some(groups),
         _ => None,

@@ -21,7 +21,7 @@ fn lines_of_links(level: Level, seconds: u64) -> usize {
         };
         engine.handle_connection(now, connection, peer, None);
         engine.handle_connection_end(now, connection, Ending::Broke, "reading failed");
-        while let Some(output) = engine.poll_output() {
+        while let Some(output) = engine.poll_any() {
             let is_about_links = matches!(
                 output,
                 Output::Effect(Effect::Log {

@@ -9,7 +9,7 @@ impl World {
         let Some(mut engine) = self.nodes[node].engine.take() else { return };
         let mut stage = 0;
         let mut groups = BTreeSet::new();
-        while let Some(output) = engine.poll_output() {
+        while let Some(output) = engine.poll_any() {
             let of = stage_of(&output);
             assert!(of >= stage, "tables, then messages, then events; but {output:?} came late");
             stage = of;

@@ -111,7 +111,7 @@ impl Siege {
     }
 
     fn drain(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.engine.poll_output()).collect()
+        std::iter::from_fn(|| self.engine.poll_any()).collect()
     }
 
     /// The time that it takes to hear them, and the bytes that are answered.

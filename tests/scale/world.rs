@@ -335,7 +335,7 @@ impl World {
         let engine = &mut self.hosts[host].engine;
         let began = processor_ns();
         input(engine, Time(self.now));
-        while let Some(output) = engine.poll_output() {
+        while let Some(output) = engine.poll_any() {
             outputs.push(output);
         }
         let wake_at = engine.poll_timeout();

@@ -39,7 +39,7 @@ impl Engine {
                 doubted: link.doubted.is_some(),
                 owed_ms: ms(self.conducts.owed_of(*node)),
                 published: self.published_by(*node),
-                counts: link.counts,
+                counts: self.counts_of(*node),
             }),
             past: Rows::new(self.view.past.rows(), |row| row),
             parted: Rows::new(self.conducts.parted(now), |parted| PartedRow {

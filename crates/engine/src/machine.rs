@@ -35,9 +35,10 @@ fn give_back<T>(queue: &mut VecDeque<T>) {
 /// - `handle_*`: an input from the network, the caller's side or the clock, with the present time;
 /// - [`poll_timeout`](Self::poll_timeout): when [`handle_timeout`](Self::handle_timeout) wants to be called next;
 ///   spurious calls do nothing;
-/// - [`poll_output`](Self::poll_output): the effects. **After every `handle_*`, or a few of them in a row, drain it until
-///   it is empty**, in the order given: published tables, then messages to peers, then events and answers. So a caller who has an answer
-///   reads tables that are no older, and an EXIT never arrives before the state it tells of.
+/// - [`poll_output`](Self::poll_output) and [`drain_events`](Self::drain_events): the effects. **After every `handle_*`, or a
+///   few of them in a row, drain the first until it is empty, then the second**: published tables, then messages to peers, then
+///   events and answers. So a caller who has an answer reads tables that are no older, and an EXIT never arrives before the
+///   state it tells of.
 pub struct Engine {
     pub(super) config: Config,
     pub(super) rng: StdRng,
@@ -290,18 +291,29 @@ impl Engine {
         self.timers.next()
     }
 
+    /// The next table, then the next order to the network. What is behind them has [`drain_events`](Self::drain_events).
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output> {
         self.publish_groups();
         let table = self.tables.pop_front().map(|table| Output::Effect(table.into()));
-        let order = || self.orders.pop_front().map(Output::Wire);
-        let output = table.or_else(order).or_else(|| self.events.pop_front().map(Output::Effect));
+        let output = table.or_else(|| self.orders.pop_front().map(Output::Wire));
         if output.is_none() {
             give_back(&mut self.tables);
             give_back(&mut self.orders);
-            give_back(&mut self.events);
         }
         output
+    }
+
+    /// All events and answers, when there is no other output any more.
+    pub fn drain_events(&mut self, into: &mut Vec<Effect>) {
+        into.extend(self.events.drain(..));
+        give_back(&mut self.events);
+    }
+
+    /// The next output of any kind, in their order.
+    #[must_use]
+    pub fn poll_any(&mut self) -> Option<Output> {
+        self.poll_output().or_else(|| self.events.pop_front().map(Output::Effect))
     }
 
     // ---- getters

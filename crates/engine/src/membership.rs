@@ -391,6 +391,8 @@ impl Engine {
         departure: Departure,
     ) {
         self.charge(node);
+        let counts = self.counts_of(node);
+        self.view.count_for(node, |of_link| *of_link = counts);
         let Some(link) = self.view.remove(node) else { return };
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);

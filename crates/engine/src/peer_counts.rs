@@ -1,5 +1,6 @@
 //! What each peer has done here, for the dump: while it is linked, and for a while after.
 
+use super::machine::Engine;
 use super::{NodeId, PastRow, PeerCounts, Text};
 use std::collections::VecDeque;
 
@@ -42,6 +43,19 @@ impl PastPeers {
             name: Text::new(past.name.as_bytes()),
             counts: past.counts,
         })
+    }
+}
+
+impl Engine {
+    /// What a linked peer has done.
+    pub(super) fn counts_of(&self, node: NodeId) -> PeerCounts {
+        let counts = self.view.links.get(&node).map(|link| link.counts).unwrap_or_default();
+        let received = self.inbound.received(node);
+        PeerCounts {
+            payloads: counts.payloads + received.messages,
+            payload_bytes: counts.payload_bytes + received.bytes,
+            ..counts
+        }
     }
 }
 

@@ -404,10 +404,6 @@ impl Engine {
                 if self.is_broken(Fault::CreditBeforeTaken) {
                     self.taken(window, 1, message::cost(payload.as_bytes().len()));
                 }
-                self.view.count_for(from, |counts| {
-                    counts.payloads += 1;
-                    counts.payload_bytes += payload.as_bytes().len() as u64;
-                });
                 let from = Pid { node: from, serial: sender };
                 self.event(Effect::Deliver { to: window.to, from, payload, window });
             }

@@ -24,6 +24,9 @@ impl Machine for Engine {
     fn poll_output(&mut self) -> Option<Output> {
         self.poll_output()
     }
+    fn drain_events(&mut self, into: &mut Vec<Effect>) {
+        self.drain_events(into);
+    }
     fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
         self.locks(now, resource)
     }

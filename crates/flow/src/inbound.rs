@@ -39,6 +39,21 @@ struct Peer {
     rooms: HashMap<u64, Room, FixedState>,
     partials: Partials,
     told_gone: VecDeque<u64>,
+    received: Payloads,
+}
+
+/// Whole messages that have come over a link, and what they consist of.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Payloads {
+    pub messages: u64,
+    pub bytes: u64,
+}
+
+impl Payloads {
+    fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
 }
 
 /// Room granted to the processes of other nodes.
@@ -80,6 +95,7 @@ impl Inbound {
                 rooms: HashMap::with_hasher(FixedState::default()),
                 partials: Partials::default(),
                 told_gone: VecDeque::new(),
+                received: Payloads::default(),
             },
         );
     }
@@ -92,6 +108,11 @@ impl Inbound {
             self.close(Window { from: peer, link: state.link, to }, room);
         }
         self.serve();
+    }
+
+    /// What has come over the present link.
+    pub fn received(&self, peer: NodeId) -> Payloads {
+        self.peers.get(&peer).map(|state| state.received).unwrap_or_default()
     }
 
     /// Bytes granted beyond the first windows, and how many may be.
@@ -275,6 +296,7 @@ impl Peer {
         if room.partials > 0 {
             self.check_order(from, to)?;
         }
+        self.received.add(body.len());
         Ok(Received::Message { from, payload: Payload::new(body), window: Window { from: node, link, to } })
     }
 
@@ -323,6 +345,7 @@ impl Peer {
         let Some(whole) = self.partials.add(to, from, body)? else { return Ok(Received::Nothing) };
         room.partials -= 1;
         room.partial_bytes -= cost(whole.len());
+        self.received.add(whole.len());
         Ok(Received::Message { from, payload: Payload::from(whole), window: Window { from: node, link, to } })
     }
 

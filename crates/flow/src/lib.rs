@@ -27,7 +27,7 @@ mod tests;
 mod waiters;
 mod window;
 
-pub use inbound::{Inbound, Received, Violation};
+pub use inbound::{Inbound, Payloads, Received, Violation};
 pub use outbox::{EncodeData, Outbox, SendRefusal};
 
 pub use convoke_model::Window;

@@ -1,11 +1,11 @@
 //! What a node needs of its engine.
 
-use crate::{ClashAnswer, Command, Level, LockRow, Observation, Output, Time, Window};
+use crate::{ClashAnswer, Command, Effect, Level, LockRow, Observation, Output, Time, Window};
 
 /// An engine: a state machine without I/O, clock or threads. The same configuration, seed and inputs give the same outputs.
 ///
-/// After every `handle_*`, or a few of them in a row, [`poll_output`](Machine::poll_output) is called until it is empty. What
-/// comes from the network has methods of the engine's own.
+/// After every `handle_*`, or a few of them in a row, [`poll_output`](Machine::poll_output) is called until it is empty, then
+/// [`drain_events`](Machine::drain_events). What comes from the network has methods of the engine's own.
 pub trait Machine {
     /// Orders to the engine's own network.
     type Wire;
@@ -19,7 +19,10 @@ pub trait Machine {
     fn handle_timeout(&mut self, now: Time);
     /// When the engine wants to be told the time.
     fn poll_timeout(&self) -> Option<Time>;
+    /// The next table, then the next order to the network.
     fn poll_output(&mut self) -> Option<Output<Self::Wire>>;
+    /// All events and answers, when there is no other output any more.
+    fn drain_events(&mut self, into: &mut Vec<Effect>);
     /// Holders of locks and those that wait for them, as this node knows: of one lock, or of all.
     fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow>;
     /// `inspect`: what is under way, too.
