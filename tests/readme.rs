@@ -5,7 +5,7 @@
 
 mod support;
 
-use convoke::engine::{Level, Target};
+use convoke::engine::{Level, Topic};
 use convoke::node::{METRICS, OPTIONS, OptionType};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -93,7 +93,7 @@ fn the_tables_of_the_log_and_of_metrics_are_those_of_the_code() {
     let (from, to) = ("<!-- the levels are written by tests/readme.rs -->", "<!-- end of the levels -->");
     part(document, from, to, &levels);
     let mut targets = String::from("| target | what it tells of |\n|---|---|\n");
-    for (target, meaning) in Target::ALL {
+    for (target, meaning) in Topic::ALL {
         writeln!(targets, "| `{}` | {meaning} |", target.name()).unwrap();
     }
     let (from, to) = ("<!-- the targets are written by tests/readme.rs -->", "<!-- end of the targets -->");

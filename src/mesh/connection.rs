@@ -36,7 +36,7 @@ const FRAMES_PER_DRAIN: u32 = 64;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Stage {
     /// Who the peer is is not known; the core does not know of the connection.
-    Stranger,
+    Unauthenticated,
     /// The core knows who the peer is; who decides of the two has not spoken.
     Known,
     /// The connection is a link.
@@ -163,7 +163,7 @@ pub(super) fn begin<C: Core>(
         out: RefCell::new(Outgoing::new(write, settings.rekey)),
         channel: RefCell::new(channel),
         dirty: Cell::new(false),
-        stage: Cell::new(Stage::Stranger),
+        stage: Cell::new(Stage::Unauthenticated),
         cut: RefCell::default(),
         waker: RefCell::default(),
     });
@@ -394,7 +394,9 @@ impl<C: Core> Task<C> {
         let text = error.to_string();
         self.note_refusal(Refused::of(&error), &text);
         self.dial_failed(error.status(), &text);
-        if self.connection.stage.get() == Stage::Stranger && self.connection.channel.borrow().has_words() {
+        if self.connection.stage.get() == Stage::Unauthenticated
+            && self.connection.channel.borrow().has_words()
+        {
             self.connection.close(); // behind the words, which tell the peer why
             return ControlFlow::Continue(());
         }
@@ -411,7 +413,7 @@ impl<C: Core> Task<C> {
             match self.connection.stage.get() {
                 Stage::Closing => return ControlFlow::Continue(()), // the rest is discarded
                 Stage::Linked => self.frames.link(),
-                Stage::Stranger | Stage::Known => {}
+                Stage::Unauthenticated | Stage::Known => {}
             }
             let frame = match self.frames.next_frame() {
                 Ok(Some(frame)) => frame,
@@ -446,7 +448,7 @@ impl<C: Core> Task<C> {
         let id = self.connection.id;
         let stage = self.connection.stage.get();
         match handshake {
-            Handshake::Identity { cluster, identity, opening } if stage == Stage::Stranger => {
+            Handshake::Identity { cluster, identity, opening } if stage == Stage::Unauthenticated => {
                 let is_proven = (self.mesh.settings().is_proven)(&identity, &opening);
                 if !is_proven || !self.connection.channel.borrow().vouches_for(&identity) {
                     return self.refuse_bytes(WireError::Identity);
@@ -480,7 +482,7 @@ impl<C: Core> Task<C> {
                 self.mesh.with_core(|core| core.handle_refused(id, why));
                 return ControlFlow::Break(End::Known);
             }
-            Handshake::Refuse(why) if stage == Stage::Stranger => {
+            Handshake::Refuse(why) if stage == Stage::Unauthenticated => {
                 let status = match why {
                     Refusal::Cluster => Status::Auth,
                     Refusal::Version => Status::Version,
@@ -509,7 +511,7 @@ impl<C: Core> Task<C> {
             Stage::Closing => (Limit::Farewell, self.mesh.settings().farewell),
             // What the peer said before it went is still to be read, and then its end; both are there already.
             _ if broken => (Limit::Broken, self.mesh.settings().farewell),
-            Stage::Stranger | Stage::Known => (Limit::Handshake, self.mesh.settings().handshake),
+            Stage::Unauthenticated | Stage::Known => (Limit::Handshake, self.mesh.settings().handshake),
             Stage::Linked => {
                 self.deadline = None;
                 if !std::mem::replace(&mut self.has_linked, true) {
@@ -549,7 +551,7 @@ impl<C: Core> Task<C> {
         };
         if let Some(ending) = ending {
             match self.connection.stage.get() {
-                Stage::Stranger => self.dial_failed(Status::Unreachable, &text),
+                Stage::Unauthenticated => self.dial_failed(Status::Unreachable, &text),
                 Stage::Known | Stage::Linked => {
                     self.mesh.with_core(|core| core.handle_connection_end(id, ending, &text));
                 }

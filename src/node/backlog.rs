@@ -177,7 +177,7 @@ impl Backlog {
     fn merge(&mut self, key: Key, at: u64, newer: Body) {
         let Some(slot) = self.slots.get_mut((at - self.first) as usize) else { return };
         let Some(Entry { process, content: Content::System(waiting) }) = slot.entry.take() else { return };
-        match together(*waiting, newer) {
+        match coalesce(*waiting, newer) {
             Some(body) => slot.entry = Some(Entry { process, content: Content::System(Box::new(body)) }),
             None => {
                 self.unread.remove(&key);
@@ -264,7 +264,7 @@ fn key_of(serial: u64, body: &Body) -> Option<Key> {
 }
 
 /// What two events with one key come to; `None`: nothing has changed since the reader was told last.
-fn together(waiting: Body, newer: Body) -> Option<Body> {
+fn coalesce(waiting: Body, newer: Body) -> Option<Body> {
     match (waiting, newer) {
         (
             Body::NameChanged { reference, name, old, changes, .. },

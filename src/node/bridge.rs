@@ -9,7 +9,7 @@ use super::{LinkOutbox, Shared};
 use crate::engine::message::DataHeader;
 use crate::engine::{
     ConnectionId, Effect, Ending, Engine, FRAGMENT, Identity, Level, NodeId, Output, Payload, Refusal,
-    Stamped, Status, Target, Time, Wire,
+    Stamped, Status, Time, Topic, Wire,
 };
 use crate::mesh::{Core, Order};
 use crate::wire::LinkProtection;
@@ -268,9 +268,9 @@ impl Core for Bridge {
     fn log(&mut self, status: Status, text: String) {
         // What is not the machine's or a defect is said of a connection that was refused before the engine heard of it.
         let (level, target) = match status {
-            Status::Internal => (Level::Error, Target::Node),
-            Status::Io => (Level::Error, Target::Listener),
-            _ => (Level::Warn, Target::Handshake),
+            Status::Internal => (Level::Error, Topic::Node),
+            Status::Io => (Level::Error, Topic::Listener),
+            _ => (Level::Warn, Topic::Handshake),
         };
         self.desk.log(level, target, text);
     }

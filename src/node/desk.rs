@@ -9,7 +9,7 @@
 use super::observe::{Observed, Traffic};
 use super::resolver::Late;
 use super::{Delivery, Reply, Request, Shared, log, operation_of};
-use crate::engine::{ClashAnswer, Effect, Level, Machine, Name, Status, Target, Time};
+use crate::engine::{ClashAnswer, Effect, Level, Machine, Name, Status, Time, Topic};
 use crate::mesh::TURN;
 use crate::wire::Protection;
 use std::collections::BTreeMap;
@@ -205,14 +205,14 @@ impl<M: Machine> Desk<M> {
                 "a resolver function is late, as others are: clashes wait undecided until one of them returns"
             }
         };
-        self.log(Level::Warn, Target::Resolver, text.to_owned());
+        self.log(Level::Warn, Topic::Resolver, text.to_owned());
         self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.
     pub(super) fn fail(&mut self, why: &str) {
         let text = format!("the node is closed by a defect: {why}");
-        log::emit(&self.shared.config.name, Level::Error, Target::Node, &text);
+        log::emit(&self.shared.config.name, Level::Error, Topic::Node, &text);
         for request in self.requests.rest() {
             if let Request::Command { command, reply: Some(reply) } = request
                 && let Some(op) = operation_of(&command)
@@ -258,7 +258,7 @@ impl<M: Machine> Desk<M> {
     }
 
     /// Something worth telling, with the next events.
-    pub(super) fn log(&mut self, level: Level, target: Target, text: String) {
+    pub(super) fn log(&mut self, level: Level, target: Topic, text: String) {
         self.later.push(Effect::Log { level, target, text });
     }
 

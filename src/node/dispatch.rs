@@ -4,7 +4,7 @@
 //! lock is held while one runs, so that it may do anything, freeing its own queue and process included. A handler is
 //! dropped by whoever lets go of it last: after its last call, with no lock held.
 
-use super::queue_core::{After, End, QueueCore, State, Wait, event_of};
+use super::queue_core::{Deferred, End, QueueCore, State, Wait, event_of};
 use super::shared::Shared;
 use super::{Error, Handler, Result};
 use crate::engine::Status;
@@ -156,7 +156,7 @@ impl QueueCore {
                 drop(turn);
                 return if calls > 0 { Ok(calls) } else { Err(no_handler()) };
             }
-            let mut after = After::default();
+            let mut after = Deferred::default();
             let Some(entry) = self.pop(&mut state, &mut after) else { break };
             drop(state);
             shared.settle(after);

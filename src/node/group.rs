@@ -1,7 +1,7 @@
 //! Groups: members from the published table, changes on behalf of a process.
 
 use super::process::{Completion, check_pid};
-use super::send::Parcel;
+use super::send::Outgoing;
 use super::shared::Shared;
 use super::{Done, Error, List, Node, Process, Result, chance};
 use crate::engine::{Command, Members, Pid, Ref, Status};
@@ -84,22 +84,22 @@ impl Process {
     /// Makes a group; one that exists already is made anew, and keeps its members.
     pub fn group_create(&self, group: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let group = self.name(group)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::CreateGroup {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::CreateGroup {
             process,
             op,
             group,
-            patience,
+            deadline,
         })
     }
 
     /// Deletes a group with its memberships. Unknown: fine.
     pub fn group_delete(&self, group: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let group = self.name(group)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::DeleteGroup {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::DeleteGroup {
             process,
             op,
             group,
-            patience,
+            deadline,
         })
     }
 
@@ -114,12 +114,12 @@ impl Process {
         let group = self.name(group)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
-        self.operate_or_take_back(timeout_ms, completion, true, |process, op, patience| Command::JoinGroup {
+        self.operate_or_take_back(timeout_ms, completion, true, |process, op, deadline| Command::JoinGroup {
             process,
             op,
             group,
             pid,
-            patience,
+            deadline,
         })
     }
 
@@ -134,12 +134,12 @@ impl Process {
         let group = self.name(group)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::LeaveGroup {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::LeaveGroup {
             process,
             op,
             group,
             pid,
-            patience,
+            deadline,
         })
     }
 
@@ -154,12 +154,12 @@ impl Process {
     pub fn group_send(&self, group: &[u8], payload: &[u8]) -> Result<Sent> {
         self.check_alive()?;
         let members = self.shared.members(group)?;
-        let parcel = Parcel::new(&self.shared, payload)?;
+        let outgoing = Outgoing::new(&self.shared, payload)?;
         let mut sent = Sent { accepted: 0, refused: None };
         let mut last = None;
         // Entries of one member stand side by side.
         for pid in members.iter().filter(|pid| last.replace(**pid) != Some(**pid)) {
-            match self.shared.send(&self.core, *pid, &parcel) {
+            match self.shared.send(&self.core, *pid, &outgoing) {
                 Ok(()) => sent.accepted += 1,
                 Err(error) => match (error.status, &sent.refused) {
                     (Status::Full, Some(Error { status: Status::Full, .. })) => {}

@@ -56,7 +56,7 @@ impl Process {
         let Attempt { nodes, retries, timeout_ms } = attempt;
         // What was held before is not given back; for a scope only that of the scope is.
         let is_new = scope.is_some() || self.core.hold(resource.clone(), requester.clone()).is_none();
-        self.operate_or_take_back(timeout_ms, completion, is_new, |process, op, patience| Command::Acquire {
+        self.operate_or_take_back(timeout_ms, completion, is_new, |process, op, deadline| Command::Acquire {
             process,
             op,
             resource,
@@ -64,7 +64,7 @@ impl Process {
             nodes,
             retries,
             scope,
-            patience,
+            deadline,
         })
     }
 
@@ -88,14 +88,14 @@ impl Process {
         completion: Completion,
     ) -> Result<Done> {
         let (resource, requester) = self.lock_names(id)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Release {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::Release {
             process,
             op,
             resource,
             requester,
             nodes,
             scope,
-            patience,
+            deadline,
         })
     }
 

@@ -8,7 +8,7 @@ use super::printable::printable;
 use super::queue_core::QueueCore;
 use super::shared::lock;
 use super::{Error, Result};
-use crate::engine::{Level, Short, Status, Target};
+use crate::engine::{Level, Short, Status, Topic};
 use crate::os::{PerEpoch, fork_epoch, watch_forks, with_signals_blocked};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -32,13 +32,13 @@ pub type Logger = Box<dyn Fn(&Record) + Send>;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     pub level: Level,
-    pub target: Target,
+    pub target: Topic,
     text: CString,
 }
 
 impl Record {
     /// The one place where texts become records: whatever they quote, nothing in them acts on who reads them.
-    fn new(level: Level, target: Target, text: &str) -> Record {
+    fn new(level: Level, target: Topic, text: &str) -> Record {
         let mut text = printable(text).into_owned();
         let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
@@ -46,7 +46,7 @@ impl Record {
     }
     #[cfg(test)]
     pub(super) fn sample() -> Arc<Record> {
-        Arc::new(Record::new(Level::Info, Target::Node, "text"))
+        Arc::new(Record::new(Level::Info, Topic::Node, "text"))
     }
     /// UTF-8.
     pub fn text(&self) -> &CStr {
@@ -107,7 +107,7 @@ fn checked(max_level: i32) -> Result<Option<Level>> {
 }
 
 /// Tells everybody who listens at this level. `node`: whose record it is.
-pub(super) fn emit(node: &str, level: Level, target: Target, text: &str) {
+pub(super) fn emit(node: &str, level: Level, target: Topic, text: &str) {
     if !is_wanted(level) {
         return;
     }
@@ -231,7 +231,7 @@ impl Line {
         while let Some((record, dropped)) = self.next() {
             if dropped > 0 {
                 let text = format!("{dropped} records were dropped here, because the logger is too slow");
-                call(logger, &Record::new(Level::Warn, Target::Log, &text));
+                call(logger, &Record::new(Level::Warn, Topic::Log, &text));
             }
             // It may have removed itself.
             if let Some(record) = record.filter(|_| !lock(&self.state).stopped) {
@@ -269,13 +269,13 @@ mod tests {
 
     #[test]
     fn a_peer_cannot_forge_a_line_or_move_the_cursor() {
-        let record = Record::new(Level::Warn, Target::Link, "refused: x\nERROR \u{1b}[2Jforged\0");
+        let record = Record::new(Level::Warn, Topic::Link, "refused: x\nERROR \u{1b}[2Jforged\0");
         assert_eq!(record.text().to_str().unwrap(), r"refused: x\u{a}ERROR \u{1b}[2Jforged\u{0}");
     }
 
     #[test]
     fn a_long_text_is_cut_at_a_character() {
-        let record = Record::new(Level::Warn, Target::Link, &"é".repeat(LONGEST));
+        let record = Record::new(Level::Warn, Topic::Link, &"é".repeat(LONGEST));
         assert_eq!(record.text().to_str().unwrap().chars().count(), LONGEST / 2);
     }
 }

@@ -6,7 +6,7 @@ use super::event::NOBODY;
 use super::queue_core::Wait;
 use super::shared::{Shared, lock};
 use super::{Error, List, Options, Process, Request, Resolve, Result, Security, chance, driver};
-use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Target};
+use crate::engine::{Command, Engine, Level, NodeId, Pid, Reason, Status, Topic};
 use crate::os::watch_forks;
 use crate::sync::Mutex;
 use crate::wire::Opening;
@@ -88,12 +88,12 @@ impl Node {
         crate::testing::opened(&shared);
         let engine = Engine::new(shared.config.clone(), seed, shared.clock.now());
         let thread = driver::start(shared.clone(), engine, bound, opening).map_err(|e| io("start", &e))?;
-        shared.log(Level::Info, Target::Node, || {
+        shared.log(Level::Info, Topic::Node, || {
             let (id, address) = (shared.config.node, &shared.config.address);
             format!("the node is open: {id:?}, cluster {:?}, address {address}", shared.cluster)
         });
         if let Some((level, text)) = said {
-            shared.log(level, Target::Node, || text);
+            shared.log(level, Topic::Node, || text);
         }
         let opened = options.without_secrets();
         let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));

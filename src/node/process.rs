@@ -6,10 +6,10 @@ use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
 use super::reply::Asker;
 use super::resolver::check_not_resolving;
-use super::send::Parcel;
+use super::send::Outgoing;
 use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
-use crate::engine::{Command, Name, Patience, Payload, Pid, Reason, Ref, Resolver, Status};
+use crate::engine::{Command, Deadline, Name, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -194,11 +194,11 @@ impl Process {
     /// Value 1: alive, 0: not.
     pub fn is_alive(&self, pid: Pid, timeout_ms: i64, completion: Completion) -> Result<Done> {
         check_pid(pid)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::IsAlive {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::IsAlive {
             process,
             op,
             pid,
-            patience,
+            deadline,
         })
     }
 
@@ -244,19 +244,19 @@ impl Process {
             return Err(Error::new(Status::NotFound, format!("there is no resolver \"{shown}\"")));
         }
         // What a re-register replaced is gone.
-        self.operate_or_take_back(timeout_ms, completion, !replace, |process, op, patience| {
-            Command::Register { process, op, name, pid, resolver, replace, patience }
+        self.operate_or_take_back(timeout_ms, completion, !replace, |process, op, deadline| {
+            Command::Register { process, op, name, pid, resolver, replace, deadline }
         })
     }
 
     pub fn unregister(&self, name: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let name = self.name(name)?;
         check_not_resolving(&self.shared, &name)?;
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Unregister {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::Unregister {
             process,
             op,
             name,
-            patience,
+            deadline,
         })
     }
 
@@ -277,36 +277,36 @@ impl Process {
     pub fn connect(&self, address: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
         check_address(address, Purpose::Dial).map_err(|text| Error::new(Status::Invalid, text))?;
         let address = canonical(address);
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Connect {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::Connect {
             process,
             op,
             address,
-            patience,
+            deadline,
         })
     }
 
     /// Ends the link with a node and does not dial it again until it is asked to.
     pub fn disconnect(&self, node_name: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
         let node_name = node_name.to_owned();
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Disconnect {
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::Disconnect {
             process,
             op,
             node_name,
-            patience,
+            deadline,
         })
     }
 
     /// Waits until the tables of all nodes known are merged.
     pub fn sync(&self, timeout_ms: i64, completion: Completion) -> Result<Done> {
-        self.operate(timeout_ms, completion, |process, op, patience| Command::Sync { process, op, patience })
+        self.operate(timeout_ms, completion, |process, op, deadline| Command::Sync { process, op, deadline })
     }
 
     /// Waits until the node is merged with everybody whom it can be merged with, as it does when it is opened.
     pub(super) fn join(&self, timeout_ms: i64) -> Result<Done> {
-        self.operate(timeout_ms, Completion::Wait, |process, op, patience| Command::Join {
+        self.operate(timeout_ms, Completion::Wait, |process, op, deadline| Command::Join {
             process,
             op,
-            patience,
+            deadline,
         })
     }
 
@@ -316,14 +316,14 @@ impl Process {
     /// no room; one SENDABLE event follows when it has. `NoProcess`, `Unreachable`, `TooBig`.
     pub fn send(&self, to: Pid, payload: &[u8]) -> Result<()> {
         self.check_alive()?;
-        self.shared.send(&self.core, to, &Parcel::new(&self.shared, payload)?)
+        self.shared.send(&self.core, to, &Outgoing::new(&self.shared, payload)?)
     }
 
     /// To whoever has the name; who that was. `NotFound`: nobody.
     pub fn send_name(&self, name: &[u8], payload: &[u8]) -> Result<Pid> {
         self.check_alive()?;
         let to = self.shared.tables.whereis(name).ok_or(Status::NotFound)?;
-        self.shared.send(&self.core, to, &Parcel::new(&self.shared, payload)?)?;
+        self.shared.send(&self.core, to, &Outgoing::new(&self.shared, payload)?)?;
         Ok(to)
     }
 
@@ -352,7 +352,7 @@ impl Process {
         &self,
         timeout_ms: i64,
         completion: Completion,
-        command: impl FnOnce(u64, Ref, Patience) -> Command,
+        command: impl FnOnce(u64, Ref, Deadline) -> Command,
     ) -> Result<Done> {
         self.operate_or_take_back(timeout_ms, completion, false, command)
     }
@@ -363,22 +363,21 @@ impl Process {
         timeout_ms: i64,
         completion: Completion,
         takes_back: bool,
-        command: impl FnOnce(u64, Ref, Patience) -> Command,
+        command: impl FnOnce(u64, Ref, Deadline) -> Command,
     ) -> Result<Done> {
         self.check_alive()?;
         // The engine keeps the deadline; here it is only checked.
         Wait::from_ms(timeout_ms)?;
         let detection = self.shared.config.detection;
         let now = self.shared.clock.now();
-        let patience = Patience::from_timeout_ms(now, timeout_ms, detection);
+        let deadline = Deadline::from_timeout_ms(now, timeout_ms, detection);
         let (serial, op) = (self.pid().serial, self.shared.new_ref());
-        let command = command(serial, op, patience);
+        let command = command(serial, op, deadline);
         match completion {
             Completion::Wait => {
                 let waiter = Arc::new(Waiter::default());
-                let until = patience
-                    .deadline
-                    .and_then(|deadline| Instant::now().checked_add(deadline.since(now) + STUCK));
+                let until =
+                    deadline.at.and_then(|deadline| Instant::now().checked_add(deadline.since(now) + STUCK));
                 let done = (takes_back && until.is_some()).then(|| command.clone());
                 let reverse = || done.map(|done| Command::TakeBack { done: Box::new(done) });
                 self.shared.command(command, Some(Reply::Wait(waiter.clone())))?;

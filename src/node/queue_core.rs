@@ -91,7 +91,7 @@ pub(super) enum Refused {
 
 /// What taking or dropping events entails, to be done by [`Shared::settle`](super::Shared) with no lock held.
 #[derive(Default, Debug)]
-pub(super) struct After {
+pub(super) struct Deferred {
     pub(super) taken: Option<Taken>,
     pub(super) more_taken: Vec<Taken>,
     /// Room of the node's account that is free again.
@@ -103,7 +103,7 @@ pub(super) struct After {
     pub(super) dropped: u64,
 }
 
-impl After {
+impl Deferred {
     fn release(&mut self, windows: &mut Windows, entry: &Entry) {
         match &entry.content {
             Content::Message { from, payload, charge } => {
@@ -243,9 +243,9 @@ impl QueueCore {
     // ---- in
 
     /// Puts in anything but a message. What is too late is dropped.
-    pub(super) fn push(&self, process: Option<Arc<ProcessCore>>, body: Body) -> After {
+    pub(super) fn push(&self, process: Option<Arc<ProcessCore>>, body: Body) -> Deferred {
         let entry = Entry { process, content: Content::System(Box::new(body)) };
-        let mut after = After::default();
+        let mut after = Deferred::default();
         let mut state = self.lock();
         if state.end == End::Open {
             state.backlog.push(entry);
@@ -342,10 +342,10 @@ impl QueueCore {
     // ---- out
 
     /// Waits for the oldest event and takes it.
-    pub(super) fn take(&self, wait: &Wait) -> Result<(Arc<Event>, After)> {
+    pub(super) fn take(&self, wait: &Wait) -> Result<(Arc<Event>, Deferred)> {
         let mut state = self.lock();
         loop {
-            let mut after = After::default();
+            let mut after = Deferred::default();
             if let Some(entry) = self.pop(&mut state, &mut after) {
                 drop(state);
                 return Ok((event_of(entry), after));
@@ -355,7 +355,7 @@ impl QueueCore {
     }
 
     /// Takes the oldest event; its memory and what it entails are dealt with after the lock is released.
-    pub(super) fn pop(&self, state: &mut State, after: &mut After) -> Option<Entry> {
+    pub(super) fn pop(&self, state: &mut State, after: &mut Deferred) -> Option<Entry> {
         let entry = state.backlog.pop()?;
         after.release(&mut state.windows, &entry);
         self.adjust(state);
@@ -408,8 +408,8 @@ impl QueueCore {
 
     /// The process has ended (`ProcessCore::end`): its unread messages are dropped. A mailbox ends with it, when
     /// `is_last` says that no event of its own follows.
-    pub(super) fn process_ended(&self, process: &ProcessCore, is_last: bool) -> After {
-        let mut after = After::default();
+    pub(super) fn process_ended(&self, process: &ProcessCore, is_last: bool) -> Deferred {
+        let mut after = Deferred::default();
         let mut state = self.lock();
         let removed = state.backlog.remove_messages(process);
         after.drop_all(&mut state.windows, &removed);
@@ -424,7 +424,7 @@ impl QueueCore {
     }
 
     /// The node is closed: one last event.
-    pub(super) fn node_closed(&self, body: Body) -> After {
+    pub(super) fn node_closed(&self, body: Body) -> Deferred {
         let after = self.push(None, body);
         let mut state = self.lock();
         state.end = state.end.max(End::Closed);
@@ -433,8 +433,8 @@ impl QueueCore {
     }
 
     /// The application frees the queue. Nothing is waited for.
-    pub(super) fn free(&self) -> After {
-        let mut after = After::default();
+    pub(super) fn free(&self) -> Deferred {
+        let mut after = Deferred::default();
         let mut state = self.lock();
         state.end = End::Freed;
         state.dispatching.thread.stop = true;

@@ -11,42 +11,42 @@ use std::cell::OnceCell;
 use std::sync::atomic::Ordering;
 
 /// What is sent: to one receiver, or the same to several.
-pub(super) struct Parcel<'a> {
+pub(super) struct Outgoing<'a> {
     bytes: &'a [u8],
     /// For receivers of this node: one copy that they share.
     shared: OnceCell<Payload>,
 }
 
-impl Parcel<'_> {
+impl Outgoing<'_> {
     /// `TooBig`: it is longer than any message may be.
-    pub(super) fn new<'a>(shared: &Shared, bytes: &'a [u8]) -> Result<Parcel<'a>> {
+    pub(super) fn new<'a>(shared: &Shared, bytes: &'a [u8]) -> Result<Outgoing<'a>> {
         let limit = shared.config.limits.message;
         if bytes.len() > limit {
             let text = format!("{} bytes; limits.message is {limit}", bytes.len());
             return Err(Error::new(Status::TooBig, text));
         }
-        Ok(Parcel { bytes, shared: OnceCell::new() })
+        Ok(Outgoing { bytes, shared: OnceCell::new() })
     }
 }
 
 impl Shared {
-    pub(super) fn send(&self, from: &ProcessCore, to: Pid, parcel: &Parcel) -> Result<()> {
+    pub(super) fn send(&self, from: &ProcessCore, to: Pid, outgoing: &Outgoing) -> Result<()> {
         if to == NOBODY {
             return Err(Error::new(Status::Invalid, "the pid is none"));
         }
         if self.processes.is_here(to) {
-            self.send_here(from, to, parcel)?;
+            self.send_here(from, to, outgoing)?;
         } else {
-            self.send_there(from, to, parcel.bytes)?;
+            self.send_there(from, to, outgoing.bytes)?;
         }
         self.counters.messages_sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn send_here(&self, from: &ProcessCore, to: Pid, parcel: &Parcel) -> Result<()> {
+    fn send_here(&self, from: &ProcessCore, to: Pid, outgoing: &Outgoing) -> Result<()> {
         let receiver = self.processes.get(to.serial).filter(|process| process.is_alive());
         let Some(receiver) = receiver else { return Err(Status::NoProcess.into()) };
-        let bytes = cost(parcel.bytes.len());
+        let bytes = cost(outgoing.bytes.len());
         if !self.account.admit(bytes) {
             for (sender, receiver) in self.account.refuse(from.pid().serial, from.life(), to.serial) {
                 self.tell_sendable(sender, Pid { node: to.node, serial: receiver });
@@ -55,7 +55,7 @@ impl Shared {
             self.refused(from.pid().serial, to, why);
             return Err(Error::new(Status::Full, why));
         }
-        let payload = parcel.shared.get_or_init(|| Payload::new(parcel.bytes)).clone();
+        let payload = outgoing.shared.get_or_init(|| Payload::new(outgoing.bytes)).clone();
         let refused = match receiver.queue.push_message(&receiver, from, payload) {
             Ok(()) => {
                 self.counters.messages_received.fetch_add(1, Ordering::Relaxed);

@@ -3,10 +3,10 @@
 use super::accounts::{NodeAccount, Taken};
 use super::event::Body;
 use super::process_core::{ProcessCore, Processes};
-use super::queue_core::{After, QueueCore, Wait};
+use super::queue_core::{Deferred, QueueCore, Wait};
 use super::resolver::Resolvers;
 use super::{Error, Inbox, Links, Reply, Request, Result, Security, Tables, log};
-use crate::engine::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Target, Time};
+use crate::engine::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Time, Topic};
 use crate::os::{fork_epoch, thread_number};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -191,7 +191,7 @@ impl Shared {
 
     // ---- the log
 
-    pub(super) fn log(&self, level: Level, target: Target, text: impl FnOnce() -> String) {
+    pub(super) fn log(&self, level: Level, target: Topic, text: impl FnOnce() -> String) {
         if log::is_wanted(level) {
             log::emit(&self.config.name, level, target, &text());
         }
@@ -208,7 +208,7 @@ impl Shared {
         let told = last.load(Ordering::Relaxed);
         let is_due = told == 0 || now.since(Time(told)) >= Duration::from_secs(1);
         if is_due && last.compare_exchange(told, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.log(Level::Warn, Target::Queue, || {
+            self.log(Level::Warn, Topic::Queue, || {
                 format!("process {from} may not send to {to:?} for now: {why} ({count} refusals so far)")
             });
         }
@@ -296,7 +296,7 @@ impl Shared {
     }
 
     /// Does what taking or dropping events entails. With no lock held.
-    pub(super) fn settle(&self, after: After) {
+    pub(super) fn settle(&self, after: Deferred) {
         for taken in after.taken.into_iter().chain(after.more_taken) {
             self.report_taken(taken);
         }

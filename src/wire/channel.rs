@@ -7,7 +7,7 @@ mod work;
 
 use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::noise::{self, Nonce};
-use super::preamble::{self, Binding, Denial, Mode, Preamble, Word};
+use super::preamble::{self, Binding, Denial, Mode, Opcode, Preamble};
 use super::secret::{Found, Key};
 use super::tls::{self, Work};
 use super::{FrameReader, LinkProtection, Protection, WireError};
@@ -103,7 +103,7 @@ impl Channel {
             Protection::Plain | Protection::Tls(_) => Vec::new(),
             Protection::Secret(keyring) => keyring.hints().collect(),
         };
-        let mut mine = preamble(&setup, Word::Dial, &hints).encode();
+        let mut mine = preamble(&setup, Opcode::Dial, &hints).encode();
         if let Protection::Secret(keyring) = &setup.protection {
             keyring.sign(&mut mine);
         }
@@ -265,7 +265,7 @@ impl Channel {
             Err(error @ WireError::Version(..)) => return Err(self.deny(Denial::Version, error)),
             Err(error) => return Err(error),
         };
-        if theirs.word != Word::Dial {
+        if theirs.word != Opcode::Dial {
             return Err(WireError::Stranger);
         }
         if theirs.mode != Some(self.setup.protection.mode()) {
@@ -278,7 +278,7 @@ impl Channel {
                 if theirs.cluster != preamble::cluster_digest(&self.setup.cluster) {
                     return Err(self.deny(Denial::Cluster, WireError::Denied(Denial::Cluster)));
                 }
-                self.words = preamble(&self.setup, Word::Accept, &[]).encode();
+                self.words = preamble(&self.setup, Opcode::Accept, &[]).encode();
                 self.incoming.take(length);
                 self.open_plain(frames);
                 Ok(Step::Open)
@@ -299,7 +299,7 @@ impl Channel {
                 if !signed.is_some_and(|(said, mac)| key.has_signed(said, mac)) {
                     return Err(WireError::Handshake);
                 }
-                let mine = preamble(&self.setup, Word::Accept, &[key.hint]).encode();
+                let mine = preamble(&self.setup, Opcode::Accept, &[key.hint]).encode();
                 let prologue = prologue(whole, &mine, keyring.cluster());
                 self.words = mine;
                 self.stage = Stage::Answers { prologue, key: key.clone(), theirs: theirs.binding };
@@ -309,7 +309,7 @@ impl Channel {
                 Err(self.deny(Denial::Busy, WireError::Denied(Denial::Busy)))
             }
             Protection::Tls(credentials) => {
-                let mine = preamble(&self.setup, Word::Accept, &[]).encode();
+                let mine = preamble(&self.setup, Opcode::Accept, &[]).encode();
                 let clear = [self.incoming.take(length), &mine].concat();
                 self.words = mine;
                 let (cluster, nonce) = (&self.setup.cluster, &self.setup.nonce);
@@ -326,10 +326,10 @@ impl Channel {
             return Ok(Step::Wait);
         };
         match theirs.word {
-            Word::Accept => {}
-            Word::Deny(denial) => return Err(WireError::DeniedByPeer(denial)),
-            Word::DenyUnknown(reason) => return Err(WireError::DeniedUnknown(reason)),
-            Word::Dial => return Err(WireError::Stranger),
+            Opcode::Accept => {}
+            Opcode::Deny(denial) => return Err(WireError::DeniedByPeer(denial)),
+            Opcode::DenyUnknown(reason) => return Err(WireError::DeniedUnknown(reason)),
+            Opcode::Dial => return Err(WireError::Stranger),
         }
         if theirs.mode != Some(self.setup.protection.mode()) {
             return Err(WireError::Denied(Denial::Mode));
@@ -483,10 +483,10 @@ impl Channel {
 
 /// What tells a dialler that it is not taken.
 pub fn deny(protection: &Protection, versions: (u16, u16), denial: Denial) -> Vec<u8> {
-    Preamble::new(versions, protection.mode(), Word::Deny(denial), []).encode()
+    Preamble::new(versions, protection.mode(), Opcode::Deny(denial), []).encode()
 }
 
-fn preamble(setup: &Setup, word: Word, hints: &[super::secret::Hint]) -> Preamble {
+fn preamble(setup: &Setup, word: Opcode, hints: &[super::secret::Hint]) -> Preamble {
     let mode = setup.protection.mode();
     let mut preamble = Preamble::new(setup.versions, mode, word, hints.iter().copied());
     match mode {

@@ -77,7 +77,7 @@ fn parts_of_messages() {
                 serial: 1,
                 resolver: Resolver::NotifyAll,
                 replace: true,
-                nowait: false,
+                no_wait: false,
             },
             Task::Unregister { name: name(), reg: reg(1, 2) },
             Task::IsAlive { serial: 70_000 },
@@ -87,7 +87,7 @@ fn parts_of_messages() {
         every(vec![
             ClashMessage::Engage { name: name(), pair: pair(), round: 7 },
             ClashMessage::Engaged { name: name(), pair: pair(), round: 7, age_ms: 1 },
-            ClashMessage::Gone { name: name(), pair: pair() },
+            ClashMessage::ClashEnded { name: name(), pair: pair() },
             ClashMessage::Verdict { name: name(), pair: pair(), treatment: Treatment::Silent },
         ]),
         every(Status::ALL.to_vec()),

@@ -77,7 +77,7 @@ impl Denial {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Word {
+pub(super) enum Opcode {
     Dial,
     Accept,
     Deny(Denial),
@@ -120,7 +120,7 @@ pub(super) struct Preamble {
     pub(super) versions: (u16, u16),
     /// `None`: one that this version does not know.
     pub(super) mode: Option<Mode>,
-    pub(super) word: Word,
+    pub(super) word: Opcode,
     pub(super) binding: Binding,
     pub(super) cluster: [u8; 8],
     hints: [Hint; MAX_SECRETS],
@@ -132,7 +132,7 @@ impl Preamble {
     pub(super) fn new(
         versions: (u16, u16),
         mode: Mode,
-        word: Word,
+        word: Opcode,
         hints: impl IntoIterator<Item = Hint>,
     ) -> Preamble {
         let mut preamble = Preamble {
@@ -156,8 +156,8 @@ impl Preamble {
     }
 
     /// How long the preamble with so many hints is.
-    fn length(word: Word, count: usize) -> usize {
-        let macs = if word == Word::Dial { count * MAC } else { 0 };
+    fn length(word: Opcode, count: usize) -> usize {
+        let macs = if word == Opcode::Dial { count * MAC } else { 0 };
         FIXED + 8 * count + macs
     }
 
@@ -173,10 +173,10 @@ impl Preamble {
         out.push(self.count);
         out.push(self.mode.map_or(0xff, |mode| mode as u8));
         out.push(match self.word {
-            Word::Dial => 0,
-            Word::Accept => 1,
-            Word::Deny(denial) => denial as u8,
-            Word::DenyUnknown(byte) => byte,
+            Opcode::Dial => 0,
+            Opcode::Accept => 1,
+            Opcode::Deny(denial) => denial as u8,
+            Opcode::DenyUnknown(byte) => byte,
         });
         out.extend_from_slice(&self.binding);
         out.extend_from_slice(&self.cluster);
@@ -201,9 +201,9 @@ impl Preamble {
         }
         let [length, count, mode, word] = [head[12], head[13], head[14], head[15]];
         let word = match word {
-            0 => Word::Dial,
-            1 => Word::Accept,
-            byte => Denial::from_byte(byte).map_or(Word::DenyUnknown(byte), Word::Deny),
+            0 => Opcode::Dial,
+            1 => Opcode::Accept,
+            byte => Denial::from_byte(byte).map_or(Opcode::DenyUnknown(byte), Opcode::Deny),
         };
         let (length, count) = (usize::from(length), usize::from(count));
         if count > MAX_SECRETS || length < Preamble::length(word, count) {
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Preamble {
-        let mut preamble = Preamble::new((1, 3), Mode::Secret, Word::Dial, [[1; 8], [2; 8]]);
+        let mut preamble = Preamble::new((1, 3), Mode::Secret, Opcode::Dial, [[1; 8], [2; 8]]);
         preamble.binding = [7; 16];
         preamble.cluster = [9; 8];
         preamble
@@ -260,14 +260,14 @@ mod tests {
         assert_eq!((signed(&golden, 2), signed(&golden[..60], 1)), (None, None));
         assert_eq!(Preamble::decode(&golden, (1, 1)), Ok(Some((sample(), golden.len()))));
         for (word, byte) in [
-            (Word::Dial, 0),
-            (Word::Accept, 1),
-            (Word::Deny(Denial::Version), 2),
-            (Word::Deny(Denial::Mode), 3),
-            (Word::Deny(Denial::Cluster), 4),
-            (Word::Deny(Denial::Secret), 5),
-            (Word::Deny(Denial::Busy), 6),
-            (Word::DenyUnknown(7), 7),
+            (Opcode::Dial, 0),
+            (Opcode::Accept, 1),
+            (Opcode::Deny(Denial::Version), 2),
+            (Opcode::Deny(Denial::Mode), 3),
+            (Opcode::Deny(Denial::Cluster), 4),
+            (Opcode::Deny(Denial::Secret), 5),
+            (Opcode::Deny(Denial::Busy), 6),
+            (Opcode::DenyUnknown(7), 7),
         ] {
             for (mode, number) in [(Mode::Plain, 0), (Mode::Secret, 1), (Mode::Tls, 2)] {
                 let bytes = Preamble::new((1, 1), mode, word, []).encode();
@@ -330,7 +330,7 @@ mod tests {
             ((0, u16::MAX), (7, 7), Some(7)),
         ] {
             assert_eq!(common(mine, theirs), version);
-            let bytes = Preamble::new(theirs, Mode::Plain, Word::Dial, []).encode();
+            let bytes = Preamble::new(theirs, Mode::Plain, Opcode::Dial, []).encode();
             let decoded = Preamble::decode(&bytes, mine);
             match version {
                 Some(_) => assert!(matches!(decoded, Ok(Some(_)))),

@@ -53,13 +53,13 @@ fn connect_to_an_address_that_leads_back() {
     let mut world = World::nodes(2);
     let pid = world.spawn(0);
     for _ in 0..2 {
-        let op = world.connect_call(pid, "balancer:1", Patience::FOREVER);
+        let op = world.connect_call(pid, "balancer:1", Deadline::FOREVER);
         assert_eq!(world.dials(0), ["balancer:1"]);
         world.lead_back(0, "balancer:1");
         assert_eq!(world.status(op), Some(Status::Invalid));
     }
     assert_eq!(world.pause_before_dial(0, "balancer:1"), None, "nobody asked for more");
-    let op = world.connect_call(pid, "balancer:1", Patience::FOREVER);
+    let op = world.connect_call(pid, "balancer:1", Deadline::FOREVER);
     world.connect_at(0, 1, "balancer:1");
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok));

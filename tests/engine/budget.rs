@@ -115,20 +115,20 @@ type Row = fn(u64) -> Fact;
 /// Ways to make a node keep something, without end: the n-th message of a peer that is linked.
 const WAYS: &[(&str, Way)] = &[
     ("bindings", commit),
-    ("holds", |n| Message::Held { tx: tx(n), hold: hold(n) }),
+    ("holds", |n| Message::SharePublished { tx: tx(n), hold: hold(n) }),
     ("memberships", |n| Message::Membership { membership: membership(n, 1), ack: None }),
     ("copies of memberships", |n| Message::Membership { membership: membership(n, 500), ack: None }),
     ("claims of names", |n| Message::Acquire {
         tx: tx(n),
         key: Key::Name(name(&format!("n{n}"))),
         want: Want::Name { replace: false },
-        nowait: false,
+        no_wait: false,
     }),
     ("claims of one lock", |n| Message::Acquire {
         tx: tx(n),
         key: Key::Lock(name("r")),
         want: Want::Lock { requester: name(&format!("q{n}")), serial: 1 },
-        nowait: false,
+        no_wait: false,
     }),
     ("monitors", |n| Message::Monitor { watcher: 1, reference: n, target: 1 }),
     ("deletes that wait", |n| Message::Delete {
@@ -179,21 +179,21 @@ fn names_of_peers_are_no_longer_than_ones_own_may_be() {
     const LONGEST: usize = 40;
     let ways: [fn(Name) -> Message; 9] = [
         |long| Message::Commit { tx: tx(1), name: long, binding: binding(1) },
-        |long| Message::Held { tx: tx(1), hold: Hold { resource: long, ..hold(1) } },
-        |long| Message::Held { tx: tx(1), hold: Hold { requester: long, ..hold(1) } },
+        |long| Message::SharePublished { tx: tx(1), hold: Hold { resource: long, ..hold(1) } },
+        |long| Message::SharePublished { tx: tx(1), hold: Hold { requester: long, ..hold(1) } },
         |long| Message::Membership { membership: Membership { group: long, ..membership(1, 1) }, ack: None },
         |long| Message::Create { group: long, dot: dot(PUPPET_ID, 1), generation: 0, ack: None },
         |long| Message::Acquire {
             tx: tx(1),
             key: Key::Name(long),
             want: Want::Name { replace: false },
-            nowait: false,
+            no_wait: false,
         },
         |long| Message::Acquire {
             tx: tx(1),
             key: Key::Lock(name("r")),
             want: Want::Lock { requester: long, serial: 1 },
-            nowait: false,
+            no_wait: false,
         },
         |long| Message::Hello { facts: vec![Fact::Binding(long, binding(1))], last: true },
         |long| Message::Hello { facts: vec![Fact::Hold(Hold { requester: long, ..hold(1) })], last: true },
@@ -248,7 +248,7 @@ fn a_name_that_is_too_long_at_the_home_of_the_pid_is_refused_there() {
         pid,
         resolver: Resolver::RandomExit,
         replace: false,
-        patience: Patience::FOREVER,
+        deadline: Deadline::FOREVER,
     };
     let op = world.call(caller, register);
     assert_eq!(world.done(op), Status::TooBig);
@@ -294,7 +294,7 @@ fn what_is_over_takes_nothing() {
             tx: tx(n),
             key: key(n),
             want: Want::Name { replace: false },
-            nowait: false,
+            no_wait: false,
         };
         let monitor = || Message::Monitor { watcher: 1, reference: n, target };
         for message in [
@@ -303,7 +303,7 @@ fn what_is_over_takes_nothing() {
             claim(n + 1),
             commit(n + 1),
             commit(n + 1),
-            Message::Unreg {
+            Message::Unregistered {
                 name: name(&format!("n{}", n + 1)),
                 reg: binding(n + 1).reg,
                 restore: None,
@@ -313,11 +313,11 @@ fn what_is_over_takes_nothing() {
                 tx: tx(n + 2),
                 key: Key::Lock(resource(n + 2)),
                 want: Want::Lock { requester: name("a"), serial: 1 },
-                nowait: false,
+                no_wait: false,
             },
-            Message::Held { tx: tx(n + 2), hold: hold(n + 2) },
-            Message::Held { tx: tx(n + 2), hold: hold(n + 2) },
-            Message::Drop {
+            Message::SharePublished { tx: tx(n + 2), hold: hold(n + 2) },
+            Message::SharePublished { tx: tx(n + 2), hold: hold(n + 2) },
+            Message::ShareReleased {
                 resource: resource(n + 2),
                 requester: name("a"),
                 serial: 1,
@@ -395,7 +395,7 @@ fn who_published_too_much_is_left_alone_for_a_growing_pause() {
     let first = row(&world);
     assert_eq!((first.why, first.level), ("too much", 1));
     world.refused.clear();
-    let connect = world.connect_call(pid, &address(0), Patience::FOREVER);
+    let connect = world.connect_call(pid, &address(0), Deadline::FOREVER);
     world.advance(ms(10));
     let outcome = world.outcome(connect).expect("an answer");
     assert_eq!(outcome.status, Status::Unreachable);

@@ -16,11 +16,11 @@ fn high_wins() -> ClashAnswer {
 }
 
 fn engaged(message: &Message) -> bool {
-    matches!(message, Message::Via { clash: ClashMessage::Engaged { .. }, .. })
+    matches!(message, Message::Relayed { clash: ClashMessage::Engaged { .. }, .. })
 }
 
 fn verdict(message: &Message) -> bool {
-    matches!(message, Message::Via { clash: ClashMessage::Verdict { .. }, .. })
+    matches!(message, Message::Relayed { clash: ClashMessage::Verdict { .. }, .. })
 }
 
 /// Three homes of `x` and a fourth node, which is linked with `low` and `high` alone, and tells the lower one. What it passes on

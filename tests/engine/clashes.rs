@@ -210,7 +210,7 @@ fn a_verdict_outlives_a_flap() {
         // What the lower home has decided by now, as far as it shows.
         let told = world.in_flight().iter().find_map(|(_, _, frame)| match frame.message() {
             Some(Message::Verdict { pair, .. }) => Some(pair.high.node),
-            Some(Message::Unreg { reg, .. }) => Some(reg.node),
+            Some(Message::Unregistered { reg, .. }) => Some(reg.node),
             _ => None,
         });
         world.cut(0, 1);
@@ -325,7 +325,7 @@ fn registrations_of_the_name_wait_for_the_end_of_the_clash() {
     for replace in [false, true] {
         let (mut world, pids) = line();
         let third = world.spawn(1);
-        let op = world.register_as(third, "x", third, replace, Patience::FOREVER);
+        let op = world.register_as(third, "x", third, replace, Deadline::FOREVER);
         let other = world.register(third, "y");
         world.settle();
         assert_eq!(world.status(other), Some(Status::Ok), "other names do not wait");
@@ -413,7 +413,7 @@ pub(crate) fn what_is_being_published_waits_with_its_clash() {
                 names.iter().map(|_| [home, rival].map(|node| world.spawn(node))).collect();
             for (name, [here, there]) in names.iter().zip(&sides) {
                 world.register(*there, name);
-                world.register_as(*here, name, *here, replace, Patience::FOREVER);
+                world.register_as(*here, name, *here, replace, Deadline::FOREVER);
             }
             world.settle_but(home, 2, commit);
             world.connect(rival, 2);

@@ -17,15 +17,15 @@ fn close_leaves_in_order() {
     world.monitor(pid, far);
     world.settle();
     world.hang(2);
-    let patience = Patience::FOREVER;
+    let deadline = Deadline::FOREVER;
     let calls = [
         world.register(pid, "acquiring"),
         world.reregister(pid, "far"),
-        world.register_as(pid, "forwarded", far, false, patience),
+        world.register_as(pid, "forwarded", far, false, deadline),
         world.unregister(pid, "own"),
         world.unregister(pid, "far"),
-        world.connect_call(pid, "elsewhere:1", Patience::FOREVER),
-        world.call(pid, |process, op| Command::IsAlive { process, op, pid: far, patience }),
+        world.connect_call(pid, "elsewhere:1", Deadline::FOREVER),
+        world.call(pid, |process, op| Command::IsAlive { process, op, pid: far, deadline }),
     ];
     world.command(0, Command::Close);
     assert_eq!(calls.map(|op| world.status(op)), [Some(Status::Closed); 7]);
@@ -59,18 +59,18 @@ fn a_closed_node_answers_everything() {
     let dialled = world.dials(0);
     world.command(0, Command::Close);
     world.nodes[0].closed = None; // what follows is not after `Closed` of the same input
-    let patience = Patience::FOREVER;
+    let deadline = Deadline::FOREVER;
     let calls = [
         world.register(pid, "x"),
-        world.register_as(pid, "x", far, true, patience),
+        world.register_as(pid, "x", far, true, deadline),
         world.unregister(pid, "x"),
-        world.connect_call(pid, &address(1), Patience::FOREVER),
-        world.call(pid, |process, op| Command::IsAlive { process, op, pid: far, patience }),
+        world.connect_call(pid, &address(1), Deadline::FOREVER),
+        world.call(pid, |process, op| Command::IsAlive { process, op, pid: far, deadline }),
         world.call(pid, |process, op| Command::Disconnect {
             process,
             op,
             node_name: "node1".into(),
-            patience,
+            deadline,
         }),
     ];
     assert_eq!(calls.map(|op| world.status(op)), [Some(Status::Closed); 6]);

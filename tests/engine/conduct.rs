@@ -152,7 +152,7 @@ fn who_is_parted_is_neither_dialled_nor_admitted() {
     world.settle();
     assert!(world.refused.iter().any(|(_, why)| *why == Refusal::Slow), "{:?}", world.refused);
     // Nor is it when somebody asks for it.
-    let connect = world.connect_call(pid, &address(SICK), Patience::FOREVER);
+    let connect = world.connect_call(pid, &address(SICK), Deadline::FOREVER);
     assert_eq!(world.status(connect), Some(Status::Unreachable));
     world.advance(Duration::from_millis(first.left_ms - 2000));
     assert!(!world.answered.contains(&(0, address(SICK))), "it was dialled");

@@ -26,8 +26,8 @@ fn ended_early(end: End, phase: Phase, replaces: Option<usize>) -> (World, Optio
         world.settle();
     }
     let (caller, pid) = (world.spawn(0), world.spawn(0));
-    let patience = if end == End::Deadline { world.within(1000) } else { Patience::FOREVER };
-    let op = world.register_as(caller, "x", pid, replaces.is_some(), patience);
+    let deadline = if end == End::Deadline { world.within(1000) } else { Deadline::FOREVER };
+    let op = world.register_as(caller, "x", pid, replaces.is_some(), deadline);
     if phase == Phase::Committing {
         world.settle_until_published(pid);
     }
@@ -61,8 +61,10 @@ fn what_ends_early_is_withdrawn_everywhere() {
                 assert_eq!(world.whereis(0, "x"), old, "restored at the home: {what}");
                 for node in 1..3 {
                     let told = world.in_flight().iter().any(|(from, to, frame)| {
-                        let withdrawal =
-                            matches!(frame.message(), Some(Message::Release { .. } | Message::Unreg { .. }));
+                        let withdrawal = matches!(
+                            frame.message(),
+                            Some(Message::Release { .. } | Message::Unregistered { .. })
+                        );
                         (*from, *to) == (0, node) && withdrawal
                     });
                     assert!(told, "node {node} is not told: {what}");
@@ -115,13 +117,13 @@ fn a_withdrawn_reregister_under_a_newer_one() {
         let (old, a, b) = (world.spawn(0), world.spawn(0), world.spawn(0));
         world.register(old, "x");
         world.settle();
-        let patience = world.within(1000);
-        let first = world.register_as(a, "x", a, true, patience);
+        let deadline = world.within(1000);
+        let first = world.register_as(a, "x", a, true, deadline);
         world.until(0, 1, acquire);
         world.until(1, 0, grant);
         // Node 1 reads the first commit and grants the second claim; its acknowledgements wait.
-        let patience = if newer_fails { world.within(1500) } else { Patience::FOREVER };
-        let second = world.register_as(b, "x", b, true, patience);
+        let deadline = if newer_fails { world.within(1500) } else { Deadline::FOREVER };
+        let second = world.register_as(b, "x", b, true, deadline);
         while world.step(0, 1).is_some() {}
         assert_eq!(world.whereis(0, "x"), Some(a));
         world.take_out(1, 0, grant);
@@ -150,18 +152,18 @@ fn a_withdrawn_reregister_under_a_newer_one() {
 fn nowait_does_not_queue() {
     let mut world = World::mesh(2);
     let (a, b) = (world.spawn(0), world.spawn(1));
-    let nowait = world.within(0);
+    let no_wait = world.within(0);
     // Nobody in the way.
-    let op = world.register_as(a, "free", a, false, nowait);
+    let op = world.register_as(a, "free", a, false, no_wait);
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok));
     // Taken.
-    let op = world.register_as(b, "free", b, false, nowait);
+    let op = world.register_as(b, "free", b, false, no_wait);
     assert_eq!(world.status(op), Some(Status::Exists));
     // Another claim, older, is under way.
     let older = world.register(a, "x");
     world.until(0, 1, acquire);
-    let op = world.register_as(b, "x", b, false, nowait);
+    let op = world.register_as(b, "x", b, false, no_wait);
     assert_eq!(world.status(op), Some(Status::Timeout), "it is denied at once");
     world.settle();
     assert_eq!(world.status(older), Some(Status::Ok));
@@ -178,8 +180,8 @@ fn nowait_gives_up_when_it_is_wounded() {
     for i in 0..9 {
         world.register(b, &format!("other{i}"));
     }
-    let nowait = world.within(0);
-    let op = world.register_as(b, "x", b, false, nowait);
+    let no_wait = world.within(0);
+    let op = world.register_as(b, "x", b, false, no_wait);
     assert_eq!(world.status(op), None);
     world.settle();
     assert_eq!(world.status(op), Some(Status::Timeout));
@@ -194,8 +196,8 @@ fn nowait_waits_for_the_network_at_most_the_detection_time() {
     let mut world = World::mesh(2);
     let pid = world.spawn(0);
     world.hang(1);
-    let nowait = world.within(0);
-    let op = world.register_as(pid, "x", pid, false, nowait);
+    let no_wait = world.within(0);
+    let op = world.register_as(pid, "x", pid, false, no_wait);
     world.advance_still(DETECTION);
     assert!(world.status(op).is_some(), "{}", world.picture());
     assert_eq!(world.engine(0).pending_operations(), 0);
@@ -211,8 +213,8 @@ fn nowait_is_not_behind_a_claim_that_cannot_be_served() {
     assert_eq!(world.status(waiting), None);
     // Its owner moves the name to another process of its node, without waiting.
     let heir = world.spawn(2);
-    let nowait = world.within(0);
-    let op = world.register_as(heir, "x", heir, true, nowait);
+    let no_wait = world.within(0);
+    let op = world.register_as(heir, "x", heir, true, no_wait);
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok), "{}", world.picture());
     assert_eq!(world.whereis(1, "x"), Some(heir));

@@ -21,7 +21,7 @@ impl World {
             process,
             op,
             node_name: format!("node{other}"),
-            patience: Patience::FOREVER,
+            deadline: Deadline::FOREVER,
         });
         self.settle();
     }

@@ -11,14 +11,14 @@ pub(crate) fn with_seeds(index: NodeIndex, seeds: &[&str]) -> Config {
 }
 
 impl World {
-    pub(crate) fn connect_call(&mut self, process: Pid, address: &str, patience: Patience) -> Ref {
+    pub(crate) fn connect_call(&mut self, process: Pid, address: &str, deadline: Deadline) -> Ref {
         let address = address.to_owned();
-        self.call(process, |process, op| Command::Connect { process, op, address, patience })
+        self.call(process, |process, op| Command::Connect { process, op, address, deadline })
     }
 
     pub(crate) fn disconnect_call(&mut self, process: Pid, node_name: &str) -> Ref {
-        let (node_name, patience) = (node_name.to_owned(), Patience::FOREVER);
-        self.call(process, |process, op| Command::Disconnect { process, op, node_name, patience })
+        let (node_name, deadline) = (node_name.to_owned(), Deadline::FOREVER);
+        self.call(process, |process, op| Command::Disconnect { process, op, node_name, deadline })
     }
 
     /// How long it takes from now until the node dials this address.
@@ -118,7 +118,7 @@ fn a_connect_to_where_a_node_was_is_answered() {
     let mut world = World::mesh(2);
     let pid = world.spawn(0);
     world.cut(0, 1);
-    let op = world.connect_call(pid, &address(1), Patience::FOREVER);
+    let op = world.connect_call(pid, &address(1), Deadline::FOREVER);
     assert_eq!(world.status(op), None);
     let moved = world.add(Config { name: "node1".into(), ..config(2) });
     world.link(0, moved);
@@ -334,9 +334,9 @@ fn connect_answers_when_the_tables_are_merged() {
         let (pid, named) = (world.spawn(dialler), world.spawn(1 - dialler));
         world.register(named, "x");
         let to = address(1 - dialler);
-        let op = world.connect_call(pid, &to, Patience::FOREVER);
+        let op = world.connect_call(pid, &to, Deadline::FOREVER);
         assert_eq!(world.dials(dialler), [to.as_str()]);
-        let second = world.connect_call(pid, &to, Patience::FOREVER);
+        let second = world.connect_call(pid, &to, Deadline::FOREVER);
         assert_eq!(world.dials(dialler), [""; 0], "one dial at a time");
         world.connect(dialler, 1 - dialler);
         world.settle_with(|world| {
@@ -345,7 +345,7 @@ fn connect_answers_when_the_tables_are_merged() {
             }
         });
         assert_eq!((world.status(op), world.status(second)), (Some(Status::Ok), Some(Status::Ok)));
-        let again = world.connect_call(pid, &to, Patience::FOREVER);
+        let again = world.connect_call(pid, &to, Deadline::FOREVER);
         assert_eq!(world.status(again), Some(Status::Ok), "already linked");
         assert_eq!(world.dials(dialler), [""; 0]);
         world.assert_at_rest();
@@ -367,7 +367,7 @@ fn connect_says_why_it_failed() {
         let puppet = world.add_puppet(1);
         let node = world.add(config(1));
         let pid = world.spawn(node);
-        let op = world.connect_call(pid, &address(puppet), Patience::FOREVER);
+        let op = world.connect_call(pid, &address(puppet), Deadline::FOREVER);
         world.dials(node);
         match refusal {
             None => world.fail_dial(node, &address(puppet)),
@@ -392,7 +392,7 @@ fn connect_fails_when_the_connection_ends() {
     let puppet = world.add_puppet(1);
     let node = world.add(config(1));
     let pid = world.spawn(node);
-    let op = world.connect_call(pid, &address(puppet), Patience::FOREVER);
+    let op = world.connect_call(pid, &address(puppet), Deadline::FOREVER);
     world.connect(node, puppet);
     assert_eq!(world.status(op), None);
     world.cut(node, puppet);
@@ -405,8 +405,8 @@ fn connect_ends_at_its_deadline_or_when_cancelled() {
     for cancel in [false, true] {
         let mut world = World::nodes(2);
         let pid = world.spawn(0);
-        let patience = if cancel { Patience::FOREVER } else { world.within(100) };
-        let op = world.connect_call(pid, &address(1), patience);
+        let deadline = if cancel { Deadline::FOREVER } else { world.within(100) };
+        let op = world.connect_call(pid, &address(1), deadline);
         world.advance(ms(100));
         if cancel {
             assert_eq!(world.status(op), None);
@@ -432,7 +432,7 @@ fn connect_does_not_wait_for_the_back_off() {
         world.fail_dial(0, "host1:1");
     }
     let pid = world.spawn(0);
-    let op = world.connect_call(pid, "host1:1", Patience::FOREVER);
+    let op = world.connect_call(pid, "host1:1", Deadline::FOREVER);
     assert_eq!(world.dials(0), ["host1:1"]);
     world.link(0, 1);
     assert_eq!(world.status(op), Some(Status::Ok));
@@ -444,7 +444,7 @@ fn an_alias_of_a_linked_peer_is_ok() {
     for dialler in 0..2 {
         let mut world = World::mesh(2);
         let pid = world.spawn(dialler);
-        let op = world.connect_call(pid, "alias:1", Patience::FOREVER);
+        let op = world.connect_call(pid, "alias:1", Deadline::FOREVER);
         assert_eq!(world.dials(dialler), ["alias:1"]);
         world.connect_at(dialler, 1 - dialler, "alias:1");
         world.settle();
@@ -464,7 +464,7 @@ fn a_node_does_not_dial_its_own_address() {
     assert_eq!(world.dials(0), [""; 0]);
     let pid = world.spawn(0);
     for own in ["host0:1", "bound:1"] {
-        let op = world.connect_call(pid, own, Patience::FOREVER);
+        let op = world.connect_call(pid, own, Deadline::FOREVER);
         assert_eq!(world.status(op), Some(Status::Invalid));
         assert_eq!(world.pause_before_dial(0, own), None);
     }
@@ -516,7 +516,7 @@ fn disconnect_parts_two_nodes_until_somebody_asks() {
     // Asked to, from either side.
     for node in 0..2 {
         let asker = world.spawn(node);
-        let op = world.connect_call(asker, &address(1 - node), Patience::FOREVER);
+        let op = world.connect_call(asker, &address(1 - node), Deadline::FOREVER);
         assert_eq!(world.dials(node), [address(1 - node)]);
         world.connect(node, 1 - node);
         world.settle();
@@ -543,7 +543,7 @@ fn disconnect_from_a_seed() {
     world.disconnect_call(pid, "node1");
     world.settle();
     assert_eq!(world.pause_before_dial(0, "host1:1"), None);
-    let op = world.connect_call(pid, "host1:1", Patience::FOREVER);
+    let op = world.connect_call(pid, "host1:1", Deadline::FOREVER);
     assert_eq!(world.dials(0), ["host1:1"]);
     world.link(0, 1);
     assert_eq!(world.status(op), Some(Status::Ok));

@@ -18,7 +18,7 @@ fn start() -> (World, Pid, Pid) {
 fn the_home_runs_it_and_ok_means_shown_by_all() {
     for replace in [false, true] {
         let (mut world, caller, pid) = start();
-        let op = world.register_as(caller, "x", pid, replace, Patience::FOREVER);
+        let op = world.register_as(caller, "x", pid, replace, Deadline::FOREVER);
         world.settle_with(|world| {
             if world.status(op).is_some() {
                 world.all_show("x", Some(pid));
@@ -39,17 +39,17 @@ fn what_the_home_says_is_the_answer() {
     let (mut world, caller, pid) = start();
     world.register(pid, "taken");
     world.settle();
-    let op = world.register_as(caller, "taken", pid, false, Patience::FOREVER);
+    let op = world.register_as(caller, "taken", pid, false, Deadline::FOREVER);
     world.settle();
     assert_eq!(world.status(op), Some(Status::Exists));
     // "Process unknown there: E_NO_PROCESS."
     let unknown = Pid { serial: 999, ..pid };
-    let op = world.register_as(caller, "x", unknown, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", unknown, false, Deadline::FOREVER);
     world.settle();
     assert_eq!(world.status(op), Some(Status::NoProcess));
     // "Home not linked: E_UNREACHABLE", at once.
     let nowhere = Pid { node: NodeId(99), serial: 1 };
-    let op = world.register_as(caller, "x", nowhere, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", nowhere, false, Deadline::FOREVER);
     assert_eq!(world.status(op), Some(Status::Unreachable));
     world.assert_at_rest();
 }
@@ -61,8 +61,8 @@ fn nowait_is_forwarded() {
     let rival = world.spawn(CALLER);
     let older = world.register(rival, "x");
     world.until(CALLER, HOME, |m| matches!(m, Message::Acquire { .. }));
-    let nowait = world.within(0);
-    let op = world.register_as(caller, "x", pid, false, nowait);
+    let no_wait = world.within(0);
+    let op = world.register_as(caller, "x", pid, false, no_wait);
     world.until(CALLER, HOME, |m| matches!(m, Message::Forward { .. }));
     world.until(HOME, CALLER, |m| matches!(m, Message::Answer { .. }));
     assert_eq!(world.status(op), Some(Status::Timeout));
@@ -78,7 +78,7 @@ fn the_link_is_lost_before_the_answer() {
     let mut done = [0, 0];
     for arrivals in 0..14 {
         let (mut world, caller, pid) = start();
-        let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+        let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
         for _ in 0..arrivals {
             if let Some((from, to)) = world.channels().first().copied() {
                 world.step(from, to);
@@ -106,8 +106,8 @@ fn the_link_is_lost_before_the_answer() {
 fn the_home_keeps_the_callers_deadline() {
     let (mut world, caller, pid) = start();
     world.hang(2);
-    let patience = world.within(1000);
-    let op = world.register_as(caller, "x", pid, false, patience);
+    let deadline = world.within(1000);
+    let op = world.register_as(caller, "x", pid, false, deadline);
     world.advance(ms(999));
     assert_eq!(world.status(op), None);
     world.advance(ms(1));
@@ -124,7 +124,7 @@ fn the_home_keeps_the_callers_deadline() {
 fn a_cancel_is_answered_by_the_home() {
     for committing in [false, true] {
         let (mut world, caller, pid) = start();
-        let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+        let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
         if committing {
             while world.whereis(HOME, "x").is_none() {
                 let (from, to) = world.channels()[0];
@@ -150,7 +150,7 @@ fn a_cancel_is_answered_by_the_home() {
 #[test]
 fn a_cancel_that_comes_too_late() {
     let (mut world, caller, pid) = start();
-    let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
     while world.engine(HOME).residue().iter().any(|(what, n)| *what == "forwarded operations" && *n > 0)
         || world.whereis(HOME, "x").is_none()
     {
@@ -171,8 +171,8 @@ fn a_home_that_hangs_does_not_hold_the_call() {
     for cancel in [false, true] {
         let (mut world, caller, pid) = start();
         world.hang(HOME);
-        let patience = if cancel { Patience::FOREVER } else { world.within(500) };
-        let op = world.register_as(caller, "x", pid, false, patience);
+        let deadline = if cancel { Deadline::FOREVER } else { world.within(500) };
+        let op = world.register_as(caller, "x", pid, false, deadline);
         world.advance(ms(500));
         if cancel {
             world.cancel(caller, op);
@@ -187,7 +187,7 @@ fn a_home_that_hangs_does_not_hold_the_call() {
 #[test]
 fn the_exit_of_the_caller_withdraws_it() {
     let (mut world, caller, pid) = start();
-    let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
     world.hang(2);
     world.settle();
     world.exit(caller);
@@ -202,7 +202,7 @@ fn the_exit_of_the_caller_withdraws_it() {
 #[test]
 fn the_exit_of_the_process_ends_it() {
     let (mut world, caller, pid) = start();
-    let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
     world.hang(2);
     world.settle();
     world.exit(pid);
@@ -218,7 +218,7 @@ fn the_exit_of_the_process_ends_it() {
 #[test]
 fn the_home_closes() {
     let (mut world, caller, pid) = start();
-    let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
     world.hang(2);
     world.settle();
     world.command(HOME, Command::Close);
@@ -251,7 +251,7 @@ fn unregister_removes_only_what_the_caller_saw() {
     let op = world.unregister(caller, "x");
     let heir = world.spawn(HOME);
     world.exit(pid);
-    world.until(HOME, 2, |m| matches!(m, Message::Unreg { .. }));
+    world.until(HOME, 2, |m| matches!(m, Message::Unregistered { .. }));
     let again = world.register(heir, "x");
     world.settle();
     assert_eq!((world.status(op), world.status(again)), (Some(Status::Ok), Some(Status::Ok)));
@@ -312,7 +312,7 @@ pub(crate) fn what_was_done_for_a_caller_that_is_gone_is_taken_back() {
         world.make_group("g", &[pid]);
         let op = match what {
             "join" => world.join(caller, "g", pid),
-            _ => world.register_as(caller, "x", pid, what == "reregister", Patience::FOREVER),
+            _ => world.register_as(caller, "x", pid, what == "reregister", Deadline::FOREVER),
         };
         let answer = |message: &Message| matches!(message, Message::Answer { .. });
         world.settle_but(HOME, CALLER, answer);
@@ -338,7 +338,7 @@ pub(crate) fn the_end_of_the_callers_node_undoes_what_is_under_way() {
             world.hang(2);
             let op = match what {
                 "join" => world.join(caller, "g", pid),
-                _ => world.register_as(caller, "x", pid, what == "reregister", Patience::FOREVER),
+                _ => world.register_as(caller, "x", pid, what == "reregister", Deadline::FOREVER),
             };
             world.settle();
             assert_eq!(world.status(op), None);

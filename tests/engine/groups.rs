@@ -5,28 +5,28 @@ use convoke::engine::*;
 
 impl World {
     pub(crate) fn create(&mut self, caller: Pid, group: &str) -> Ref {
-        let (group, patience) = (name(group), Patience::FOREVER);
-        self.call(caller, |process, op| Command::CreateGroup { process, op, group, patience })
+        let (group, deadline) = (name(group), Deadline::FOREVER);
+        self.call(caller, |process, op| Command::CreateGroup { process, op, group, deadline })
     }
     pub(crate) fn delete(&mut self, caller: Pid, group: &str) -> Ref {
-        let (group, patience) = (name(group), Patience::FOREVER);
-        self.call(caller, |process, op| Command::DeleteGroup { process, op, group, patience })
+        let (group, deadline) = (name(group), Deadline::FOREVER);
+        self.call(caller, |process, op| Command::DeleteGroup { process, op, group, deadline })
     }
     pub(crate) fn join(&mut self, caller: Pid, group: &str, pid: Pid) -> Ref {
-        let (group, patience) = (name(group), Patience::FOREVER);
-        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, patience })
+        let (group, deadline) = (name(group), Deadline::FOREVER);
+        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, deadline })
     }
     pub(crate) fn leave(&mut self, caller: Pid, group: &str, pid: Pid) -> Ref {
-        let (group, patience) = (name(group), Patience::FOREVER);
-        self.call(caller, |process, op| Command::LeaveGroup { process, op, group, pid, patience })
+        let (group, deadline) = (name(group), Deadline::FOREVER);
+        self.call(caller, |process, op| Command::LeaveGroup { process, op, group, pid, deadline })
     }
     pub(crate) fn join_within(&mut self, caller: Pid, group: &str, pid: Pid, timeout_ms: i64) -> Ref {
-        let (group, patience) = (name(group), self.within(timeout_ms));
-        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, patience })
+        let (group, deadline) = (name(group), self.within(timeout_ms));
+        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, deadline })
     }
     pub(crate) fn create_within(&mut self, caller: Pid, group: &str, timeout_ms: i64) -> Ref {
-        let (group, patience) = (name(group), self.within(timeout_ms));
-        self.call(caller, |process, op| Command::CreateGroup { process, op, group, patience })
+        let (group, deadline) = (name(group), self.within(timeout_ms));
+        self.call(caller, |process, op| Command::CreateGroup { process, op, group, deadline })
     }
     pub(crate) fn watch_group(&mut self, watcher: Pid, group: &str) -> Ref {
         let group = name(group);
@@ -372,8 +372,8 @@ fn a_group_that_many_join_in_a_row_is_published_once() {
     let now = world.now;
     let engine = world.nodes[0].engine.as_mut().expect("it runs");
     for (&pid, op) in pids.iter().zip(1000..) {
-        let (process, op, group, patience) = (pid.serial, Ref(op), name("g"), Patience::FOREVER);
-        engine.handle_command(now, Command::JoinGroup { process, op, group, pid, patience });
+        let (process, op, group, deadline) = (pid.serial, Ref(op), name("g"), Deadline::FOREVER);
+        engine.handle_command(now, Command::JoinGroup { process, op, group, pid, deadline });
     }
     let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_any()).collect();
     let shown = outputs.iter().filter_map(|output| match output {

@@ -144,8 +144,8 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
         // As if the home had deleted it, too: then its own delete names the dot.
         let pid = world.spawn(FRIEND);
         world.settle();
-        let patience = Patience::FOREVER;
-        world.call(pid, |process, op| Command::DeleteGroup { process, op, group: name("x"), patience });
+        let deadline = Deadline::FOREVER;
+        world.call(pid, |process, op| Command::DeleteGroup { process, op, group: name("x"), deadline });
         for peer in [ENGINE, FRIEND] {
             world.cut(peer, PUPPET);
         }
@@ -161,7 +161,7 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
         }
         let pid = world.spawn(ENGINE);
         let op =
-            world.call(pid, |process, op| Command::CreateGroup { process, op, group: name("new"), patience });
+            world.call(pid, |process, op| Command::CreateGroup { process, op, group: name("new"), deadline });
         world.agree();
         // A node that is said to have made its last dot goes on under another number.
         for _ in 0..2 {
@@ -175,7 +175,7 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
             world.agree();
         }
         let op =
-            world.call(pid, |process, op| Command::DeleteGroup { process, op, group: name("new"), patience });
+            world.call(pid, |process, op| Command::DeleteGroup { process, op, group: name("new"), deadline });
         world.agree();
         assert_eq!(world.status(op), Some(Status::Ok), "{lie:?}");
         assert!(names_shown(&world).iter().all(|shown| !shown.contains(&name("new"))), "{lie:?}");
@@ -199,8 +199,8 @@ fn a_dot_that_is_said_to_be_deleted_before_it_is_made() {
         world.agree();
         let pid = world.spawn(ENGINE);
         for group in ["new", "newer", "new"] {
-            let patience = Patience::FOREVER;
-            world.call(pid, |process, op| Command::CreateGroup { process, op, group: name(group), patience });
+            let deadline = Deadline::FOREVER;
+            world.call(pid, |process, op| Command::CreateGroup { process, op, group: name(group), deadline });
             world.agree();
             let [here, there] = names_shown(&world);
             assert_eq!(here, there, "{lie:?}");

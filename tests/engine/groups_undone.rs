@@ -382,8 +382,8 @@ fn leave_and_delete_are_done() {
     for how in ENDS {
         let (mut world, pids) = hung();
         let caller = world.spawn(1);
-        let (group, patience, pid) = (name("g"), world.within(1000), pids[0]);
-        let op = world.call(caller, |process, op| Command::LeaveGroup { process, op, group, pid, patience });
+        let (group, deadline, pid) = (name("g"), world.within(1000), pids[0]);
+        let op = world.call(caller, |process, op| Command::LeaveGroup { process, op, group, pid, deadline });
         end_early(&mut world, caller, op, how);
         assert_eq!(world.members(1, "g"), Some(vec![]), "{how}");
         wake(&mut world);
@@ -392,8 +392,8 @@ fn leave_and_delete_are_done() {
 
         let (mut world, _) = hung();
         let caller = world.spawn(1);
-        let (group, patience) = (name("g"), world.within(1000));
-        let op = world.call(caller, |process, op| Command::DeleteGroup { process, op, group, patience });
+        let (group, deadline) = (name("g"), world.within(1000));
+        let op = world.call(caller, |process, op| Command::DeleteGroup { process, op, group, deadline });
         end_early(&mut world, caller, op, how);
         assert_eq!(world.members(1, "g"), None, "{how}");
         wake(&mut world);

@@ -96,9 +96,9 @@ fn the_reason_of_a_link() {
         ),
         (
             |world| {
-                let (process, op, patience) = (1, Ref(9999), Patience::FOREVER);
+                let (process, op, deadline) = (1, Ref(9999), Deadline::FOREVER);
                 let node_name = "node1".to_owned();
-                world.command(0, Command::Disconnect { process, op, node_name, patience });
+                world.command(0, Command::Disconnect { process, op, node_name, deadline });
             },
             Reason::DISCONNECTED,
         ),

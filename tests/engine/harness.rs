@@ -256,7 +256,7 @@ impl World {
         name_: &str,
         pid: Pid,
         replace: bool,
-        patience: Patience,
+        deadline: Deadline,
     ) -> Ref {
         let (name, resolver) = (name(name_), Resolver::RandomExit);
         self.call(caller, |process, op| Command::Register {
@@ -266,21 +266,21 @@ impl World {
             pid,
             resolver,
             replace,
-            patience,
+            deadline,
         })
     }
 
     pub(crate) fn register(&mut self, pid: Pid, name: &str) -> Ref {
-        self.register_as(pid, name, pid, false, Patience::FOREVER)
+        self.register_as(pid, name, pid, false, Deadline::FOREVER)
     }
 
     pub(crate) fn reregister(&mut self, pid: Pid, name: &str) -> Ref {
-        self.register_as(pid, name, pid, true, Patience::FOREVER)
+        self.register_as(pid, name, pid, true, Deadline::FOREVER)
     }
 
     pub(crate) fn unregister(&mut self, caller: Pid, name_: &str) -> Ref {
-        let (name, patience) = (name(name_), Patience::FOREVER);
-        self.call(caller, |process, op| Command::Unregister { process, op, name, patience })
+        let (name, deadline) = (name(name_), Deadline::FOREVER);
+        self.call(caller, |process, op| Command::Unregister { process, op, name, deadline })
     }
 
     pub(crate) fn monitor(&mut self, watcher: Pid, target: Pid) -> Ref {
@@ -300,8 +300,8 @@ impl World {
     }
 
     /// A patience of so many ms from now, as the C interface counts them.
-    pub(crate) fn within(&self, timeout_ms: i64) -> Patience {
-        Patience::from_timeout_ms(self.now, timeout_ms, DETECTION)
+    pub(crate) fn within(&self, timeout_ms: i64) -> Deadline {
+        Deadline::from_timeout_ms(self.now, timeout_ms, DETECTION)
     }
 
     // ---- connections

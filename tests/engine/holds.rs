@@ -12,12 +12,12 @@ pub(crate) struct Lock<'a> {
     pub(crate) retries: Option<u64>,
     /// Acquired for a while: what `convoke_lock_with` does.
     pub(crate) scope: Option<Ref>,
-    pub(crate) patience: Patience,
+    pub(crate) deadline: Deadline,
 }
 
 /// The lock "r" on all nodes for this requester, for as long as it takes.
 pub(crate) fn by(requester: &str) -> Lock<'_> {
-    Lock { resource: "r", requester, on: None, retries: None, scope: None, patience: Patience::FOREVER }
+    Lock { resource: "r", requester, on: None, retries: None, scope: None, deadline: Deadline::FOREVER }
 }
 
 impl<'a> Lock<'a> {
@@ -34,7 +34,7 @@ impl<'a> Lock<'a> {
         Lock { resource, ..self }
     }
     pub(crate) fn within(self, world: &World, timeout_ms: i64) -> Lock<'a> {
-        Lock { patience: world.within(timeout_ms), ..self }
+        Lock { deadline: world.within(timeout_ms), ..self }
     }
     fn nodes(&self) -> Option<Vec<String>> {
         self.on.map(|nodes| nodes.iter().map(|node| format!("node{node}")).collect())
@@ -44,7 +44,7 @@ impl<'a> Lock<'a> {
 impl World {
     pub(crate) fn acquire(&mut self, pid: Pid, lock: Lock) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
-        let (retries, scope, patience) = (lock.retries, lock.scope, lock.patience);
+        let (retries, scope, deadline) = (lock.retries, lock.scope, lock.deadline);
         self.call(pid, |process, op| Command::Acquire {
             process,
             op,
@@ -53,13 +53,13 @@ impl World {
             nodes,
             retries,
             scope,
-            patience,
+            deadline,
         })
     }
 
     pub(crate) fn release(&mut self, pid: Pid, lock: Lock) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
-        let (scope, patience) = (lock.scope, lock.patience);
+        let (scope, deadline) = (lock.scope, lock.deadline);
         self.call(pid, |process, op| Command::Release {
             process,
             op,
@@ -67,7 +67,7 @@ impl World {
             requester,
             nodes,
             scope,
-            patience,
+            deadline,
         })
     }
 
@@ -162,9 +162,9 @@ impl World {
 }
 
 pub(crate) fn held(message: &Message) -> bool {
-    matches!(message, Message::Held { .. })
+    matches!(message, Message::SharePublished { .. })
 }
 
 pub(crate) fn drop_(message: &Message) -> bool {
-    matches!(message, Message::Drop { .. })
+    matches!(message, Message::ShareReleased { .. })
 }

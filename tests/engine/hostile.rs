@@ -78,7 +78,7 @@ fn hello(bindings: Vec<(Name, Binding)>) -> Message {
     Message::Hello { facts: bindings.into_iter().map(|(n, b)| Fact::Binding(n, b)).collect(), last: true }
 }
 pub(crate) fn acquire(node: NodeId, text: &str) -> Message {
-    Message::Acquire { tx: tx(node), key: key(text), want: Want::Name { replace: false }, nowait: false }
+    Message::Acquire { tx: tx(node), key: key(text), want: Want::Name { replace: false }, no_wait: false }
 }
 pub(crate) fn commit(tx: Tx, text: &str, binding: Binding) -> Message {
     Message::Commit { tx, name: name(text), binding }
@@ -101,7 +101,7 @@ fn violations() -> Vec<(&'static str, Message)> {
                 tx: tx(puppet()),
                 key: Key::Name(empty.clone()),
                 want: Want::Name { replace: true },
-                nowait: true,
+                no_wait: true,
             },
         ),
         ("a yield for another node", Message::Yield { tx: tx(foreign), key: key("x") }),
@@ -133,7 +133,7 @@ fn violations() -> Vec<(&'static str, Message)> {
         ("a pid of no process", commit(tx(puppet()), "x", Binding { serial: 0, ..binding(puppet()) })),
         (
             "a withdrawal of another's binding",
-            Message::Unreg {
+            Message::Unregistered {
                 name: name("friend's"),
                 reg: Reg { node: foreign, seq: 1 },
                 restore: None,
@@ -142,7 +142,7 @@ fn violations() -> Vec<(&'static str, Message)> {
         ),
         (
             "a restore of another's binding",
-            Message::Unreg {
+            Message::Unregistered {
                 name: name("x"),
                 reg: reg(puppet()),
                 restore: Some(binding(foreign)),
@@ -168,7 +168,7 @@ fn violations() -> Vec<(&'static str, Message)> {
 /// What an honest node may say although it comes to nothing: late, repeated, or about what is over.
 fn harmless() -> Vec<Message> {
     let x = || name("x");
-    let via = |to: NodeId, from: NodeId| Message::Via {
+    let via = |to: NodeId, from: NodeId| Message::Relayed {
         to,
         from,
         clash: ClashMessage::Engage { name: name("x"), pair: pair(from, to), round: 7 },
@@ -193,7 +193,7 @@ fn harmless() -> Vec<Message> {
         Message::ProbeAnswer { silent: [friend()].into() },
         Message::ProbeAnswer { silent: [NodeId(99), me()].into() },
         Message::ProbeAnswer { silent: BTreeSet::new() },
-        Message::Grant { tx: tx(me()), key: key("x"), tenure: 0, regs: vec![] },
+        Message::Grant { tx: tx(me()), key: key("x"), epoch: 0, regs: vec![] },
         Message::Deny { tx: tx(me()) },
         Message::Busy { tx: tx(me()), reg: reg(friend()) },
         Message::Wound { tx: tx(me()), key: key("x") },
@@ -203,10 +203,10 @@ fn harmless() -> Vec<Message> {
         Message::Ack { tx: tx(friend()) },
         Message::Settled { name: x(), reg: reg(puppet()), to: me(), over: [reg(me())].into() },
         Message::Settled { name: x(), reg: reg(puppet()), to: NodeId(99), over: BTreeSet::new() },
-        Message::Unreg { name: x(), reg: reg(puppet()), restore: None, ack: None },
+        Message::Unregistered { name: x(), reg: reg(puppet()), restore: None, ack: None },
         Message::Engage { name: x(), pair: pair(puppet(), me()), round: 7 },
         Message::Engaged { name: x(), pair: pair(me(), puppet()), round: 7, age_ms: 0 },
-        Message::Gone { name: x(), pair: pair(me(), puppet()) },
+        Message::ClashEnded { name: x(), pair: pair(me(), puppet()) },
         Message::Verdict { name: x(), pair: pair(puppet(), me()), treatment: Treatment::Kill { by: None } },
         Message::Hearsay {
             name: x(),
@@ -218,7 +218,7 @@ fn harmless() -> Vec<Message> {
         via(NodeId(99), puppet()),
         via(friend(), NodeId(99)),
         via(me(), me()),
-        Message::Via {
+        Message::Relayed {
             to: me(),
             from: NodeId(99),
             clash: ClashMessage::Engage { name: name("x"), pair: pair(friend(), me()), round: 7 },
@@ -396,7 +396,7 @@ fn a_forward_twice_ends_the_link() {
         serial: 1,
         resolver: Resolver::RandomExit,
         replace: false,
-        nowait: false,
+        no_wait: false,
     };
     let forward = Message::Forward { id: tx(puppet()), task, remaining_ms: None };
     world.say(PUPPET, ENGINE, forward.clone());
@@ -445,7 +445,7 @@ fn an_answer_in_the_name_of_another_ends_the_link() {
     let caller = world.spawn(ENGINE);
     let pid = world.spawn(FRIEND);
     world.hang(FRIEND);
-    let op = world.register_as(caller, "x", pid, false, Patience::FOREVER);
+    let op = world.register_as(caller, "x", pid, false, Deadline::FOREVER);
     let id = world.in_flight().into_iter().find_map(|(_, _, frame)| match frame.message() {
         Some(Message::Forward { id, .. }) => Some(*id),
         _ => None,
@@ -527,7 +527,7 @@ fn words_in_the_name_of_others_are_void() {
         let mut world = world(State::Synced);
         let mine = own(&world);
         let pair = Pair { low: Reg { node: origin, seq: 1 }, high: mine };
-        let said = |clash| Message::Via { to: me(), from: origin, clash };
+        let said = |clash| Message::Relayed { to: me(), from: origin, clash };
         world.say(PUPPET, ENGINE, said(ClashMessage::Engage { name: name("own"), pair, round: 1 }));
         world.settle();
         let treatment = Treatment::Kill { by: None };
@@ -537,8 +537,8 @@ fn words_in_the_name_of_others_are_void() {
         let over = BTreeSet::from([mine]);
         world.say(PUPPET, ENGINE, Message::Settled { name: name("own"), reg, to: me(), over });
         // Nor is anything passed on that its sender has not said itself.
-        let clash = ClashMessage::Gone { name: name("own"), pair };
-        world.say(PUPPET, ENGINE, Message::Via { to: friend(), from: NodeId(99), clash });
+        let clash = ClashMessage::ClashEnded { name: name("own"), pair };
+        world.say(PUPPET, ENGINE, Message::Relayed { to: friend(), from: NodeId(99), clash });
         world.settle();
         assert_eq!(own(&world), mine, "{origin:?}");
         assert!(world.whereis(ENGINE, "own").is_some() && world.is_linked(ENGINE, PUPPET));

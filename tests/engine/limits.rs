@@ -63,11 +63,11 @@ fn names_under_way_count() {
 #[test]
 fn denied_claims_do_not_count() {
     let (mut world, puppet) = limited(|limits| limits.operations = 3);
-    let acquire = |i: u64, nowait| Message::Acquire {
+    let acquire = |i: u64, no_wait| Message::Acquire {
         tx: tx(i),
         key: Key::Name(name("x")),
         want: Want::Name { replace: false },
-        nowait,
+        no_wait,
     };
     world.say(puppet, 0, acquire(1, false));
     for i in 2..20 {
@@ -90,7 +90,7 @@ fn forwarded_operations_are_limited() {
             serial: pid.serial,
             resolver: Resolver::RandomExit,
             replace: false,
-            nowait: false,
+            no_wait: false,
         },
         remaining_ms: None,
     };

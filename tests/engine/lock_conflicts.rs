@@ -269,7 +269,7 @@ fn a_home_says_what_its_hold_is_worth() {
         _ => None,
     });
     let tx = tx.expect("it is asked");
-    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Lock(name("r")), tenure: 99, regs: vec![] });
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Lock(name("r")), epoch: 99, regs: vec![] });
     let token = world.token(op);
     assert_eq!(ask(&mut world, pid.serial, token), Some(Standing::Relied));
     assert_eq!(ask(&mut world, pid.serial, token + 1), None);
@@ -291,7 +291,7 @@ fn a_home_says_what_its_hold_is_worth() {
     world.settle();
     let told = world.told(PUPPET);
     let ack = told.iter().find_map(|message| match message {
-        Message::Drop { ack, .. } => *ack,
+        Message::ShareReleased { ack, .. } => *ack,
         _ => None,
     });
     world.say(PUPPET, ENGINE, Message::Ack { tx: ack.expect("it is withdrawn") });

@@ -46,8 +46,11 @@ fn what_is_void() {
     }
     // What it drops is its own, whoever else has the same requester and serial.
     let (resource, requester) = (resource.clone(), requester.clone());
-    say(&mut world, Message::Drop { resource, requester, serial: pid.serial, rest: None, ack: None });
-    say(&mut world, Message::Hurry { tx: tx(5), key: key() });
+    say(
+        &mut world,
+        Message::ShareReleased { resource, requester, serial: pid.serial, rest: None, ack: None },
+    );
+    say(&mut world, Message::NoWait { tx: tx(5), key: key() });
     say(&mut world, Message::Release { tx: tx(5), key: key() });
     say(&mut world, Message::Yield { tx: tx(5), key: key() });
     assert_eq!((world.check(pid, "me"), world.lost_locks(pid)), (Some(token), vec![]));
@@ -62,9 +65,9 @@ fn what_is_void() {
 #[test]
 fn what_ends_the_link() {
     let good = || hold(60, "a", 7);
-    let held = |hold: Hold| Message::Held { tx: tx(60), hold };
+    let held = |hold: Hold| Message::SharePublished { tx: tx(60), hold };
     let want = |requester: &str, serial| Want::Lock { requester: name(requester), serial };
-    let drop = |rest| Message::Drop {
+    let drop = |rest| Message::ShareReleased {
         resource: name("r"),
         requester: name("a"),
         serial: 60,
@@ -72,39 +75,45 @@ fn what_ends_the_link() {
         ack: Some(tx(1)),
     };
     let violations = vec![
-        ("a hold under another's claim", Message::Held { tx: Tx { node: friend(), ..tx(60) }, hold: good() }),
+        (
+            "a hold under another's claim",
+            Message::SharePublished { tx: Tx { node: friend(), ..tx(60) }, hold: good() },
+        ),
         ("no resource", held(Hold { resource: name(""), ..good() })),
         ("no requester", held(Hold { requester: name(""), ..good() })),
         ("no process", held(Hold { serial: 0, ..good() })),
         ("a huge token", held(Hold { token: BEYOND, ..good() })),
-        ("a hold of another requester than was claimed", Message::Held { tx: tx(50), hold: good() }),
+        (
+            "a hold of another requester than was claimed",
+            Message::SharePublished { tx: tx(50), hold: good() },
+        ),
         ("the rest of another lock", drop(Hold { resource: name("s"), ..good() })),
         ("the rest of another requester's", drop(Hold { requester: name("s"), ..good() })),
         ("the rest of another process's", drop(Hold { serial: 61, ..good() })),
         ("a huge token of a rest", drop(Hold { token: u64::MAX, ..good() })),
         (
             "a lock with a name's want",
-            Message::Acquire { tx: tx(9), key: key(), want: Want::Name { replace: false }, nowait: false },
+            Message::Acquire { tx: tx(9), key: key(), want: Want::Name { replace: false }, no_wait: false },
         ),
         (
             "a name with a lock's want",
-            Message::Acquire { tx: tx(9), key: Key::Name(name("r")), want: want("a", 1), nowait: false },
+            Message::Acquire { tx: tx(9), key: Key::Name(name("r")), want: want("a", 1), no_wait: false },
         ),
         (
             "no requester of a claim",
-            Message::Acquire { tx: tx(9), key: key(), want: want("", 1), nowait: false },
+            Message::Acquire { tx: tx(9), key: key(), want: want("", 1), no_wait: false },
         ),
         (
             "no process of a claim",
-            Message::Acquire { tx: tx(9), key: key(), want: want("a", 0), nowait: false },
+            Message::Acquire { tx: tx(9), key: key(), want: want("a", 0), no_wait: false },
         ),
         (
             "no resource of a claim",
-            Message::Acquire { tx: tx(9), key: Key::Lock(name("")), want: want("a", 1), nowait: false },
+            Message::Acquire { tx: tx(9), key: Key::Lock(name("")), want: want("a", 1), no_wait: false },
         ),
         ("a claim twice", claim(50, "b", false)),
-        ("a hurry for another", Message::Hurry { tx: Tx { node: friend(), ..tx(50) }, key: key() }),
-        ("a huge vote", Message::Grant { tx: tx(9), key: key(), tenure: BEYOND, regs: vec![] }),
+        ("a hurry for another", Message::NoWait { tx: Tx { node: friend(), ..tx(50) }, key: key() }),
+        ("a huge vote", Message::Grant { tx: tx(9), key: key(), epoch: BEYOND, regs: vec![] }),
     ];
     for (what, message) in violations {
         let mut world = world(State::Synced);
@@ -146,7 +155,7 @@ fn a_snapshot_with_a_senseless_hold_ends_the_link() {
 fn a_vote_for_another_key_ends_the_link() {
     for wrong in [Key::Lock(name("s")), Key::Name(name("r"))] {
         let (mut world, _, op, tx) = asked(|_| by("me"));
-        world.say(PUPPET, ENGINE, Message::Grant { tx, key: wrong.clone(), tenure: 1, regs: vec![] });
+        world.say(PUPPET, ENGINE, Message::Grant { tx, key: wrong.clone(), epoch: 1, regs: vec![] });
         assert_eq!(world.goodbye(PUPPET), Some(Goodbye::Violation));
         world.stay_apart();
         world.token(op); // the others have granted

@@ -48,16 +48,16 @@ fn a_try_never_stands_behind_another_claim() {
         let pids = [world.spawn(0), world.spawn(1)];
         let patient = world.acquire(pids[0], by("patient"));
         let lock = by("hasty").within(&world, 0);
-        let hasty = world.acquire(pids[1], lock);
-        (world, (pids, patient, hasty))
+        let no_wait = world.acquire(pids[1], lock);
+        (world, (pids, patient, no_wait))
     };
     let mut outcomes = std::collections::BTreeSet::new();
     every_order(
         40,
         start,
         |_, _| {},
-        |mut world, (pids, patient, hasty)| {
-            let status = world.status(hasty).expect("an answer without any wait");
+        |mut world, (pids, patient, no_wait)| {
+            let status = world.status(no_wait).expect("an answer without any wait");
             outcomes.insert(status);
             if status == Status::Ok {
                 assert_eq!(world.status(patient), None);

@@ -151,8 +151,8 @@ fn who_comes_back_only_to_leave_is_not_missed() {
     world.settle();
     world.connect(0, 1);
     assert!(world.engine(0).links().any(|(node, synced)| node == NodeId(2) && !synced));
-    let (node_name, patience) = ("node1".to_owned(), Patience::FOREVER);
-    world.call(pid, |process, op| Command::Disconnect { process, op, node_name, patience });
+    let (node_name, deadline) = ("node1".to_owned(), Deadline::FOREVER);
+    world.call(pid, |process, op| Command::Disconnect { process, op, node_name, deadline });
     world.settle();
     assert_eq!(world.lost_locks(pid), []);
     assert_eq!(world.check(pid, "me"), Some(token));

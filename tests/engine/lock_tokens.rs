@@ -117,7 +117,7 @@ fn a_restart_with_a_lower_clock_does_not_lower_tokens() {
     world.assert_at_rest();
 }
 
-/// In one tenure sharers get what the voters gave the first of them; a new tenure begins when the lock was free.
+/// In one epoch sharers get what the voters gave the first of them; a new epoch begins when the lock was free.
 #[test]
 fn sharers_of_one_tenure_have_its_token() {
     let mut world = World::mesh(3);
@@ -167,8 +167,8 @@ fn tokens_far_ahead_of_the_clock_are_not_followed() {
         };
         let tx = Tx { lamport: 9, node: NodeId(40) };
         let want = Want::Lock { requester: name("liar"), serial: 1 };
-        world.say(puppet, 0, Message::Acquire { tx, key: Key::Lock(name("other")), want, nowait: false });
-        world.say(puppet, 0, Message::Held { tx, hold });
+        world.say(puppet, 0, Message::Acquire { tx, key: Key::Lock(name("other")), want, no_wait: false });
+        world.say(puppet, 0, Message::SharePublished { tx, hold });
         assert_eq!(world.goodbye(puppet), is_violation.then_some(Goodbye::Violation), "{told}");
         let mut last = 0;
         for turn in 0..6 {
@@ -201,7 +201,7 @@ fn votes_far_ahead_of_the_clock_are_not_followed() {
             _ => None,
         });
         let (tx, key) = asked.expect("it is asked");
-        world.say(puppet, 0, Message::Grant { tx, key, tenure: told, regs: vec![] });
+        world.say(puppet, 0, Message::Grant { tx, key, epoch: told, regs: vec![] });
         world.settle();
         if is_violation {
             assert_eq!(world.goodbye(puppet), Some(Goodbye::Violation));

@@ -14,9 +14,9 @@ pub(crate) fn key() -> Key {
     Key::Lock(name("r"))
 }
 
-pub(crate) fn claim(lamport: u64, requester: &str, nowait: bool) -> Message {
+pub(crate) fn claim(lamport: u64, requester: &str, no_wait: bool) -> Message {
     let want = Want::Lock { requester: name(requester), serial: lamport };
-    Message::Acquire { tx: tx(lamport), key: key(), want, nowait }
+    Message::Acquire { tx: tx(lamport), key: key(), want, no_wait }
 }
 
 /// The hold of the claim with this number, on the engine alone.
@@ -33,12 +33,12 @@ pub(crate) fn hold(lamport: u64, requester: &str, token: u64) -> Hold {
 }
 
 pub(crate) fn complete(lamport: u64, requester: &str, token: u64) -> Message {
-    Message::Held { tx: tx(lamport), hold: hold(lamport, requester, token) }
+    Message::SharePublished { tx: tx(lamport), hold: hold(lamport, requester, token) }
 }
 
 pub(crate) fn release(lamport: u64, requester: &str) -> Message {
     let (resource, requester) = (name("r"), name(requester));
-    Message::Drop { resource, requester, serial: lamport, rest: None, ack: None }
+    Message::ShareReleased { resource, requester, serial: lamport, rest: None, ack: None }
 }
 
 /// The puppet says to every question whether its hold is what it is asked about that it relies on it.
@@ -73,18 +73,18 @@ pub(crate) fn answers(world: &mut World, message: Message) -> Vec<String> {
             Message::Wound { tx, .. } => format!("wound {}", tx.lamport),
             Message::LockConflict { serial, ends: false, .. } => format!("second {serial}"),
             Message::Ack { tx } => format!("ack {}", tx.lamport),
-            Message::Held { .. } | Message::Commit { .. } => return None,
+            Message::SharePublished { .. } | Message::Commit { .. } => return None,
             other => format!("{other:?}"),
         })
     });
     short.collect()
 }
 
-fn tenure(world: &mut World, message: Message) -> u64 {
+fn epoch(world: &mut World, message: Message) -> u64 {
     world.say(PUPPET, ENGINE, message);
     let told = world.told(PUPPET);
     let votes = told.iter().filter_map(|message| match message {
-        Message::Grant { tenure, .. } => Some(*tenure),
+        Message::Grant { epoch, .. } => Some(*epoch),
         _ => None,
     });
     votes.max().unwrap_or_else(|| panic!("no vote: {told:?}"))
@@ -150,9 +150,9 @@ fn a_try_is_denied_behind_an_older_claim() {
     assert_eq!(answers(&mut world, claim(40, "d", false)), ["deny 45"], "which is behind this one now");
     // "Hurry: from now on it does not wait for others."
     assert_eq!(answers(&mut world, claim(70, "e", false)), [""; 0]);
-    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(70), key: key() }), ["deny 70"]);
-    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(50), key: key() }), [""; 0], "it has its vote");
-    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(40), key: key() }), [""; 0], "it is first");
+    assert_eq!(answers(&mut world, Message::NoWait { tx: tx(70), key: key() }), ["deny 70"]);
+    assert_eq!(answers(&mut world, Message::NoWait { tx: tx(50), key: key() }), [""; 0], "it has its vote");
+    assert_eq!(answers(&mut world, Message::NoWait { tx: tx(40), key: key() }), [""; 0], "it is first");
     assert_eq!(answers(&mut world, complete(50, "a", 7)), ["deny 40"]);
     assert_eq!(answers(&mut world, release(50, "a")), [""; 0]);
     world.assert_at_rest();
@@ -165,7 +165,7 @@ fn a_denial_lets_in_who_stood_behind() {
     assert_eq!(answers(&mut world, claim(50, "a", false)), ["grant 50"]);
     assert_eq!(answers(&mut world, claim(60, "b", false)), [""; 0]);
     assert_eq!(answers(&mut world, claim(70, "a", false)), [""; 0]);
-    assert_eq!(answers(&mut world, Message::Hurry { tx: tx(60), key: key() }), ["deny 60", "grant 70"]);
+    assert_eq!(answers(&mut world, Message::NoWait { tx: tx(60), key: key() }), ["deny 60", "grant 70"]);
     for lamport in [50, 70] {
         answers(&mut world, Message::Release { tx: tx(lamport), key: key() });
     }
@@ -211,10 +211,10 @@ fn a_share_acquired_anew_is_told_again() {
     assert_eq!(answers(&mut voter, claim(50, "a", false)), ["grant 50"]);
     assert_eq!(answers(&mut voter, complete(50, "a", 7)), [""; 0]);
     let want = Want::Lock { requester: name("a"), serial: 50 };
-    let again = Message::Acquire { tx: tx(60), key: key(), want, nowait: false };
+    let again = Message::Acquire { tx: tx(60), key: key(), want, no_wait: false };
     assert_eq!(answers(&mut voter, again), ["grant 60"]);
     assert_eq!(answers(&mut voter, complete(90, "b", 7)), ["wound 60", "second 50", "second 90"]);
-    let held = Message::Held { tx: tx(60), hold: hold(50, "a", 7) };
+    let held = Message::SharePublished { tx: tx(60), hold: hold(50, "a", 7) };
     assert_eq!(answers(&mut voter, held)[0], "second 50");
 
     let (mut home, pid, op, tx) = asked(|_| by("me"));
@@ -247,32 +247,32 @@ fn a_share_acquired_anew_is_told_again() {
     assert_eq!(home.lost_locks(pid), [Reason::SECOND_HOLDER; 2]);
 }
 
-/// "A resource goes from free to granted: tenure=++counter, voted with every Grant of that tenure"; "Held of a claim granted
-/// here: tenure=max(tenure,token)"; "a hold that was not granted here, or that meets another requester's hold or claim
-/// here, ends the tenure: the next grant, also to a sharer, takes ++counter".
+/// "A resource goes from free to granted: epoch=++counter, voted with every Grant of that epoch"; "Held of a claim granted
+/// here: epoch=max(epoch,token)"; "a hold that was not granted here, or that meets another requester's hold or claim
+/// here, ends the epoch: the next grant, also to a sharer, takes ++counter".
 #[test]
 fn the_numbers_of_tenures() {
     let mut world = world(State::Synced);
-    let first = tenure(&mut world, claim(50, "a", false));
-    assert_eq!(tenure(&mut world, claim(51, "a", false)), first);
+    let first = epoch(&mut world, claim(50, "a", false));
+    assert_eq!(epoch(&mut world, claim(51, "a", false)), first);
     let token = first + 1000;
     answers(&mut world, complete(50, "a", token));
-    assert_eq!(tenure(&mut world, claim(52, "a", false)), token, "the tenure has risen to it");
+    assert_eq!(epoch(&mut world, claim(52, "a", false)), token, "the tenure has risen to it");
     // Not granted here: it came otherwise.
     answers(&mut world, complete(60, "a", token + 5));
-    let next = tenure(&mut world, claim(53, "a", false));
+    let next = epoch(&mut world, claim(53, "a", false));
     assert_eq!(next, token + 6);
     // The same hold told of again, because something else of it changed, is no news.
     answers(&mut world, complete(60, "a", token + 5));
-    assert_eq!(tenure(&mut world, claim(54, "a", false)), next);
+    assert_eq!(epoch(&mut world, claim(54, "a", false)), next);
     // It has got a higher token elsewhere.
     answers(&mut world, complete(60, "a", token + 50));
-    let next = tenure(&mut world, claim(55, "a", false));
+    let next = epoch(&mut world, claim(55, "a", false));
     assert_eq!(next, token + 51);
     // A foreign one meets it and goes.
     answers(&mut world, complete(99, "b", 3));
     answers(&mut world, release(99, "b"));
-    assert_eq!(tenure(&mut world, claim(56, "a", false)), next + 1);
+    assert_eq!(epoch(&mut world, claim(56, "a", false)), next + 1);
     for lamport in [50, 60] {
         answers(&mut world, release(lamport, "a"));
     }
@@ -280,11 +280,11 @@ fn the_numbers_of_tenures() {
         answers(&mut world, Message::Release { tx: tx(lamport), key: key() });
     }
     world.assert_at_rest();
-    assert_eq!(tenure(&mut world, claim(70, "a", false)), next + 2, "free once more");
+    assert_eq!(epoch(&mut world, claim(70, "a", false)), next + 2, "free once more");
     // A foreign hold meets a claim that is not complete; it yields, and the sharer that comes next has a new number.
     answers(&mut world, complete(98, "b", 3));
     answers(&mut world, release(98, "b"));
-    assert_eq!(tenure(&mut world, claim(71, "a", false)), next + 3);
+    assert_eq!(epoch(&mut world, claim(71, "a", false)), next + 3);
 }
 
 /// "Hello carries it and raises counters", also of holds that do not bind here.
@@ -301,7 +301,7 @@ fn every_token_heard_of_raises_the_counter() {
         answers(&mut world, release(60, "a"));
         let other = Message::Release { tx: tx(61), key: key() };
         answers(&mut world, other);
-        assert!(tenure(&mut world, claim(62, "a", false)) > 1 << 40);
+        assert!(epoch(&mut world, claim(62, "a", false)) > 1 << 40);
     }
 }
 
@@ -313,7 +313,13 @@ fn a_drop_in_part_unbinds() {
     answers(&mut world, complete(50, "a", 7));
     assert_eq!(answers(&mut world, claim(60, "b", false)), [""; 0]);
     let elsewhere = Hold { nodes: [puppet()].into(), ..hold(50, "a", 7) };
-    let drop = |rest, ack| Message::Drop { resource: name("r"), requester: name("a"), serial: 50, rest, ack };
+    let drop = |rest, ack| Message::ShareReleased {
+        resource: name("r"),
+        requester: name("a"),
+        serial: 50,
+        rest,
+        ack,
+    };
     let told = answers(&mut world, drop(Some(elsewhere), Some(tx(3))));
     assert_eq!(told, ["grant 60", "ack 3"]);
     assert_eq!(world.holders(ENGINE).len(), 1, "it is listed still");
@@ -337,8 +343,8 @@ pub(crate) fn asked(lock: impl FnOnce(&World) -> Lock<'static>) -> (World, Pid, 
     (world, pid, op, tx)
 }
 
-pub(crate) fn vote(tx: Tx, tenure: u64) -> Message {
-    Message::Grant { tx, key: key(), tenure, regs: vec![] }
+pub(crate) fn vote(tx: Tx, epoch: u64) -> Message {
+    Message::Grant { tx, key: key(), epoch, regs: vec![] }
 }
 
 /// "token = max of the votes", whoever votes last; "op unknown: Release".
@@ -350,7 +356,7 @@ fn the_token_is_the_largest_vote() {
     world.settle();
     assert_eq!(world.check(pid, "me"), Some(1 << 40));
     let told = world.told(PUPPET);
-    let [Message::Held { hold, .. }] = &told[..] else { panic!("{told:?}") };
+    let [Message::SharePublished { hold, .. }] = &told[..] else { panic!("{told:?}") };
     assert_eq!((hold.token, hold.view, hold.watched), (1 << 40, true, false));
     assert_eq!(hold.nodes, [me(), puppet(), friend()].into());
     world.say(PUPPET, ENGINE, vote(tx, 1));
@@ -389,13 +395,13 @@ fn a_hurry_goes_to_those_who_have_not_granted() {
     let (mut world, _, op, tx) = asked(|_| by("me").retries(1));
     world.delivered.clear();
     world.advance(ms(125));
-    assert_eq!(world.told(PUPPET), [Message::Hurry { tx, key: key() }]);
-    let hurries = |frame: &Frame| matches!(frame.message(), Some(Message::Hurry { .. }));
+    assert_eq!(world.told(PUPPET), [Message::NoWait { tx, key: key() }]);
+    let hurries = |frame: &Frame| matches!(frame.message(), Some(Message::NoWait { .. }));
     assert_eq!(world.delivered.iter().filter(|(_, to, frame)| *to == FRIEND && hurries(frame)).count(), 0);
     let third = world.add_puppet(40);
     world.link(ENGINE, third);
     let told = world.told(third);
-    assert!(told.iter().any(|message| matches!(message, Message::Acquire { nowait: true, .. })), "{told:?}");
+    assert!(told.iter().any(|message| matches!(message, Message::Acquire { no_wait: true, .. })), "{told:?}");
     world.say(third, ENGINE, Message::Deny { tx });
     assert_eq!(world.status(op), Some(Status::Timeout));
 }

@@ -69,7 +69,7 @@ fn a_release_hands_over_to_who_waits() {
     }
     let freed = world.release(holder, by("holder"));
     world.delivered.clear();
-    world.until(0, 1, |m| matches!(m, Message::Drop { .. }) || grant(m));
+    world.until(0, 1, |m| matches!(m, Message::ShareReleased { .. }) || grant(m));
     world.settle();
     assert_eq!((world.status(freed), world.status(op)), (Some(Status::Ok), Some(Status::Ok)));
     assert_eq!(sent(&world, |m| acquire(m) || matches!(m, Message::Wound { .. })), 0, "nobody asks again");

@@ -258,7 +258,7 @@ fn connect_to_a_name_is_ok_when_any_address_is_linked() {
         let mut world = World::nodes(2);
         let (pid, named) = (world.spawn(dialler), world.spawn(1 - dialler));
         world.register(named, "x");
-        let op = world.connect_call(pid, SERVICE, Patience::FOREVER);
+        let op = world.connect_call(pid, SERVICE, Deadline::FOREVER);
         assert_eq!(world.dials(dialler), [SERVICE]);
         let there = address(1 - dialler);
         world.look_up(dialler, SERVICE, &["dead:1", &there, "silent:1"]);
@@ -271,7 +271,7 @@ fn connect_to_a_name_is_ok_when_any_address_is_linked() {
             }
         });
         assert_eq!(world.status(op), Some(Status::Ok));
-        let again = world.connect_call(pid, SERVICE, Patience::FOREVER);
+        let again = world.connect_call(pid, SERVICE, Deadline::FOREVER);
         assert_eq!(world.status(again), Some(Status::Ok), "already linked");
         world.fail_dial(dialler, "silent:1");
         world.dials(dialler);
@@ -289,7 +289,7 @@ fn connect_to_a_name_says_why_it_failed() {
     for case in 0..4 {
         let mut world = World::nodes(2);
         let pid = world.spawn(0);
-        let op = world.connect_call(pid, SERVICE, Patience::FOREVER);
+        let op = world.connect_call(pid, SERVICE, Deadline::FOREVER);
         world.dials(0);
         let expected = match case {
             0 => {
@@ -333,7 +333,7 @@ fn connect_to_a_seed_that_is_a_name() {
         world.fail_dial(0, SERVICE);
     }
     let pid = world.spawn(0);
-    let op = world.connect_call(pid, SERVICE, Patience::FOREVER);
+    let op = world.connect_call(pid, SERVICE, Deadline::FOREVER);
     assert_eq!(world.dials(0), [SERVICE]);
     world.link(0, 1);
     assert_eq!(world.status(op), None, "it is not known yet that the name leads there");
@@ -350,7 +350,7 @@ fn connect_to_an_address_that_vanishes_is_answered() {
     world.dials(node);
     world.look_up(node, SERVICE, &["a:1"]);
     let pid = world.spawn(node);
-    let op = world.connect_call(pid, "a:1", Patience::FOREVER);
+    let op = world.connect_call(pid, "a:1", Deadline::FOREVER);
     assert!(world.pause_before_dial(node, SERVICE).is_some());
     world.look_up(node, SERVICE, &["b:1"]);
     assert_eq!(world.status(op), None, "its dial is under way");
@@ -375,7 +375,7 @@ fn disconnect_outlives_the_next_rounds() {
     world.advance(refresh() * 5);
     assert!(!world.is_linked(0, 1) && !world.is_linked(1, 0));
     assert!(world.is_linked(0, 2) && world.is_linked(1, 2));
-    let op = world.connect_call(pid, &address(1), Patience::FOREVER);
+    let op = world.connect_call(pid, &address(1), Deadline::FOREVER);
     world.advance(ms(100));
     assert_eq!(world.status(op), Some(Status::Ok));
 }
@@ -386,7 +386,7 @@ fn sync_waits_for_every_address_of_a_name() {
     let mut world = World::nodes(1);
     let joiner = world.add(with_seeds(1, &[SERVICE]));
     let pid = world.spawn(joiner);
-    let op = world.sync_call(pid, Patience::FOREVER);
+    let op = world.sync_call(pid, Deadline::FOREVER);
     world.look_up(joiner, SERVICE, &["host0:1", "nowhere:1", "host1:1"]);
     world.connect(joiner, 0);
     world.settle();
@@ -396,7 +396,7 @@ fn sync_waits_for_every_address_of_a_name() {
 
     let alone = world.add(with_seeds(2, &[SERVICE]));
     let pid = world.spawn(alone);
-    let op = world.sync_call(pid, Patience::FOREVER);
+    let op = world.sync_call(pid, Deadline::FOREVER);
     assert_eq!(world.status(op), None);
     world.fail_dial(alone, SERVICE);
     assert_eq!(world.status(op), Some(Status::Ok), "a first node must be able to start");

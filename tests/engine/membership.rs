@@ -62,7 +62,7 @@ fn too_many_peers_are_refused() {
         }
         world.link(full, 1);
         let pid = world.spawn(other);
-        let op = world.connect_call(pid, &address(full), Patience::FOREVER);
+        let op = world.connect_call(pid, &address(full), Deadline::FOREVER);
         world.connect(other, full);
         world.settle();
         assert!(!world.is_linked(full, other) && !world.is_linked(other, full));

@@ -93,7 +93,7 @@ fn names_are_any_bytes_up_to_the_limit() {
                 pid,
                 resolver: Resolver::RandomExit,
                 replace,
-                patience: Patience::FOREVER,
+                deadline: Deadline::FOREVER,
             });
             world.settle();
             assert_eq!(world.status(op), Some(status), "{} bytes", bytes.len());
@@ -101,8 +101,8 @@ fn names_are_any_bytes_up_to_the_limit() {
             assert_eq!(world.engine(1).whereis(&bytes), shown);
         }
     }
-    let (name, patience) = (Name::new(&[]), Patience::FOREVER);
-    let op = world.call(pid, |process, op| Command::Unregister { process, op, name, patience });
+    let (name, deadline) = (Name::new(&[]), Deadline::FOREVER);
+    let op = world.call(pid, |process, op| Command::Unregister { process, op, name, deadline });
     assert_eq!(world.status(op), Some(Status::Invalid));
     world.assert_at_rest();
 }
@@ -115,7 +115,7 @@ fn a_process_that_is_gone_gets_no_name() {
     world.exit(pid);
     for caller in [pid, caller] {
         for replace in [false, true] {
-            let op = world.register_as(caller, "x", pid, replace, Patience::FOREVER);
+            let op = world.register_as(caller, "x", pid, replace, Deadline::FOREVER);
             world.settle();
             assert_eq!(world.status(op), Some(Status::NoProcess));
         }
@@ -162,7 +162,7 @@ fn one_name_per_pid_if_so_configured() {
     // From the pid's own node and from another, plain and replacing.
     let caller = world.spawn(1);
     for (caller, replace) in [(pid, false), (pid, true), (caller, false), (caller, true)] {
-        let op = world.register_as(caller, "second", pid, replace, Patience::FOREVER);
+        let op = world.register_as(caller, "second", pid, replace, Deadline::FOREVER);
         world.settle();
         assert_eq!(world.status(op), Some(Status::Exists));
     }
@@ -252,8 +252,8 @@ fn unregister_at_its_deadline_is_not_undone() {
     world.register(pid, "x");
     world.settle();
     world.hang(1);
-    let patience = world.within(100);
-    let op = world.call(pid, |process, op| Command::Unregister { process, op, name: name("x"), patience });
+    let deadline = world.within(100);
+    let op = world.call(pid, |process, op| Command::Unregister { process, op, name: name("x"), deadline });
     world.advance(ms(99));
     assert_eq!(world.status(op), None);
     world.advance(ms(1));
@@ -293,8 +293,8 @@ fn unregister_meets_a_registration_under_way() {
             world.register(old, "x");
             world.settle();
         }
-        let patience = world.within(1000);
-        let register = world.register_as(pid, "x", pid, true, patience);
+        let deadline = world.within(1000);
+        let register = world.register_as(pid, "x", pid, true, deadline);
         world.until(0, 1, |m| matches!(m, Message::Acquire { .. }));
         world.until(1, 0, |m| matches!(m, Message::Grant { .. }));
         world.all_show_at(0, "x", Some(pid));

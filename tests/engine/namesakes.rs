@@ -163,7 +163,7 @@ fn who_belongs_to_the_cluster_stays_though_it_is_younger() {
         assert!(world.is_linked(1, 2));
         // The older one comes to the cluster.
         let pid = world.spawn(0);
-        world.connect_call(pid, &address(1), Patience::FOREVER);
+        world.connect_call(pid, &address(1), Deadline::FOREVER);
         world.answer_dials();
         // Connected by hand as its owner would, for a connect dials once.
         for _ in 0..8 {

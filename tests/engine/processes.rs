@@ -129,8 +129,8 @@ fn the_end_of_a_node_is_the_end_of_its_processes() {
 impl World {
     fn disconnect(&mut self, node: NodeIndex, other: NodeIndex) {
         let caller = self.spawn(node);
-        let (node_name, patience) = (format!("node{other}"), Patience::FOREVER);
-        self.call(caller, |process, op| Command::Disconnect { process, op, node_name, patience });
+        let (node_name, deadline) = (format!("node{other}"), Deadline::FOREVER);
+        self.call(caller, |process, op| Command::Disconnect { process, op, node_name, deadline });
     }
 }
 
@@ -260,12 +260,12 @@ fn everything_under_way_ends_with_its_process() {
     world.register(pid, "own");
     world.settle();
     world.hang(1);
-    let patience = Patience::FOREVER;
-    let connect = |process, op| Command::Connect { process, op, address: "elsewhere:1".into(), patience };
-    let is_alive = |process, op| Command::IsAlive { process, op, pid: far, patience };
+    let deadline = Deadline::FOREVER;
+    let connect = |process, op| Command::Connect { process, op, address: "elsewhere:1".into(), deadline };
+    let is_alive = |process, op| Command::IsAlive { process, op, pid: far, deadline };
     let calls = [
         world.register(pid, "acquiring"),
-        world.register_as(pid, "forwarded", far, false, patience),
+        world.register_as(pid, "forwarded", far, false, deadline),
         world.unregister(pid, "far"),
         world.unregister(pid, "own"),
         world.call(pid, connect),
@@ -292,20 +292,20 @@ fn a_process_that_is_gone_can_do_nothing() {
     world.register(other, "taken");
     world.settle();
     world.exit(gone);
-    let patience = Patience::FOREVER;
+    let deadline = Deadline::FOREVER;
     let address = || address(1);
     let calls = [
         world.register(gone, "x"),
-        world.register_as(gone, "x", other, false, patience),
+        world.register_as(gone, "x", other, false, deadline),
         world.unregister(gone, "taken"),
         world.unregister(gone, "unknown"),
-        world.call(gone, |process, op| Command::IsAlive { process, op, pid: other, patience }),
-        world.call(gone, |process, op| Command::Connect { process, op, address: address(), patience }),
+        world.call(gone, |process, op| Command::IsAlive { process, op, pid: other, deadline }),
+        world.call(gone, |process, op| Command::Connect { process, op, address: address(), deadline }),
         world.call(gone, |process, op| Command::Disconnect {
             process,
             op,
             node_name: "node1".into(),
-            patience,
+            deadline,
         }),
     ];
     world.monitor(gone, other);
@@ -407,8 +407,8 @@ fn is_alive_asks_the_home() {
     for node in 0..2 {
         let target = world.spawn(node);
         let ask = |world: &mut World, pid| {
-            let patience = Patience::FOREVER;
-            let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, patience });
+            let deadline = Deadline::FOREVER;
+            let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, deadline });
             world.settle();
             world.outcome(op).expect("an answer")
         };
@@ -418,8 +418,8 @@ fn is_alive_asks_the_home() {
         assert_eq!(ask(&mut world, Pid { serial: 999, ..target }), Outcome::value(0));
     }
     let pid = Pid { node: NodeId(99), serial: 1 };
-    let patience = Patience::FOREVER;
-    let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, patience });
+    let deadline = Deadline::FOREVER;
+    let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, deadline });
     assert_eq!(world.status(op), Some(Status::Unreachable));
 }
 
@@ -440,7 +440,7 @@ fn what_a_peer_does_to_processes_of_this_node_is_told_and_counted() {
     world.kill(killer, victim, Reason::KILLED);
     world.settle();
     let logged = world.nodes[0].seen.iter().filter_map(|output| match output {
-        Output::Effect(Effect::Log { target: Target::Process, text, .. }) => Some(text.clone()),
+        Output::Effect(Effect::Log { target: Topic::Process, text, .. }) => Some(text.clone()),
         _ => None,
     });
     let log: Vec<String> = logged.collect();

@@ -64,9 +64,9 @@ fn a_second_reregister_does_not_bring_back_the_first_owner() {
         world.settle();
         world.reregister(new, "x");
         // Everything arrives but what the first home tells the third node once it has given up the name.
-        world.settle_but(first, third, |message| matches!(message, Message::Unreg { .. }));
+        world.settle_but(first, third, |message| matches!(message, Message::Unregistered { .. }));
         let op = world.reregister(newest, "x");
-        world.settle_but(first, third, |message| matches!(message, Message::Unreg { .. }));
+        world.settle_but(first, third, |message| matches!(message, Message::Unregistered { .. }));
         assert_eq!(world.status(op), Some(Status::Ok));
         world.all_show("x", Some(newest));
         world.settle();
@@ -296,7 +296,7 @@ fn a_node_joins_during_a_reregister() {
 fn a_reregister_by_a_third_home_does_not_bring_back_the_first_owner() {
     let mut world = World::mesh(3);
     let [old, new, newest] = [0, 1, 2].map(|node| world.spawn(node));
-    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    let late = |message: &Message| matches!(message, Message::Unregistered { .. });
     world.register(old, "x");
     world.settle();
     for pid in [new, newest] {
@@ -318,7 +318,7 @@ fn what_a_voter_still_shows_is_covered() {
     for owner_dies in [false, true] {
         let mut world = World::mesh(3);
         let [old, asker, new] = [0, 0, 2].map(|node| world.spawn(node));
-        let late = |message: &Message| matches!(message, Message::Unreg { .. });
+        let late = |message: &Message| matches!(message, Message::Unregistered { .. });
         world.register(old, "x");
         world.settle();
         if owner_dies {
@@ -431,8 +431,8 @@ fn what_a_home_without_a_vote_restores_is_covered() {
     let [first, second, new] = [2, 2, 0].map(|node| world.spawn(node));
     world.register(first, "x");
     world.settle();
-    let patience = world.within(1000);
-    let tentative = world.register_as(second, "x", second, true, patience);
+    let deadline = world.within(1000);
+    let tentative = world.register_as(second, "x", second, true, deadline);
     // Node 3 does not acknowledge it.
     let ack = |message: &Message| matches!(message, Message::Ack { .. });
     world.settle_but(3, 2, ack);
@@ -465,8 +465,8 @@ fn an_unregistered_binding_is_not_restored() {
     let [old, new, asker] = [0, 0, 1].map(|node| world.spawn(node));
     world.register(old, "x");
     world.settle();
-    let patience = world.within(50);
-    let op = world.register_as(new, "x", new, true, patience);
+    let deadline = world.within(50);
+    let op = world.register_as(new, "x", new, true, deadline);
     // Node 1 does not hear of the new binding before it unregisters the old one.
     world.settle_but(0, 1, |message| matches!(message, Message::Commit { .. }));
     assert_eq!([0, 1].map(|node| world.whereis(node, "x")), [Some(new), Some(old)]);
@@ -489,8 +489,8 @@ fn what_is_restored_during_an_unregister_goes_with_it() {
     let [old, new, asker] = [0, 0, 1].map(|node| world.spawn(node));
     world.register(old, "x");
     world.settle();
-    let patience = world.within(50);
-    let op = world.register_as(new, "x", new, true, patience);
+    let deadline = world.within(50);
+    let op = world.register_as(new, "x", new, true, deadline);
     // Node 2 does not acknowledge.
     world.settle_but(2, 0, |message| matches!(message, Message::Ack { .. }));
     assert_eq!(world.whereis(1, "x"), Some(new));
@@ -508,7 +508,7 @@ fn what_is_restored_during_an_unregister_goes_with_it() {
 fn an_unregister_waits_for_a_withdrawal_that_is_under_way() {
     let mut world = World::mesh(3);
     let [pid, asker] = [0, 1].map(|node| world.spawn(node));
-    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    let late = |message: &Message| matches!(message, Message::Unregistered { .. });
     world.register(pid, "x");
     world.settle();
     let end = world.unregister(asker, "x");
@@ -526,7 +526,7 @@ fn an_unregister_waits_for_a_withdrawal_that_is_under_way() {
 /// it is gone, so who unregisters the name is answered when they have.
 #[test]
 fn an_unregister_waits_for_the_withdrawal_of_what_was_replaced() {
-    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    let late = |message: &Message| matches!(message, Message::Unregistered { .. });
     for asker in 0..3 {
         let mut world = World::mesh(3);
         let [old, new, third] = [0, 1, 2].map(|node| world.spawn(node));
@@ -555,7 +555,7 @@ fn an_unregister_does_not_need_the_home_of_what_was_replaced() {
     world.register(old, "x");
     world.settle();
     world.reregister(new, "x");
-    let late = |message: &Message| matches!(message, Message::Unreg { .. });
+    let late = |message: &Message| matches!(message, Message::Unregistered { .. });
     world.settle_but(0, 2, late);
     world.hang(0);
     let end = world.unregister(third, "x");

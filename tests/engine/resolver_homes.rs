@@ -127,7 +127,7 @@ fn an_unknown_function_is_not_found() {
                 pid,
                 resolver,
                 replace,
-                patience: Patience::FOREVER,
+                deadline: Deadline::FOREVER,
             });
             world.settle();
             assert_eq!(world.status(op), Some(expected), "{text:?}");
@@ -154,7 +154,7 @@ fn a_function_at_a_forwarded_home_is_called_there() {
         pid,
         resolver,
         replace: false,
-        patience: Patience::FOREVER,
+        deadline: Deadline::FOREVER,
     });
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok));
@@ -253,7 +253,7 @@ fn what_a_third_node_tells_is_bounded() {
     assert_eq!(world.engine(0).describe().matches("Asked").count(), 64);
     let asked = world.told(puppet);
     assert_eq!(asked.len(), 100, "no more nodes are spoken to through others than there may be peers");
-    assert!(asked.iter().all(|m| matches!(m, Message::Via { clash: ClashMessage::Engage { .. }, .. })));
+    assert!(asked.iter().all(|m| matches!(m, Message::Relayed { clash: ClashMessage::Engage { .. }, .. })));
 }
 
 /// A verdict that neither wins, lost with its link, is told when the two meet again, although the lower home has got a pair

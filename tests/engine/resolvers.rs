@@ -14,7 +14,7 @@ pub(crate) fn decided(winner: ClashWinner, loser: ClashLoser) -> ClashAnswer {
 
 impl World {
     pub(crate) fn register_with(&mut self, pid: Pid, text: &str, resolver: &str) -> Ref {
-        let (name, resolver, patience) = (name(text), Resolver::from_name(resolver), Patience::FOREVER);
+        let (name, resolver, deadline) = (name(text), Resolver::from_name(resolver), Deadline::FOREVER);
         self.call(pid, |process, op| Command::Register {
             process,
             op,
@@ -22,7 +22,7 @@ impl World {
             pid,
             resolver,
             replace: false,
-            patience,
+            deadline,
         })
     }
 
@@ -234,7 +234,7 @@ fn the_age_of_a_binding_that_is_restored_counts_from_its_own_commit() {
             pid: pids[0],
             resolver,
             replace: true,
-            patience: Patience::FOREVER,
+            deadline: Deadline::FOREVER,
         });
         if undone {
             world.until(0, 2, |m| matches!(m, Message::Acquire { .. }));

@@ -24,7 +24,7 @@ fn granted(world: &mut World, pid: Pid) -> (Ref, Tx, Binding) {
     let op = world.reregister(pid, "x");
     let told = world.told(PUPPET);
     let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
-    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), epoch: 0, regs: vec![] });
     let told = world.told(PUPPET);
     let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
     (op, tx, binding.clone())
@@ -53,7 +53,7 @@ fn who_covers_a_binding_covers_what_is_kept_behind_it() {
         tx: tx(puppet()),
         key: Key::Name(name("x")),
         want: Want::Name { replace: true },
-        nowait: false,
+        no_wait: false,
     };
     world.say(PUPPET, ENGINE, claim);
     let told = world.told(PUPPET);
@@ -68,7 +68,11 @@ fn who_covers_a_binding_covers_what_is_kept_behind_it() {
     let to = world.nodes[ENGINE].id;
     world.say(PUPPET, ENGINE, Message::Settled { name: name("x"), reg: theirs, to, over });
     assert_eq!(lost(&world, old), 1);
-    world.say(PUPPET, ENGINE, Message::Unreg { name: name("x"), reg: theirs, restore: None, ack: None });
+    world.say(
+        PUPPET,
+        ENGINE,
+        Message::Unregistered { name: name("x"), reg: theirs, restore: None, ack: None },
+    );
     assert_eq!(world.whereis(ENGINE, "x"), None);
 }
 
@@ -97,14 +101,14 @@ pub(crate) fn the_end_of_a_process_takes_what_its_call_keeps() {
     let (_, first, _) = granted(&mut world, old);
     world.say(PUPPET, ENGINE, Message::Ack { tx: first });
     world.told(PUPPET);
-    world.register_as(old, "x", new, true, Patience::FOREVER);
+    world.register_as(old, "x", new, true, Deadline::FOREVER);
     let told = world.told(PUPPET);
     let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
-    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
+    world.say(PUPPET, ENGINE, Message::Grant { tx, key: Key::Name(name("x")), epoch: 0, regs: vec![] });
     let told = world.told(PUPPET);
     let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
     world.exit(old);
-    let undone = Message::Unreg { name: name("x"), reg: binding.reg, restore: None, ack: None };
+    let undone = Message::Unregistered { name: name("x"), reg: binding.reg, restore: None, ack: None };
     let told = world.told(PUPPET);
     assert!(told.contains(&undone), "{told:?}");
     assert_eq!(world.whereis(ENGINE, "x"), None);
@@ -142,7 +146,7 @@ fn a_row_that_settles_while_it_is_kept_comes_back_settled() {
     world.told(PUPPET);
     world.cancel(newer, newest);
     let told = world.told(PUPPET);
-    let [Message::Unreg { restore: Some(restored), .. }] = &told[..] else { panic!("{told:?}") };
+    let [Message::Unregistered { restore: Some(restored), .. }] = &told[..] else { panic!("{told:?}") };
     assert_eq!((restored.reg, restored.settled), (reg, true));
     world.all_show("x", Some(new));
     world.assert_at_rest();
@@ -168,11 +172,15 @@ fn a_settled_row_that_is_restored_settles_what_it_covers() {
     assert_eq!(lost(&world, own), 0, "not all nodes show it yet");
     // The first was settled before it was replaced in place; the second is withdrawn.
     let reg = covering(2, false).reg;
-    let withdrawal = Message::Unreg { name: name("x"), reg, restore: Some(covering(1, true)), ack: None };
+    let withdrawal =
+        Message::Unregistered { name: name("x"), reg, restore: Some(covering(1, true)), ack: None };
     world.say(PUPPET, ENGINE, withdrawal);
     assert_eq!(lost(&world, own), 1);
     let told = world.told(PUPPET);
-    assert!(told.iter().any(|m| matches!(m, Message::Unreg { reg, .. } if *reg == mine.reg)), "{told:?}");
+    assert!(
+        told.iter().any(|m| matches!(m, Message::Unregistered { reg, .. } if *reg == mine.reg)),
+        "{told:?}"
+    );
 }
 
 /// "Settled: passed on once" to an owner that the settling home has no link to, and only from that home.
@@ -202,7 +210,7 @@ pub(crate) fn a_waiter_hears_of_every_binding_that_is_in_its_way() {
         tx: tx(puppet()),
         key: Key::Name(name("friend's")),
         want: Want::Name { replace: false },
-        nowait: false,
+        no_wait: false,
     };
     world.say(PUPPET, ENGINE, claim);
     let told = world.told(PUPPET);
@@ -234,7 +242,7 @@ fn the_grace_ends_when_nothing_is_in_the_way() {
         world.say(puppet, 0, Message::Heartbeat);
     }
     assert_eq!(world.status(op), None, "{}", world.picture());
-    world.say(puppet, 0, Message::Grant { tx, key: Key::Name(name("x")), tenure: 0, regs: vec![] });
+    world.say(puppet, 0, Message::Grant { tx, key: Key::Name(name("x")), epoch: 0, regs: vec![] });
     world.settle();
     world.say(puppet, 0, Message::Ack { tx });
     assert_eq!(world.status(op), Some(Status::Ok));
@@ -270,7 +278,7 @@ fn questions_about_what_is_gone_are_answered() {
     let mut world = world(State::Synced);
     let high = Pair { low: reg(puppet()), high: reg(me()) };
     let low = Pair { low: reg(me()), high: reg(puppet()) };
-    let gone = |pair| vec![Message::Gone { name: name("x"), pair }];
+    let gone = |pair| vec![Message::ClashEnded { name: name("x"), pair }];
     for (asked, pair) in [
         (Message::Engage { name: name("x"), pair: high, round: 7 }, high),
         (Message::Engaged { name: name("x"), pair: low, round: 7, age_ms: 0 }, low),
@@ -305,7 +313,7 @@ fn a_pair_of_unlinked_homes_blocks_nothing() {
     let high = Pid { node: NodeId(99), serial: 1 };
     world.say(PUPPET, ENGINE, Message::Hearsay { name: name("x"), pair: far, high });
     let told = world.told(PUPPET);
-    assert!(matches!(&told[..], [Message::Via { to: NodeId(99), .. }]), "{told:?}");
+    assert!(matches!(&told[..], [Message::Relayed { to: NodeId(99), .. }]), "{told:?}");
     world.say(
         PUPPET,
         ENGINE,
@@ -334,7 +342,7 @@ fn one_pair_at_a_time() {
     assert!(engage(&world.told(PUPPET)) >= 1);
     assert_eq!(engage(&world.told(second)), 0);
     // The first one's binding ends.
-    let end = Message::Unreg { name: name("x"), reg: reg(puppet()), restore: None, ack: None };
+    let end = Message::Unregistered { name: name("x"), reg: reg(puppet()), restore: None, ack: None };
     world.say(PUPPET, ENGINE, end);
     let told = world.told(second);
     let pair = Pair { low: mine, high: reg(NodeId(40)) };

@@ -5,15 +5,15 @@ use crate::harness::*;
 use convoke::engine::*;
 
 impl World {
-    pub(crate) fn sync_call(&mut self, process: Pid, patience: Patience) -> Ref {
-        self.call(process, |process, op| Command::Sync { process, op, patience })
+    pub(crate) fn sync_call(&mut self, process: Pid, deadline: Deadline) -> Ref {
+        self.call(process, |process, op| Command::Sync { process, op, deadline })
     }
 
     /// A node that was told of these addresses only, and a call of `sync` on it.
     fn joiner(&mut self, id: u64, seeds: &[&str]) -> (NodeIndex, Ref) {
         let node = self.add_joiner(id, seeds);
         let pid = self.spawn(node);
-        (node, self.sync_call(pid, Patience::FOREVER))
+        (node, self.sync_call(pid, Deadline::FOREVER))
     }
 
     fn add_joiner(&mut self, id: u64, seeds: &[&str]) -> NodeIndex {
@@ -26,8 +26,8 @@ impl World {
     fn opening(&mut self, id: u64, seeds: &[&str], wait_ms: i64) -> (NodeIndex, Ref) {
         let node = self.add_joiner(id, seeds);
         let pid = self.spawn(node);
-        let patience = self.within(wait_ms);
-        (node, self.call(pid, |process, op| Command::Join { process, op, patience }))
+        let deadline = self.within(wait_ms);
+        (node, self.call(pid, |process, op| Command::Join { process, op, deadline }))
     }
 }
 
@@ -37,7 +37,7 @@ fn sync_of_a_node_that_is_alone_or_merged_is_ok_at_once() {
     for count in [1, 3] {
         let mut world = World::mesh(count);
         let pid = world.spawn(0);
-        let op = world.sync_call(pid, Patience::FOREVER);
+        let op = world.sync_call(pid, Deadline::FOREVER);
         assert_eq!(world.status(op), Some(Status::Ok));
         world.assert_at_rest();
     }
@@ -74,7 +74,7 @@ fn sync_waits_for_the_word_that_the_peer_has_it_all() {
     let puppet = world.add_puppet(20);
     let pid = world.spawn(0);
     world.connect(0, puppet);
-    let op = world.sync_call(pid, Patience::FOREVER);
+    let op = world.sync_call(pid, Deadline::FOREVER);
     world.say(puppet, 0, Message::Hello { facts: vec![], last: false });
     world.say(puppet, 0, Message::HelloAck);
     assert_eq!(world.status(op), None, "the snapshot has more parts");
@@ -83,7 +83,7 @@ fn sync_waits_for_the_word_that_the_peer_has_it_all() {
 
     let second = world.add_puppet(21);
     world.connect(0, second);
-    let op = world.sync_call(pid, Patience::FOREVER);
+    let op = world.sync_call(pid, Deadline::FOREVER);
     world.say(second, 0, Message::Hello { facts: vec![], last: true });
     assert_eq!(world.status(op), None);
     world.say(second, 0, Message::HelloAck);
@@ -99,7 +99,7 @@ fn sync_waits_for_who_is_asked_for() {
         let pid = world.spawn(0);
         world.connect(0, puppet);
         world.say(puppet, 0, Message::HelloAck);
-        let op = world.sync_call(pid, Patience::FOREVER);
+        let op = world.sync_call(pid, Deadline::FOREVER);
         let facts = vec![Fact::Peers([NodeId(30)].into())];
         world.say(puppet, 0, Message::Hello { facts, last: true });
         assert_eq!(world.status(op), None);
@@ -119,7 +119,7 @@ fn sync_does_not_wait_for_who_is_gone() {
     let puppet = world.add_puppet(20);
     let pid = world.spawn(0);
     world.connect(0, puppet);
-    let op = world.sync_call(pid, Patience::FOREVER);
+    let op = world.sync_call(pid, Deadline::FOREVER);
     world.cut(0, puppet);
     assert_eq!(world.status(op), None, "it may be there: it is dialled once more");
     world.advance(ms(100));
@@ -127,7 +127,7 @@ fn sync_does_not_wait_for_who_is_gone() {
     world.fail_dial(0, &address(puppet));
     assert_eq!(world.status(op), Some(Status::Ok));
     // From then on it is a peer that was lost.
-    let again = world.sync_call(pid, Patience::FOREVER);
+    let again = world.sync_call(pid, Deadline::FOREVER);
     assert_eq!(world.status(again), Some(Status::Ok));
 }
 
@@ -206,10 +206,10 @@ fn sync_does_not_wait_for_what_is_not_dialled() {
         process,
         op,
         node_name: "node1".into(),
-        patience: Patience::FOREVER,
+        deadline: Deadline::FOREVER,
     };
     world.call(pid, part);
-    let op = world.sync_call(pid, Patience::FOREVER);
+    let op = world.sync_call(pid, Deadline::FOREVER);
     assert_eq!(world.status(op), Some(Status::Ok));
 }
 
@@ -239,12 +239,12 @@ fn sync_ends_early() {
         let mut world = World::nodes(1);
         let (joiner, _) = world.joiner(9, &["nowhere:1"]);
         let pid = world.spawn(joiner);
-        let patience = match how {
+        let deadline = match how {
             0 => world.within(200),
             1 => world.within(0), // a try waits for the network, and not longer than the detection time
-            _ => Patience::FOREVER,
+            _ => Deadline::FOREVER,
         };
-        let op = world.sync_call(pid, patience);
+        let op = world.sync_call(pid, deadline);
         let expected = match how {
             0 => {
                 world.advance(ms(199));
@@ -277,7 +277,7 @@ fn sync_ends_early() {
     let mut world = World::nodes(1);
     let gone = world.spawn(0);
     world.exit(gone);
-    let op = world.sync_call(gone, Patience::FOREVER);
+    let op = world.sync_call(gone, Deadline::FOREVER);
     assert_eq!(world.status(op), Some(Status::NoProcess));
 }
 

@@ -19,7 +19,7 @@ fn a_voter_answers_by_the_state_of_the_key() {
     world.say(
         PUPPET,
         ENGINE,
-        Message::Acquire { tx: older, key: key("free"), want: Want::Name { replace: false }, nowait: false },
+        Message::Acquire { tx: older, key: key("free"), want: Want::Name { replace: false }, no_wait: false },
     );
     let told = world.told(PUPPET);
     assert!(matches!(told[..], [Message::Wound { tx: t, .. }] if t == tx(puppet())), "{told:?}");
@@ -31,17 +31,22 @@ fn a_voter_answers_by_the_state_of_the_key() {
             tx: younger,
             key: key("free"),
             want: Want::Name { replace: false },
-            nowait: false,
+            no_wait: false,
         },
     );
     assert_eq!(world.told(PUPPET), [], "it waits; the wound is not repeated");
-    let nowait = Tx { lamport: 300, node: puppet() };
+    let no_wait = Tx { lamport: 300, node: puppet() };
     world.say(
         PUPPET,
         ENGINE,
-        Message::Acquire { tx: nowait, key: key("free"), want: Want::Name { replace: false }, nowait: true },
+        Message::Acquire {
+            tx: no_wait,
+            key: key("free"),
+            want: Want::Name { replace: false },
+            no_wait: true,
+        },
     );
-    assert_eq!(world.told(PUPPET), [Message::Deny { tx: nowait }]);
+    assert_eq!(world.told(PUPPET), [Message::Deny { tx: no_wait }]);
     // It yields: the older one is served and keeps the key; the others keep their age.
     world.say(PUPPET, ENGINE, Message::Yield { tx: tx(puppet()), key: key("free") });
     let told = world.told(PUPPET);
@@ -68,7 +73,7 @@ fn a_voter_answers_by_the_state_of_the_key() {
                 tx: replacing,
                 key: key(taken),
                 want: Want::Name { replace: true },
-                nowait: true,
+                no_wait: true,
             },
         );
         let told = world.told(PUPPET);
@@ -90,14 +95,18 @@ fn a_voter_answers_by_the_state_of_the_key() {
             tx: older,
             key: key("friend's"),
             want: Want::Name { replace: true },
-            nowait: false,
+            no_wait: false,
         },
     );
     let told = world.told(PUPPET);
     assert!(matches!(&told[..], [Message::Busy { reg, .. }] if reg.node == friend()), "seen first: {told:?}");
     // Its end serves the waiter.
-    let withdrawal =
-        Message::Unreg { name: name("friend's"), reg: reg(puppet()), restore: None, ack: Some(younger) };
+    let withdrawal = Message::Unregistered {
+        name: name("friend's"),
+        reg: reg(puppet()),
+        restore: None,
+        ack: Some(younger),
+    };
     world.say(PUPPET, ENGINE, withdrawal);
     let told = world.told(PUPPET);
     assert!(matches!(&told[..], [Message::Ack { .. }, Message::Grant { .. }]), "{told:?}");
@@ -116,7 +125,7 @@ fn a_coordinator_heeds_only_whom_it_asked() {
         let [Message::Acquire { tx, .. }] = told[..] else { panic!("{told:?}") };
         (world, op, tx)
     };
-    let grant = |tx: Tx| Message::Grant { tx, key: key("x"), tenure: 0, regs: vec![] };
+    let grant = |tx: Tx| Message::Grant { tx, key: key("x"), epoch: 0, regs: vec![] };
     // In order.
     let (mut world, op, tx) = start();
     world.say(PUPPET, ENGINE, Message::Ack { tx });

@@ -37,7 +37,7 @@ fn few_are_dialled_at_a_time_and_a_caller_does_not_wait_for_them() {
     let mut under_way = world.dials(0);
     assert_eq!(under_way.len(), 16);
     let pid = world.spawn(0);
-    world.connect_call(pid, "wanted:1", Patience::FOREVER);
+    world.connect_call(pid, "wanted:1", Deadline::FOREVER);
     assert_eq!(world.dials(0), ["wanted:1"]);
     // When one is over the next begins, until all had their turn.
     let mut all = BTreeSet::new();
@@ -69,7 +69,7 @@ fn what_a_peer_has_told_of_goes_with_its_link() {
         world.fail_dial(0, &at(number));
     }
     let pid = world.spawn(0);
-    world.connect_call(pid, &at(102), Patience::FOREVER);
+    world.connect_call(pid, &at(102), Deadline::FOREVER);
     world.cut(0, first);
     assert_eq!(is_target(&world), [false, true, true, false]);
     world.cut(0, second);

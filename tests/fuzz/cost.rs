@@ -231,7 +231,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
                 tx: tx(i),
                 key: key(i),
                 want: Want::Name { replace: false },
-                nowait: false,
+                no_wait: false,
             }),
         ),
         ("end of it", each(&|i| M::Release { tx: tx(i), key: key(i) })),
@@ -241,16 +241,16 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
                 tx: tx(i),
                 key: key(i),
                 want: Want::Name { replace: true },
-                nowait: false,
+                no_wait: false,
             }),
         ),
         ("end of that", each(&|i| M::Release { tx: tx(i), key: key(i) })),
-        ("claim of a lock", each(&|i| M::Acquire { tx: tx(i), key: lock(i), want: want(), nowait: false })),
-        ("hurry", each(&|i| M::Hurry { tx: tx(i), key: lock(i) })),
+        ("claim of a lock", each(&|i| M::Acquire { tx: tx(i), key: lock(i), want: want(), no_wait: false })),
+        ("hurry", each(&|i| M::NoWait { tx: tx(i), key: lock(i) })),
         ("end of a claim of a lock", each(&|i| M::Release { tx: tx(i), key: lock(i) })),
         (
             "unregister",
-            each(&|i| M::Unreg {
+            each(&|i| M::Unregistered {
                 name: name("n", spread(i)),
                 reg: Reg { node: LIAR, seq: i + 1 },
                 restore: None,
@@ -268,7 +268,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
         ),
         (
             "drop",
-            each(&|i| M::Drop {
+            each(&|i| M::ShareReleased {
                 resource: resource(i),
                 requester: requester(i),
                 serial: 1,
@@ -314,7 +314,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
                 high: Pid { node: FRIEND, serial: 1 },
             }),
         ),
-        ("gone", each(&|i| M::Gone { name: name("n", spread(i)), pair: pair(i) })),
+        ("gone", each(&|i| M::ClashEnded { name: name("n", spread(i)), pair: pair(i) })),
         (
             "forwarded register",
             each(&|i| M::Forward {
@@ -324,7 +324,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
                     serial: process,
                     resolver: Resolver::RandomExit,
                     replace: false,
-                    nowait: true,
+                    no_wait: true,
                 },
                 remaining_ms: Some(1),
             }),

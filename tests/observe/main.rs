@@ -2,7 +2,7 @@
 
 mod openmetrics;
 
-use convoke::engine::{Level, Status, Target};
+use convoke::engine::{Level, Status, Topic};
 use convoke::node::{
     Attempt, Completion, EventKind, Field, List, LockId, METRICS, MetricKind, Node, Options, Process, Queue,
 };
@@ -241,10 +241,10 @@ fn every_metric_has_a_proper_name() {
 // ---- the log
 
 /// The next record of this subject with these words; others are passed over.
-fn told(queue: &Queue, target: Target, words: &[&str]) -> Level {
+fn told(queue: &Queue, target: Topic, words: &[&str]) -> Level {
     loop {
         let event = queue.next(LONG).unwrap();
-        if event.kind() != EventKind::Log || event.bytes(Field::Target) != Some(target.name().as_bytes()) {
+        if event.kind() != EventKind::Log || event.bytes(Field::Topic) != Some(target.name().as_bytes()) {
             continue;
         }
         let text = String::from_utf8(event.bytes(Field::Text).unwrap().to_vec()).unwrap();
@@ -263,8 +263,8 @@ fn an_operator_is_told_what_happens() {
     queue.log(i32::from(Level::Trace.number())).unwrap();
     let quick = [("detection_ms", "1000"), ("heartbeat_ms", "50"), ("limits.message", "100000")];
     let [(one, holder), (two, waiter)] = pair(["first", "second"], &quick);
-    assert_eq!(told(&queue, Target::Node, &["\"second\": the node is open"]), Level::Info);
-    assert_eq!(told(&queue, Target::Link, &["\"first\"", "\"second\"", "is up"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Node, &["\"second\": the node is open"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Link, &["\"first\"", "\"second\"", "is up"]), Level::Info);
     // A claim that waits for longer than the detection time, and for whom.
     holder.acquire(lock(b"r\n"), attempt(LONG), Completion::Wait).unwrap();
     waiter.acquire(lock(b"r\n"), attempt(LONG), Completion::Event).unwrap();
@@ -273,28 +273,28 @@ fn an_operator_is_told_what_happens() {
         "\"second\": acquire of the lock \"r\\n\" has waited",
         &format!("process {serial} of node \"first\" holds"),
     ];
-    assert_eq!(told(&queue, Target::Claim, &words), Level::Warn);
+    assert_eq!(told(&queue, Topic::Claim, &words), Level::Warn);
     // Nobody reads, and the sender is refused.
     while waiter.send(holder.pid(), &[0; 50_000]).is_ok() {}
-    assert_eq!(told(&queue, Target::Queue, &["\"second\"", "may not send"]), Level::Warn);
+    assert_eq!(told(&queue, Topic::Queue, &["\"second\"", "may not send"]), Level::Warn);
     // A peer falls silent and is given up; the lock is lost.
     cut("first", "second", Noticed::ByNobody);
-    assert_eq!(told(&queue, Target::Liveness, &["\"first\": node \"second\" is silent"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Liveness, &["\"first\": node \"second\" is silent"]), Level::Info);
     assert_eq!(
-        told(&queue, Target::Link, &["\"first\"", "\"second\"", "is down: NODE_UNREACHABLE"]),
+        told(&queue, Topic::Link, &["\"first\"", "\"second\"", "is down: NODE_UNREACHABLE"]),
         Level::Warn
     );
-    assert_eq!(told(&queue, Target::Lock, &["\"first\"", "no longer rely on", "MINORITY"]), Level::Warn);
-    assert_eq!(told(&queue, Target::Dial, &["failed", "1 times"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Lock, &["\"first\"", "no longer rely on", "MINORITY"]), Level::Warn);
+    assert_eq!(told(&queue, Topic::Dial, &["failed", "1 times"]), Level::Info);
     // Two bindings of one name.
     holder.register(b"n", None, Some("notify-all"), false, LONG, Completion::Wait).unwrap();
     let rival = Process::spawn(&two, None).unwrap();
     rival.register(b"n", None, Some("notify-all"), false, LONG, Completion::Wait).unwrap();
     heal("first", "second");
-    assert_eq!(told(&queue, Target::Clash, &["the name \"n\" is bound"]), Level::Info);
-    assert_eq!(told(&queue, Target::Clash, &["is decided: neither keeps it"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Clash, &["the name \"n\" is bound"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Clash, &["is decided: neither keeps it"]), Level::Info);
     one.close(LONG).unwrap();
-    assert_eq!(told(&queue, Target::Node, &["\"first\": the node closes"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Node, &["\"first\": the node closes"]), Level::Info);
 }
 
 #[test]
@@ -308,10 +308,10 @@ fn refusals_and_namesakes_are_told() {
         process.connect(stranger.address(), LONG, Completion::Wait).map_err(|e| e.status),
         Err(Status::Auth)
     );
-    assert_eq!(told(&queue, Target::Dial, &["\"judge\": dialling", "failed"]), Level::Info);
+    assert_eq!(told(&queue, Topic::Dial, &["\"judge\": dialling", "failed"]), Level::Info);
     // Another node of the same name closes.
     let (namesake, it) = open("judge", &[]);
     let _ = it.connect(reader.address(), LONG, Completion::Wait);
-    assert_eq!(told(&queue, Target::Node, &["\"judge\": the node closes: NAME_TAKEN"]), Level::Error);
+    assert_eq!(told(&queue, Topic::Node, &["\"judge\": the node closes: NAME_TAKEN"]), Level::Error);
     namesake.close(LONG).unwrap();
 }

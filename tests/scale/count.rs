@@ -29,7 +29,7 @@ pub(crate) fn kind(message: &Message) -> usize {
         Message::ProbeAnswer { .. } => 4,
         Message::Acquire { .. } => 5,
         Message::Grant { .. } | Message::Busy { .. } | Message::Deny { .. } | Message::Release { .. } => 6,
-        Message::Commit { .. } | Message::Held { .. } | Message::Unreg { .. } => 7,
+        Message::Commit { .. } | Message::SharePublished { .. } | Message::Unregistered { .. } => 7,
         Message::Ack { .. } => 8,
         Message::Membership { .. }
         | Message::Create { .. }
@@ -39,10 +39,10 @@ pub(crate) fn kind(message: &Message) -> usize {
         | Message::GroupState { .. } => 9,
         Message::Engage { .. }
         | Message::Engaged { .. }
-        | Message::Gone { .. }
+        | Message::ClashEnded { .. }
         | Message::Verdict { .. }
         | Message::Hearsay { .. }
-        | Message::Via { .. } => 10,
+        | Message::Relayed { .. } => 10,
         Message::Where { .. } | Message::Peers { .. } => 11,
         _ => 12,
     }

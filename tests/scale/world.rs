@@ -172,11 +172,11 @@ impl World {
         }
         if host < self.plan.groups {
             let group = Name::new(format!("group-{host}").as_bytes());
-            let (process, patience) = (PROCESS, Patience::FOREVER);
+            let (process, deadline) = (PROCESS, Deadline::FOREVER);
             let op = self.next_op();
-            self.command(host, Command::CreateGroup { process, op, group: group.clone(), patience });
+            self.command(host, Command::CreateGroup { process, op, group: group.clone(), deadline });
             let (op, pid) = (self.next_op(), self.pid(host));
-            self.command(host, Command::JoinGroup { process, op, group, pid, patience });
+            self.command(host, Command::JoinGroup { process, op, group, pid, deadline });
         }
         host
     }
@@ -204,20 +204,20 @@ impl World {
     pub(crate) fn register(&mut self, host: usize, name: &str) -> u64 {
         let (op, pid) = (self.next_op(), self.pid(host));
         let resolver = Resolver::from_name("referee");
-        let (process, patience) = (PROCESS, Patience::FOREVER);
+        let (process, deadline) = (PROCESS, Deadline::FOREVER);
         let name = Name::new(name.as_bytes());
-        self.command(host, Command::Register { process, op, name, pid, resolver, replace: false, patience });
+        self.command(host, Command::Register { process, op, name, pid, resolver, replace: false, deadline });
         op.0
     }
 
     pub(crate) fn acquire(&mut self, host: usize, resource: &str) -> u64 {
         let op = self.next_op();
         let (resource, requester) = (Name::new(resource.as_bytes()), Name::new(b"requester"));
-        let (process, patience) = (PROCESS, Patience::FOREVER);
+        let (process, deadline) = (PROCESS, Deadline::FOREVER);
         let (nodes, retries, scope) = (None, None, None);
         self.command(
             host,
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope, patience },
+            Command::Acquire { process, op, resource, requester, nodes, retries, scope, deadline },
         );
         op.0
     }

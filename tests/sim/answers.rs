@@ -35,9 +35,9 @@ impl World {
             What::Unregister { .. } => true,
             _ => false,
         };
-        let patience = if elsewhere { far } else { near };
+        let slack = if elsewhere { far } else { near };
         if let Some(deadline) = o.deadline
-            && local > deadline + patience
+            && local > deadline + slack
             && resumed < o.issued
         {
             return Err(format!("P7: h{slot} answers {op:?} {} us after its deadline", local - deadline));
@@ -206,7 +206,7 @@ impl World {
                 }
             },
         };
-        let hurries = o.nowait || matches!(o.what, What::Acquire { retries: Some(_), .. });
+        let hurries = o.no_wait || matches!(o.what, What::Acquire { retries: Some(_), .. });
         let late = status != Timeout || o.deadline.is_some() || hurries;
         let apart = status != Unreachable
             || self.plan.mode != Mode::Stable

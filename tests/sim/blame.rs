@@ -3,7 +3,7 @@
 
 use crate::world::{R, World};
 use convoke::engine::message::{INITIAL_CREDIT, Window, cost};
-use convoke::engine::{Level, NodeId, Target};
+use convoke::engine::{Level, NodeId, Topic};
 use std::collections::BTreeMap;
 
 /// What processes have taken of each window of a node: messages, and bytes with their overhead.
@@ -11,8 +11,8 @@ pub(crate) type Taken = BTreeMap<(NodeId, Window), (u64, u64)>;
 
 impl World {
     /// All nodes of a run keep to the protocol, so no link is ended because its peer does not.
-    pub(crate) fn nobody_is_blamed(&self, slot: usize, level: Level, target: Target, text: &str) -> R {
-        if (level, target) == (Level::Error, Target::Link) {
+    pub(crate) fn nobody_is_blamed(&self, slot: usize, level: Level, target: Topic, text: &str) -> R {
+        if (level, target) == (Level::Error, Topic::Link) {
             return Err(format!("blame: h{slot}: {text}\n{}", self.describe()));
         }
         Ok(())

@@ -97,7 +97,7 @@ pub(crate) struct Operation {
     pub(crate) process: u64,
     pub(crate) issued: u64,
     pub(crate) deadline: Option<u64>,
-    pub(crate) nowait: bool,
+    pub(crate) no_wait: bool,
     pub(crate) cancelled: bool,
     pub(crate) answer: Option<Status>,
     pub(crate) answered: Option<u64>,

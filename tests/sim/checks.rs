@@ -157,7 +157,7 @@ impl World {
         let id = self.hosts[slot].id;
         self.snoop_clash(slot, message);
         match message {
-            Message::Unreg { name, reg, .. } => {
+            Message::Unregistered { name, reg, .. } => {
                 self.book.withdrawn.insert((id, *reg));
                 self.withdrawn_now = Some((name.clone(), *reg));
                 self.withdrawal = true;
@@ -175,9 +175,9 @@ impl World {
             Message::Acquire { .. }
             | Message::Yield { .. }
             | Message::Release { .. }
-            | Message::Hurry { .. }
-            | Message::Held { .. }
-            | Message::Drop { .. }
+            | Message::NoWait { .. }
+            | Message::SharePublished { .. }
+            | Message::ShareReleased { .. }
             | Message::HoldConfirmed { .. }
             | Message::LockConflict { .. } => self.locks_stirred = true,
             Message::Membership { .. }

@@ -2,7 +2,7 @@
 
 use crate::book::{GroupAct, Watch, What};
 use crate::world::{R, World};
-use convoke::engine::{Command, Name, Patience};
+use convoke::engine::{Command, Deadline, Name};
 use std::collections::BTreeMap;
 
 pub(crate) fn group(index: usize) -> Name {
@@ -39,8 +39,8 @@ impl World {
         let group = group(self.rng.index(self.plan.groups));
         let Some(process) = self.some_process(slot) else { return Ok(()) };
         let Some(act) = act(self) else { return Ok(()) };
-        let patience = self.patience(slot);
-        self.act_on_group(slot, process, group, act, patience)
+        let deadline = self.patience(slot);
+        self.act_on_group(slot, process, group, act, deadline)
     }
 
     pub(crate) fn act_on_group(
@@ -49,19 +49,19 @@ impl World {
         process: u64,
         group: Name,
         act: GroupAct,
-        patience: Patience,
+        deadline: Deadline,
     ) -> R {
         let home = match act {
             GroupAct::Join(pid) | GroupAct::Leave(pid) => pid.node,
             GroupAct::Create | GroupAct::Delete => self.hosts[slot].id,
         };
         let what = What::Group { group: group.clone(), act };
-        let op = self.operation(slot, process, what, patience, home);
+        let op = self.operation(slot, process, what, deadline, home);
         let command = match act {
-            GroupAct::Create => Command::CreateGroup { process, op, group, patience },
-            GroupAct::Delete => Command::DeleteGroup { process, op, group, patience },
-            GroupAct::Join(pid) => Command::JoinGroup { process, op, group, pid, patience },
-            GroupAct::Leave(pid) => Command::LeaveGroup { process, op, group, pid, patience },
+            GroupAct::Create => Command::CreateGroup { process, op, group, deadline },
+            GroupAct::Delete => Command::DeleteGroup { process, op, group, deadline },
+            GroupAct::Join(pid) => Command::JoinGroup { process, op, group, pid, deadline },
+            GroupAct::Leave(pid) => Command::LeaveGroup { process, op, group, pid, deadline },
         };
         self.give(slot, command)
     }

@@ -333,7 +333,7 @@ impl Waiter {
                 nodes: nodes.clone(),
                 pid: Pid { node: key.0, serial: o.process },
                 issued: o.issued,
-                patient: o.deadline.is_none() && !o.nowait && retries.is_none(),
+                patient: o.deadline.is_none() && !o.no_wait && retries.is_none(),
             }),
             _ => None,
         }

@@ -35,11 +35,11 @@ impl World {
                     }
                 }
             }
-            Message::Held { tx, hold } => {
+            Message::SharePublished { tx, hold } => {
                 let share = share_of(id, hold);
                 self.book.locks.published.entry(share).or_default().push_back((*tx, hold.clone()));
             }
-            Message::Drop { resource, requester, serial, rest, .. } => {
+            Message::ShareReleased { resource, requester, serial, rest, .. } => {
                 let pid = Pid { node: id, serial: *serial };
                 let share = Share { resource: resource.clone(), requester: requester.clone(), pid };
                 self.ends_by_itself(&share, rest.as_ref());
@@ -499,7 +499,7 @@ fn hold_of(fact: &Fact) -> Option<&Hold> {
 /// What a message says of locks that are held.
 fn holds_in(message: &Message) -> impl Iterator<Item = &Hold> {
     let (one, facts) = match message {
-        Message::Held { hold, .. } => (Some(hold), &[][..]),
+        Message::SharePublished { hold, .. } => (Some(hold), &[][..]),
         Message::Hello { facts, .. } => (None, &facts[..]),
         _ => (None, &[][..]),
     };

@@ -7,7 +7,7 @@ use crate::locks::resource;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{NodeId, Patience, Pid, Ref, Status};
+use convoke::engine::{Deadline, NodeId, Pid, Ref, Status};
 use std::collections::BTreeSet;
 
 /// The longest time in the queue that so many retries mean, in microseconds (D2 of the design).
@@ -160,9 +160,9 @@ impl World {
             let Some(slot) = self.rng.pick(&up) else { return Ok(()) };
             let pid = self.spawn(slot, true)?;
             let requester = convoke::engine::Name::new(b"last");
-            let patience = Patience { deadline: None, nowait: true };
+            let deadline = Deadline { at: None, no_wait: true };
             let lock = (resource(index), requester.clone());
-            self.acquire(slot, pid.serial, lock, (None, None), None, None, patience)?;
+            self.acquire(slot, pid.serial, lock, (None, None), None, None, deadline)?;
             self.come_to_rest(true)?;
             let share = Share { resource: resource(index), requester, pid };
             if !self.book.locks.live.contains_key(&share) {

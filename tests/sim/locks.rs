@@ -4,7 +4,7 @@
 use crate::book::{Watch, What};
 use crate::lock_book::Share;
 use crate::world::{R, World};
-use convoke::engine::{Command, Name, NodeId, Patience, Pid, Reason, Ref};
+use convoke::engine::{Command, Deadline, Name, NodeId, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 /// What the lock is on.
@@ -61,8 +61,8 @@ impl World {
         };
         let retries = if self.rng.percent(25) { Some(self.rng.below(4)) } else { None };
         let scope = self.rng.percent(self.plan.scopes).then(|| self.hosts[slot].next_reference());
-        let patience = self.patience(slot);
-        self.acquire(slot, process, (resource, requester), (nodes, ids), retries, scope, patience)
+        let deadline = self.patience(slot);
+        self.acquire(slot, process, (resource, requester), (nodes, ids), retries, scope, deadline)
     }
 
     #[allow(clippy::too_many_arguments)] // those of the command
@@ -74,7 +74,7 @@ impl World {
         (nodes, ids): (Option<Vec<String>>, Option<BTreeSet<NodeId>>),
         retries: Option<u64>,
         scope: Option<Ref>,
-        patience: Patience,
+        deadline: Deadline,
     ) -> R {
         let home = self.hosts[slot].id;
         let floor = self.book.locks.floor(home, &resource, &requester);
@@ -86,13 +86,13 @@ impl World {
             scope,
             floor,
         };
-        let op = self.operation(slot, process, what, patience, home);
+        let op = self.operation(slot, process, what, deadline, home);
         if nodes.is_none() {
             self.note_needs(slot, op);
         }
         self.give(
             slot,
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope, patience },
+            Command::Acquire { process, op, resource, requester, nodes, retries, scope, deadline },
         )
     }
 
@@ -130,7 +130,7 @@ impl World {
 
     fn release_on(&mut self, slot: usize, share: Share, nodes: Option<Vec<String>>, scope: Option<Ref>) -> R {
         let home = self.hosts[slot].id;
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let before = self.book.locks.live.get(&share).cloned();
         let held = match scope {
             None => self.book.locks.is_held_on(&share, nodes.as_deref()),
@@ -139,7 +139,7 @@ impl World {
         let all = nodes.is_none() && scope.is_none();
         let what =
             What::Release { resource: share.resource.clone(), requester: share.requester.clone(), all, held };
-        let op = self.operation(slot, share.pid.serial, what, patience, home);
+        let op = self.operation(slot, share.pid.serial, what, deadline, home);
         let now = self.now;
         match (&nodes, scope) {
             (_, Some(scope)) if held => self.book.locks.end_scope(&share, scope, now),
@@ -158,7 +158,7 @@ impl World {
         self.book.locks.said_of_rest = None;
         let process = share.pid.serial;
         let Share { resource, requester, .. } = share.clone();
-        self.give(slot, Command::Release { process, op, resource, requester, nodes, scope, patience })?;
+        self.give(slot, Command::Release { process, op, resource, requester, nodes, scope, deadline })?;
         // What the home says to others of what is left.
         let said = self.book.locks.said_of_rest.take();
         let expected = changes.then(|| (share, after.map(|(_, nodes)| nodes)));

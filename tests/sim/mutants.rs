@@ -86,7 +86,7 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::WaiterIsNotTold, Mode::Join, Everything),
     (Fault::TokenIsSmallestVote, Mode::Stable, Everything),
     (Fault::HeldRaisesNoCounter, Mode::Stable, Everything),
-    (Fault::TenureSurvivesForeignHold, Mode::Join, Everything),
+    (Fault::EpochSurvivesForeignHold, Mode::Join, Everything),
     (Fault::MergeEndsMemberships, Mode::Join, Everything),
     (Fault::DeleteSparesMembers, Mode::Stable, Everything),
     (Fault::MembershipOutlivesProcess, Mode::Stable, Everything),

@@ -524,7 +524,7 @@ impl World {
                 // Of the others nothing is asked afterwards.
                 let told = matches!(
                     message.message,
-                    Message::Held { .. }
+                    Message::SharePublished { .. }
                         | Message::Hello { .. }
                         | Message::HelloAck
                         | Message::LockConflict { .. }

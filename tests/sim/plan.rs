@@ -159,7 +159,7 @@ pub(crate) struct Plan {
     pub(crate) largest_payload: u64,
     /// In percent: operations without a deadline, and such that never queue.
     pub(crate) patient: u64,
-    pub(crate) nowait: u64,
+    pub(crate) no_wait: u64,
     /// All hosts are on one machine: the end of a stream is a certain death.
     pub(crate) same_machine: bool,
     /// In percent: deaths that look like one to their peers, or can be found out.
@@ -252,7 +252,7 @@ impl Plan {
             tight,
             tight_host,
             patient: rng.below(101),
-            nowait: if rng.percent(50) { rng.below(40) } else { 0 },
+            no_wait: if rng.percent(50) { rng.below(40) } else { 0 },
             same_machine: rng.percent(40),
             clear_deaths: [0, 70, 100][rng.index(3)],
             stale: if rng.percent(50) { 50 } else { 0 },

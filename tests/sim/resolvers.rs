@@ -199,23 +199,26 @@ impl World {
                 self.book.clashes.judged = Some((name.clone(), *pair, pair.low));
                 return;
             }
-            Message::Via { to, clash: ClashMessage::Engaged { name, pair, .. }, .. } if *to == id => {
+            Message::Relayed { to, clash: ClashMessage::Engaged { name, pair, .. }, .. } if *to == id => {
                 self.book.clashes.engaged = Some(*pair);
                 self.book.clashes.judged = Some((name.clone(), *pair, pair.low));
                 return;
             }
-            Message::Gone { name, pair } | Message::Via { clash: ClashMessage::Gone { name, pair }, .. } => {
+            Message::ClashEnded { name, pair }
+            | Message::Relayed { clash: ClashMessage::ClashEnded { name, pair }, .. } => {
                 self.book.clashes.judged = Some((name.clone(), *pair, pair.low));
                 return;
             }
-            Message::Unreg { name, reg, .. } => {
+            Message::Unregistered { name, reg, .. } => {
                 let mut pairs = self.book.clashes.verdicts.keys();
                 let pair = pairs.find(|pair| pair.low.node == id && pair.high == *reg).copied();
                 self.book.clashes.judged = pair.map(|pair| (name.clone(), pair, pair.low));
                 return;
             }
             Message::Verdict { name, pair, treatment } => (name, pair, treatment),
-            Message::Via { to, clash: ClashMessage::Verdict { name, pair, treatment }, .. } if *to == id => {
+            Message::Relayed { to, clash: ClashMessage::Verdict { name, pair, treatment }, .. }
+                if *to == id =>
+            {
                 (name, pair, treatment)
             }
             _ => return,
@@ -224,7 +227,7 @@ impl World {
         let mine = self.hosts[slot].own_row(name).filter(|row| row.reg == pair.high).map(|row| row.pid());
         if let Some(loser) = mine {
             match message {
-                Message::Via { .. } => self.book.clashes.perhaps = Some((loser, *treatment)),
+                Message::Relayed { .. } => self.book.clashes.perhaps = Some((loser, *treatment)),
                 _ => self.book.clashes.due.push((loser, *treatment)),
             }
         }
@@ -245,7 +248,7 @@ impl World {
     pub(crate) fn snoop_clash_sent(&mut self, slot: usize, message: &Message) -> R {
         let (pair, said) = match message {
             Message::Verdict { pair, treatment, .. } => (pair, treatment),
-            Message::Via { from, clash: ClashMessage::Verdict { pair, treatment, .. }, .. }
+            Message::Relayed { from, clash: ClashMessage::Verdict { pair, treatment, .. }, .. }
                 if *from == self.hosts[slot].id =>
             {
                 (pair, treatment)

@@ -5,7 +5,7 @@ use crate::checks::name;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Binding, Engine, Name, Patience, Payload, Pid, Reason, Ref, Reg, Resolver, Status};
+use convoke::engine::{Binding, Deadline, Engine, Name, Payload, Pid, Reason, Ref, Reg, Resolver, Status};
 use std::collections::BTreeSet;
 
 impl World {
@@ -79,7 +79,7 @@ impl World {
             let slot = self.rng.index(self.hosts.len());
             let pid = Pid { node: self.hosts[slot].id, serial: 1 };
             let resolver = Resolver::RandomExit;
-            let op = self.register_with(slot, 1, name(0), pid, resolver, false, Patience::FOREVER)?;
+            let op = self.register_with(slot, 1, name(0), pid, resolver, false, Deadline::FOREVER)?;
             self.come_to_rest(true)?;
             let id = self.hosts[slot].id;
             let answer = self.book.operations.get(&(id, op)).and_then(|o| o.answer);
@@ -465,8 +465,8 @@ impl World {
                 }
             }
             let pid = self.spawn(heir, true)?;
-            let (resolver, patience) = (Resolver::RandomExit, Patience::FOREVER);
-            let op = self.register_with(heir, pid.serial, name.clone(), pid, resolver, false, patience)?;
+            let (resolver, deadline) = (Resolver::RandomExit, Deadline::FOREVER);
+            let op = self.register_with(heir, pid.serial, name.clone(), pid, resolver, false, deadline)?;
             let node = self.hosts[heir].id;
             let until = self.now + self.plan.detection * 60;
             let answer = loop {

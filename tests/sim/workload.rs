@@ -6,7 +6,7 @@ use crate::host::Process;
 use crate::network::{BALANCER, SERVICE};
 use crate::plan::Entrance;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Command, Name, NodeId, Patience, Payload, Pid, Reason, Ref, Resolver, Time};
+use convoke::engine::{Command, Deadline, Name, NodeId, Payload, Pid, Reason, Ref, Resolver, Time};
 use std::collections::BTreeSet;
 
 impl World {
@@ -76,10 +76,10 @@ impl World {
         let Some(caller) = self.some_process(slot) else { return Ok(()) };
         let pid = if self.rng.percent(70) { self.some_process_of(slot, stays) } else { self.some_pid(stays) };
         let Some(pid) = pid else { return Ok(()) };
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let resolver = self.some_resolver();
         let replace = replace || stays;
-        self.register_with(slot, caller, name(index), pid, resolver, replace, patience).map(|_| ())
+        self.register_with(slot, caller, name(index), pid, resolver, replace, deadline).map(|_| ())
     }
 
     #[allow(clippy::too_many_arguments)] // those of the command
@@ -91,11 +91,11 @@ impl World {
         pid: Pid,
         resolver: Resolver,
         replace: bool,
-        patience: Patience,
+        deadline: Deadline,
     ) -> R<Ref> {
         let what = What::Register { name: name.clone(), pid, replace, resolver: resolver.clone() };
-        let op = self.operation(slot, caller, what, patience, pid.node);
-        self.give(slot, Command::Register { process: caller, op, name, pid, resolver, replace, patience })?;
+        let op = self.operation(slot, caller, what, deadline, pid.node);
+        self.give(slot, Command::Register { process: caller, op, name, pid, resolver, replace, deadline })?;
         Ok(op)
     }
 
@@ -109,12 +109,12 @@ impl World {
     }
 
     pub(crate) fn unregister(&mut self, slot: usize, process: u64, name: Name) -> R {
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
         let shown = self.hosts[slot].table.contains_key(&name);
         let what = What::Unregister { name: name.clone(), shown };
-        let op = self.operation(slot, process, what, patience, home);
-        self.give(slot, Command::Unregister { process, op, name, patience })
+        let op = self.operation(slot, process, what, deadline, home);
+        self.give(slot, Command::Unregister { process, op, name, deadline })
     }
 
     fn cancel_operation(&mut self, slot: usize) -> R {
@@ -138,19 +138,18 @@ impl World {
         slot: usize,
         process: u64,
         what: What,
-        patience: Patience,
+        deadline: Deadline,
         home: NodeId,
     ) -> Ref {
         let host = &mut self.hosts[slot];
         let op = host.next_reference();
         let breaks = self.book.breaks_between(host.id, home);
-        let deadline = patience.deadline.map(|at| at.0);
         let operation = Operation {
             what,
             process,
             issued: self.now,
-            deadline,
-            nowait: patience.nowait,
+            deadline: deadline.at.map(|at| at.0),
+            no_wait: deadline.no_wait,
             cancelled: false,
             answer: None,
             answered: None,
@@ -162,16 +161,16 @@ impl World {
         op
     }
 
-    pub(crate) fn patience(&mut self, slot: usize) -> Patience {
+    pub(crate) fn patience(&mut self, slot: usize) -> Deadline {
         let now = self.hosts[slot].local(self.now);
-        let nowait = self.rng.percent(self.plan.nowait);
+        let no_wait = self.rng.percent(self.plan.no_wait);
         if self.rng.percent(self.plan.patient) {
-            return Patience { deadline: None, nowait };
+            return Deadline { at: None, no_wait };
         }
         let most = [self.plan.delay_max * 3, self.plan.delay_max * 12, self.plan.detection * 2];
         let wait = self.rng.below(most[self.rng.clone().index(3)]);
         let deadline = Some(Time(now.0 + wait));
-        Patience { deadline, nowait }
+        Deadline { at: deadline, no_wait }
     }
 
     // ---- processes
@@ -219,10 +218,10 @@ impl World {
     fn ask_is_alive(&mut self, slot: usize) -> R {
         let Some(process) = self.some_process(slot) else { return Ok(()) };
         let Some(pid) = self.some_pid(false) else { return Ok(()) };
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let what = What::IsAlive { pid, over_at_start: self.book.is_over(pid) };
-        let op = self.operation(slot, process, what, patience, pid.node);
-        self.give(slot, Command::IsAlive { process, op, pid, patience })
+        let op = self.operation(slot, process, what, deadline, pid.node);
+        self.give(slot, Command::IsAlive { process, op, pid, deadline })
     }
 
     fn monitor(&mut self, slot: usize) -> R {
@@ -300,10 +299,10 @@ impl World {
 
     pub(crate) fn sync(&mut self, slot: usize) -> R {
         let Some(process) = self.some_process(slot) else { return Ok(()) };
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
-        let op = self.operation(slot, process, What::Sync, patience, home);
-        self.give(slot, Command::Sync { process, op, patience })
+        let op = self.operation(slot, process, What::Sync, deadline, home);
+        self.give(slot, Command::Sync { process, op, deadline })
     }
 
     /// What the node does while it is being opened.
@@ -311,10 +310,10 @@ impl World {
         let now = self.hosts[slot].local(self.now);
         let wait = self.rng.between(1, self.plan.detection * 2);
         let deadline = (!self.plan.registers_at_once()).then_some(Time(now.0 + wait));
-        let patience = Patience { deadline, nowait: false };
+        let deadline = Deadline { at: deadline, no_wait: false };
         let (process, home) = (1, self.hosts[slot].id);
-        let op = self.operation(slot, process, What::Join, patience, home);
-        self.give(slot, Command::Join { process, op, patience })
+        let op = self.operation(slot, process, What::Join, deadline, home);
+        self.give(slot, Command::Join { process, op, deadline })
     }
 
     /// The program of a node that is open registers at once. Whoever has that name already has been met.
@@ -323,7 +322,7 @@ impl World {
             return Ok(());
         }
         let pid = Pid { node, serial: 2 };
-        self.register_with(slot, 2, name(1), pid, Resolver::RandomExit, false, Patience::FOREVER).map(|_| ())
+        self.register_with(slot, 2, name(1), pid, Resolver::RandomExit, false, Deadline::FOREVER).map(|_| ())
     }
 
     fn connect_to(&mut self, slot: usize) -> R {
@@ -340,10 +339,10 @@ impl World {
 
     pub(crate) fn connect_host(&mut self, slot: usize, address: String) -> R {
         let Some(process) = self.some_process(slot) else { return Ok(()) };
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
-        let op = self.operation(slot, process, What::Connect, patience, home);
-        self.give(slot, Command::Connect { process, op, address, patience })
+        let op = self.operation(slot, process, What::Connect, deadline, home);
+        self.give(slot, Command::Connect { process, op, address, deadline })
     }
 
     fn disconnect(&mut self, slot: usize) -> R {
@@ -353,16 +352,16 @@ impl World {
             return Ok(());
         }
         let node_name = self.hosts[other].name.clone();
-        let patience = self.patience(slot);
+        let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
-        let op = self.operation(slot, process, What::Disconnect, patience, home);
+        let op = self.operation(slot, process, What::Disconnect, deadline, home);
         // Both sides keep apart until one is asked to connect, over restarts of the other too.
         let namesakes = self.hosts.iter().filter(|h| h.name == node_name).map(|h| h.slot);
         for other in namesakes.collect::<Vec<_>>() {
             self.parted.extend([(slot, other), (other, slot)]);
         }
         self.cause = Some(Reason::DISCONNECTED);
-        self.give(slot, Command::Disconnect { process, op, node_name, patience })
+        self.give(slot, Command::Disconnect { process, op, node_name, deadline })
     }
 
     fn close_node(&mut self, slot: usize) -> R {

@@ -67,14 +67,14 @@ mod node {
 
     /// Nobody listens to it here.
     mod log {
-        use crate::engine::{Level, Target};
+        use crate::engine::{Level, Topic};
         use std::ffi::{CStr, CString};
         use std::sync::Arc;
 
         #[derive(Debug)]
         pub struct Record {
             pub level: Level,
-            pub target: Target,
+            pub target: Topic,
             text: CString,
         }
         impl Record {
@@ -83,14 +83,14 @@ mod node {
             }
             /// For the tests of events, which come along.
             pub(in crate::node) fn sample() -> Arc<Record> {
-                Arc::new(Record { level: Level::Warn, target: Target::Queue, text: CString::default() })
+                Arc::new(Record { level: Level::Warn, target: Topic::Queue, text: CString::default() })
             }
         }
 
         pub(super) fn is_wanted(_: Level) -> bool {
             false
         }
-        pub(super) fn emit(_: &str, _: Level, _: Target, _: &str) {}
+        pub(super) fn emit(_: &str, _: Level, _: Topic, _: &str) {}
         pub(super) fn count_dropped(_: u64) {}
     }
 

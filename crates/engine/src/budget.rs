@@ -95,7 +95,7 @@ fn longest_name(message: &Message) -> usize {
             Want::Lock { requester, .. } => of(resource).max(of_requester(requester)),
             Want::Name { .. } => of(resource),
         },
-        Message::Held { hold, .. } => of_hold(hold),
+        Message::SharePublished { hold, .. } => of_hold(hold),
         Message::Membership { membership, .. } => of(&membership.group),
         Message::Create { group, .. } => of(group),
         _ => 0,

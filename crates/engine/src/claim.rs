@@ -2,13 +2,13 @@
 //!
 //! The home of the pid coordinates; every node of the set votes; older transactions win (*wound-wait*): a node that
 //! granted a younger, incomplete claim asks its coordinator to yield. So there is no deadlock, no livelock and no
-//! polling. What a key is for decides only when a claim is admitted and what completes it (`Aim`): a name's binding is
+//! polling. What a key is for decides only when a claim is admitted and what completes it (`OperationKind`): a name's binding is
 //! published and acknowledged, a lock's hold is published.
 
 use super::fault::Fault;
-use super::forward::Origin;
+use super::forward::Caller;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
+use super::operation::{Claim, Naming, Operation, OperationKind, Phase, Publication};
 use super::timers::Timer;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,17 +22,17 @@ impl Engine {
         tx: Tx,
         key: Key,
         claim: Claim,
-        origin: Origin,
+        caller: Caller,
         nodes: BTreeSet<NodeId>,
-        patience: Patience,
+        deadline: Deadline,
     ) {
         self.counters.claims += 1;
-        self.log(Level::Trace, Target::Claim, |engine| {
+        self.log(Level::Trace, Topic::Claim, |engine| {
             let (what, nodes) = (log::of_key(Some(&key)), engine.names_of(nodes.iter()));
             format!("{tx:?} claims {what} for process {} on {nodes}", claim.serial)
         });
-        let (deed, phase) = (Deed::Claim, Phase::Acquiring);
-        self.start_operation(tx, Some(key), claim, deed, origin, nodes.clone(), phase, patience);
+        let (publication, phase) = (Publication::Claim, Phase::Acquiring);
+        self.start_operation(tx, Some(key), claim, publication, caller, nodes.clone(), phase, deadline);
         self.need_the_missing(tx);
         self.ask(tx, &nodes);
     }
@@ -57,14 +57,14 @@ impl Engine {
         &mut self,
         tx: Tx,
         key: Option<Key>,
-        deed: Deed,
-        origin: Origin,
-        patience: Patience,
+        publication: Publication,
+        caller: Caller,
+        deadline: Deadline,
     ) {
-        let claim = Claim { serial: 0, aim: Aim::Nothing, nowait: false };
+        let claim = Claim { serial: 0, kind: OperationKind::Nothing, no_wait: false };
         let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
         let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
-        self.start_operation(tx, key, claim, deed, origin, BTreeSet::new(), phase, patience);
+        self.start_operation(tx, key, claim, publication, caller, BTreeSet::new(), phase, deadline);
     }
 
     #[allow(clippy::too_many_arguments)] // the one constructor of an operation
@@ -73,14 +73,14 @@ impl Engine {
         tx: Tx,
         key: Option<Key>,
         claim: Claim,
-        deed: Deed,
-        origin: Origin,
+        publication: Publication,
+        caller: Caller,
         nodes: BTreeSet<NodeId>,
         phase: Phase,
-        patience: Patience,
+        deadline: Deadline,
     ) {
-        self.track(&origin, tx);
-        if let Some(deadline) = patience.deadline
+        self.track(&caller, tx);
+        if let Some(deadline) = deadline.at
             && !self.is_broken(Fault::DeadlineIsIgnored)
         {
             self.timers.set(Timer::Operation(tx), deadline);
@@ -91,8 +91,19 @@ impl Engine {
         let (granted, owed, since) = (BTreeSet::new(), BTreeMap::new(), self.now);
         let unasked = BTreeSet::new();
         let acks = if let Phase::Committing(acks) = &phase { acks.clone() } else { BTreeSet::new() };
-        let op =
-            Operation { key, claim, deed, origin, nodes, unasked, granted, phase, owed, since, told: false };
+        let op = Operation {
+            key,
+            claim,
+            publication,
+            caller,
+            nodes,
+            unasked,
+            granted,
+            phase,
+            owed,
+            since,
+            told: false,
+        };
         self.claims.insert(tx, op);
         self.expect_answers(tx, &acks);
     }
@@ -113,7 +124,7 @@ impl Engine {
     }
 
     pub(super) fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
-        for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::Hurry(tx)] {
+        for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::NoWait(tx)] {
             self.timers.cancel(&timer);
         }
         self.groups.deletes.remove(&tx);
@@ -127,10 +138,10 @@ impl Engine {
         from: NodeId,
         tx: Tx,
         key: Key,
-        tenure: u64,
+        epoch: u64,
         regs: Vec<Reg>,
     ) -> Result<(), &'static str> {
-        let tenure = self.followed_token(tenure)?;
+        let epoch = self.followed_token(epoch)?;
         self.note_answer(tx, from);
         let smallest = self.is_broken(Fault::TokenIsSmallestVote);
         let Some(op) = self.claims.operations.get_mut(&tx) else {
@@ -144,16 +155,18 @@ impl Engine {
             return Ok(());
         }
         op.granted.insert(from);
-        match &mut op.claim.aim {
-            Aim::Nothing => {}
-            Aim::Name(naming) => {
+        match &mut op.claim.kind {
+            OperationKind::Nothing => {}
+            OperationKind::Name(naming) => {
                 naming.busy.remove(&from);
                 // After a vote that was given back this one is the last word.
                 naming.shown.retain(|(voter, _)| *voter != from);
                 naming.shown.extend(regs.into_iter().map(|reg| (from, reg)));
             }
-            Aim::Lock(locking) if smallest && locking.token > 0 => locking.token = locking.token.min(tenure),
-            Aim::Lock(locking) => locking.token = locking.token.max(tenure),
+            OperationKind::Lock(locking) if smallest && locking.token > 0 => {
+                locking.token = locking.token.min(epoch)
+            }
+            OperationKind::Lock(locking) => locking.token = locking.token.max(epoch),
         }
         self.update_grace(tx);
         self.check(tx);
@@ -210,7 +223,7 @@ impl Engine {
             if op.key.as_ref() != Some(&key) {
                 return Err("a wound to a claim of another key");
             }
-            if op.claim.nowait {
+            if op.claim.no_wait {
                 self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
             } else {
                 if !keeps_vote {
@@ -225,12 +238,12 @@ impl Engine {
     /// The retries of a claim are used up: who has not granted it hears that it does not wait any longer.
     pub(super) fn hurry(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-        op.claim.nowait = true;
+        op.claim.no_wait = true;
         let silent: BTreeSet<NodeId> = op.nodes.difference(&op.granted).copied().collect();
         if let Some(key) = op.key.clone()
             && !self.is_broken(Fault::RetriesAreEndless)
         {
-            self.send_to_all(&silent, Message::Hurry { tx, key });
+            self.send_to_all(&silent, Message::NoWait { tx, key });
         }
     }
 
@@ -261,12 +274,12 @@ impl Engine {
             }
             Phase::Committing(acks) if acks.is_empty() => {
                 let Some(op) = self.end_operation(tx) else { return };
-                if matches!(op.claim.aim, Aim::Name(_)) {
+                if matches!(op.claim.kind, OperationKind::Name(_)) {
                     self.counters.registering.add(self.now.since(op.since));
-                    self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
+                    self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
                 }
                 let mut settled = None;
-                if let (Some(Key::Name(name)), Aim::Name(naming)) = (&op.key, op.claim.aim)
+                if let (Some(Key::Name(name)), OperationKind::Name(naming)) = (&op.key, op.claim.kind)
                     && let Some(reg) = naming.reg
                 {
                     settled = Some((name.clone(), reg));
@@ -280,14 +293,14 @@ impl Engine {
                         self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
                     }
                 }
-                self.publication_done(tx, op.deed);
+                self.publication_done(tx, op.publication);
                 // The number of a registration is for the node that has forwarded it.
-                let number = settled.as_ref().filter(|_| matches!(op.origin, Origin::Forwarded { .. }));
+                let number = settled.as_ref().filter(|_| matches!(op.caller, Caller::Forwarded { .. }));
                 let value = number.map_or(0, |(_, reg)| reg.seq);
-                self.conclude(op.origin, Outcome::value(value));
+                self.conclude(op.caller, Outcome::value(value));
                 self.withdrawal_over(tx);
                 if let Some((name, _)) = settled {
-                    self.clash(&name); // it waited for that
+                    self.reconcile_name(&name); // it waited for that
                 }
             }
             _ => {}
@@ -303,7 +316,7 @@ impl Engine {
         if let Some(op) = self.end_operation(tx) {
             self.claim_failed(tx, &outcome);
             if self.is_broken(Fault::FailureDropsWhatWasHeld)
-                && let (Some(Key::Lock(resource)), Aim::Lock(locking)) = (&op.key, &op.claim.aim)
+                && let (Some(Key::Lock(resource)), OperationKind::Lock(locking)) = (&op.key, &op.claim.kind)
             {
                 self.end_hold(&(op.claim.serial, resource.clone(), locking.requester.clone()), None);
             }
@@ -312,13 +325,13 @@ impl Engine {
                 let nodes = if grants_only { &op.granted } else { &op.nodes };
                 self.send_to_all(nodes, Message::Release { tx, key });
             }
-            self.conclude(op.origin, outcome);
+            self.conclude(op.caller, outcome);
         }
     }
 
     fn claim_failed(&mut self, tx: Tx, outcome: &Outcome) {
         self.counters.claims_failed += 1;
-        self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is given up: {:?}", outcome.status));
+        self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is given up: {:?}", outcome.status));
     }
 
     pub(super) fn operation_deadline(&mut self, tx: Tx) {
@@ -335,22 +348,22 @@ impl Engine {
             // Deletes of other nodes may wait for it.
             self.timers.cancel(&Timer::Operation(tx));
             let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-            let origin = std::mem::replace(&mut op.origin, Origin::Nobody);
-            return self.conclude(origin, outcome);
+            let caller = std::mem::replace(&mut op.caller, Caller::Nobody);
+            return self.conclude(caller, outcome);
         }
         let Some(op) = self.end_operation(tx) else { return };
         if self.is_broken(Fault::NotUndoneAtDeadline) {
-            return self.conclude(op.origin, outcome);
+            return self.conclude(op.caller, outcome);
         }
-        if let (Some(Key::Name(name)), Aim::Name(Naming { reg: Some(reg), restore, .. })) =
-            (op.key, op.claim.aim)
+        if let (Some(Key::Name(name)), OperationKind::Name(Naming { reg: Some(reg), restore, .. })) =
+            (op.key, op.claim.kind)
         {
             self.claim_failed(tx, &outcome);
             let restore = restore.filter(|_| !self.is_broken(Fault::NothingIsRestored));
             self.forget_verdicts(&name, reg);
             if !self.is_broken(Fault::UndoneHereOnly) {
                 let restore = restore.clone();
-                self.broadcast(Message::Unreg { name: name.clone(), reg, restore, ack: None });
+                self.broadcast(Message::Unregistered { name: name.clone(), reg, restore, ack: None });
             }
             if self.mine(&name) == Some(reg) {
                 self.unbind(&name, reg, restore);
@@ -372,11 +385,11 @@ impl Engine {
                     self.processes.forget_name_unless_bound(kept.serial, &name, bound);
                 }
             }
-            self.conclude(op.origin, outcome);
-            self.clash(&name);
+            self.conclude(op.caller, outcome);
+            self.reconcile_name(&name);
         } else {
-            self.undo_publication(tx, op.deed);
-            self.conclude(op.origin, outcome);
+            self.undo_publication(tx, op.publication);
+            self.conclude(op.caller, outcome);
         }
     }
 
@@ -507,7 +520,7 @@ impl Engine {
         if !keeps_claims {
             self.claims.forget_requests_of(peer);
         }
-        for key in self.claims.arbiters.keys().cloned().collect::<Vec<_>>() {
+        for key in self.claims.ballots.keys().cloned().collect::<Vec<_>>() {
             self.pump(&key);
         }
         let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);

@@ -96,7 +96,7 @@ impl Clash {
 
 impl Engine {
     /// Something about the bindings of the name changed.
-    pub(super) fn clash(&mut self, name: &Name) {
+    pub(super) fn reconcile_name(&mut self, name: &Name) {
         self.engage_next(name);
         self.forget_cases_of_replaced(name);
         self.carry_out_again(name);
@@ -146,13 +146,13 @@ impl Engine {
     }
 
     /// After a change of the view: every name that may be concerned.
-    pub(super) fn clash_all(&mut self) {
+    pub(super) fn reconcile_all_names(&mut self) {
         let mut names: BTreeSet<Name> = self.names.crowded().clone();
         names.extend(self.clashes.keys().cloned());
         let claimed = |key| if let Key::Name(name) = key { Some(name) } else { None };
         names.extend(self.claims.keys().into_iter().filter_map(claimed));
         for name in names {
-            self.clash(&name);
+            self.reconcile_name(&name);
         }
     }
 
@@ -297,7 +297,7 @@ impl Engine {
 
     fn clash_found(&mut self, name: &Name, high: Pid) {
         self.counters.clashes += 1;
-        self.log(Level::Info, Target::Clash, |engine| {
+        self.log(Level::Info, Topic::Clash, |engine| {
             let (name, home) = (Short(name.as_bytes()), engine.name_of(high.node));
             format!("the name {name} is bound here and on {home}; this node decides")
         });
@@ -305,7 +305,7 @@ impl Engine {
 
     fn clash_decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
         self.counters.clashes_decided += 1;
-        self.log(Level::Info, Target::Clash, |engine| {
+        self.log(Level::Info, Topic::Clash, |engine| {
             let (name, home) = (Short(name.as_bytes()), engine.name_of(pair.high.node));
             let who = match decision {
                 Decision { low: None, .. } => "this node keeps it".to_owned(),
@@ -355,7 +355,7 @@ impl Engine {
             let answer = if alive {
                 ClashMessage::Engaged { name, pair, round, age_ms: self.age_ms(pair.high) }
             } else {
-                ClashMessage::Gone { name, pair }
+                ClashMessage::ClashEnded { name, pair }
             };
             self.send_clash(pair.low.node, answer);
         }
@@ -371,11 +371,11 @@ impl Engine {
                     self.clashes.entry(name.clone()).or_default().waiting.insert(pair, round);
                     self.engage_next(&name);
                 } else {
-                    self.send_clash(pair.low.node, ClashMessage::Gone { name, pair });
+                    self.send_clash(pair.low.node, ClashMessage::ClashEnded { name, pair });
                 }
             }
             ClashMessage::Engaged { name, pair, round, age_ms } => self.engaged(name, pair, round, age_ms),
-            ClashMessage::Gone { name, pair } => {
+            ClashMessage::ClashEnded { name, pair } => {
                 self.with_clash(&name, |clash| {
                     if clash.engaged == Some(pair) {
                         clash.engaged = None;
@@ -393,7 +393,7 @@ impl Engine {
                     }
                     _ => {}
                 }
-                self.clash(&name);
+                self.reconcile_name(&name);
             }
             ClashMessage::Verdict { name, pair, treatment } => {
                 if pair.low.node != from || pair.high.node != self.config.node {
@@ -411,7 +411,7 @@ impl Engine {
                     self.lose(&name, pair.high, treatment);
                 }
                 if !self.view.is_linked(from) {
-                    self.send_clash(from, ClashMessage::Gone { name, pair });
+                    self.send_clash(from, ClashMessage::ClashEnded { name, pair });
                 }
             }
         }
@@ -439,7 +439,7 @@ impl Engine {
                     Some(decision) => self.decided(&name, pair, decision),
                     None => self.set_verdict(&name, pair, Verdict::Running { over: false }),
                 }
-                self.clash(&name);
+                self.reconcile_name(&name);
             }
             Some((Verdict::Running { .. }, _)) => {}
             Some((Verdict::Decided(decision), _)) if alive => self.carry_out(&name, pair, decision),
@@ -448,7 +448,7 @@ impl Engine {
                     clash.cases.remove(&pair);
                 });
                 if !self.is_broken(Fault::EngagedWithoutGone) {
-                    self.send_clash(pair.high.node, ClashMessage::Gone { name, pair });
+                    self.send_clash(pair.high.node, ClashMessage::ClashEnded { name, pair });
                 }
             }
         }
@@ -464,7 +464,7 @@ impl Engine {
             // My binding is gone.
             _ => return,
         }
-        self.clash(name);
+        self.reconcile_name(name);
     }
 
     /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.

@@ -206,7 +206,7 @@ impl Engine {
     /// From now on these peers owe an answer to the operation.
     pub(super) fn expect_answers(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-        if matches!(op.deed, operation::Deed::Delete { .. }) {
+        if matches!(op.publication, operation::Publication::Delete { .. }) {
             return;
         }
         for node in nodes {
@@ -254,8 +254,8 @@ impl Engine {
         let Some(link) = self.view.links.get_mut(&node) else { return };
         // Of a peer that hardly ever runs the shortest round trip may be long: no more than a twentieth for that.
         let way = (link.fastest.unwrap_or_default() * 3).min(detection / 20);
-        let patience = way.max(detection / 50).max(SHORTEST);
-        let oldest = link.owed.first().map(|(since, _)| *since + patience);
+        let deadline = way.max(detection / 50).max(SHORTEST);
+        let oldest = link.owed.first().map(|(since, _)| *since + deadline);
         let from = oldest.map(|overdue| overdue.max(link.charged_until)).filter(|from| *from < awake);
         link.charged_until = awake;
         let Some(from) = from else { return };
@@ -344,7 +344,7 @@ impl Engine {
         let many = rows.len() >= NAMES_COUNTED && rows.iter().all(|(known, _)| *known != name);
         counters::count(rows, if many { "others".to_owned() } else { name });
         let severity = if matches!(why, Misconduct::Slow { .. }) { Level::Warn } else { Level::Error };
-        self.log_paced(severity, Target::Liveness, |engine| {
+        self.log_paced(severity, Topic::Liveness, |engine| {
             let (name, seconds) = (engine.identity_of(node), pause.as_secs_f64());
             format!("node {name} is parted for {seconds} s (number {level}): {why}")
         });

@@ -243,7 +243,7 @@ impl Engine {
             self.groups.touch(group, false);
         }
         if !trimmed.groups.is_empty() {
-            self.log(Level::Warn, Target::Group, |engine| {
+            self.log(Level::Warn, Topic::Group, |engine| {
                 let (count, name) = (trimmed.groups.len(), engine.name_of(from));
                 format!("{count} groups were dropped: there were too many after what node {name} told")
             });
@@ -261,7 +261,7 @@ impl Engine {
     /// The end of a link: members there are gone, and others may not have heard what that node said last.
     pub(super) fn drop_groups_of(&mut self, node: NodeId, why: Reason) {
         self.drop_memberships_of(node, why);
-        self.groups.nobody_is_doomed();
+        self.groups.clear_doomed();
         self.groups.told.remove(&node);
         self.groups.asked.remove(&node);
         self.groups.unanswered.remove(&node);

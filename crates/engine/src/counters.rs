@@ -46,7 +46,7 @@ impl Engine {
             forwards: self.forwards.residue() as u64,
             granted,
             granted_cap,
-            ill_health: u64::from(self.view.ill_health),
+            local_health: u64::from(self.view.local_health),
         }
     }
 }

@@ -184,7 +184,7 @@ impl Engine {
     /// Nobody waits for it any more: what it may do on its own is a split.
     fn give_up_waiting(&mut self, node: NodeId) {
         if let Some(missing) = self.view.missing.rows.remove(&node) {
-            self.log(Level::Info, log::Target::Claim, |_| {
+            self.log(Level::Info, log::Topic::Claim, |_| {
                 let (name, ms) = (Short(missing.name.as_bytes()), missing.waited.as_millis());
                 format!("claims no longer wait for node {name}, whose link broke {ms} ms ago")
             });
@@ -255,12 +255,12 @@ impl Engine {
     fn confirm_death(&mut self, node: NodeId, how: &'static str) {
         self.timers.cancel(&Timer::Confirm(node));
         let Some(missing) = self.view.missing.rows.remove(&node) else { return };
-        self.log_paced(Level::Info, log::Target::Link, |_| {
+        self.log_paced(Level::Info, log::Topic::Link, |_| {
             format!("node {} is dead: {how}", Short(missing.name.as_bytes()))
         });
         self.holds_without(node, &missing.name, &Departure::Dead);
         self.claims_without(node, "a node of the list has died");
         self.rivals_left(node, &Default::default()); // this incarnation never comes back
-        self.clash_all();
+        self.reconcile_all_names();
     }
 }

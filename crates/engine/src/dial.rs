@@ -4,7 +4,7 @@
 
 use super::liveness::DOUBT;
 use super::machine::Engine;
-use super::target::{Target, Targets};
+use super::target::{DialTarget, DialTargets};
 use super::timers::Timer;
 use super::told::{self, Begun, Tellers};
 use super::view::Link;
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 #[derive(Default, Debug)]
 pub(super) struct Dials {
-    pub(super) targets: Targets,
+    pub(super) targets: DialTargets,
     /// Calls that wait for a link to an address.
     pub(super) connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
@@ -41,9 +41,9 @@ impl Dials {
             let state = match target {
                 _ if target.linked().is_some() => "linked",
                 _ if target.leads_back() => "myself",
-                Target { parted: true, .. } => "parted",
-                Target { rests: Some(_), .. } => "resting",
-                Target { dialling: true, .. } => "dialling",
+                DialTarget { parted: true, .. } => "parted",
+                DialTarget { rests: Some(_), .. } => "resting",
+                DialTarget { dialling: true, .. } => "dialling",
                 _ => "waiting",
             };
             (address, target.name(), target.seed, state, target.failures)
@@ -52,7 +52,7 @@ impl Dials {
     /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
     /// `silent_too`: also where nobody has said a word.
     pub(super) fn is_meeting(&self, silent_too: bool) -> bool {
-        let awaited = |target: &Target| target.is_to_be_met() && (silent_too || target.answered);
+        let awaited = |target: &DialTarget| target.is_to_be_met() && (silent_too || target.answered);
         let is_to_ask = !self.asked.is_empty() || silent_too && self.tellers.is_to_ask();
         is_to_ask || self.targets.iter().any(|(_, target)| awaited(target))
     }
@@ -95,7 +95,7 @@ impl Engine {
 
     /// Dials now, unless that is needless.
     pub(super) fn dial(&mut self, address: &str) {
-        if self.view.dials.targets.get(address).is_some_and(Target::wants_dial) {
+        if self.view.dials.targets.get(address).is_some_and(DialTarget::wants_dial) {
             self.dial_anyway(address);
         }
     }
@@ -105,7 +105,7 @@ impl Engine {
         if self.rests_for(address).is_some() {
             return self.dial_later(address);
         }
-        let may_be_dialled = self.view.dials.targets.get(address).is_some_and(Target::may_be_dialled);
+        let may_be_dialled = self.view.dials.targets.get(address).is_some_and(DialTarget::may_be_dialled);
         if may_be_dialled
             && !self.closed
             && let Some(begun) = self.begin_dial(address)
@@ -184,7 +184,7 @@ impl Engine {
         let mut unknown = BTreeSet::new();
         for node in nodes {
             let Dials { told, targets, .. } = &self.view.dials;
-            let is_kept = |at: &&String| targets.get(at).is_some_and(Target::is_kept);
+            let is_kept = |at: &&String| targets.get(at).is_some_and(DialTarget::is_kept);
             match told.get(&node).filter(is_kept).cloned() {
                 // It may be lost before it has shown that it is there, and whoever told of it before may have left.
                 _ if self.view.is_linked(node) => {
@@ -289,8 +289,8 @@ impl Engine {
         let names = self.names_leading_to(address);
         let target = self.view.dials.targets.get(address);
         // What the options forbid stays forbidden.
-        let is_void = status == Status::Option && target.is_some_and(Target::is_unproven);
-        if target.is_some_and(Target::is_kept) && !is_void && !self.is_told_by_nobody(address) {
+        let is_void = status == Status::Option && target.is_some_and(DialTarget::is_unproven);
+        if target.is_some_and(DialTarget::is_kept) && !is_void && !self.is_told_by_nobody(address) {
             self.dial_later(address);
         } else {
             self.let_go(address);
@@ -298,7 +298,7 @@ impl Engine {
         self.counters.dials_failed += 1;
         // An address that never answers is told of ever more rarely.
         if failures.is_power_of_two() {
-            self.log(Level::Info, log::Target::Dial, |_| {
+            self.log(Level::Info, log::Topic::Dial, |_| {
                 let address = Short(address.as_bytes());
                 format!("dialling {address} failed, {failures} times in a row now: {detail}")
             });
@@ -398,9 +398,9 @@ impl Engine {
             targets.set_name(at, name);
             self.note_leads_to(at, node);
             let target = self.view.dials.targets.get(at);
-            if !target.is_some_and(Target::leads_to_several) {
+            if !target.is_some_and(DialTarget::leads_to_several) {
                 self.timers.cancel(&Timer::Dial(at.to_owned()));
-            } else if !target.is_some_and(Target::is_name) {
+            } else if !target.is_some_and(DialTarget::is_name) {
                 self.dial_later(at);
             }
         }
@@ -457,7 +457,7 @@ impl Engine {
 
     // ---- connect and disconnect
 
-    pub(super) fn connect(&mut self, process: u64, op: Ref, address: String, patience: Patience) {
+    pub(super) fn connect(&mut self, process: u64, op: Ref, address: String, deadline: Deadline) {
         if !self.processes.exists(process) {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
         }
@@ -488,7 +488,7 @@ impl Engine {
         if let Some(process) = self.processes.get_mut(process) {
             process.calls.insert(op, forward::Work::Connect);
         }
-        if let Some(deadline) = patience.deadline {
+        if let Some(deadline) = deadline.at {
             self.timers.set(Timer::Connect(op), deadline);
         }
         self.view.dials.connects.insert(op, (process, address.clone()));

@@ -17,56 +17,56 @@ impl Engine {
             Command::MonitorName { process, reference, name } => self.monitor_name(process, reference, name),
             Command::MonitorNodes { process, reference } => self.monitor_nodes(process, reference),
             Command::Cancel { process, reference } => self.cancel(process, reference),
-            Command::Register { process, op, name, pid, resolver, replace, patience } => {
+            Command::Register { process, op, name, pid, resolver, replace, deadline } => {
                 let task = |serial| Task::Register {
                     name: name.clone(),
                     serial,
                     resolver: resolver.clone(),
                     replace,
-                    nowait: patience.nowait,
+                    no_wait: deadline.no_wait,
                 };
                 match self.config.check_name(name.as_bytes()) {
                     Err(status) => self.answer_call(process, op, Outcome::of(status)),
-                    Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), patience),
+                    Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), deadline),
                 }
             }
             Command::TakeBack { done } => self.take_back(*done),
-            Command::Unregister { process, op, name, patience } => {
-                self.unregister(process, op, name, patience);
+            Command::Unregister { process, op, name, deadline } => {
+                self.unregister(process, op, name, deadline);
             }
-            Command::IsAlive { process, op, pid, patience } => {
-                self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, patience);
+            Command::IsAlive { process, op, pid, deadline } => {
+                self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, deadline);
             }
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope, patience } => {
-                self.lock_acquire(process, op, resource, requester, nodes, retries, scope, patience);
+            Command::Acquire { process, op, resource, requester, nodes, retries, scope, deadline } => {
+                self.lock_acquire(process, op, resource, requester, nodes, retries, scope, deadline);
             }
-            Command::Release { process, op, resource, requester, nodes, scope, patience } => {
-                self.lock_release(process, op, resource, requester, nodes, scope, patience);
+            Command::Release { process, op, resource, requester, nodes, scope, deadline } => {
+                self.lock_release(process, op, resource, requester, nodes, scope, deadline);
             }
             Command::WatchLock { process, reference, resource, requester } => {
                 self.lock_watch(process, reference, resource, requester);
             }
-            Command::CreateGroup { process, op, group, patience } => {
-                self.group_create(process, op, group, patience);
+            Command::CreateGroup { process, op, group, deadline } => {
+                self.group_create(process, op, group, deadline);
             }
-            Command::DeleteGroup { process, op, group, patience } => {
-                self.group_delete(process, op, group, patience);
+            Command::DeleteGroup { process, op, group, deadline } => {
+                self.group_delete(process, op, group, deadline);
             }
-            Command::JoinGroup { process, op, group, pid, patience } => {
-                self.group_join(process, op, group, pid, patience);
+            Command::JoinGroup { process, op, group, pid, deadline } => {
+                self.group_join(process, op, group, pid, deadline);
             }
-            Command::LeaveGroup { process, op, group, pid, patience } => {
-                self.group_leave(process, op, group, pid, patience);
+            Command::LeaveGroup { process, op, group, pid, deadline } => {
+                self.group_leave(process, op, group, pid, deadline);
             }
             Command::MonitorGroup { process, reference, group } => {
                 self.group_monitor(process, reference, group);
             }
-            Command::Sync { process, op, patience } => self.sync(process, op, patience),
-            Command::Join { process, op, patience } => self.join(process, op, patience),
+            Command::Sync { process, op, deadline } => self.sync(process, op, deadline),
+            Command::Join { process, op, deadline } => self.join(process, op, deadline),
             Command::AddResolver { resolver } => self.add_resolver(resolver),
             Command::SetSeeds { seeds } => self.set_seeds(seeds),
-            Command::Connect { process, op, address, patience } => {
-                self.connect(process, op, address, patience);
+            Command::Connect { process, op, address, deadline } => {
+                self.connect(process, op, address, deadline);
             }
             Command::Disconnect { process, op, node_name, .. } => self.disconnect(process, op, &node_name),
             Command::Close => self.close(Reason::NORMAL),
@@ -138,8 +138,8 @@ impl Engine {
                 self.vouched(from, node);
                 Ok(())
             }
-            Message::Acquire { tx, key, want, nowait } => self.acquire(from, tx, key, want, nowait),
-            Message::Grant { tx, key, tenure, regs } => self.granted(from, tx, key, tenure, regs),
+            Message::Acquire { tx, key, want, no_wait } => self.acquire(from, tx, key, want, no_wait),
+            Message::Grant { tx, key, epoch, regs } => self.granted(from, tx, key, epoch, regs),
             Message::Queued { tx } => {
                 self.queued(from, tx);
                 Ok(())
@@ -149,9 +149,9 @@ impl Engine {
             Message::Wound { tx, key } => self.wounded(from, tx, key),
             Message::Yield { tx, key } => self.yielded(from, tx, key),
             Message::Release { tx, key } => self.released(from, tx, key),
-            Message::Hurry { tx, key } => self.hurried(from, tx, key),
-            Message::Held { tx, hold } => self.held(from, tx, hold),
-            Message::Drop { resource, requester, serial, rest, ack } => {
+            Message::NoWait { tx, key } => self.hurried(from, tx, key),
+            Message::SharePublished { tx, hold } => self.held(from, tx, hold),
+            Message::ShareReleased { resource, requester, serial, rest, ack } => {
                 self.dropped(from, resource, requester, serial, rest, ack)
             }
             Message::LockConflict { resource, requester, serial, token, ends } => {
@@ -169,7 +169,7 @@ impl Engine {
             Message::Commit { tx, name, binding } => self.commit(from, tx, name, binding),
             Message::Ack { tx } => self.acknowledged(from, tx),
             Message::Settled { name, reg, to, over } => self.settled_message(from, name, reg, to, over),
-            Message::Unreg { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
+            Message::Unregistered { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
             Message::Membership { membership, ack } => self.membership(from, membership, ack),
             Message::Create { group, dot, generation, ack } => {
                 self.group_created(from, group, dot, generation, ack)
@@ -184,12 +184,14 @@ impl Engine {
             Message::Engaged { name, pair, round, age_ms } => {
                 self.clash_message(from, ClashMessage::Engaged { name, pair, round, age_ms })
             }
-            Message::Gone { name, pair } => self.clash_message(from, ClashMessage::Gone { name, pair }),
+            Message::ClashEnded { name, pair } => {
+                self.clash_message(from, ClashMessage::ClashEnded { name, pair })
+            }
             Message::Verdict { name, pair, treatment } => {
                 self.clash_message(from, ClashMessage::Verdict { name, pair, treatment })
             }
             Message::Hearsay { name, pair, high } => self.hearsay(from, name, pair, high),
-            Message::Via { to, from: origin, clash } => self.via(from, to, origin, clash),
+            Message::Relayed { to, from: origin, clash } => self.via(from, to, origin, clash),
             Message::Forward { id, task, remaining_ms } => self.forwarded(from, id, task, remaining_ms),
             Message::Answer { id, status, value } => self.answered(from, id, status, value),
             Message::Cancel { id } => self.cancel_forwarded(from, id),
@@ -216,7 +218,7 @@ impl Engine {
         match timer {
             Timer::Operation(tx) => self.operation_deadline(tx),
             Timer::Grace(tx) => self.grace_over(tx),
-            Timer::Hurry(tx) => self.hurry(tx),
+            Timer::NoWait(tx) => self.hurry(tx),
             Timer::Forward(id) => self.forward_deadline(id),
             Timer::Connect(op) => self.connect_deadline(op),
             Timer::Sync(op) => self.sync_deadline(op),
@@ -230,7 +232,7 @@ impl Engine {
             Timer::GroupDigest => self.group_digest_due(),
             Timer::GroupAnswer(node) => self.group_answer_due(node),
             Timer::GroupMemory => self.group_memory_due(),
-            Timer::Doomed(group) => self.groups.nobody_is_doomed_in(&group),
+            Timer::Doomed(group) => self.groups.clear_doomed_of(&group),
             Timer::Claims => self.claims_due(),
             Timer::Hearsay(name) => self.hearsay_due(name),
         }

@@ -128,8 +128,8 @@ pub enum Fault {
     TokenIsSmallestVote,
     /// A hold that is heard of does not raise the counter (P3).
     HeldRaisesNoCounter,
-    /// A foreign hold does not end the tenure (P3).
-    TenureSurvivesForeignHold,
+    /// A foreign hold does not end the epoch (P3).
+    EpochSurvivesForeignHold,
 
     // ---- groups
     /// A delete does not remember dots that were not seen yet: the group comes back (P1).

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Who gets the answer of an operation.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Origin {
+pub(super) enum Caller {
     /// A process of this node.
     Call { process: u64, op: Ref },
     /// Another node, whose caller waits for it.
@@ -33,7 +33,7 @@ pub(super) enum Work {
 /// An operation that another node runs for this one.
 #[derive(Debug)]
 struct Asked {
-    origin: Origin,
+    caller: Caller,
     home: NodeId,
     since: Time,
     /// The home was asked to stop because of this; its answer is on the way.
@@ -71,7 +71,7 @@ impl Reverse {
 /// A call of several parts, answered with the first failure or OK.
 #[derive(Debug)]
 struct Joint {
-    origin: Origin,
+    caller: Caller,
     parts: Vec<Work>,
     left: usize,
     outcome: Outcome,
@@ -88,9 +88,9 @@ pub(super) struct Forwards {
 
 impl Forwards {
     /// What other nodes run for this one: whose it is, where, since when, and whether it is to stop.
-    pub(super) fn asked(&self) -> impl Iterator<Item = (Tx, &Origin, NodeId, Time, bool)> {
+    pub(super) fn asked(&self) -> impl Iterator<Item = (Tx, &Caller, NodeId, Time, bool)> {
         let rows = self.asked.iter();
-        rows.map(|(id, asked)| (*id, &asked.origin, asked.home, asked.since, asked.cancelled.is_some()))
+        rows.map(|(id, asked)| (*id, &asked.caller, asked.home, asked.since, asked.cancelled.is_some()))
     }
     pub(super) fn served(&self) -> usize {
         self.served.len()
@@ -104,42 +104,42 @@ impl Engine {
     // ---- answers
 
     /// The operation's work is remembered with whoever waits for it, so that it can be cancelled.
-    pub(super) fn track(&mut self, origin: &Origin, tx: Tx) {
-        self.track_work(origin, Work::Operation(tx));
+    pub(super) fn track(&mut self, caller: &Caller, tx: Tx) {
+        self.track_work(caller, Work::Operation(tx));
     }
 
-    fn track_work(&mut self, origin: &Origin, work: Work) {
-        match origin {
-            Origin::Call { process, op } => {
+    fn track_work(&mut self, caller: &Caller, work: Work) {
+        match caller {
+            Caller::Call { process, op } => {
                 if let Some(process) = self.processes.get_mut(*process) {
                     process.calls.insert(*op, work);
                 }
             }
-            Origin::Forwarded { id } => {
+            Caller::Forwarded { id } => {
                 if let (Some(served), Work::Operation(tx)) = (self.forwards.served.get_mut(id), work) {
                     *served = Some(tx);
                 }
             }
-            Origin::Part { joint, .. } => {
+            Caller::Part { joint, .. } => {
                 if let Some(joint) = self.forwards.joints.get_mut(joint) {
                     joint.parts.push(work);
                 }
             }
-            Origin::Nobody => {}
+            Caller::Nobody => {}
         }
     }
 
     /// The one answer.
-    pub(super) fn conclude(&mut self, origin: Origin, outcome: Outcome) {
-        match origin {
-            Origin::Call { process, op } => self.answer_call(process, op, outcome),
-            Origin::Forwarded { id } => {
+    pub(super) fn conclude(&mut self, caller: Caller, outcome: Outcome) {
+        match caller {
+            Caller::Call { process, op } => self.answer_call(process, op, outcome),
+            Caller::Forwarded { id } => {
                 if self.forwards.served.remove(&id).is_some() {
                     let Outcome { status, value, .. } = outcome;
                     self.send(id.node, Message::Answer { id, status, value });
                 }
             }
-            Origin::Part { joint, covered } => {
+            Caller::Part { joint, covered } => {
                 let Some(whole) = self.forwards.joints.get_mut(&joint) else { return };
                 // What is covered was replaced for good, or else is not seen here any more: a home that is out of reach
                 // does not make a failure of it.
@@ -151,10 +151,10 @@ impl Engine {
                 if whole.left == 0
                     && let Some(whole) = self.forwards.joints.remove(&joint)
                 {
-                    self.conclude(whole.origin, whole.outcome);
+                    self.conclude(whole.caller, whole.outcome);
                 }
             }
-            Origin::Nobody => {}
+            Caller::Nobody => {}
         }
     }
 
@@ -214,13 +214,13 @@ impl Engine {
         match work {
             Work::Operation(tx) => {
                 if let Some(op) = self.claims.operations.get_mut(&tx) {
-                    op.origin = Origin::Nobody;
+                    op.caller = Caller::Nobody;
                 }
                 self.undo(tx, Outcome::of(Status::NoProcess));
             }
             Work::Forward(id) => {
                 if let Some(asked) = self.forwards.asked.get_mut(&id) {
-                    asked.origin = Origin::Nobody;
+                    asked.caller = Caller::Nobody;
                 }
                 self.stop_forward(id, Status::NoProcess);
             }
@@ -237,20 +237,20 @@ impl Engine {
 
     /// See [`Command::TakeBack`].
     pub(super) fn take_back(&mut self, done: Command) {
-        let patience = Patience::FOREVER;
+        let deadline = Deadline::FOREVER;
         match done {
             Command::Register { name, pid, replace: false, .. } => {
                 // Unless it is somebody else's since.
                 let binding = self.names.of(&name, pid.node).filter(|binding| binding.serial == pid.serial);
                 if let Some(reg) = binding.map(|binding| binding.reg) {
-                    self.run_at(Origin::Nobody, pid.node, Task::Unregister { name, reg }, patience);
+                    self.run_at(Caller::Nobody, pid.node, Task::Unregister { name, reg }, deadline);
                 }
             }
             Command::JoinGroup { group, pid, .. } => {
-                self.run_at(Origin::Nobody, pid.node, Task::Leave { group, serial: pid.serial }, patience);
+                self.run_at(Caller::Nobody, pid.node, Task::Leave { group, serial: pid.serial }, deadline);
             }
             Command::Acquire { process, op, resource, requester, scope, .. } => {
-                self.lock_release(process, op, resource, requester, None, scope, patience);
+                self.lock_release(process, op, resource, requester, None, scope, deadline);
             }
             _ => {}
         }
@@ -259,46 +259,46 @@ impl Engine {
     // ---- the caller's node
 
     /// Runs the task at the home of the pid concerned: here or there.
-    pub(super) fn call_at(&mut self, process: u64, op: Ref, home: NodeId, task: Task, patience: Patience) {
-        let origin = Origin::Call { process, op };
+    pub(super) fn call_at(&mut self, process: u64, op: Ref, home: NodeId, task: Task, deadline: Deadline) {
+        let caller = Caller::Call { process, op };
         if !self.processes.exists(process) {
-            return self.conclude(origin, Outcome::of(Status::NoProcess));
+            return self.conclude(caller, Outcome::of(Status::NoProcess));
         }
-        self.run_at(origin, home, task, patience);
+        self.run_at(caller, home, task, deadline);
     }
 
-    fn run_at(&mut self, origin: Origin, home: NodeId, task: Task, patience: Patience) {
+    fn run_at(&mut self, caller: Caller, home: NodeId, task: Task, deadline: Deadline) {
         if home == self.config.node {
-            return self.run_here(origin, task, patience);
+            return self.run_here(caller, task, deadline);
         }
         if !self.view.is_linked(home) {
             return self.conclude(
-                origin,
+                caller,
                 Outcome::failed(Status::Unreachable, "no link to the home of the process"),
             );
         }
         let id = self.next_tx();
-        self.track_work(&origin, Work::Forward(id));
+        self.track_work(&caller, Work::Forward(id));
         let reverse = Reverse::of(&task);
-        self.forwards.asked.insert(id, Asked { origin, home, since: self.now, cancelled: None, reverse });
+        self.forwards.asked.insert(id, Asked { caller, home, since: self.now, cancelled: None, reverse });
         self.counters.forwards += 1;
-        if let Some(deadline) = patience.deadline {
+        if let Some(deadline) = deadline.at {
             self.timers.set(Timer::Forward(id), deadline);
         }
-        let told = patience.deadline.filter(|_| !self.is_broken(Fault::HomeIsNotAskedToStop));
+        let told = deadline.at.filter(|_| !self.is_broken(Fault::HomeIsNotAskedToStop));
         let left = told.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
         self.send(home, Message::Forward { id, task, remaining_ms: left });
     }
 
     /// Removes every binding of the name that is shown here, each at its home; and what they have covered: a node that
     /// has not heard yet that its home has withdrawn it would show it again behind the withdrawal of what covers it.
-    pub(super) fn unregister(&mut self, process: u64, op: Ref, name: Name, patience: Patience) {
-        let origin = Origin::Call { process, op };
+    pub(super) fn unregister(&mut self, process: u64, op: Ref, name: Name, deadline: Deadline) {
+        let caller = Caller::Call { process, op };
         if !self.processes.exists(process) {
-            return self.conclude(origin, Outcome::of(Status::NoProcess));
+            return self.conclude(caller, Outcome::of(Status::NoProcess));
         }
         if let Err(status) = self.config.check_name(name.as_bytes()) {
-            return self.conclude(origin, Outcome::of(status));
+            return self.conclude(caller, Outcome::of(status));
         }
         let shown = self.names.all(&name);
         let covered = shown.iter().flat_map(|binding| &binding.over).copied();
@@ -307,18 +307,18 @@ impl Engine {
         let is_covered = |reg: Reg| shown.iter().any(|binding| binding.covers(reg));
         let regs: Vec<(Reg, bool)> = regs.into_iter().map(|reg| (reg, is_covered(reg))).collect();
         match regs[..] {
-            [] => self.conclude(origin, Outcome::of(Status::Ok)),
-            [(reg, _)] => self.run_at(origin, reg.node, Task::Unregister { name, reg }, patience),
+            [] => self.conclude(caller, Outcome::of(Status::Ok)),
+            [(reg, _)] => self.run_at(caller, reg.node, Task::Unregister { name, reg }, deadline),
             _ => {
                 self.forwards.last_joint += 1;
                 let joint = self.forwards.last_joint;
-                self.track_work(&origin, Work::Joint(joint));
+                self.track_work(&caller, Work::Joint(joint));
                 let whole =
-                    Joint { origin, parts: Vec::new(), left: regs.len(), outcome: Outcome::of(Status::Ok) };
+                    Joint { caller, parts: Vec::new(), left: regs.len(), outcome: Outcome::of(Status::Ok) };
                 self.forwards.joints.insert(joint, whole);
                 for (reg, covered) in regs {
                     let task = Task::Unregister { name: name.clone(), reg };
-                    self.run_at(Origin::Part { joint, covered }, reg.node, task, patience);
+                    self.run_at(Caller::Part { joint, covered }, reg.node, task, deadline);
                 }
             }
         }
@@ -334,11 +334,11 @@ impl Engine {
         if self.forwards.asked.get(&id).is_some_and(|asked| asked.home != from) {
             return Err("an answer to what another node was asked");
         }
-        if let Some(Asked { origin, home, cancelled, reverse, .. }) = self.end_forward(id) {
-            if origin == Origin::Nobody && status == Status::Ok {
+        if let Some(Asked { caller, home, cancelled, reverse, .. }) = self.end_forward(id) {
+            if caller == Caller::Nobody && status == Status::Ok {
                 // It was done before the home heard that the caller is gone, who was told that it was not.
                 if let Some(reverse) = reverse.filter(|_| !self.is_broken(Fault::DoneForNobodyStays)) {
-                    self.run_at(Origin::Nobody, home, reverse.task(home, value), Patience::FOREVER);
+                    self.run_at(Caller::Nobody, home, reverse.task(home, value), Deadline::FOREVER);
                 }
                 return Ok(());
             }
@@ -347,7 +347,7 @@ impl Engine {
                 _ => status,
             };
             let value = if reverse.is_none() { value } else { 0 };
-            self.conclude(origin, Outcome { status, detail: String::new(), value });
+            self.conclude(caller, Outcome { status, detail: String::new(), value });
         }
         Ok(())
     }
@@ -364,7 +364,7 @@ impl Engine {
         } else if let Some(asked) = self.end_forward(id) {
             let outcome =
                 Outcome::failed(Status::Unreachable, "the home does not answer; the outcome is unknown");
-            self.conclude(asked.origin, outcome);
+            self.conclude(asked.caller, outcome);
         }
     }
 
@@ -374,7 +374,7 @@ impl Engine {
         for id in lost.collect::<Vec<_>>() {
             if let Some(asked) = self.end_forward(id) {
                 let text = "the link to the home was lost before its answer; the outcome is unknown";
-                self.conclude(asked.origin, Outcome::failed(Status::Unreachable, text));
+                self.conclude(asked.caller, Outcome::failed(Status::Unreachable, text));
             }
         }
         let mut orphans = Vec::new();
@@ -387,7 +387,7 @@ impl Engine {
         // Its caller is told that the outcome is unknown: what is under way is undone, as if it had been cancelled.
         for tx in orphans {
             if let Some(op) = self.claims.operations.get_mut(&tx) {
-                op.origin = Origin::Nobody;
+                op.caller = Caller::Nobody;
             }
             if !self.is_broken(Fault::OrphansGoOn) {
                 self.undo(tx, Outcome::of(Status::NoProcess));
@@ -418,12 +418,12 @@ impl Engine {
         }
         self.forwards.served.insert(id, None);
         let deadline = Config::deadline(self.now, remaining_ms.map(Duration::from_millis));
-        let nowait = matches!(task, Task::Register { nowait: true, .. });
+        let no_wait = matches!(task, Task::Register { no_wait: true, .. });
         if let Task::Unregister { name, .. } = &task
             && self.mine(name).is_some()
         {
             self.view.count_for(from, |counts| counts.unregistered += 1);
-            self.log_paced(Level::Info, log::Target::Process, |engine| {
+            self.log_paced(Level::Info, log::Topic::Process, |engine| {
                 format!(
                     "node {} unregisters the name {} of a process of this node",
                     engine.identity_of(from),
@@ -431,7 +431,7 @@ impl Engine {
                 )
             });
         }
-        self.run_here(Origin::Forwarded { id }, task, Patience { deadline, nowait });
+        self.run_here(Caller::Forwarded { id }, task, Deadline { at: deadline, no_wait });
         Ok(())
     }
 
@@ -445,17 +445,17 @@ impl Engine {
         Ok(())
     }
 
-    fn run_here(&mut self, origin: Origin, task: Task, patience: Patience) {
+    fn run_here(&mut self, caller: Caller, task: Task, deadline: Deadline) {
         match task {
             Task::Register { name, serial, resolver, replace, .. } => {
-                self.register_here(origin, name, serial, resolver, replace, patience);
+                self.register_here(caller, name, serial, resolver, replace, deadline);
             }
-            Task::Unregister { name, reg } => self.unregister_here(origin, &name, reg, patience),
-            Task::Join { group, serial, dots } => self.join_here(origin, group, serial, dots, patience),
-            Task::Leave { group, serial } => self.leave_here(origin, group, serial, patience),
+            Task::Unregister { name, reg } => self.unregister_here(caller, &name, reg, deadline),
+            Task::Join { group, serial, dots } => self.join_here(caller, group, serial, dots, deadline),
+            Task::Leave { group, serial } => self.leave_here(caller, group, serial, deadline),
             Task::IsAlive { serial } => {
                 let alive = self.processes.exists(serial);
-                self.conclude(origin, Outcome::value(alive.into()));
+                self.conclude(caller, Outcome::value(alive.into()));
             }
         }
     }

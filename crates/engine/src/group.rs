@@ -5,10 +5,10 @@
 //! nodes come to agree about what belongs to nobody in `convergence`.
 
 use super::fault::Fault;
-use super::forward::Origin;
+use super::forward::Caller;
 use super::machine::Engine;
 use super::member::MAX_COUNT;
-use super::operation::Deed;
+use super::operation::Publication;
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -39,7 +39,7 @@ impl Engine {
 
     /// "Creates a new, empty process group. If the group exists, nothing happens": nothing that a reader sees. It is made
     /// anew all the same, so that the group outlives a delete on another side of a split.
-    pub(super) fn group_create(&mut self, process: u64, op: Ref, group: Name, patience: Patience) {
+    pub(super) fn group_create(&mut self, process: u64, op: Ref, group: Name, deadline: Deadline) {
         if !self.may_call(process, op, &group) {
             return;
         }
@@ -49,11 +49,11 @@ impl Engine {
         let tx = self.next_tx();
         let over = self.groups.dots.some_of(&group, MAX_LIST);
         let dot = self.make_dot(&group, Some(tx));
-        self.log(Level::Debug, Target::Group, |_| {
+        self.log(Level::Debug, Topic::Group, |_| {
             format!("process {process} makes the group {}", log::of_name(&group))
         });
-        let deed = Deed::Create { group, dot, over };
-        self.start_publication(tx, None, deed, Origin::Call { process, op }, patience);
+        let publication = Publication::Create { group, dot, over };
+        self.start_publication(tx, None, publication, Caller::Call { process, op }, deadline);
         self.check(tx);
     }
 
@@ -167,20 +167,20 @@ impl Engine {
 
     // ---- delete
 
-    pub(super) fn group_delete(&mut self, process: u64, op: Ref, group: Name, patience: Patience) {
+    pub(super) fn group_delete(&mut self, process: u64, op: Ref, group: Name, deadline: Deadline) {
         if !self.may_call(process, op, &group) {
             return;
         }
-        let origin = Origin::Call { process, op };
+        let caller = Caller::Call { process, op };
         if !self.groups.exists(&group) {
-            return self.conclude(origin, Outcome::of(Status::Ok)); // D22
+            return self.conclude(caller, Outcome::of(Status::Ok)); // D22
         }
         let tx = self.next_tx();
-        self.log(Level::Debug, Target::Group, |_| {
+        self.log(Level::Debug, Topic::Group, |_| {
             format!("process {process} deletes the group {}", log::of_name(&group))
         });
-        let deed = Deed::Delete { group: group.clone() };
-        self.start_publication(tx, None, deed, origin, patience);
+        let publication = Publication::Delete { group: group.clone() };
+        self.start_publication(tx, None, publication, caller, deadline);
         self.delete_seen(&group, Some(tx));
         self.check(tx);
     }
@@ -268,7 +268,7 @@ impl Engine {
         }
         if self.groups.exists(&group) {
             self.view.count_for(from, |counts| counts.deletes += 1);
-            self.log(Level::Debug, Target::Group, |engine| {
+            self.log(Level::Debug, Topic::Group, |engine| {
                 format!("node {} deletes the group {}", engine.identity_of(from), log::of_name(&group))
             });
         }
@@ -283,7 +283,7 @@ impl Engine {
     // ---- join and leave
 
     /// "join(Name, Pid) -> ok | {error, {no_such_group, Name}}", by the table of the caller's node.
-    pub(super) fn group_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid, patience: Patience) {
+    pub(super) fn group_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid, deadline: Deadline) {
         if !self.may_call(process, op, &group) {
             return;
         }
@@ -295,30 +295,30 @@ impl Engine {
         } else {
             self.groups.dots.some_of(&group, MOST_NAMED)
         };
-        self.call_at(process, op, pid.node, Task::Join { group, serial: pid.serial, dots }, patience);
+        self.call_at(process, op, pid.node, Task::Join { group, serial: pid.serial, dots }, deadline);
     }
 
     /// At the home. It may hear of the group only now: `dots` are those that the caller knows.
     pub(super) fn join_here(
         &mut self,
-        origin: Origin,
+        caller: Caller,
         group: Name,
         serial: u64,
         dots: BTreeSet<Dot>,
-        patience: Patience,
+        deadline: Deadline,
     ) {
         if let Err(status) = self.config.check_name(group.as_bytes()) {
-            return self.conclude(origin, Outcome::of(status));
+            return self.conclude(caller, Outcome::of(status));
         }
         self.learn_dots(&group, dots);
         if let Err(status) = self.may_join(&group, serial) {
-            return self.conclude(origin, Outcome::of(status));
+            return self.conclude(caller, Outcome::of(status));
         }
         let mut dot = None;
         if !self.groups.dots.is_live(&group) {
             // It lives by its members only: it gets a dot to join under.
             if !self.has_room_for_dot(&group) {
-                return self.conclude(origin, Outcome::of(Status::Full));
+                return self.conclude(caller, Outcome::of(Status::Full));
             }
             dot = Some(self.make_dot(&group, None));
         }
@@ -329,8 +329,8 @@ impl Engine {
         let count = row.map_or(0, |row| row.count) + 1;
         let before = row.map(|row| row.dots.clone()).unwrap_or_default();
         self.groups.joinings.started(&group, serial, before, tx, dots.clone());
-        let deed = Deed::Join { group: group.clone(), serial, dot };
-        self.start_publication(tx, None, deed, origin, patience);
+        let publication = Publication::Join { group: group.clone(), serial, dot };
+        self.start_publication(tx, None, publication, caller, deadline);
         self.publish_membership(Membership { group, serial, count, dots, why: Reason::NORMAL }, Some(tx));
         self.check(tx);
     }
@@ -351,27 +351,27 @@ impl Engine {
     }
 
     /// "If the process is not a member of the group, ok is returned"; an unknown group is an error.
-    pub(super) fn group_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid, patience: Patience) {
+    pub(super) fn group_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid, deadline: Deadline) {
         if !self.may_call(process, op, &group) {
             return;
         }
         if !self.groups.exists(&group) {
             return self.answer_call(process, op, Outcome::of(Status::NotFound));
         }
-        self.call_at(process, op, pid.node, Task::Leave { group, serial: pid.serial }, patience);
+        self.call_at(process, op, pid.node, Task::Leave { group, serial: pid.serial }, deadline);
     }
 
-    pub(super) fn leave_here(&mut self, origin: Origin, group: Name, serial: u64, patience: Patience) {
+    pub(super) fn leave_here(&mut self, caller: Caller, group: Name, serial: u64, deadline: Deadline) {
         let Some(membership) = self.one_less(&group, serial) else {
-            return self.conclude(origin, Outcome::of(Status::Ok));
+            return self.conclude(caller, Outcome::of(Status::Ok));
         };
         let tx = self.next_tx();
         if membership.count == 0 {
             self.groups.withdrawals.started(&membership.group, tx);
         }
         self.groups.joinings.left(&membership.group, serial, membership.count);
-        let deed = Deed::Leave { group: membership.group.clone() };
-        self.start_publication(tx, None, deed, origin, patience);
+        let publication = Publication::Leave { group: membership.group.clone() };
+        self.start_publication(tx, None, publication, caller, deadline);
         self.publish_membership(membership, Some(tx));
         self.check(tx);
     }
@@ -415,38 +415,38 @@ impl Engine {
     }
 
     /// Every linked node has acknowledged it: it is not undone any more.
-    pub(super) fn publication_done(&mut self, tx: Tx, deed: Deed) {
-        match deed {
-            Deed::Create { group, dot, over } => self.creation_done(group, dot, over),
-            Deed::Join { group, serial, .. } => {
+    pub(super) fn publication_done(&mut self, tx: Tx, publication: Publication) {
+        match publication {
+            Publication::Create { group, dot, over } => self.creation_done(group, dot, over),
+            Publication::Join { group, serial, .. } => {
                 let dots = &self.groups.dots;
                 self.groups.joinings.done(&group, serial, tx, |dot| dots.is_live_dot(&group, dot));
             }
-            Deed::Claim
-            | Deed::Delete { .. }
-            | Deed::Leave { .. }
-            | Deed::Withdraw
-            | Deed::Release { .. }
-            | Deed::Unregister => {}
+            Publication::Claim
+            | Publication::Delete { .. }
+            | Publication::Leave { .. }
+            | Publication::Withdraw
+            | Publication::Release { .. }
+            | Publication::Unregister => {}
         }
     }
 
     /// The deadline of a publication, or its caller's end, came before all had acknowledged it.
-    pub(super) fn undo_publication(&mut self, tx: Tx, deed: Deed) {
-        match deed {
-            Deed::Create { group, dot, .. } => self.undo_creation(group, dot),
-            Deed::Join { group, serial, dot } => {
+    pub(super) fn undo_publication(&mut self, tx: Tx, publication: Publication) {
+        match publication {
+            Publication::Create { group, dot, .. } => self.undo_creation(group, dot),
+            Publication::Join { group, serial, dot } => {
                 self.undo_join(tx, &group, serial);
                 if let Some(dot) = dot {
                     self.undo_creation(group, dot);
                 }
             }
-            Deed::Claim
-            | Deed::Delete { .. }
-            | Deed::Leave { .. }
-            | Deed::Withdraw
-            | Deed::Release { .. }
-            | Deed::Unregister => {}
+            Publication::Claim
+            | Publication::Delete { .. }
+            | Publication::Leave { .. }
+            | Publication::Withdraw
+            | Publication::Release { .. }
+            | Publication::Unregister => {}
         }
     }
 

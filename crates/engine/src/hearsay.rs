@@ -80,7 +80,7 @@ impl Engine {
             return Ok(());
         }
         if origin == from {
-            self.send(to, Message::Via { to, from: origin, clash });
+            self.send(to, Message::Relayed { to, from: origin, clash });
         } else {
             self.refuse_relay(from, origin);
         }
@@ -101,7 +101,7 @@ impl Engine {
     pub(super) fn refuse_relay(&mut self, from: NodeId, origin: NodeId) {
         self.counters.relays_refused += 1;
         self.view.count_for(from, |counts| counts.relays_refused += 1);
-        self.log_paced(Level::Info, Target::Clash, |engine| {
+        self.log_paced(Level::Info, Topic::Clash, |engine| {
             let (from, origin) = (engine.identity_of(from), engine.identity_of(origin));
             format!("node {from} has said something in the name of node {origin}, which is void")
         });
@@ -121,12 +121,12 @@ impl Engine {
                 ClashMessage::Engaged { name, pair, round, age_ms } => {
                     Message::Engaged { name, pair, round, age_ms }
                 }
-                ClashMessage::Gone { name, pair } => Message::Gone { name, pair },
+                ClashMessage::ClashEnded { name, pair } => Message::ClashEnded { name, pair },
                 ClashMessage::Verdict { name, pair, treatment } => Message::Verdict { name, pair, treatment },
             };
             self.send(to, message);
         } else if let Some(messenger) = self.messengers.get(&to).copied() {
-            self.send(messenger, Message::Via { to, from: self.config.node, clash });
+            self.send(messenger, Message::Relayed { to, from: self.config.node, clash });
         }
     }
 }

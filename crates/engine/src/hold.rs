@@ -38,7 +38,7 @@ struct Lock {
     shares: Shares,
     /// The number that grants vote with, from when it was free until it is again. 0: it has ended, the next grant begins
     /// another.
-    tenure: u64,
+    epoch: u64,
 }
 
 #[derive(Default, Debug)]
@@ -95,19 +95,19 @@ impl Holds {
     pub(super) fn bound(&self, resource: &Name) -> Bound<'_> {
         self.locks.get(resource).map_or(Bound::Nobody, |lock| lock.shares.bound())
     }
-    pub(super) fn tenure(&self, resource: &Name) -> u64 {
-        self.locks.get(resource).map_or(0, |lock| lock.tenure)
+    pub(super) fn epoch(&self, resource: &Name) -> u64 {
+        self.locks.get(resource).map_or(0, |lock| lock.epoch)
     }
     /// The lock is granted after it was free.
     pub(super) fn begin_tenure(&mut self, resource: &Name) {
-        let tenure = self.next_token();
-        self.locks.entry(resource.clone()).or_default().tenure = tenure;
+        let epoch = self.next_token();
+        self.locks.entry(resource.clone()).or_default().epoch = epoch;
     }
     /// Nobody claims the lock here: unless it is held nothing of it is kept.
     pub(super) fn forget_if_unused(&mut self, resource: &Name) {
         let Some(lock) = self.locks.get_mut(resource) else { return };
         if lock.shares.bound() == Bound::Nobody {
-            lock.tenure = 0;
+            lock.epoch = 0;
         }
         if lock.shares.is_empty() {
             self.locks.remove(resource);
@@ -225,22 +225,22 @@ impl Engine {
         let bound_before = before.is_some_and(|row| row.binds);
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
         let since = before.map_or(self.now, |row| row.since);
-        let survives = self.is_broken(Fault::TenureSurvivesForeignHold);
+        let survives = self.is_broken(Fault::EpochSurvivesForeignHold);
         self.holds.put(&share, Row { token, since, binds, watched: watched && binds });
         if bound_before && !binds {
             self.share_unbinds(&share);
         } else if binds {
-            let arbiter = self.claims.arbiters.get(&key);
-            let claimed = arbiter.and_then(|arbiter| arbiter.holders.values().next()?.requester()); // the others' is the same
+            let ballot = self.claims.ballots.get(&key);
+            let claimed = ballot.and_then(|ballot| ballot.holders.values().next()?.requester()); // the others' is the same
             let meets_another = meets_another || claimed.is_some_and(|claimed| *claimed != share.requester);
             if let Some(lock) = self.holds.locks.get_mut(&share.resource) {
-                if here && lock.tenure != 0 {
-                    lock.tenure = lock.tenure.max(followed);
+                if here && lock.epoch != 0 {
+                    lock.epoch = lock.epoch.max(followed);
                 }
-                // What was not granted here, or meets another requester's hold or claim, ends the tenure: the next grant,
+                // What was not granted here, or meets another requester's hold or claim, ends the epoch: the next grant,
                 // also to a sharer, must be above its token.
                 if (meets_another || !(here || same_before)) && !survives {
-                    lock.tenure = 0;
+                    lock.epoch = 0;
                 }
             }
             // A share that was judged already may have been acquired anew since, here or on other nodes of its set.
@@ -278,7 +278,7 @@ impl Engine {
         }
         for share in gone {
             self.unbind_share(&share);
-            if !self.claims.arbiters.contains_key(&Key::Lock(share.resource.clone())) {
+            if !self.claims.ballots.contains_key(&Key::Lock(share.resource.clone())) {
                 self.holds.forget_if_unused(&share.resource);
             }
         }
@@ -296,10 +296,10 @@ impl Engine {
 
     /// Somebody has begun to wait. The first of another requester is told of to those who watch the lock.
     pub(super) fn tell_first_waiter(&mut self, resource: &Name) {
-        let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(resource.clone())) else { return };
+        let Some(ballot) = self.claims.ballots.get(&Key::Lock(resource.clone())) else { return };
         let lock = self.holds.locks.get(resource);
         let watched = lock.into_iter().flat_map(|lock| lock.shares.watched());
-        let told = watched.filter(|(requester, _)| arbiter.queue.others(requester) == 1);
+        let told = watched.filter(|(requester, _)| ballot.queue.others(requester) == 1);
         let told = told.map(|(requester, pid)| Share {
             resource: resource.clone(),
             requester: requester.clone(),
@@ -315,8 +315,8 @@ impl Engine {
         if self.is_broken(Fault::WaiterIsNotTold) {
             return;
         }
-        let Some(arbiter) = self.claims.arbiters.get(&Key::Lock(share.resource.clone())) else { return };
-        let Some((tx, request)) = arbiter.queue.oldest_other(&share.requester) else { return };
+        let Some(ballot) = self.claims.ballots.get(&Key::Lock(share.resource.clone())) else { return };
+        let Some((tx, request)) = ballot.queue.oldest_other(&share.requester) else { return };
         let Want::Lock { serial, .. } = request.want else { return };
         let waiter = Pid { node: tx.node, serial };
         let Share { resource, requester, pid } = share.clone();
@@ -340,12 +340,12 @@ impl Engine {
             is_waiter: false,
             since_ms: ms_since(row.since),
         });
-        let locks = self.claims.arbiters.range(Key::Lock(first)..).filter_map(|(key, arbiter)| match key {
-            Key::Lock(resource) => Some((resource, arbiter)),
+        let locks = self.claims.ballots.range(Key::Lock(first)..).filter_map(|(key, ballot)| match key {
+            Key::Lock(resource) => Some((resource, ballot)),
             Key::Name(_) => None,
         });
-        let waiters = locks.take_while(|(resource, _)| wanted(resource)).flat_map(|(resource, arbiter)| {
-            arbiter.queue.iter().filter_map(move |(tx, request)| {
+        let waiters = locks.take_while(|(resource, _)| wanted(resource)).flat_map(|(resource, ballot)| {
+            ballot.queue.iter().filter_map(move |(tx, request)| {
                 let Want::Lock { requester, serial } = &request.want else { return None };
                 Some(LockRow {
                     resource: resource.clone(),

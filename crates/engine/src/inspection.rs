@@ -2,7 +2,7 @@
 
 use super::conduct::Misconduct;
 use super::machine::Engine;
-use super::operation::{Aim, Deed, Operation, Phase};
+use super::operation::{Operation, OperationKind, Phase, Publication};
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -26,7 +26,7 @@ impl Engine {
         let claim = |(tx, request): (Tx, &queue::Request)| self.claim_row(now, tx, request);
         let connects = self.view.dials.connects().map(|(op, process, address)| (op, process, Some(address)));
         let syncs = self.syncs.iter().map(|(op, meeting)| (*op, meeting.process, None));
-        let contended = self.claims.arbiters.iter().filter(|(_, arbiter)| !arbiter.queue.is_empty());
+        let contended = self.claims.ballots.iter().filter(|(_, ballot)| !ballot.queue.is_empty());
         Inspection {
             links: Rows::new(&self.view.links, |(node, link)| LinkRow {
                 node: row(*node),
@@ -60,9 +60,9 @@ impl Engine {
             }),
             // Numbers of transactions rise, so the oldest come first.
             operations: Rows::new(&self.claims.operations, |(tx, op)| self.operation_row(now, *tx, op)),
-            forwarded: Rows::new(self.forwards.asked(), |(id, origin, home, since, cancelled)| ForwardRow {
+            forwarded: Rows::new(self.forwards.asked(), |(id, caller, home, since, cancelled)| ForwardRow {
                 home: row(home),
-                caller: self.caller_row(origin),
+                caller: self.caller_row(caller),
                 since_ms: ms(now.since(since)),
                 silent_ms: self.silent_ms(now, home),
                 cancelled,
@@ -79,12 +79,12 @@ impl Engine {
                     waits_for: Rows::inner(unmerged.filter(|_| address.is_none()), |(node, _)| row(*node)),
                 }
             }),
-            contended: Rows::new(contended, |(key, arbiter)| VoteRow {
+            contended: Rows::new(contended, |(key, ballot)| VoteRow {
                 kind: if matches!(key, Key::Name(_)) { "name" } else { "lock" },
                 key: text_of(key),
                 holders: Rows::inner(self.holders(key), |blocker| self.blocker_row(now, blocker)),
-                granted: Rows::inner(arbiter.holders.iter().map(|(tx, request)| (*tx, request)), claim),
-                queue: Rows::inner(arbiter.queue.iter(), claim),
+                granted: Rows::inner(ballot.holders.iter().map(|(tx, request)| (*tx, request)), claim),
+                queue: Rows::inner(ballot.queue.iter(), claim),
             }),
             clashes: Rows::new(self.clash_rows(), |(name, role, other, state, since)| ClashRow {
                 name: name.into(),
@@ -109,7 +109,7 @@ impl Engine {
             names_own: self.names.count(self.config.node),
             locks: self.holds.len(),
             locks_own: self.holds.own.len(),
-            ill_health: self.view.ill_health,
+            local_health: self.view.local_health,
             clock: self.clock,
         }
     }
@@ -135,12 +135,12 @@ impl Engine {
         self.timers.at(timer).map(|at| ms(at.since(now)))
     }
 
-    fn caller_row(&self, origin: &forward::Origin) -> CallerRow {
-        match origin {
-            forward::Origin::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
-            forward::Origin::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
-            forward::Origin::Part { joint, .. } => CallerRow::PartOfCall(*joint),
-            forward::Origin::Nobody => CallerRow::Nobody,
+    fn caller_row(&self, caller: &forward::Caller) -> CallerRow {
+        match caller {
+            forward::Caller::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
+            forward::Caller::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
+            forward::Caller::Part { joint, .. } => CallerRow::PartOfCall(*joint),
+            forward::Caller::Nobody => CallerRow::Nobody,
         }
     }
 
@@ -160,7 +160,7 @@ impl Engine {
             key,
             requester: requester.map(Text::from),
             process: (op.claim.serial != 0).then_some(op.claim.serial),
-            caller: self.caller_row(&op.origin),
+            caller: self.caller_row(&op.caller),
             since_ms: ms(now.since(op.since)),
             deadline_in_ms: self.left(now, &Timer::Operation(tx)),
             phase: if op.is_acquiring() { "claiming" } else { "publishing" },
@@ -208,10 +208,10 @@ impl Engine {
         requester: Option<&'a Name>,
     ) -> impl Iterator<Item = Blocker<'a>> {
         let is_other = move |blocker: &Blocker| requester.is_none() || blocker.requester != requester;
-        let arbiter = self.claims.arbiters.get(key);
-        let granted = arbiter.into_iter().flat_map(|arbiter| &arbiter.holders);
+        let ballot = self.claims.ballots.get(key);
+        let granted = ballot.into_iter().flat_map(|ballot| &ballot.holders);
         let granted = granted.map(|(tx, request)| (*tx, request, "is granted here"));
-        let older = arbiter.into_iter().flat_map(|arbiter| arbiter.queue.iter());
+        let older = ballot.into_iter().flat_map(|ballot| ballot.queue.iter());
         let older = older.take_while(move |(other, _)| *other < tx);
         let older = older.map(|(tx, request)| (tx, request, "waits here, and is older"));
         let claims = granted.chain(older).filter(move |(other, ..)| *other != tx);
@@ -285,15 +285,23 @@ fn text_of(key: &Key) -> Text {
 /// What an operation is: its kind, what it is about, and the requester of a lock.
 fn what(op: &Operation) -> (&'static str, Option<Text>, Option<&Name>) {
     let key = op.key.as_ref().map(text_of);
-    match (&op.claim.aim, &op.deed) {
-        (Aim::Name(naming), _) => (if naming.replace { "re-register" } else { "register" }, key, None),
-        (Aim::Lock(locking), _) => ("acquire", key, Some(&locking.requester)),
-        (Aim::Nothing, Deed::Create { group, .. }) => ("create group", Some(group.into()), None),
-        (Aim::Nothing, Deed::Join { group, .. }) => ("join group", Some(group.into()), None),
-        (Aim::Nothing, Deed::Delete { group }) => ("delete group", Some(group.into()), None),
-        (Aim::Nothing, Deed::Leave { group }) => ("leave group", Some(group.into()), None),
-        (Aim::Nothing, Deed::Release { resource }) => ("release", Some(resource.into()), None),
-        (Aim::Nothing, Deed::Unregister) => ("unregister", key, None),
-        (Aim::Nothing, Deed::Withdraw | Deed::Claim) => ("withdraw members", key, None),
+    match (&op.claim.kind, &op.publication) {
+        (OperationKind::Name(naming), _) => {
+            (if naming.replace { "re-register" } else { "register" }, key, None)
+        }
+        (OperationKind::Lock(locking), _) => ("acquire", key, Some(&locking.requester)),
+        (OperationKind::Nothing, Publication::Create { group, .. }) => {
+            ("create group", Some(group.into()), None)
+        }
+        (OperationKind::Nothing, Publication::Join { group, .. }) => ("join group", Some(group.into()), None),
+        (OperationKind::Nothing, Publication::Delete { group }) => ("delete group", Some(group.into()), None),
+        (OperationKind::Nothing, Publication::Leave { group }) => ("leave group", Some(group.into()), None),
+        (OperationKind::Nothing, Publication::Release { resource }) => {
+            ("release", Some(resource.into()), None)
+        }
+        (OperationKind::Nothing, Publication::Unregister) => ("unregister", key, None),
+        (OperationKind::Nothing, Publication::Withdraw | Publication::Claim) => {
+            ("withdraw members", key, None)
+        }
     }
 }

@@ -44,7 +44,7 @@ impl Engine {
         link.forgiven = Duration::ZERO;
         if link.suspected.take().is_some() {
             self.counters.rescues += 1;
-            self.log(Level::Info, Target::Liveness, |engine| {
+            self.log(Level::Info, Topic::Liveness, |engine| {
                 format!("node {} is heard again", engine.name_of(node))
             });
             self.timers.set(Timer::Silence(node), self.now + self.patience());
@@ -56,18 +56,18 @@ impl Engine {
     /// this node itself is slow (Lifeguard).
     pub(super) fn patience(&self) -> Duration {
         let base = self.config.detection.mul_f64(0.4);
-        base.mul_f64(1.0 + 0.25 * f64::from(self.view.ill_health)).min(self.config.detection)
+        base.mul_f64(1.0 + 0.25 * f64::from(self.view.local_health)).min(self.config.detection)
     }
 
     /// A timer came late by this much: this node was paused or starved, so it cannot judge how long others were silent.
     pub(super) fn notice_own_pause(&mut self, late: Duration, now: Time) {
         if late < self.config.heartbeat / 2 {
-            self.view.ill_health = self.view.ill_health.saturating_sub(1);
+            self.view.local_health = self.view.local_health.saturating_sub(1);
             return;
         }
-        self.view.ill_health = (self.view.ill_health + 1).min(6);
+        self.view.local_health = (self.view.local_health + 1).min(6);
         self.counters.own_pauses += 1;
-        self.log(Level::Warn, Target::Node, |_| {
+        self.log(Level::Warn, Topic::Node, |_| {
             format!("this node was paused or starved for {} ms", late.as_millis())
         });
         self.forgive_silence(late, now);
@@ -135,7 +135,7 @@ impl Engine {
         }
         self.send(from, Message::Pong { number });
         self.ask_unsure_peers();
-        self.log_paced(Level::Info, Target::Node, |engine| {
+        self.log_paced(Level::Info, Topic::Node, |engine| {
             let (PeerAddress { node, address, .. }, from) = (&claimant, engine.identity_of(from));
             let address = Short(address.as_bytes());
             format!("node {from} says that node {node:?} at {address} has this node's name, too")
@@ -181,11 +181,11 @@ impl Engine {
     }
 
     pub(super) fn silence_due(&mut self, node: NodeId) {
-        let patience = self.patience();
+        let deadline = self.patience();
         let Some(link) = self.view.links.get(&node) else { return };
         let (silent, last_heard) = (self.now.since(link.last_heard), link.last_heard);
-        if silent < patience {
-            return self.timers.set(Timer::Silence(node), last_heard + patience);
+        if silent < deadline {
+            return self.timers.set(Timer::Silence(node), last_heard + deadline);
         }
         if silent >= self.config.detection {
             return self.give_up(node);
@@ -214,7 +214,7 @@ impl Engine {
         let answers = self.config.heartbeat.min(self.config.detection.mul_f64(0.2));
         for suspect in &suspects {
             self.counters.suspicions += 1;
-            self.log(Level::Info, Target::Liveness, |engine| {
+            self.log(Level::Info, Topic::Liveness, |engine| {
                 let silent = engine.silence_of(*suspect).as_millis();
                 let (name, asked) = (engine.name_of(*suspect), witnesses.len());
                 format!("node {name} is silent for {silent} ms; {asked} neighbours are asked after it")
@@ -257,7 +257,7 @@ impl Engine {
         if self.judge_conduct(node) {
             return;
         }
-        self.log(Level::Warn, Target::Liveness, |engine| {
+        self.log(Level::Warn, Topic::Liveness, |engine| {
             let silent = engine.silence_of(node).as_millis();
             format!("node {} is given up: silent for {silent} ms", engine.name_of(node))
         });
@@ -332,7 +332,7 @@ impl Engine {
         let inquirers = link.inquiries.take_if(|(asked, _)| number >= *asked);
         if link.doubted.is_some_and(|(asked, _)| asked == number) {
             link.doubted = None;
-            link.knocked = None;
+            link.redialled = None;
             self.timers.cancel(&Timer::Doubt(from));
         }
         for inquirer in inquirers.into_iter().flat_map(|(_, inquirers)| inquirers) {

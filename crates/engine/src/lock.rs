@@ -2,10 +2,10 @@
 
 use super::departure::Departure;
 use super::fault::Fault;
-use super::forward::Origin;
+use super::forward::Caller;
 use super::machine::Engine;
 use super::node_set::Change;
-use super::operation::{Aim, Claim, Deed, Locking};
+use super::operation::{Claim, Locking, OperationKind, Publication};
 use super::own::{Own, Part};
 use super::process::Watch;
 use super::publish::Table;
@@ -52,23 +52,23 @@ impl Engine {
         nodes: Option<Vec<String>>,
         retries: Option<u64>,
         scope: Option<Ref>,
-        patience: Patience,
+        deadline: Deadline,
     ) {
-        let origin = Origin::Call { process, op };
+        let caller = Caller::Call { process, op };
         let id = (process, resource, requester);
         let nodes = match self.may_acquire(&id).and_then(|()| self.nodes_to_ask(&id, nodes.as_deref())) {
             Ok(nodes) => nodes,
-            Err(outcome) => return self.conclude(origin, outcome),
+            Err(outcome) => return self.conclude(caller, outcome),
         };
         let (_, resource, requester) = id;
         let tx = self.next_tx();
-        let nowait = patience.nowait || retries == Some(0);
+        let no_wait = deadline.no_wait || retries == Some(0);
         let (view, nodes) = nodes;
-        let aim = Aim::Lock(Locking { requester, view, scope, token: 0 });
-        let claim = Claim { serial: process, aim, nowait };
-        self.start_claim(tx, Key::Lock(resource), claim, origin, nodes, patience);
-        if let Some(retries) = retries.filter(|_| !nowait) {
-            self.timers.set(Timer::Hurry(tx), self.now + time_in_queue(retries));
+        let kind = OperationKind::Lock(Locking { requester, view, scope, token: 0 });
+        let claim = Claim { serial: process, kind, no_wait };
+        self.start_claim(tx, Key::Lock(resource), claim, caller, nodes, deadline);
+        if let Some(retries) = retries.filter(|_| !no_wait) {
+            self.timers.set(Timer::NoWait(tx), self.now + time_in_queue(retries));
         }
     }
 
@@ -112,7 +112,7 @@ impl Engine {
     /// All have granted: the process holds the lock, and everybody is told.
     pub(super) fn publish_hold(&mut self, tx: Tx, resource: Name) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
-        let Aim::Lock(locking) = &op.claim.aim else { return };
+        let OperationKind::Lock(locking) = &op.claim.kind else { return };
         let id = (op.claim.serial, resource, locking.requester.clone());
         // What is kept and was lost is held again only where all of it is granted anew. What a scope acquires makes nothing
         // good that was lost outside of it.
@@ -125,8 +125,8 @@ impl Engine {
         }
         let Some(op) = self.end_operation(tx) else { return };
         self.counters.acquiring.add(self.now.since(op.since));
-        self.log(Level::Trace, Target::Claim, |_| format!("{tx:?} is done"));
-        let Aim::Lock(Locking { view, token, scope, .. }) = op.claim.aim else { return };
+        self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
+        let OperationKind::Lock(Locking { view, token, scope, .. }) = op.claim.kind else { return };
         let before = self.holds.own.get(&id).and_then(Own::check);
         let makes_good = scope.is_some() && self.is_broken(Fault::ScopeMakesGood);
         let own = self.holds.own.entry(id.clone()).or_default();
@@ -138,14 +138,14 @@ impl Engine {
         self.holds.told_lost.retain(|(told, _)| *told != id);
         self.publish_check(&id, before);
         self.announce(tx, &id);
-        self.conclude(op.origin, Outcome::value(token));
+        self.conclude(op.caller, Outcome::value(token));
     }
 
     /// The hold as it is now, to every linked node and to this node's own voter.
     fn announce(&mut self, tx: Tx, id: &Id) {
         let Some(hold) = self.own_hold(id) else { return };
         let nodes = self.everybody();
-        self.send_to_all(&nodes, Message::Held { tx, hold });
+        self.send_to_all(&nodes, Message::SharePublished { tx, hold });
     }
 
     fn everybody(&self) -> BTreeSet<NodeId> {
@@ -194,9 +194,9 @@ impl Engine {
         requester: Name,
         nodes: Option<Vec<String>>,
         scope: Option<Ref>,
-        patience: Patience,
+        deadline: Deadline,
     ) {
-        let origin = Origin::Call { process, op };
+        let caller = Caller::Call { process, op };
         let id = (process, resource, requester);
         let before = self.holds.own.get(&id).and_then(Own::check);
         let rest = match scope {
@@ -206,14 +206,14 @@ impl Engine {
         let rest = match rest {
             Ok(Rest::Same) => {
                 self.publish_check(&id, before);
-                return self.conclude(origin, Outcome::of(Status::Ok));
+                return self.conclude(caller, Outcome::of(Status::Ok));
             }
             Ok(rest) => rest,
-            Err(status) => return self.conclude(origin, Outcome::of(status)),
+            Err(status) => return self.conclude(caller, Outcome::of(status)),
         };
         let tx = self.next_tx();
-        let deed = Deed::Release { resource: id.1.clone() };
-        self.start_publication(tx, None, deed, origin, patience);
+        let publication = Publication::Release { resource: id.1.clone() };
+        self.start_publication(tx, None, publication, caller, deadline);
         match rest {
             Rest::On(nodes) => self.shrink_hold(&id, &nodes, Some(tx), before),
             Rest::Same | Rest::Nowhere => self.remove_hold(&id, Some(tx), before),
@@ -275,7 +275,7 @@ impl Engine {
         }
         let (serial, resource, requester) = id.clone();
         let nodes = self.everybody();
-        self.send_to_all(&nodes, Message::Drop { resource, requester, serial, rest: None, ack });
+        self.send_to_all(&nodes, Message::ShareReleased { resource, requester, serial, rest: None, ack });
     }
 
     /// The hold stays on a list of nodes only: what joins later is not bound by it. `before`: what `lock_check` said.
@@ -291,7 +291,7 @@ impl Engine {
         let rest = self.own_hold(id);
         let (serial, resource, requester) = id.clone();
         let nodes = self.everybody();
-        self.send_to_all(&nodes, Message::Drop { resource, requester, serial, rest, ack });
+        self.send_to_all(&nodes, Message::ShareReleased { resource, requester, serial, rest, ack });
         self.publish_check(id, before);
         self.judge(id);
     }
@@ -318,7 +318,7 @@ impl Engine {
             return;
         }
         self.counters.locks_lost += 1;
-        self.log(Level::Warn, Target::Lock, |_| {
+        self.log(Level::Warn, Topic::Lock, |_| {
             let (resource, serial) = (log::of_name(&id.1), id.0);
             format!("process {serial} can no longer rely on the lock {resource}: {reason:?}")
         });
@@ -440,8 +440,8 @@ impl Engine {
         let id = (serial, resource, requester);
         let Some(own) = self.holds.own.get(&id).filter(|own| own.is_bound_on(from)) else { return Ok(()) };
         // Where this node votes too it knows of waiters itself: with some there another one is no news.
-        let arbiter = self.claims.arbiters.get(&key).filter(|_| own.is_bound_on(me) && from != me);
-        if arbiter.is_some_and(|arbiter| arbiter.queue.others(&id.2) > 0) {
+        let ballot = self.claims.ballots.get(&key).filter(|_| own.is_bound_on(me) && from != me);
+        if ballot.is_some_and(|ballot| ballot.queue.others(&id.2) > 0) {
             return Ok(());
         }
         let Some(watches) = self.holds.watches.get_mut(&id) else { return Ok(()) };

@@ -3,7 +3,7 @@
 use super::machine::Engine;
 use super::timers::Timer;
 use super::{Effect, Key, Name, NodeId, Time};
-pub(super) use super::{Level, Short, Target};
+pub(super) use super::{Level, Short, Topic};
 
 impl Engine {
     /// From now on records up to this level are made; `None`: none. What is known does not change with it.
@@ -18,7 +18,7 @@ impl Engine {
         level.number() <= self.log_level
     }
 
-    pub(super) fn log(&mut self, level: Level, target: Target, text: impl FnOnce(&Engine) -> String) {
+    pub(super) fn log(&mut self, level: Level, target: Topic, text: impl FnOnce(&Engine) -> String) {
         // `Closed` is the last word.
         if self.is_logged(level) && !self.closed {
             let text = text(self);
@@ -68,8 +68,8 @@ impl Engine {
         let late = self.claims.operations.iter().filter(|(_, op)| !op.told && is_due(op.since));
         for (number, tx) in late.map(|(tx, _)| *tx).collect::<Vec<_>>().into_iter().enumerate() {
             match number {
-                0..AT_ONCE => self.log(Level::Warn, Target::Claim, |engine| engine.tell_of_wait(tx)),
-                AT_ONCE => self.log(Level::Warn, Target::Claim, |_| "and others: see the dump".to_owned()),
+                0..AT_ONCE => self.log(Level::Warn, Topic::Claim, |engine| engine.tell_of_wait(tx)),
+                AT_ONCE => self.log(Level::Warn, Topic::Claim, |_| "and others: see the dump".to_owned()),
                 _ => {}
             }
             if let Some(op) = self.claims.operations.get_mut(&tx) {

@@ -8,7 +8,7 @@
 
 use super::dial::myself;
 use super::machine::Engine;
-use super::target::Target;
+use super::target::DialTarget;
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -42,7 +42,7 @@ impl Engine {
         for gone in before.difference(&found) {
             self.release(gone, true);
         }
-        let is_unproven = self.view.dials.targets.get(name).is_some_and(Target::is_unproven);
+        let is_unproven = self.view.dials.targets.get(name).is_some_and(DialTarget::is_unproven);
         for address in &found {
             let is_new = !self.view.dials.targets.contains(address);
             let target = self.view.dials.targets.at(address);
@@ -55,7 +55,7 @@ impl Engine {
         self.dial_some_alias(&found);
         self.adopt_link(name);
         self.round_over(name);
-        let synced = |target: &Target| target.linked().is_some_and(|node| self.view.is_synced(node));
+        let synced = |target: &DialTarget| target.linked().is_some_and(|node| self.view.is_synced(node));
         if self.view.dials.targets.get(name).is_some_and(synced) {
             self.end_connects_to(name, &Outcome::of(Status::Ok));
         }
@@ -82,8 +82,9 @@ impl Engine {
     }
 
     /// Nothing new is to be found at any address of the name.
-    pub(super) fn is_all_settled(&self, name: &Target) -> bool {
-        let settled = |address: &String| self.view.dials.targets.get(address).is_some_and(Target::is_settled);
+    pub(super) fn is_all_settled(&self, name: &DialTarget) -> bool {
+        let settled =
+            |address: &String| self.view.dials.targets.get(address).is_some_and(DialTarget::is_settled);
         name.found().into_iter().flatten().all(settled)
     }
 
@@ -117,7 +118,7 @@ impl Engine {
     /// Looks for a link that an address of the name has led to. Says whether there is one.
     pub(super) fn adopt_link(&mut self, name: &str) -> bool {
         let targets = &self.view.dials.targets;
-        let found = targets.get(name).and_then(Target::found);
+        let found = targets.get(name).and_then(DialTarget::found);
         let linked = found.into_iter().flatten().find_map(|address| targets.get(address)?.linked());
         let Some(node) = linked else { return false };
         self.names_linked(&[name.to_owned()], node);
@@ -131,10 +132,10 @@ impl Engine {
         let Some(found) = target.found().filter(|_| !target.dialling && target.linked().is_none()) else {
             return;
         };
-        if found.iter().filter_map(|address| targets.get(address)).any(Target::is_open) {
+        if found.iter().filter_map(|address| targets.get(address)).any(DialTarget::is_open) {
             return;
         }
-        let is_myself = |address: &String| targets.get(address).is_some_and(Target::leads_back);
+        let is_myself = |address: &String| targets.get(address).is_some_and(DialTarget::leads_back);
         let outcome = if found.iter().all(is_myself) { myself() } else { outcome.clone() };
         let kept = target.is_kept();
         self.end_connects_to(name, &outcome);

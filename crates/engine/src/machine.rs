@@ -361,7 +361,7 @@ impl Engine {
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         vec![
             ("operations", self.claims.operations.len()),
-            ("claims at this voter", self.claims.arbiters.len()),
+            ("claims at this voter", self.claims.ballots.len()),
             ("holds", self.holds.residue()),
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),

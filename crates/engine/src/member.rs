@@ -90,10 +90,10 @@ impl Groups {
         self.doomed.entry(group.clone()).or_default().insert(pid);
     }
     /// Who deleted them may be lost, and their homes may never hear of it.
-    pub(super) fn nobody_is_doomed(&mut self) {
+    pub(super) fn clear_doomed(&mut self) {
         self.doomed.clear();
     }
-    pub(super) fn nobody_is_doomed_in(&mut self, group: &Name) {
+    pub(super) fn clear_doomed_of(&mut self, group: &Name) {
         self.doomed.remove(group);
     }
     pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {

@@ -55,7 +55,7 @@ impl Engine {
             self.dial_answered(address);
         }
         self.note_met(peer.node, dialled.as_deref());
-        if let Some(why) = self.objection(&peer, dialled.is_some()) {
+        if let Some(why) = self.judge_candidate(&peer, dialled.is_some()) {
             self.order(Wire::Refuse { connection, why });
             counters::count(&mut self.counters.refused, format!("{why:?}"));
             // Dials that cross are the rule when nodes meet.
@@ -64,7 +64,7 @@ impl Engine {
                 _ => why.is_for_conduct(), // it was told when the peer was parted
             };
             let level = if usual { Level::Debug } else { Level::Warn };
-            self.log_paced(level, Target::Handshake, |_| {
+            self.log_paced(level, Topic::Handshake, |_| {
                 let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
                 format!("a connection with node {name} at {address} was refused: {why:?}")
             });
@@ -83,7 +83,7 @@ impl Engine {
     }
 
     /// Why this connection may not become a link.
-    fn objection(&mut self, peer: &Identity, dialled: bool) -> Option<Refusal> {
+    fn judge_candidate(&mut self, peer: &Identity, dialled: bool) -> Option<Refusal> {
         if self.closed {
             return Some(Refusal::Closing);
         }
@@ -115,7 +115,7 @@ impl Engine {
                 // Its dial crossed what led to the link; or, if it dials again after this refusal and is not heard on the
                 // link any more, it has no link, and a dead one will not answer.
                 if !dialled && let Some(link) = self.view.links.get_mut(&peer.node) {
-                    let before = link.knocked.replace(self.now);
+                    let before = link.redialled.replace(self.now);
                     if before.is_some_and(|before| link.last_heard <= before + DOUBT) {
                         self.doubt(peer.node);
                     }
@@ -136,7 +136,7 @@ impl Engine {
 
     /// Another node of this name has shown that it has it, and stays.
     fn close_for(&mut self, namesake: &Identity) {
-        self.log(Level::Warn, Target::Node, |_| {
+        self.log(Level::Warn, Topic::Node, |_| {
             let Identity { node, address, connectivity, .. } = namesake;
             let (address, links) = (Short(address.as_bytes()), connectivity.links);
             format!("node {node:?} at {address} has this node's name, and {links} links: this node closes")
@@ -161,7 +161,7 @@ impl Engine {
         if let Some(address) = candidate.as_ref().and_then(|candidate| candidate.dialled.as_ref()) {
             self.dial_over(address);
         }
-        self.log(Level::Debug, Target::Handshake, |engine| {
+        self.log(Level::Debug, Topic::Handshake, |engine| {
             let linked = engine.view.by_connection.get(&connection);
             let name = match (&candidate, linked) {
                 (Some(candidate), _) => Short(candidate.peer.name.as_bytes()).to_string(),
@@ -226,7 +226,7 @@ impl Engine {
         let in_snapshot = self.join_acknowledgements(node);
         self.counters.links_up += 1;
         self.counters.reconnects += u64::from(self.view.was_linked(node));
-        self.log_paced(Level::Info, Target::Link, |_| {
+        self.log_paced(Level::Info, Topic::Link, |_| {
             let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
             let how = if dialled.is_some() { "dialled" } else { "accepted" };
             format!("the link with node {name} at {address} is up ({how}, {node:?})")
@@ -247,7 +247,7 @@ impl Engine {
             in_snapshot,
             snapshot: BTreeSet::new(),
             goodbye: None,
-            knocked: None,
+            redialled: None,
             doubted: None,
             inquiries: None,
             forgiven: Duration::ZERO,
@@ -336,7 +336,7 @@ impl Engine {
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
         self.end_wait_for(from, &name);
-        self.clash_all();
+        self.reconcile_all_names();
         self.connected(from);
         Ok(())
     }
@@ -344,11 +344,11 @@ impl Engine {
     fn learn(&mut self, from: NodeId, fact: Fact) -> Result<(), &'static str> {
         match fact {
             Fact::Binding(name, binding) => {
-                self.has_in_snapshot(from, binding.reg)?;
+                self.record_snapshot_entry(from, binding.reg)?;
                 self.check_binding(from, &name, &binding)?;
                 self.install(&name, binding);
             }
-            Fact::Kept(reg) => self.has_in_snapshot(from, reg)?,
+            Fact::Kept(reg) => self.record_snapshot_entry(from, reg)?,
             Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.membership(from, membership, None)?,
@@ -356,7 +356,7 @@ impl Engine {
         Ok(())
     }
 
-    fn has_in_snapshot(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
+    fn record_snapshot_entry(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.snapshot.insert(reg);
         let named = link.snapshot.len();
@@ -396,7 +396,7 @@ impl Engine {
         let Some(link) = self.view.remove(node) else { return };
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
-        self.log_paced(if in_order { Level::Info } else { Level::Warn }, Target::Link, |engine| {
+        self.log_paced(if in_order { Level::Info } else { Level::Warn }, Topic::Link, |engine| {
             let silent = engine.now.since(link.last_heard).as_millis();
             let name = Short(link.name.as_bytes());
             let how = if departure == Departure::Dead { " (it is dead)" } else { "" };
@@ -440,9 +440,9 @@ impl Engine {
         }
         for name in touched {
             self.tell_settled_without_link(&name, node);
-            self.clash(&name);
+            self.reconcile_name(&name);
         }
-        self.clash_all();
+        self.reconcile_all_names();
         self.drop_monitors_of(node, reason);
         for (process, reference) in self.processes.node_watchers() {
             let (name, address) = (link.name.clone(), link.address.clone());
@@ -477,7 +477,7 @@ impl Engine {
             return;
         }
         let level = if reason == Reason::NORMAL { Level::Info } else { Level::Error };
-        self.log(level, Target::Node, |_| match reason {
+        self.log(level, Topic::Node, |_| match reason {
             Reason::NORMAL => "the node closes".to_owned(),
             _ => format!("the node closes: {reason:?}"),
         });

@@ -5,9 +5,9 @@
 
 use super::budget::{self, Tally};
 use super::fault::Fault;
-use super::forward::Origin;
+use super::forward::Caller;
 use super::machine::Engine;
-use super::operation::{Aim, Claim, Deed, Naming, Operation, Phase};
+use super::operation::{Claim, Naming, Operation, OperationKind, Phase, Publication};
 use super::*;
 use foldhash::quality::FixedState;
 use std::collections::hash_map::Entry as MapEntry;
@@ -210,7 +210,7 @@ impl Engine {
         if settled {
             self.settled(name, &over);
         }
-        self.clash(name);
+        self.reconcile_name(name);
     }
 
     /// All nodes show a binding that covers these: rows of mine among them go, also one that is only kept for a
@@ -291,8 +291,8 @@ impl Engine {
         }
         self.touched(name);
         self.forget_verdicts(name, reg);
-        self.broadcast(Message::Unreg { name: name.clone(), reg, restore: None, ack });
-        self.clash(name);
+        self.broadcast(Message::Unregistered { name: name.clone(), reg, restore: None, ack });
+        self.reconcile_name(name);
     }
 
     /// Its owner withdrew a binding.
@@ -312,7 +312,7 @@ impl Engine {
             self.send(from, Message::Ack { tx });
         }
         self.rival_gone(&name, reg);
-        self.clash(&name);
+        self.reconcile_name(&name);
         Ok(())
     }
 
@@ -332,23 +332,23 @@ impl Engine {
     /// `name -> pid` of a process of mine, as asked by a caller here or forwarded by another node.
     pub(super) fn register_here(
         &mut self,
-        origin: Origin,
+        caller: Caller,
         name: Name,
         serial: u64,
         resolver: Resolver,
         replace: bool,
-        patience: Patience,
+        deadline: Deadline,
     ) {
         let key = Key::Name(name.clone());
         if let Err(status) = self.may_register(&name, serial, &resolver, replace) {
-            return self.conclude(origin, Outcome::of(status));
+            return self.conclude(caller, Outcome::of(status));
         }
         let tx = self.next_tx();
         let mut nodes = self.view.synced();
         nodes.insert(self.config.node);
-        let aim = Aim::Name(Naming::new(replace, resolver));
-        let claim = Claim { serial, aim, nowait: patience.nowait };
-        self.start_claim(tx, key, claim, origin, nodes, patience);
+        let kind = OperationKind::Name(Naming::new(replace, resolver));
+        let claim = Claim { serial, kind, no_wait: deadline.no_wait };
+        self.start_claim(tx, key, claim, caller, nodes, deadline);
     }
 
     fn may_register(
@@ -383,18 +383,23 @@ impl Engine {
 
     /// Withdraws my binding of the name, and answers when every linked node has. `reg`: the one that the caller saw. What has
     /// come later stays; what is older is back, or may come back, because that one was withdrawn, and goes with it.
-    pub(super) fn unregister_here(&mut self, origin: Origin, name: &Name, reg: Reg, patience: Patience) {
+    pub(super) fn unregister_here(&mut self, caller: Caller, name: &Name, reg: Reg, deadline: Deadline) {
         if reg.node != self.config.node {
-            return self.conclude(origin, Outcome::of(Status::Ok)); // no honest node asks that
+            return self.conclude(caller, Outcome::of(Status::Ok)); // no honest node asks that
         }
         let mine = self.mine(name).filter(|mine| mine.seq <= reg.seq);
         self.forget_kept(name, reg);
         let tx = self.next_tx();
-        self.start_publication(tx, Some(Key::Name(name.clone())), Deed::Unregister, origin, patience);
+        self.start_publication(tx, Some(Key::Name(name.clone())), Publication::Unregister, caller, deadline);
         match mine {
             Some(mine) => self.retire(name, mine, Some(tx)),
             // It was withdrawn or replaced in place already, and not all may have heard of that.
-            None => self.broadcast(Message::Unreg { name: name.clone(), reg, restore: None, ack: Some(tx) }),
+            None => self.broadcast(Message::Unregistered {
+                name: name.clone(),
+                reg,
+                restore: None,
+                ack: Some(tx),
+            }),
         }
         self.check(tx);
     }
@@ -524,7 +529,7 @@ impl Engine {
                 binding.settled = true;
             }
             self.send(to, Message::Settled { name: name.clone(), reg, to, over });
-            self.clash(&name);
+            self.reconcile_name(&name);
         } else {
             self.refuse_relay(from, reg.node);
         }

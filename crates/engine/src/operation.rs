@@ -1,9 +1,9 @@
 //! What a coordinator keeps of its claims and publications, and a node of what it votes on.
 
 use super::budget::{self, Tally};
-use super::forward::Origin;
+use super::forward::Caller;
 use super::queue::Request;
-use super::vote::Arbiter;
+use super::vote::Ballot;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,14 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Claim {
     /// The process that it is for; 0: none.
     pub(super) serial: u64,
-    pub(super) aim: Aim,
+    pub(super) kind: OperationKind,
     /// It does not wait behind others.
-    pub(super) nowait: bool,
+    pub(super) no_wait: bool,
 }
 
 /// What a claim is for: what completes it, and what is gathered on the way.
 #[derive(Clone, Debug)]
-pub(super) enum Aim {
+pub(super) enum OperationKind {
     /// Nothing is claimed: something is published or withdrawn.
     Nothing,
     Name(Naming),
@@ -66,7 +66,7 @@ pub(super) struct Locking {
 
 /// What a publication does. When its deadline comes before its acknowledgements, what gives something is undone.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Deed {
+pub(super) enum Publication {
     /// None: the operation is a claim, and its aim says what it is for.
     Claim,
     /// `over`: the dots that the group had before. They are not needed once this one is there for good.
@@ -109,8 +109,8 @@ pub(super) struct Operation {
     /// `None`: a publication that claims nothing.
     pub(super) key: Option<Key>,
     pub(super) claim: Claim,
-    pub(super) deed: Deed,
-    pub(super) origin: Origin,
+    pub(super) publication: Publication,
+    pub(super) caller: Caller,
     /// Who must grant. Loses nodes that are gone; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Those of them that are missing: they are asked when they are back.
@@ -127,14 +127,14 @@ pub(super) struct Operation {
 
 impl Operation {
     pub(super) fn naming(&self) -> Option<&Naming> {
-        match &self.claim.aim {
-            Aim::Name(naming) => Some(naming),
+        match &self.claim.kind {
+            OperationKind::Name(naming) => Some(naming),
             _ => None,
         }
     }
     pub(super) fn naming_mut(&mut self) -> Option<&mut Naming> {
-        match &mut self.claim.aim {
-            Aim::Name(naming) => Some(naming),
+        match &mut self.claim.kind {
+            OperationKind::Name(naming) => Some(naming),
             _ => None,
         }
     }
@@ -142,7 +142,7 @@ impl Operation {
         self.phase == Phase::Acquiring
     }
     pub(super) fn is_on_the_view(&self) -> bool {
-        !matches!(self.claim.aim, Aim::Lock(Locking { view: false, .. }))
+        !matches!(self.claim.kind, OperationKind::Lock(Locking { view: false, .. }))
     }
     /// A plain registration that waits for its votes.
     pub(super) fn is_registering(&self) -> bool {
@@ -150,14 +150,14 @@ impl Operation {
     }
     /// What a voter is asked.
     pub(super) fn question(&self, tx: Tx) -> Option<Message> {
-        let want = match &self.claim.aim {
-            Aim::Nothing => return None,
-            Aim::Name(naming) => Want::Name { replace: naming.replace },
-            Aim::Lock(locking) => {
+        let want = match &self.claim.kind {
+            OperationKind::Nothing => return None,
+            OperationKind::Name(naming) => Want::Name { replace: naming.replace },
+            OperationKind::Lock(locking) => {
                 Want::Lock { requester: locking.requester.clone(), serial: self.claim.serial }
             }
         };
-        Some(Message::Acquire { tx, key: self.key.clone()?, want, nowait: self.claim.nowait })
+        Some(Message::Acquire { tx, key: self.key.clone()?, want, no_wait: self.claim.no_wait })
     }
 }
 
@@ -172,7 +172,7 @@ pub(super) struct Claims {
     pub(super) naming: usize,
     pub(super) locking: usize,
     /// What this node votes on.
-    pub(super) arbiters: BTreeMap<Key, Arbiter>,
+    pub(super) ballots: BTreeMap<Key, Ballot>,
     /// How many claims are at this voter, and what those of each node take.
     pub(super) requests: usize,
     pub(super) tally: Tally,
@@ -188,16 +188,16 @@ impl Claims {
     }
     /// The keys that a change of the view may matter to.
     pub(super) fn keys(&self) -> BTreeSet<Key> {
-        self.by_key.keys().chain(self.arbiters.keys()).cloned().collect()
+        self.by_key.keys().chain(self.ballots.keys()).cloned().collect()
     }
     pub(super) fn insert(&mut self, tx: Tx, op: Operation) {
         if let Some(key) = &op.key {
             self.by_key.entry(key.clone()).or_default().insert(tx);
         }
-        match op.claim.aim {
-            Aim::Nothing => {}
-            Aim::Name(_) => self.naming += 1,
-            Aim::Lock(_) => self.locking += 1,
+        match op.claim.kind {
+            OperationKind::Nothing => {}
+            OperationKind::Name(_) => self.naming += 1,
+            OperationKind::Lock(_) => self.locking += 1,
         }
         if op.claim.serial != 0 {
             self.by_serial.insert((op.claim.serial, tx));
@@ -207,10 +207,10 @@ impl Claims {
     pub(super) fn remove(&mut self, tx: Tx) -> Option<Operation> {
         let op = self.operations.remove(&tx)?;
         self.out_of_sight.remove(&tx);
-        match op.claim.aim {
-            Aim::Nothing => {}
-            Aim::Name(_) => self.naming -= 1,
-            Aim::Lock(_) => self.locking -= 1,
+        match op.claim.kind {
+            OperationKind::Nothing => {}
+            OperationKind::Name(_) => self.naming -= 1,
+            OperationKind::Lock(_) => self.locking -= 1,
         }
         self.by_serial.remove(&(op.claim.serial, tx));
         if let Some(key) = &op.key
@@ -248,7 +248,7 @@ impl Claims {
     }
     /// Takes a claim out of this voter; says what it wanted.
     pub(super) fn end_request(&mut self, tx: Tx, key: &Key) -> Option<Request> {
-        let request = self.arbiters.get_mut(key)?.remove(tx)?;
+        let request = self.ballots.get_mut(key)?.remove(tx)?;
         self.forget_request(tx.node, key, &request);
         Some(request)
     }
@@ -262,8 +262,8 @@ impl Claims {
     }
     /// The node is gone, and its claims with it.
     pub(super) fn forget_requests_of(&mut self, node: NodeId) {
-        for arbiter in self.arbiters.values_mut() {
-            self.requests -= arbiter.forget_claims_of(node);
+        for ballot in self.ballots.values_mut() {
+            self.requests -= ballot.forget_claims_of(node);
         }
         self.tally.forget(node);
     }

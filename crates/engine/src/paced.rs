@@ -2,7 +2,7 @@
 
 use super::Time;
 use super::machine::Engine;
-use super::{Level, Target};
+use super::{Level, Topic};
 use std::time::Duration;
 
 /// So many lines in so much time are all told.
@@ -51,7 +51,7 @@ impl Paced {
 
 impl Engine {
     /// A line about links or their ends. Peers that come and go without end, each under another name, fill no log.
-    pub(super) fn log_paced(&mut self, level: Level, target: Target, text: impl FnOnce(&Engine) -> String) {
+    pub(super) fn log_paced(&mut self, level: Level, target: Topic, text: impl FnOnce(&Engine) -> String) {
         if !self.is_logged(level) {
             return;
         }

@@ -412,7 +412,7 @@ impl Engine {
                 let killer = Pid { node: from, serial: killer };
                 if self.processes.exists(to) {
                     self.view.count_for(from, |counts| counts.kills += 1);
-                    self.log_paced(Level::Info, log::Target::Process, |engine| {
+                    self.log_paced(Level::Info, log::Topic::Process, |engine| {
                         let (node, reason) = (engine.identity_of(from), Reason(reason));
                         format!("process {to} is killed by process {killer:?} of node {node}: {reason:?}")
                     });

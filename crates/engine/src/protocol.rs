@@ -191,7 +191,7 @@ pub enum Task {
         serial: u64,
         resolver: Resolver,
         replace: bool,
-        nowait: bool,
+        no_wait: bool,
     },
     Unregister {
         name: Name,
@@ -264,14 +264,14 @@ pub enum Message {
         tx: Tx,
         key: Key,
         want: Want,
-        nowait: bool,
+        no_wait: bool,
     },
-    /// The vote. `tenure`, of a lock: this voter's number for the time from which on it is not free. `regs`: for a
+    /// The vote. `epoch`, of a lock: this voter's number for the time from which on it is not free. `regs`: for a
     /// re-register, every binding of the name that the voter shows and every row it keeps for a restore.
     Grant {
         tx: Tx,
         key: Key,
-        tenure: u64,
+        epoch: u64,
         #[serde(deserialize_with = "bounded")]
         regs: Vec<Reg>,
     },
@@ -296,18 +296,18 @@ pub enum Message {
         key: Key,
     },
     /// The claim has used up its retries: from now on it does not wait for others. Denied if it does.
-    Hurry {
+    NoWait {
         tx: Tx,
         key: Key,
     },
     // ---- locks
     /// The claim is complete: the hold is known to all, and binds on the nodes of its set. Also when a hold changes.
-    Held {
+    SharePublished {
         tx: Tx,
         hold: Hold,
     },
     /// The share ends on these nodes; everywhere if it binds nowhere else.
-    Drop {
+    ShareReleased {
         resource: Name,
         requester: Name,
         serial: u64,
@@ -351,7 +351,7 @@ pub enum Message {
         #[serde(deserialize_with = "bounded")]
         over: BTreeSet<Reg>,
     },
-    Unreg {
+    Unregistered {
         name: Name,
         reg: Reg,
         restore: Option<Binding>,
@@ -404,7 +404,7 @@ pub enum Message {
         age_ms: u64,
     },
     /// The receiver's side of the pair need not be held up: the sender's is no more, or was not asked.
-    Gone {
+    ClashEnded {
         name: Name,
         pair: Pair,
     },
@@ -421,7 +421,7 @@ pub enum Message {
         high: Pid,
     },
     /// A clash message between two homes without a link, passed on once by a node that is linked to both.
-    Via {
+    Relayed {
         to: NodeId,
         from: NodeId,
         clash: ClashMessage,
@@ -526,7 +526,7 @@ pub enum Message {
 pub enum ClashMessage {
     Engage { name: Name, pair: Pair, round: u64 },
     Engaged { name: Name, pair: Pair, round: u64, age_ms: u64 },
-    Gone { name: Name, pair: Pair },
+    ClashEnded { name: Name, pair: Pair },
     Verdict { name: Name, pair: Pair, treatment: Treatment },
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub(super) want: Want,
-    pub(super) nowait: bool,
+    pub(super) no_wait: bool,
     /// The binding its coordinator was told of.
     pub(super) told: Option<Reg>,
     /// When it came here.
@@ -32,7 +32,7 @@ pub(super) struct Queue {
     by_age: BTreeMap<Tx, Request>,
     by_requester: BTreeMap<Name, BTreeSet<Tx>>,
     /// Those that do not wait behind others: denied as soon as they would.
-    hasty: BTreeSet<Tx>,
+    no_wait: BTreeSet<Tx>,
 }
 
 impl Queue {
@@ -65,23 +65,23 @@ impl Queue {
     pub(super) fn oldest_other(&self, requester: &Name) -> Option<(Tx, &Request)> {
         self.iter().find(|(_, request)| request.requester() != Some(requester))
     }
-    pub(super) fn hasty(&self) -> impl Iterator<Item = (Tx, &Request)> {
-        self.hasty.iter().filter_map(|tx| Some((*tx, self.by_age.get(tx)?)))
+    pub(super) fn no_wait(&self) -> impl Iterator<Item = (Tx, &Request)> {
+        self.no_wait.iter().filter_map(|tx| Some((*tx, self.by_age.get(tx)?)))
     }
 
     pub(super) fn insert(&mut self, tx: Tx, request: Request) {
         if let Some(requester) = request.requester() {
             self.by_requester.entry(requester.clone()).or_default().insert(tx);
         }
-        if request.nowait {
-            self.hasty.insert(tx);
+        if request.no_wait {
+            self.no_wait.insert(tx);
         }
         self.by_age.insert(tx, request);
     }
 
     pub(super) fn remove(&mut self, tx: Tx) -> Option<Request> {
         let request = self.by_age.remove(&tx)?;
-        self.hasty.remove(&tx);
+        self.no_wait.remove(&tx);
         if let Some(requester) = request.requester()
             && let Some(txs) = self.by_requester.get_mut(requester)
         {
@@ -103,8 +103,8 @@ impl Queue {
     /// From now on the claim does not wait behind others. Says whether it is here.
     pub(super) fn hurry(&mut self, tx: Tx) -> bool {
         let Some(request) = self.by_age.get_mut(&tx) else { return false };
-        request.nowait = true;
-        self.hasty.insert(tx);
+        request.no_wait = true;
+        self.no_wait.insert(tx);
         true
     }
 

@@ -111,7 +111,7 @@ impl Engine {
         if let Some(Call { name, pair, a, b, .. }) = self.resolvers.calls.remove(&id) {
             if answer == ClashAnswer::Failed {
                 self.counters.resolver_failures += 1;
-                self.log(Level::Warn, Target::Resolver, |_| {
+                self.log(Level::Warn, Topic::Resolver, |_| {
                     let name = log::of_name(&name);
                     format!("the resolver function for the name {name} failed: neither process keeps it")
                 });

@@ -40,21 +40,21 @@ enum LastCall {
 }
 
 impl Engine {
-    pub(super) fn sync(&mut self, process: u64, op: Ref, patience: Patience) {
-        self.meet_all(process, op, patience, None);
+    pub(super) fn sync(&mut self, process: u64, op: Ref, deadline: Deadline) {
+        self.meet_all(process, op, deadline, None);
     }
 
-    pub(super) fn join(&mut self, process: u64, op: Ref, patience: Patience) {
+    pub(super) fn join(&mut self, process: u64, op: Ref, deadline: Deadline) {
         let join = if self.is_broken(Fault::JoinDoesNotWait) { LastCall::Over } else { LastCall::NotYet };
-        self.meet_all(process, op, patience, Some(join));
+        self.meet_all(process, op, deadline, Some(join));
     }
 
-    fn meet_all(&mut self, process: u64, op: Ref, patience: Patience, join: Option<LastCall>) {
+    fn meet_all(&mut self, process: u64, op: Ref, deadline: Deadline, join: Option<LastCall>) {
         let Some(caller) = self.processes.get_mut(process) else {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
         };
         caller.calls.insert(op, Work::Sync);
-        if let Some(deadline) = patience.deadline {
+        if let Some(deadline) = deadline.at {
             self.timers.set(Timer::Sync(op), deadline);
         }
         self.syncs.insert(op, Meeting { process, join }); // answered at the end of this input, if all is merged already

@@ -8,7 +8,7 @@ use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default, Debug)]
-pub(super) struct Target {
+pub(super) struct DialTarget {
     /// Dialled for ever, also after an orderly goodbye.
     pub(super) seed: bool,
     /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
@@ -48,7 +48,7 @@ pub(super) struct Target {
     pub(super) vanished: bool,
 }
 
-impl Target {
+impl DialTarget {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -107,15 +107,15 @@ impl Target {
 }
 
 #[derive(Default, Debug)]
-pub(super) struct Targets {
-    by_address: BTreeMap<String, Target>,
+pub(super) struct DialTargets {
+    by_address: BTreeMap<String, DialTarget>,
     by_name: Index<String, String>,
     by_link: Index<NodeId, String>,
     /// Those that are names themselves; few, if any.
     names: BTreeSet<String>,
 }
 
-impl Targets {
+impl DialTargets {
     pub(super) fn len(&self) -> usize {
         self.by_address.len()
     }
@@ -124,25 +124,25 @@ impl Targets {
         self.by_address.contains_key(address)
     }
 
-    pub(super) fn get(&self, address: &str) -> Option<&Target> {
+    pub(super) fn get(&self, address: &str) -> Option<&DialTarget> {
         self.by_address.get(address)
     }
 
-    pub(super) fn get_mut(&mut self, address: &str) -> Option<&mut Target> {
+    pub(super) fn get_mut(&mut self, address: &str) -> Option<&mut DialTarget> {
         self.by_address.get_mut(address)
     }
 
     /// The target with this address, which is made if there is none.
-    pub(super) fn at(&mut self, address: &str) -> &mut Target {
+    pub(super) fn at(&mut self, address: &str) -> &mut DialTarget {
         self.by_address.entry(address.to_owned()).or_default()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Target)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &DialTarget)> {
         self.by_address.iter().map(|(address, target)| (address.as_str(), target))
     }
 
     /// Where a node of this name answers, as far as known.
-    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = (&str, &Target)> {
+    pub(super) fn named(&self, name: &str) -> impl Iterator<Item = (&str, &DialTarget)> {
         self.by_name.with(name).filter_map(|at| Some((at.as_str(), self.by_address.get(at)?)))
     }
 
@@ -186,7 +186,7 @@ impl Targets {
         target.found.replace(found).unwrap_or_default()
     }
 
-    pub(super) fn remove(&mut self, address: &str) -> Option<Target> {
+    pub(super) fn remove(&mut self, address: &str) -> Option<DialTarget> {
         let target = self.by_address.remove(address)?;
         self.by_name.remove(&target.name, address);
         if let Some(node) = &target.linked {
@@ -202,7 +202,7 @@ mod tests {
     use super::*;
 
     /// What the indices say is what a look at every row says.
-    fn check(targets: &Targets) {
+    fn check(targets: &DialTargets) {
         for name in ["", "a", "b"] {
             let rows = targets.iter().filter(|(_, target)| !name.is_empty() && target.name() == name);
             let expected: Vec<_> = rows.map(|(address, _)| address).collect();
@@ -221,7 +221,7 @@ mod tests {
     fn the_indices_agree_with_the_rows() {
         use rand::{RngExt, SeedableRng};
         let mut rng = rand::rngs::StdRng::seed_from_u64(1);
-        let mut targets = Targets::default();
+        let mut targets = DialTargets::default();
         for _ in 0..2000 {
             let address = format!("h{}", rng.random_range(0..6));
             match rng.random_range(0..6) {

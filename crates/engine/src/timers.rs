@@ -12,7 +12,7 @@ pub(super) enum Timer {
     /// A voter showed a binding of an owner that this node cannot see; how long to believe it.
     Grace(Tx),
     /// The retries of a claim are used up.
-    Hurry(Tx),
+    NoWait(Tx),
     /// The deadline of an operation that another node runs for this one.
     Forward(Tx),
     /// The deadline of a `connect`.

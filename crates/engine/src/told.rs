@@ -8,7 +8,7 @@
 
 use super::dial::Dials;
 use super::machine::Engine;
-use super::target::Target;
+use super::target::DialTarget;
 use super::*;
 use rand::RngExt;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +154,7 @@ impl Tellers {
     }
 }
 
-impl Target {
+impl DialTarget {
     /// Only peers say that there is a node here.
     pub(super) fn is_unproven(&self) -> bool {
         self.unproven && !self.seed
@@ -189,7 +189,7 @@ impl Engine {
         if !self.view.dials.targets.contains(address) {
             self.view.dials.targets.at(address).unproven = true;
         }
-        if self.view.dials.targets.get(address).is_some_and(Target::is_unproven) {
+        if self.view.dials.targets.get(address).is_some_and(DialTarget::is_unproven) {
             self.view.dials.tellers.add(node, address, usize::MAX);
         }
     }
@@ -211,7 +211,7 @@ impl Engine {
     /// Only peers say that there is a node here, and none does any more.
     pub(super) fn is_told_by_nobody(&self, address: &str) -> bool {
         let target = self.view.dials.targets.get(address);
-        target.is_some_and(Target::is_unproven) && !self.view.dials.tellers.is_told(address)
+        target.is_some_and(DialTarget::is_unproven) && !self.view.dials.tellers.is_told(address)
     }
 
     fn is_awaited(&self, address: &str) -> bool {
@@ -297,7 +297,7 @@ impl Engine {
         if tellers.under_way.contains_key(address) {
             return Some(Begun::Before); // somebody wanted it who does so no longer
         }
-        let is_unproven = targets.get(address).is_some_and(Target::is_unproven)
+        let is_unproven = targets.get(address).is_some_and(DialTarget::is_unproven)
             && !self.view.missing.is_confirmed_at(address);
         if tellers.has_room(is_unproven) {
             tellers.under_way.insert(address.to_owned(), is_unproven);

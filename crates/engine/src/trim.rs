@@ -37,7 +37,7 @@ pub(super) fn most_beyond(limits: &Limits) -> usize {
 
 /// Incarnations without a link. They are many more than are linked at a time, for each that was restarted within the time
 /// of memory counts anew.
-pub(super) fn most_strangers(limits: &Limits) -> usize {
+pub(super) fn max_unlinked_incarnations(limits: &Limits) -> usize {
     limits.existence.saturating_add(limits.peers.saturating_mul(4))
 }
 
@@ -56,13 +56,13 @@ impl Dots {
         self.live_count < most_live(limits)
             && self.live_bytes < most_bytes(limits)
             && self.beyond_count < most_beyond(limits)
-            && self.seen.len() < most_strangers(limits)
+            && self.seen.len() < max_unlinked_incarnations(limits)
     }
 
     /// `members`: this node, and those that have a link.
     pub(super) fn trim(&mut self, limits: &Limits, members: impl Iterator<Item = NodeId>) -> Trimmed {
         let mut trimmed = Trimmed::default();
-        self.trim_strangers(most_strangers(limits), members, &mut trimmed);
+        self.trim_strangers(max_unlinked_incarnations(limits), members, &mut trimmed);
         // Some room is made at once, for each time all incarnations are looked through.
         if self.live_count > most_live(limits) {
             self.trim_live(limits.existence.saturating_mul(3), &mut trimmed.groups);
@@ -276,7 +276,7 @@ mod tests {
                 let bytes = |(name, dots): (&Name, &DotSet)| dots.iter().count() * name.as_bytes().len();
                 assert_eq!(dots.live.iter().map(bytes).sum::<usize>(), dots.live_bytes);
                 assert_eq!(dots.seen.values().map(|seen| seen.bytes).sum::<usize>(), dots.live_bytes);
-                assert!(dots.seen.len() <= most_strangers(&limits) + members.len());
+                assert!(dots.seen.len() <= max_unlinked_incarnations(&limits) + members.len());
                 assert!(told_by(dots).is_within(&limits), "seed {seed}: what it tells is a violation");
             };
             for _ in 0..rng.random_range(0..120) {

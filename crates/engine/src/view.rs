@@ -39,7 +39,7 @@ pub(super) struct Link {
     pub(super) goodbye: Option<Goodbye>,
     /// When the peer has dialled although it is linked. Once, that may be a dial that crossed what led to the link, or one
     /// that looks for others at an address that leads to several.
-    pub(super) knocked: Option<Time>,
+    pub(super) redialled: Option<Time>,
     /// Pinged, because this node claims its name or its place; and the number of that ping.
     pub(super) doubted: Option<(u64, NodeId)>,
     /// Others that want to know whether it is heard, and the ping whose answer shows it.
@@ -101,7 +101,7 @@ pub(super) struct View {
     /// What peers have done whose links are over.
     pub(super) past: PastPeers,
     /// Lines of the log about links, by their subject.
-    pub(super) lines: BTreeMap<log::Target, Paced>,
+    pub(super) lines: BTreeMap<log::Topic, Paced>,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,
     pub(super) pings: u64,
@@ -110,7 +110,7 @@ pub(super) struct View {
     /// A link goes down because a new one of the same pair comes up at this very moment.
     pub(super) replacing: bool,
     /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
-    pub(super) ill_health: u32,
+    pub(super) local_health: u32,
 }
 
 impl View {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// One key at this voter, while it is claimed. Who holds a lock stands in `hold`.
 #[derive(Default, Debug)]
-pub(super) struct Arbiter {
+pub(super) struct Ballot {
     /// Claims that were granted and are not complete yet, as far as is known here. At most one for a name; those for a
     /// lock have one requester.
     pub(super) holders: BTreeMap<Tx, Request>,
@@ -17,7 +17,7 @@ pub(super) struct Arbiter {
     wounded: BTreeSet<Tx>,
 }
 
-impl Arbiter {
+impl Ballot {
     fn is_idle(&self) -> bool {
         self.holders.is_empty() && self.queue.is_empty()
     }
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     fn is_granted(&self, key: &Key) -> bool {
-        self.claims.arbiters.get(key).is_some_and(|arbiter| !arbiter.holders.is_empty())
+        self.claims.ballots.get(key).is_some_and(|ballot| !ballot.holders.is_empty())
     }
 
     fn is_free(&self, key: &Key) -> bool {
@@ -58,8 +58,8 @@ impl Engine {
 
     /// The one requester of all who have the lock, complete or not.
     fn sharer(&self, key: &Key) -> Option<&Name> {
-        let arbiter = self.claims.arbiters.get(key);
-        let holding = arbiter.and_then(|arbiter| arbiter.holders.values().next()?.requester());
+        let ballot = self.claims.ballots.get(key);
+        let holding = ballot.and_then(|ballot| ballot.holders.values().next()?.requester());
         match self.bound(key) {
             Bound::Nobody => holding,
             Bound::One(bound) => holding.is_none_or(|holding| holding == bound).then_some(bound),
@@ -84,7 +84,7 @@ impl Engine {
         tx: Tx,
         key: Key,
         want: Want,
-        nowait: bool,
+        no_wait: bool,
     ) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a claim in the name of another node");
@@ -102,24 +102,24 @@ impl Engine {
             }
             _ => return Err("a claim of one kind for a key of the other"),
         }
-        if self.claims.arbiters.get(&key).is_some_and(|arbiter| arbiter.has_claim(tx)) {
+        if self.claims.ballots.get(&key).is_some_and(|ballot| ballot.has_claim(tx)) {
             return Err("a claim that is here already");
         }
-        let request = Request { want, nowait, told: None, since: self.now };
+        let request = Request { want, no_wait, told: None, since: self.now };
         self.claims.add_request(from, &key, &request);
         let admitted = self.is_admitted(&key, &request);
-        let waits = self.claims.arbiters.get(&key).is_some_and(|arbiter| !arbiter.queue.is_empty());
+        let waits = self.claims.ballots.get(&key).is_some_and(|ballot| !ballot.queue.is_empty());
         let idle = self.is_free(&key) && !waits;
         if admitted && (idle || self.may_share(&key, tx, request.requester())) {
             self.grant(tx, &key, request);
-        } else if nowait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
+        } else if no_wait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
             self.claims.forget_request(from, &key, &request);
             self.send(from, Message::Deny { tx });
         } else {
             self.enqueue(tx, &key, request);
             self.pump(&key);
             // Else it would pass for a voter that does not answer.
-            let waits = self.claims.arbiters.get(&key).and_then(|arbiter| arbiter.queue.get(tx));
+            let waits = self.claims.ballots.get(&key).and_then(|ballot| ballot.queue.get(tx));
             if waits.is_some_and(|request| request.told.is_none()) && from != self.config.node {
                 self.send(from, Message::Queued { tx });
             }
@@ -133,17 +133,17 @@ impl Engine {
         if self.bound(key).is_by_another_than(request.requester()) {
             return true;
         }
-        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
-        let mut older_holders = arbiter.holders.range(..tx);
+        let Some(ballot) = self.claims.ballots.get(key) else { return false };
+        let mut older_holders = ballot.holders.range(..tx);
         older_holders.any(|(_, holder)| !holder.shares_with(request))
-            || arbiter
+            || ballot
                 .queue
                 .older_than(tx)
                 .any(|waiter| !waiter.shares_with(request) && self.is_admitted(key, waiter))
     }
 
     fn enqueue(&mut self, tx: Tx, key: &Key, request: Request) {
-        self.claims.arbiters.entry(key.clone()).or_default().queue.insert(tx, request);
+        self.claims.ballots.entry(key.clone()).or_default().queue.insert(tx, request);
         if let Key::Lock(resource) = key {
             self.tell_first_waiter(resource);
         }
@@ -155,26 +155,26 @@ impl Engine {
             // What readers see here, or may see when that goes: all of it is to be covered.
             regs.extend(self.names.all(name).into_iter().map(|binding| binding.reg));
         }
-        let mut tenure = 0;
+        let mut epoch = 0;
         if let Key::Lock(resource) = key {
-            if self.is_free(key) || self.holds.tenure(resource) == 0 {
+            if self.is_free(key) || self.holds.epoch(resource) == 0 {
                 self.holds.begin_tenure(resource);
             }
-            tenure = self.holds.tenure(resource);
+            epoch = self.holds.epoch(resource);
         }
-        self.claims.arbiters.entry(key.clone()).or_default().holders.insert(tx, request);
-        self.send(tx.node, Message::Grant { tx, key: key.clone(), tenure, regs });
+        self.claims.ballots.entry(key.clone()).or_default().holders.insert(tx, request);
+        self.send(tx.node, Message::Grant { tx, key: key.clone(), epoch, regs });
     }
 
     /// Serves the queue: the oldest claim that is admitted, if nobody has the key; then all who may share with it.
     pub(super) fn pump(&mut self, key: &Key) {
-        if !self.claims.arbiters.contains_key(key) {
+        if !self.claims.ballots.contains_key(key) {
             return self.forget_if_unused(key);
         }
         loop {
             while let Some(tx) = self.next_to_serve(key) {
-                let arbiter = self.claims.arbiters.get_mut(key);
-                let Some(request) = arbiter.and_then(|arbiter| arbiter.queue.remove(tx)) else { return };
+                let ballot = self.claims.ballots.get_mut(key);
+                let Some(request) = ballot.and_then(|ballot| ballot.queue.remove(tx)) else { return };
                 self.grant(tx, key, request);
             }
             if !self.deny_hasty(key) {
@@ -183,8 +183,8 @@ impl Engine {
         }
         self.wound(key);
         self.tell_busy(key);
-        if self.claims.arbiters.get(key).is_some_and(Arbiter::is_idle) {
-            self.claims.arbiters.remove(key);
+        if self.claims.ballots.get(key).is_some_and(Ballot::is_idle) {
+            self.claims.ballots.remove(key);
             self.forget_if_unused(key);
         }
     }
@@ -196,13 +196,13 @@ impl Engine {
     }
 
     fn next_to_serve(&self, key: &Key) -> Option<Tx> {
-        let arbiter = self.claims.arbiters.get(key)?;
+        let ballot = self.claims.ballots.get(key)?;
         if self.is_free(key) {
-            let mut waiters = arbiter.queue.iter();
+            let mut waiters = ballot.queue.iter();
             waiters.find(|(_, request)| self.is_admitted(key, request)).map(|(tx, _)| tx)
         } else {
             let requester = self.sharer(key)?;
-            arbiter.queue.oldest_of(requester).filter(|tx| self.may_share(key, *tx, Some(requester)))
+            ballot.queue.oldest_of(requester).filter(|tx| self.may_share(key, *tx, Some(requester)))
         }
     }
 
@@ -211,8 +211,8 @@ impl Engine {
         let Some(requester) = requester.filter(|requester| self.sharer(key) == Some(*requester)) else {
             return false;
         };
-        let arbiter = self.claims.arbiters.get(key);
-        let older = arbiter.and_then(|arbiter| arbiter.queue.oldest_other(requester));
+        let ballot = self.claims.ballots.get(key);
+        let older = ballot.and_then(|ballot| ballot.queue.oldest_other(requester));
         self.bound(key) != Bound::Nobody
             || older.is_none_or(|(oldest, _)| oldest > tx)
             || self.is_broken(Fault::SharerPassesOlder)
@@ -224,22 +224,22 @@ impl Engine {
         if self.is_broken(Fault::NobodyIsWounded) {
             return;
         }
-        let Some(arbiter) = self.claims.arbiters.get(key) else { return };
-        let Some((oldest_holder, holder)) = arbiter.holders.first_key_value() else { return };
+        let Some(ballot) = self.claims.ballots.get(key) else { return };
+        let Some((oldest_holder, holder)) = ballot.holders.first_key_value() else { return };
         let from = if self.bound(key) == Bound::Nobody {
             let in_the_way =
                 |(_, waiter): &(Tx, &Request)| !waiter.shares_with(holder) && self.is_admitted(key, waiter);
-            let Some((oldest, _)) = arbiter.queue.iter().find(in_the_way) else { return };
+            let Some((oldest, _)) = ballot.queue.iter().find(in_the_way) else { return };
             oldest
         } else if self.sharer(key).is_some() || self.is_broken(Fault::HoldWoundsNobody) {
             return;
         } else {
             *oldest_holder
         };
-        let to_wound = arbiter.holders.range(from..).map(|(tx, _)| *tx);
-        for tx in to_wound.filter(|tx| !arbiter.wounded.contains(tx)).collect::<Vec<_>>() {
-            if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
-                arbiter.wounded.insert(tx);
+        let to_wound = ballot.holders.range(from..).map(|(tx, _)| *tx);
+        for tx in to_wound.filter(|tx| !ballot.wounded.contains(tx)).collect::<Vec<_>>() {
+            if let Some(ballot) = self.claims.ballots.get_mut(key) {
+                ballot.wounded.insert(tx);
             }
             self.send(tx.node, Message::Wound { tx, key: key.clone() });
         }
@@ -249,14 +249,14 @@ impl Engine {
     fn tell_busy(&mut self, key: &Key) {
         let Key::Name(name) = key else { return };
         let Some(shown) = self.names.shown(name) else { return };
-        let Some(arbiter) = self.claims.arbiters.get(key) else { return };
+        let Some(ballot) = self.claims.ballots.get(key) else { return };
         let untold =
             |(_, request): &(Tx, &Request)| request.told != Some(shown) && !self.is_admitted(key, request);
         let once = self.is_broken(Fault::BusyIsToldOnce);
-        let untold = arbiter.queue.iter().filter(untold).filter(|(_, r)| !once || r.told.is_none());
+        let untold = ballot.queue.iter().filter(untold).filter(|(_, r)| !once || r.told.is_none());
         for tx in untold.map(|(tx, _)| tx).collect::<Vec<_>>() {
-            if let Some(arbiter) = self.claims.arbiters.get_mut(key) {
-                arbiter.queue.note_told(tx, shown);
+            if let Some(ballot) = self.claims.ballots.get_mut(key) {
+                ballot.queue.note_told(tx, shown);
             }
             self.send(tx.node, Message::Busy { tx, reg: shown });
         }
@@ -266,9 +266,9 @@ impl Engine {
         if tx.node != from {
             return Err("a claim of another node");
         }
-        if let Some(arbiter) = self.claims.arbiters.get_mut(&key) {
-            arbiter.wounded.remove(&tx);
-            if let Some(request) = arbiter.holders.remove(&tx) {
+        if let Some(ballot) = self.claims.ballots.get_mut(&key) {
+            ballot.wounded.remove(&tx);
+            if let Some(request) = ballot.holders.remove(&tx) {
                 self.enqueue(tx, &key, request);
             }
         }
@@ -281,7 +281,7 @@ impl Engine {
         if tx.node != from {
             return Err("a claim of another node");
         }
-        if self.claims.arbiters.get_mut(&key).is_some_and(|arbiter| arbiter.queue.hurry(tx)) {
+        if self.claims.ballots.get_mut(&key).is_some_and(|ballot| ballot.queue.hurry(tx)) {
             self.pump(&key);
         }
         Ok(())
@@ -293,9 +293,9 @@ impl Engine {
         if self.is_broken(Fault::HastyWaits) {
             return false;
         }
-        let Some(arbiter) = self.claims.arbiters.get(key) else { return false };
-        let hasty = arbiter.queue.hasty().filter(|(tx, request)| self.is_behind(*tx, key, request));
-        let denied: Vec<Tx> = hasty.map(|(tx, _)| tx).collect();
+        let Some(ballot) = self.claims.ballots.get(key) else { return false };
+        let no_wait = ballot.queue.no_wait().filter(|(tx, request)| self.is_behind(*tx, key, request));
+        let denied: Vec<Tx> = no_wait.map(|(tx, _)| tx).collect();
         for tx in &denied {
             self.claims.end_request(*tx, key);
             self.send(tx.node, Message::Deny { tx: *tx });

@@ -6,9 +6,9 @@
 
 use super::budget::{self, Tally};
 use super::fault::Fault;
-use super::forward::Origin;
+use super::forward::Caller;
 use super::machine::Engine;
-use super::operation::Deed;
+use super::operation::Publication;
 use super::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,7 +71,7 @@ impl Engine {
     /// Something of these groups is withdrawn: what it is follows, with this number.
     pub(super) fn start_withdrawal<'a>(&mut self, groups: impl Iterator<Item = &'a Name>) -> Tx {
         let tx = self.next_tx();
-        self.start_publication(tx, None, Deed::Withdraw, Origin::Nobody, Patience::FOREVER);
+        self.start_publication(tx, None, Publication::Withdraw, Caller::Nobody, Deadline::FOREVER);
         groups.for_each(|group| self.groups.withdrawals.started(group, tx));
         tx
     }

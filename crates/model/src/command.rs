@@ -3,25 +3,25 @@
 use crate::{Name, Payload, Pid, Reason, Ref, Resolver, Status, Time};
 use std::time::Duration;
 
-/// How long an operation may take.
+/// How long an operation may take, and whether it may wait for others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Patience {
+pub struct Deadline {
     /// When it is undone or answered at the latest; `None`: it waits for ever.
-    pub deadline: Option<Time>,
+    pub at: Option<Time>,
     /// Never queue behind another (a timeout of 0): the answer is no as soon as somebody else holds the claim.
-    pub nowait: bool,
+    pub no_wait: bool,
 }
 
-impl Patience {
-    pub const FOREVER: Patience = Patience { deadline: None, nowait: false };
+impl Deadline {
+    pub const FOREVER: Deadline = Deadline { at: None, no_wait: false };
 
     /// From a timeout in ms as the C interface has it: -1 is for ever; 0 never queues behind another and waits for
     /// the network at most the detection time.
-    pub fn from_timeout_ms(now: Time, timeout_ms: i64, detection: Duration) -> Patience {
+    pub fn from_timeout_ms(now: Time, timeout_ms: i64, detection: Duration) -> Deadline {
         match timeout_ms {
-            0 => Patience { deadline: Some(now + detection), nowait: true },
-            ms if ms < 0 => Patience::FOREVER,
-            ms => Patience { deadline: Some(now + Duration::from_millis(ms as u64)), nowait: false },
+            0 => Deadline { at: Some(now + detection), no_wait: true },
+            ms if ms < 0 => Deadline::FOREVER,
+            ms => Deadline { at: Some(now + Duration::from_millis(ms as u64)), no_wait: false },
         }
     }
 }
@@ -75,7 +75,7 @@ pub enum Command {
         pid: Pid,
         resolver: Resolver,
         replace: bool,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// What this command began was done after its caller had gone, who was told that it was not. It is taken back; a register, a
     /// join or an acquisition, others stand.
@@ -86,14 +86,14 @@ pub enum Command {
         process: u64,
         op: Ref,
         name: Name,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// Answer value: 1 alive, 0 not.
     IsAlive {
         process: u64,
         op: Ref,
         pid: Pid,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// A lock for the process itself. `nodes`: names of nodes; `None`: all of the view. `retries`: so many chances more
     /// than one, then the claim does not wait any longer (D2 of the design); `None`: no such bound. `scope`: what is
@@ -107,7 +107,7 @@ pub enum Command {
         nodes: Option<Vec<String>>,
         retries: Option<u64>,
         scope: Option<Ref>,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// Gives back the process's share: on these nodes, or all of it. With a `scope`: only what the process would not hold
     /// if it had not acquired it for this scope.
@@ -118,7 +118,7 @@ pub enum Command {
         requester: Name,
         nodes: Option<Vec<String>>,
         scope: Option<Ref>,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// [`Event::LockWanted`] whenever another requester begins to wait for a lock that the process holds.
     ///
@@ -133,13 +133,13 @@ pub enum Command {
         process: u64,
         op: Ref,
         group: Name,
-        patience: Patience,
+        deadline: Deadline,
     },
     DeleteGroup {
         process: u64,
         op: Ref,
         group: Name,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// `pid` may live elsewhere.
     JoinGroup {
@@ -147,14 +147,14 @@ pub enum Command {
         op: Ref,
         group: Name,
         pid: Pid,
-        patience: Patience,
+        deadline: Deadline,
     },
     LeaveGroup {
         process: u64,
         op: Ref,
         group: Name,
         pid: Pid,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// [`Event::GroupJoined`] for every present member, [`Event::SnapshotEnd`], then every change.
     ///
@@ -169,14 +169,14 @@ pub enum Command {
     Sync {
         process: u64,
         op: Ref,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// The same for a node that is being opened, which is not to fail for the sake of those who say nothing: once another
     /// node has answered they are waited for a second longer, and no longer than the deadline in any case.
     Join {
         process: u64,
         op: Ref,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// From now on this node has a resolver function of that name.
     AddResolver {
@@ -191,14 +191,14 @@ pub enum Command {
         process: u64,
         op: Ref,
         address: String,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// Ends the link with a node and does not dial it again until it is asked to.
     Disconnect {
         process: u64,
         op: Ref,
         node_name: String,
-        patience: Patience,
+        deadline: Deadline,
     },
     /// Leaves in order: every process exits with NODE_CLOSED, every peer is told. [`Effect::Closed`] follows when all
     /// is handed over.

@@ -1,6 +1,6 @@
 //! What a process is told, and what an engine has its node do.
 
-use crate::{ConnectionId, Level, Members, Name, NodeId, Outcome, Payload, Pid, Reason, Ref, Target};
+use crate::{ConnectionId, Level, Members, Name, NodeId, Outcome, Payload, Pid, Reason, Ref, Topic};
 
 /// What an engine puts out, in this order: tables for readers, orders to its network, then events and answers. So a caller who
 /// has an answer reads tables that are no older, and an EXIT never arrives before the state it tells of.
@@ -81,7 +81,7 @@ pub enum Effect {
     /// Worth telling an operator.
     Log {
         level: Level,
-        target: Target,
+        target: Topic,
         text: String,
     },
 }

@@ -268,7 +268,7 @@ pub struct Inspection {
     pub names_own: usize,
     pub locks: usize,
     pub locks_own: usize,
-    pub ill_health: u32,
+    pub local_health: u32,
     pub clock: u64,
 }
 

@@ -16,12 +16,12 @@ mod resolver;
 mod status;
 mod time;
 
-pub use command::{Command, Outcome, Patience};
+pub use command::{Command, Deadline, Outcome};
 pub use effect::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Effect, Event, LockRow, Output, Window};
 pub use id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
 pub use inspection::*;
 pub use limits::{Config, DEFAULT_REQUESTER, Limits, MAX_NAME, MAX_RESOLVER, MAX_TEXT};
-pub use log::{Level, Short, Target};
+pub use log::{Level, Short, Topic};
 pub use machine::Machine;
 pub use members::{Entries, Members};
 pub use observation::{BUCKETS, Counters, Gauges, Histogram, Observation};

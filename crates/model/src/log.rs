@@ -42,13 +42,13 @@ macro_rules! targets {
     ($($name:ident = $text:literal, $meaning:literal;)*) => {
         /// What a record is about.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-        pub enum Target { $($name,)* }
+        pub enum Topic { $($name,)* }
 
-        impl Target {
+        impl Topic {
             /// With what the documents say of each.
-            pub const ALL: &[(Target, &str)] = &[$((Target::$name, $meaning),)*];
+            pub const ALL: &[(Topic, &str)] = &[$((Topic::$name, $meaning),)*];
             /// Its name, as C gets it.
-            pub const fn c_name(self) -> &'static CStr { match self { $(Target::$name => $text,)* } }
+            pub const fn c_name(self) -> &'static CStr { match self { $(Topic::$name => $text,)* } }
         }
     };
 }
@@ -70,7 +70,7 @@ targets! {
     Log = c"convoke.log", "records that were dropped because their reader was too slow";
 }
 
-impl Target {
+impl Topic {
     pub fn name(self) -> &'static str {
         self.c_name().to_str().unwrap_or_default()
     }
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn targets_are_dotted_names_and_levels_follow_each_other() {
-        for (target, meaning) in Target::ALL {
+        for (target, meaning) in Topic::ALL {
             assert!(target.name().starts_with("convoke.") && !meaning.is_empty(), "{target:?}");
         }
         let numbers: Vec<u8> = Level::ALL.iter().map(|(level, ..)| level.number()).collect();

@@ -117,7 +117,7 @@ pub struct Gauges {
     pub granted: u64,
     pub granted_cap: u64,
     /// How late this node's timers were lately, 0 (well) to 6.
-    pub ill_health: u64,
+    pub local_health: u64,
 }
 
 #[cfg(test)]

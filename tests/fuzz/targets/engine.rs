@@ -230,7 +230,7 @@ impl Siege {
         let pid = self.processes[source.below(self.processes.len())];
         let target = Pid { node: self.words.node(source), serial: source.number() };
         let target = if source.flag() { pid } else { target };
-        let patience = self.world.within(source.pick(&[-1, 0, 100, 5000]));
+        let deadline = self.world.within(source.pick(&[-1, 0, 100, 5000]));
         let (text, other) = (words::name(source), words::name(source));
         let resolver = words::resolver(source);
         let nodes = source.flag().then(|| vec!["node0".to_owned(), "node2".to_owned()]);
@@ -241,13 +241,13 @@ impl Siege {
         let mut is_operation = kind < 12;
         let reference = self.world.call(caller, |process, op| match kind {
             0 => {
-                Command::Register { process, op, name: text, pid: caller, resolver, replace: false, patience }
+                Command::Register { process, op, name: text, pid: caller, resolver, replace: false, deadline }
             }
             1 => {
-                Command::Register { process, op, name: text, pid: target, resolver, replace: false, patience }
+                Command::Register { process, op, name: text, pid: target, resolver, replace: false, deadline }
             }
-            2 => Command::Unregister { process, op, name: text, patience },
-            3 => Command::IsAlive { process, op, pid: target, patience },
+            2 => Command::Unregister { process, op, name: text, deadline },
+            3 => Command::IsAlive { process, op, pid: target, deadline },
             4 | 5 => Command::Acquire {
                 process,
                 op,
@@ -256,7 +256,7 @@ impl Siege {
                 nodes,
                 retries: None,
                 scope: None,
-                patience,
+                deadline,
             },
             6 => Command::Release {
                 process,
@@ -265,14 +265,14 @@ impl Siege {
                 requester: other,
                 nodes,
                 scope: None,
-                patience,
+                deadline,
             },
-            7 => Command::CreateGroup { process, op, group: text, patience },
-            8 => Command::DeleteGroup { process, op, group: text, patience },
-            9 => Command::JoinGroup { process, op, group: text, pid: target, patience },
-            10 => Command::LeaveGroup { process, op, group: text, pid: target, patience },
-            11 if op.0.is_multiple_of(2) => Command::Join { process, op, patience },
-            11 => Command::Sync { process, op, patience },
+            7 => Command::CreateGroup { process, op, group: text, deadline },
+            8 => Command::DeleteGroup { process, op, group: text, deadline },
+            9 => Command::JoinGroup { process, op, group: text, pid: target, deadline },
+            10 => Command::LeaveGroup { process, op, group: text, pid: target, deadline },
+            11 if op.0.is_multiple_of(2) => Command::Join { process, op, deadline },
+            11 => Command::Sync { process, op, deadline },
             12 => Command::Monitor { process, reference: op, target },
             13 => Command::MonitorName { process, reference: op, name: text },
             14 => Command::MonitorGroup { process, reference: op, group: text },
@@ -286,7 +286,7 @@ impl Siege {
         if is_operation {
             self.operations.push(reference);
         }
-        if matches!(kind, 4 | 5) && patience == Patience::FOREVER {
+        if matches!(kind, 4 | 5) && deadline == Deadline::FOREVER {
             self.patient.insert(reference);
         }
         match source.byte() {

@@ -84,7 +84,7 @@ impl Words {
             | Message::Wound { tx, .. }
             | Message::Yield { tx, .. }
             | Message::Release { tx, .. }
-            | Message::Hurry { tx, .. }
+            | Message::NoWait { tx, .. }
             | Message::Wanted { tx, .. }
             | Message::Ack { tx }
             | Message::Forward { id: tx, .. }
@@ -98,7 +98,7 @@ impl Words {
                 self.txs.learn(*tx);
                 self.regs.learn(binding.reg);
             }
-            Message::Held { tx, hold } => {
+            Message::SharePublished { tx, hold } => {
                 self.txs.learn(*tx);
                 self.holds.learn(hold.clone());
             }
@@ -106,13 +106,13 @@ impl Words {
                 self.dots.learn(*dot);
                 ack.iter().for_each(|tx| self.txs.learn(*tx));
             }
-            Message::Unreg { ack, .. }
+            Message::Unregistered { ack, .. }
             | Message::Delete { ack, .. }
-            | Message::Drop { ack, .. }
+            | Message::ShareReleased { ack, .. }
             | Message::Membership { ack, .. } => ack.iter().for_each(|tx| self.txs.learn(*tx)),
             Message::Engage { pair, .. }
             | Message::Engaged { pair, .. }
-            | Message::Gone { pair, .. }
+            | Message::ClashEnded { pair, .. }
             | Message::Verdict { pair, .. }
             | Message::Hearsay { pair, .. } => {
                 self.regs.learn(pair.low);
@@ -261,7 +261,7 @@ impl Words {
                 serial: source.number(),
                 resolver: resolver(source),
                 replace: source.flag(),
-                nowait: source.flag(),
+                no_wait: source.flag(),
             },
             1 => Task::Unregister { name: name(source), reg: self.reg(source) },
             2 => Task::IsAlive { serial: source.number() },
@@ -275,7 +275,7 @@ impl Words {
         match kind {
             0 => ClashMessage::Engage { name, pair, round: source.number() },
             1 => ClashMessage::Engaged { name, pair, round: source.number(), age_ms: source.number() },
-            2 => ClashMessage::Gone { name, pair },
+            2 => ClashMessage::ClashEnded { name, pair },
             _ => ClashMessage::Verdict { name, pair, treatment: self.treatment(source) },
         }
     }
@@ -322,12 +322,12 @@ impl Words {
                     _ => Want::Lock { requester: name(source), serial: source.number() },
                 };
                 self.txs.learn(tx);
-                M::Acquire { tx, key, want, nowait: source.flag() }
+                M::Acquire { tx, key, want, no_wait: source.flag() }
             }
             10 => M::Grant {
                 tx: self.tx(source),
                 key: self.key(source),
-                tenure: source.number(),
+                epoch: source.number(),
                 regs: source.some(|source| self.reg(source)),
             },
             11 => M::Deny { tx: self.tx(source) },
@@ -335,13 +335,13 @@ impl Words {
             13 => M::Wound { tx: self.tx(source), key: self.key(source) },
             14 => M::Yield { tx: self.tx(source), key: self.key(source) },
             15 => M::Release { tx: self.tx(source), key: self.key(source) },
-            16 => M::Hurry { tx: self.tx(source), key: self.key(source) },
+            16 => M::NoWait { tx: self.tx(source), key: self.key(source) },
             17 => {
                 let (tx, hold) = (self.tx(source), self.hold(source));
                 self.holds.learn(hold.clone());
-                M::Held { tx, hold }
+                M::SharePublished { tx, hold }
             }
-            18 => M::Drop {
+            18 => M::ShareReleased {
                 resource: name(source),
                 requester: name(source),
                 serial: source.number(),
@@ -374,7 +374,7 @@ impl Words {
                 to: self.node(source),
                 over: source.some(|source| self.reg(source)).into_iter().collect(),
             },
-            24 => M::Unreg {
+            24 => M::Unregistered {
                 name: name(source),
                 reg: self.reg(source),
                 restore: source.flag().then(|| self.binding(source)),
@@ -400,12 +400,12 @@ impl Words {
                 round: source.number(),
                 age_ms: source.number(),
             },
-            32 => M::Gone { name: name(source), pair: self.pair(source) },
+            32 => M::ClashEnded { name: name(source), pair: self.pair(source) },
             33 => {
                 M::Verdict { name: name(source), pair: self.pair(source), treatment: self.treatment(source) }
             }
             34 => M::Hearsay { name: name(source), pair: self.pair(source), high: self.pid(source) },
-            35 => M::Via { to: self.node(source), from: self.node(source), clash: self.clash(source) },
+            35 => M::Relayed { to: self.node(source), from: self.node(source), clash: self.clash(source) },
             36 => {
                 let id = self.tx(source);
                 self.txs.learn(id);

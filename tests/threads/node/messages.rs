@@ -3,7 +3,7 @@
 use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
 use super::queues::shared_with;
-use super::send::Parcel;
+use super::send::Outgoing;
 use super::shared::Shared;
 use super::{EventKind, Lane, Result};
 use crate::Model;
@@ -48,9 +48,9 @@ fn room(local_bytes: usize) -> Room {
 impl Room {
     /// Sends until the message is taken in; waits for room when it is refused. Tells how it ended.
     fn send(&self, from: &ProcessCore, payload: &[u8]) -> Result<()> {
-        let parcel = Parcel::new(&self.shared, payload)?;
+        let outgoing = Outgoing::new(&self.shared, payload)?;
         loop {
-            match self.shared.send(from, self.receiver.pid(), &parcel) {
+            match self.shared.send(from, self.receiver.pid(), &outgoing) {
                 Err(error) if error.status == Status::Full => {
                     let (event, after) = from.queue.take(&Wait::forever())?;
                     self.shared.settle(after);
@@ -121,9 +121,9 @@ fn refused_by_a_link() {
     let sender = {
         let (room, payload) = (room.clone(), payload.clone());
         thread::spawn(move || {
-            let parcel = Parcel::new(&room.shared, &payload).expect("it is not too big");
+            let outgoing = Outgoing::new(&room.shared, &payload).expect("it is not too big");
             for _ in 0..2 {
-                while let Err(error) = room.shared.send(&room.sender, to, &parcel) {
+                while let Err(error) = room.shared.send(&room.sender, to, &outgoing) {
                     assert_eq!(error.status, Status::Full);
                     let (event, after) = room.sender.queue.take(&Wait::forever()).expect("it is told");
                     room.shared.settle(after);

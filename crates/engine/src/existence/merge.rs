@@ -45,7 +45,8 @@ impl Told {
         self.live.len() <= trim::most_live(limits)
             && self.bytes <= trim::most_bytes(limits)
             && self.beyond.len() <= trim::most_beyond(limits)
-            && self.seen.len() <= trim::most_strangers(limits).saturating_add(limits.peers.saturating_mul(2))
+            && self.seen.len()
+                <= trim::max_unlinked_incarnations(limits).saturating_add(limits.peers.saturating_mul(2))
     }
 }
 
