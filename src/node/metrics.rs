@@ -227,7 +227,7 @@ metrics! {
         "Peers that are left alone at the moment because they kept this node waiting.";
     Counter "convoke_own_pauses" |f| counted!(f.own_pauses),
         "Times that this node found itself paused or starved.";
-    Gauge "convoke_ill_health" |f| present!(f.local_health),
+    Gauge "convoke_local_health" |f| present!(f.local_health),
         "How late this node's timers were lately, from 0 (well) to 6: so much more patient it is with others.";
     Counter "convoke_messages_sent" |f| shared!(f.messages_sent),
         "Messages that were accepted from processes of this node.";

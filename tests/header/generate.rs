@@ -16,6 +16,7 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// A file of the library: of `src`, or of the crates beside it.
 fn source(path: impl AsRef<Path>) -> String {
     let path = root().join("src").join(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -63,7 +64,7 @@ fn fields() -> Vec<Constant> {
 }
 
 fn reasons() -> Vec<Constant> {
-    let text = source("engine/status.rs");
+    let text = source("../crates/model/src/status.rs");
     let constant = |(reason, name): &(Reason, &str)| Constant {
         name: format!("CONVOKE_REASON_{name}"),
         value: i64::from(reason.0),

@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// A vote. For an operation that is over, the voter is told so.
-    pub(super) fn granted(
+    pub(super) fn on_grant(
         &mut self,
         from: NodeId,
         tx: Tx,
@@ -174,7 +174,7 @@ impl Engine {
     }
 
     /// "No": somebody else came first, and the claim does not wait.
-    pub(super) fn denied(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+    pub(super) fn on_deny(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
         let op = self.claims.operations.get(&tx);
         if op.is_some_and(|op| op.is_acquiring() && op.nodes.contains(&from)) {
             self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
@@ -183,12 +183,12 @@ impl Engine {
     }
 
     /// The claim waits at a voter behind somebody else: a later grant comes by itself.
-    pub(super) fn queued(&mut self, from: NodeId, tx: Tx) {
+    pub(super) fn on_queued(&mut self, from: NodeId, tx: Tx) {
         self.note_answer(tx, from);
     }
 
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
-    pub(super) fn busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
+    pub(super) fn on_busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
         self.note_answer(tx, from);
         let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
         if self.is_broken(Fault::VotersDenyNames)
@@ -214,7 +214,7 @@ impl Engine {
     }
 
     /// An older claim waits at a voter that granted this one: give it back, keep the place in the queue.
-    pub(super) fn wounded(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(super) fn on_wound(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
         let keeps_vote = self.is_broken(Fault::WoundedKeepsTheVote);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && op.is_acquiring()
@@ -247,7 +247,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn acknowledged(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+    pub(super) fn on_ack(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
         self.note_answer(tx, from);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && let Phase::Committing(acks) = &mut op.phase
@@ -462,7 +462,7 @@ impl Engine {
     }
 
     /// The voter hears this node.
-    pub(super) fn vouched(&mut self, from: NodeId, node: NodeId) {
+    pub(super) fn on_vouched(&mut self, from: NodeId, node: NodeId) {
         let due = self.now - self.grace();
         for tx in self.claims.out_of_sight.iter().copied().collect::<Vec<_>>() {
             let naming = self.claims.operations.get(&tx).and_then(Operation::naming);

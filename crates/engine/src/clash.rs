@@ -361,7 +361,11 @@ impl Engine {
         }
     }
 
-    pub(super) fn clash_message(&mut self, from: NodeId, message: ClashMessage) -> Result<(), &'static str> {
+    pub(super) fn on_clash_message(
+        &mut self,
+        from: NodeId,
+        message: ClashMessage,
+    ) -> Result<(), &'static str> {
         match message {
             ClashMessage::Engage { name, pair, round } => {
                 if pair.low.node != from || pair.high.node != self.config.node {

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(60);
 const PART: usize = 512;
 
 fn in_parts(all: impl Iterator<Item = Existence>) -> Vec<Vec<Existence>> {
-    membership::in_parts(all, PART, |part| {
+    links::in_parts(all, PART, |part| {
         // Two numbers and what comes before them.
         24 + if let Existence::Live { group, .. } = part { group.as_bytes().len() } else { 0 }
     })
@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// The peer differs: it is told all, once per round trip.
-    pub(super) fn group_digest(&mut self, from: NodeId, digest: u64) -> Result<(), &'static str> {
+    pub(super) fn on_group_digest(&mut self, from: NodeId, digest: u64) -> Result<(), &'static str> {
         if digest == self.groups.dots.digest() {
             return Ok(());
         }
@@ -207,7 +207,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn group_state(
+    pub(super) fn on_group_state(
         &mut self,
         from: NodeId,
         parts: Vec<Existence>,

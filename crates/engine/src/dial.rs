@@ -208,7 +208,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn asked_where(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) -> Result<(), &'static str> {
+    pub(super) fn on_where(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) -> Result<(), &'static str> {
         let found = nodes.iter().filter_map(|node| Some((*node, self.view.links.get(node)?)));
         let dialled = found.filter(|(_, link)| !link.address.is_empty());
         let address = |(node, link): (_, &Link)| PeerAddress {
@@ -227,7 +227,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn told_where(
+    pub(super) fn on_peers(
         &mut self,
         from: NodeId,
         peers: Vec<PeerAddress>,

@@ -118,41 +118,41 @@ impl Engine {
     /// `Err`: the peer broke the protocol in a way that honest nodes cannot; its link is ended.
     pub(super) fn message(&mut self, from: NodeId, message: Message) -> Result<(), &'static str> {
         match message {
-            Message::Hello { facts, last } => self.hello(from, facts, last),
-            Message::HelloAck => self.hello_acked(from),
+            Message::Hello { facts, last } => self.on_hello(from, facts, last),
+            Message::HelloAck => self.on_hello_ack(from),
             Message::Heartbeat => Ok(()),
             Message::Ping { number } => {
                 self.send(from, Message::Pong { number });
                 Ok(())
             }
-            Message::Pong { number } => self.pong(from, number),
-            Message::Goodbye { why } => self.goodbye(from, why),
-            Message::Probe { about } => self.probed(from, about),
-            Message::ProbeAnswer { silent } => self.probe_answered(from, silent),
-            Message::Challenge { number, claimant } => self.challenged(from, number, claimant),
+            Message::Pong { number } => self.on_pong(from, number),
+            Message::Goodbye { why } => self.on_goodbye(from, why),
+            Message::Probe { about } => self.on_probe(from, about),
+            Message::ProbeAnswer { silent } => self.on_probe_answer(from, silent),
+            Message::Challenge { number, claimant } => self.on_challenge(from, number, claimant),
             Message::Vouch { node } => {
-                self.vouch_for(node, from);
+                self.on_vouch(node, from);
                 Ok(())
             }
             Message::Vouched { node } => {
-                self.vouched(from, node);
+                self.on_vouched(from, node);
                 Ok(())
             }
-            Message::Acquire { tx, key, want, no_wait } => self.acquire(from, tx, key, want, no_wait),
-            Message::Grant { tx, key, epoch, regs } => self.granted(from, tx, key, epoch, regs),
+            Message::Acquire { tx, key, want, no_wait } => self.on_acquire(from, tx, key, want, no_wait),
+            Message::Grant { tx, key, epoch, regs } => self.on_grant(from, tx, key, epoch, regs),
             Message::Queued { tx } => {
-                self.queued(from, tx);
+                self.on_queued(from, tx);
                 Ok(())
             }
-            Message::Deny { tx } => self.denied(from, tx),
-            Message::Busy { tx, reg } => self.busy(from, tx, reg),
-            Message::Wound { tx, key } => self.wounded(from, tx, key),
-            Message::Yield { tx, key } => self.yielded(from, tx, key),
-            Message::Release { tx, key } => self.released(from, tx, key),
-            Message::NoWait { tx, key } => self.hurried(from, tx, key),
-            Message::SharePublished { tx, hold } => self.held(from, tx, hold),
+            Message::Deny { tx } => self.on_deny(from, tx),
+            Message::Busy { tx, reg } => self.on_busy(from, tx, reg),
+            Message::Wound { tx, key } => self.on_wound(from, tx, key),
+            Message::Yield { tx, key } => self.on_yield(from, tx, key),
+            Message::Release { tx, key } => self.on_release(from, tx, key),
+            Message::NoWait { tx, key } => self.on_no_wait(from, tx, key),
+            Message::SharePublished { tx, hold } => self.on_share_published(from, tx, hold),
             Message::ShareReleased { resource, requester, serial, rest, ack } => {
-                self.dropped(from, resource, requester, serial, rest, ack)
+                self.on_share_released(from, resource, requester, serial, rest, ack)
             }
             Message::LockConflict { resource, requester, serial, token, ends } => {
                 self.on_lock_conflict(from, resource, requester, serial, token, ends)
@@ -164,53 +164,55 @@ impl Engine {
                 self.on_hold_confirmed(from, question, resource, requester, serial, standing)
             }
             Message::Wanted { tx, resource, requester, serial, waiter } => {
-                self.lock_wanted(from, tx, resource, requester, serial, waiter)
+                self.on_wanted(from, tx, resource, requester, serial, waiter)
             }
-            Message::Commit { tx, name, binding } => self.commit(from, tx, name, binding),
-            Message::Ack { tx } => self.acknowledged(from, tx),
-            Message::Settled { name, reg, to, over } => self.settled_message(from, name, reg, to, over),
-            Message::Unregistered { name, reg, restore, ack } => self.unreg(from, name, reg, restore, ack),
-            Message::Membership { membership, ack } => self.membership(from, membership, ack),
+            Message::Commit { tx, name, binding } => self.on_commit(from, tx, name, binding),
+            Message::Ack { tx } => self.on_ack(from, tx),
+            Message::Settled { name, reg, to, over } => self.on_settled(from, name, reg, to, over),
+            Message::Unregistered { name, reg, restore, ack } => {
+                self.on_unregistered(from, name, reg, restore, ack)
+            }
+            Message::Membership { membership, ack } => self.on_membership(from, membership, ack),
             Message::Create { group, dot, generation, ack } => {
-                self.group_created(from, group, dot, generation, ack)
+                self.on_create(from, group, dot, generation, ack)
             }
-            Message::Retract { group, dots, ack } => self.group_retracted(from, group, dots, ack),
-            Message::Delete { group, dots, ack } => self.group_deleted(from, group, dots, ack),
-            Message::GroupDigest { digest } => self.group_digest(from, digest),
-            Message::GroupState { parts, last, answer } => self.group_state(from, parts, last, answer),
+            Message::Retract { group, dots, ack } => self.on_retract(from, group, dots, ack),
+            Message::Delete { group, dots, ack } => self.on_delete(from, group, dots, ack),
+            Message::GroupDigest { digest } => self.on_group_digest(from, digest),
+            Message::GroupState { parts, last, answer } => self.on_group_state(from, parts, last, answer),
             Message::Engage { name, pair, round } => {
-                self.clash_message(from, ClashMessage::Engage { name, pair, round })
+                self.on_clash_message(from, ClashMessage::Engage { name, pair, round })
             }
             Message::Engaged { name, pair, round, age_ms } => {
-                self.clash_message(from, ClashMessage::Engaged { name, pair, round, age_ms })
+                self.on_clash_message(from, ClashMessage::Engaged { name, pair, round, age_ms })
             }
             Message::ClashEnded { name, pair } => {
-                self.clash_message(from, ClashMessage::ClashEnded { name, pair })
+                self.on_clash_message(from, ClashMessage::ClashEnded { name, pair })
             }
             Message::Verdict { name, pair, treatment } => {
-                self.clash_message(from, ClashMessage::Verdict { name, pair, treatment })
+                self.on_clash_message(from, ClashMessage::Verdict { name, pair, treatment })
             }
-            Message::Hearsay { name, pair, high } => self.hearsay(from, name, pair, high),
-            Message::Relayed { to, from: origin, clash } => self.via(from, to, origin, clash),
-            Message::Forward { id, task, remaining_ms } => self.forwarded(from, id, task, remaining_ms),
-            Message::Answer { id, status, value } => self.answered(from, id, status, value),
-            Message::Cancel { id } => self.cancel_forwarded(from, id),
+            Message::Hearsay { name, pair, high } => self.on_hearsay(from, name, pair, high),
+            Message::Relayed { to, from: origin, clash } => self.on_relayed(from, to, origin, clash),
+            Message::Forward { id, task, remaining_ms } => self.on_forward(from, id, task, remaining_ms),
+            Message::Answer { id, status, value } => self.on_answer(from, id, status, value),
+            Message::Cancel { id } => self.on_cancel(from, id),
             Message::Monitor { watcher, reference, target } => {
-                self.monitored(from, watcher, reference, target)
+                self.on_monitor(from, watcher, reference, target)
             }
             Message::Demonitor { watcher, reference, target } => {
-                self.demonitored(from, watcher, reference, target)
+                self.on_demonitor(from, watcher, reference, target)
             }
             Message::Credit { to, credit } => {
-                self.credited(from, to, credit);
+                self.on_credit(from, to, credit);
                 Ok(())
             }
             Message::NoReceiver { to } => {
                 self.no_receiver(from, to);
                 Ok(())
             }
-            Message::Where { nodes } => self.asked_where(from, nodes),
-            Message::Peers { peers, last } => self.told_where(from, peers, last),
+            Message::Where { nodes } => self.on_where(from, nodes),
+            Message::Peers { peers, last } => self.on_peers(from, peers, last),
         }
     }
 

@@ -324,7 +324,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn answered(
+    pub(super) fn on_answer(
         &mut self,
         from: NodeId,
         id: Tx,
@@ -397,7 +397,7 @@ impl Engine {
 
     // ---- the home
 
-    pub(super) fn forwarded(
+    pub(super) fn on_forward(
         &mut self,
         from: NodeId,
         id: Tx,
@@ -435,7 +435,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn cancel_forwarded(&mut self, from: NodeId, id: Tx) -> Result<(), &'static str> {
+    pub(super) fn on_cancel(&mut self, from: NodeId, id: Tx) -> Result<(), &'static str> {
         if id.node != from {
             return Err("a forwarded operation of another node");
         }

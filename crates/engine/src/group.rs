@@ -79,7 +79,7 @@ impl Engine {
         dot
     }
 
-    pub(super) fn group_created(
+    pub(super) fn on_create(
         &mut self,
         from: NodeId,
         group: Name,
@@ -140,7 +140,7 @@ impl Engine {
         self.groups.touch(group, false);
     }
 
-    pub(super) fn group_retracted(
+    pub(super) fn on_retract(
         &mut self,
         from: NodeId,
         group: Name,
@@ -256,7 +256,7 @@ impl Engine {
 
     /// Acknowledged only when every member of the group that this node has withdrawn, for this delete or before it, is
     /// heard to be gone everywhere: so a delete that returns leaves no member on any linked node.
-    pub(super) fn group_deleted(
+    pub(super) fn on_delete(
         &mut self,
         from: NodeId,
         group: Name,
@@ -389,7 +389,7 @@ impl Engine {
         self.broadcast(Message::Membership { membership, ack });
     }
 
-    pub(super) fn membership(
+    pub(super) fn on_membership(
         &mut self,
         from: NodeId,
         membership: Membership,

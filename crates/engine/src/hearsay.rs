@@ -46,7 +46,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn hearsay(
+    pub(super) fn on_hearsay(
         &mut self,
         from: NodeId,
         name: Name,
@@ -63,7 +63,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn via(
+    pub(super) fn on_relayed(
         &mut self,
         from: NodeId,
         to: NodeId,
@@ -76,7 +76,7 @@ impl Engine {
             }
             self.remember_messenger(origin, from);
             // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
-            let _ = self.clash_message(origin, clash);
+            let _ = self.on_clash_message(origin, clash);
             return Ok(());
         }
         if origin == from {

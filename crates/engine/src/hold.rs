@@ -139,7 +139,12 @@ impl Engine {
     // ---- what homes publish
 
     /// A claim is complete, or a hold has changed.
-    pub(super) fn held(&mut self, from: NodeId, tx: Tx, hold: Hold) -> Result<(), &'static str> {
+    pub(super) fn on_share_published(
+        &mut self,
+        from: NodeId,
+        tx: Tx,
+        hold: Hold,
+    ) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a hold under the claim of another node");
         }
@@ -153,7 +158,7 @@ impl Engine {
     }
 
     /// A share ends, or binds on fewer nodes from now on.
-    pub(super) fn dropped(
+    pub(super) fn on_share_released(
         &mut self,
         from: NodeId,
         resource: Name,

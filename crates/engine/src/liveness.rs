@@ -124,7 +124,7 @@ impl Engine {
 
     /// A peer says that another node claims this node's name. That one is met, and then it shows whether that is so, and which
     /// of the two stays; a peer's word alone closes nobody.
-    pub(super) fn challenged(
+    pub(super) fn on_challenge(
         &mut self,
         from: NodeId,
         number: u64,
@@ -264,7 +264,7 @@ impl Engine {
         self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
     }
 
-    pub(super) fn probed(&mut self, from: NodeId, about: BTreeSet<NodeId>) -> Result<(), &'static str> {
+    pub(super) fn on_probe(&mut self, from: NodeId, about: BTreeSet<NodeId>) -> Result<(), &'static str> {
         let lately = self.config.heartbeat * 2;
         let hears = |node: &NodeId| {
             self.view.links.get(node).is_some_and(|link| self.now.since(link.last_heard) < lately)
@@ -276,7 +276,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn probe_answered(
+    pub(super) fn on_probe_answer(
         &mut self,
         from: NodeId,
         silent: BTreeSet<NodeId>,
@@ -320,7 +320,7 @@ impl Engine {
         self.timers.set(Timer::Doubt(node), self.now + DOUBT);
     }
 
-    pub(super) fn pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
+    pub(super) fn on_pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.answered = link.answered.max(number.min(self.view.pings));
         if let Some((_, sent)) = link.pinged.take_if(|(asked, _)| *asked == number) {
@@ -343,7 +343,7 @@ impl Engine {
 
     /// Somebody waits for a process of this peer, and cannot see it: it is answered as soon as the peer has shown that it
     /// lives. What this node has read of it says nothing: it may have been sent before a pause of this node.
-    pub(super) fn vouch_for(&mut self, node: NodeId, inquirer: NodeId) {
+    pub(super) fn on_vouch(&mut self, node: NodeId, inquirer: NodeId) {
         let Some(link) = self.view.links.get_mut(&node) else { return };
         if let Some((_, inquirers)) = &mut link.inquiries {
             inquirers.insert(inquirer);

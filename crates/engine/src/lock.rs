@@ -427,7 +427,7 @@ impl Engine {
     }
 
     /// Another requester has begun to wait at a voter where the hold binds.
-    pub(super) fn lock_wanted(
+    pub(super) fn on_wanted(
         &mut self,
         from: NodeId,
         tx: Tx,

@@ -296,7 +296,7 @@ impl Engine {
     }
 
     /// Its owner withdrew a binding.
-    pub(super) fn unreg(
+    pub(super) fn on_unregistered(
         &mut self,
         from: NodeId,
         name: Name,
@@ -512,7 +512,7 @@ impl Engine {
 
     /// All nodes that `from` is linked to show `reg`: for the owner `to` of bindings under it; passed on, and again as long
     /// as it does not withdraw them (`hearsay`).
-    pub(super) fn settled_message(
+    pub(super) fn on_settled(
         &mut self,
         from: NodeId,
         name: Name,
@@ -537,7 +537,7 @@ impl Engine {
     }
 
     /// A binding that its home has published.
-    pub(super) fn commit(
+    pub(super) fn on_commit(
         &mut self,
         from: NodeId,
         tx: Tx,

@@ -218,7 +218,7 @@ impl Engine {
     }
 
     /// A process of the peer watches one of mine.
-    pub(super) fn monitored(
+    pub(super) fn on_monitor(
         &mut self,
         from: NodeId,
         watcher: u64,
@@ -237,7 +237,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn demonitored(
+    pub(super) fn on_demonitor(
         &mut self,
         from: NodeId,
         watcher: u64,
@@ -454,7 +454,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn credited(&mut self, from: NodeId, to: u64, credit: message::Credit) {
+    pub(super) fn on_credit(&mut self, from: NodeId, to: u64, credit: message::Credit) {
         if let Some(connection) = self.view.connection(from) {
             self.order(Wire::Credit { connection, to, credit });
         }

@@ -267,7 +267,7 @@ pub enum Message {
         no_wait: bool,
     },
     /// The vote. `epoch`, of a lock: this voter's number for the time from which on it is not free. `regs`: for a
-    /// re-register, every binding of the name that the voter shows and every row it keeps for a restore.
+    /// re-register, every binding of the name that the voter shows.
     Grant {
         tx: Tx,
         key: Key,

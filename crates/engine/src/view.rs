@@ -1,5 +1,5 @@
 //! What a node has of its peers at this moment: the links, the connections that wait for one, and what is remembered of
-//! links that are over. How they come and go stands in `membership`.
+//! links that are over. How they come and go stands in `links`.
 
 use super::departure::MissingNodes;
 use super::dial::Dials;

@@ -78,7 +78,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn acquire(
+    pub(super) fn on_acquire(
         &mut self,
         from: NodeId,
         tx: Tx,
@@ -262,7 +262,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn yielded(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(super) fn on_yield(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a claim of another node");
         }
@@ -277,7 +277,7 @@ impl Engine {
     }
 
     /// From now on the claim does not wait behind others.
-    pub(super) fn hurried(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(super) fn on_no_wait(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a claim of another node");
         }
@@ -303,7 +303,7 @@ impl Engine {
         !denied.is_empty()
     }
 
-    pub(super) fn released(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(super) fn on_release(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a claim of another node");
         }

@@ -7,7 +7,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// A node's incarnation: 64 random bits drawn at every start. Zero is excluded.
+/// A node's incarnation, another one at every start: 64 bits of a digest of its name and of random bytes, to which it is held by
+/// whoever it meets. Zero is excluded.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(transparent)]
 pub struct NodeId(pub u64);

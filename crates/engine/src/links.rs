@@ -316,7 +316,12 @@ impl Engine {
         self.send(to, Message::Hello { facts: last.unwrap_or_default(), last: true });
     }
 
-    pub(super) fn hello(&mut self, from: NodeId, facts: Vec<Fact>, last: bool) -> Result<(), &'static str> {
+    pub(super) fn on_hello(
+        &mut self,
+        from: NodeId,
+        facts: Vec<Fact>,
+        last: bool,
+    ) -> Result<(), &'static str> {
         if self.view.links.get(&from).is_some_and(|link| link.synced) {
             return Err("a second snapshot");
         }
@@ -351,7 +356,7 @@ impl Engine {
             Fact::Kept(reg) => self.record_snapshot_entry(from, reg)?,
             Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
-            Fact::Membership(membership) => self.membership(from, membership, None)?,
+            Fact::Membership(membership) => self.on_membership(from, membership, None)?,
         }
         Ok(())
     }
@@ -363,13 +368,13 @@ impl Engine {
         if named > self.most_in_snapshot() { Err("more registrations than a peer may have") } else { Ok(()) }
     }
 
-    pub(super) fn hello_acked(&mut self, from: NodeId) -> Result<(), &'static str> {
+    pub(super) fn on_hello_ack(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.acked = true;
         let in_snapshot = std::mem::take(&mut link.in_snapshot);
         self.tables_acknowledged(from);
         for tx in in_snapshot {
-            self.acknowledged(from, tx)?;
+            self.on_ack(from, tx)?;
         }
         self.note_merged(from);
         self.holds_with(from);
@@ -453,7 +458,7 @@ impl Engine {
         self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
     }
 
-    pub(super) fn goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
+    pub(super) fn on_goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
         if let Some(link) = self.view.links.get_mut(&from) {
             link.goodbye = Some(why);
         }
