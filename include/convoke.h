@@ -61,7 +61,7 @@
  * - The library's threads keep the process alive while a node is open, and take no signals. So a program whose `main` ends by
  *   `pthread_exit`, and that has no other thread of its own that takes signals, does not end, and SIGTERM does not end it: close
  *   its nodes first.
- * - A defect of the library is CONVOKE_E_INTERNAL: convoke_last_error has its text, the node concerned is closed, the program
+ * - An internal error (a bug in Convoke) is CONVOKE_E_INTERNAL: convoke_last_error has its text, the node concerned is closed, the program
  *   lives on.
  *
  * ## Callbacks
@@ -137,7 +137,7 @@ enum convoke_status
     CONVOKE_E_INVALID = -1,
     /** Memory could not be allocated. */
     CONVOKE_E_MEMORY = -2,
-    /** A defect in the library was met; the node has been closed. */
+    /** Internal error (a bug in Convoke); the node has been closed. */
     CONVOKE_E_INTERNAL = -3,
     /** The handle was made by the parent of this forked process. */
     CONVOKE_E_FORKED = -4,
@@ -633,7 +633,7 @@ CONVOKE_API size_t convoke_live_handles(void);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID there is no such level.
  * @retval CONVOKE_E_IO the system has no thread left. The former function stays.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any; also in `fn`; a forked child has no function until it sets one
  * @since 0.1.0
  */
@@ -655,7 +655,7 @@ CONVOKE_API convoke_status convoke_log_set(int32_t max_level, convoke_log_fn fn,
  * @retval CONVOKE_E_INVALID `queue` is not a live queue, or there is no such level.
  * @retval CONVOKE_E_CLOSED the node of the queue is closed, or the queue is being freed.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -674,7 +674,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_log_to_queue(convoke_queue *
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `options_out` is NULL.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -694,7 +694,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_new(convoke_options 
  * @retval CONVOKE_E_OPTION there is no such key, or the value is not acceptable: the detail names the nearest key, or
  *         what is acceptable. Nothing was changed. Correct the program or its configuration.
  * @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked. Make new ones.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -715,7 +715,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set(convoke_options 
  * @retval CONVOKE_E_TOO_BIG `len` is beyond half of the address space.
  * @retval CONVOKE_E_OPTION as for convoke_options_set.
  * @retval CONVOKE_E_FORKED as for convoke_options_set.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -735,7 +735,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_set_bytes(convoke_op
  * @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Or others than its owner may write the file
  *         (chmod go-w), or there is a secret in it and others may read it (chmod 600). Nothing was changed.
  * @retval CONVOKE_E_FORKED as for convoke_options_set.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any; reads the file on the calling thread
  * @since 0.1.0
  */
@@ -755,7 +755,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_options_load(convoke_options
  * @retval CONVOKE_E_INVALID `buf` is NULL.
  * @retval CONVOKE_E_BUFFER `cap` is below 32.
  * @retval CONVOKE_E_IO the operating system has no random numbers.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -814,7 +814,7 @@ CONVOKE_API void convoke_options_free(convoke_options *options);
  * @retval CONVOKE_E_TIMEOUT a node has answered, and the tables were not merged with it within `join.wait`. The node is
  *         closed. Try again, with a longer one if the tables are very large.
  * @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any; also in a forked child, which has none of its parent's nodes
  * @see Erlang: net_kernel:start/1
  * @since 0.1.0
@@ -836,7 +836,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_open(const convoke_opti
  * @retval CONVOKE_E_TIMEOUT it is being closed and will be soon. Nothing needs to be done.
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `timeout_ms` is below -1.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process. Open another.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:halt/0, net_kernel:stop/0
  * @since 0.1.0
@@ -885,7 +885,7 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
  *         these options when this child was forked.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; reads files on the calling thread
  * @since 0.1.0
  */
@@ -904,7 +904,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_reload(convoke_node *no
  * @retval CONVOKE_E_BUFFER the name does not fit. Try again with `*len_out` + 1 bytes.
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `buf` is NULL and `cap` is not 0.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:node/0
  * @since 0.1.0
@@ -924,7 +924,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_name(const convoke_node
  * @retval CONVOKE_E_BUFFER the address does not fit. Try again with `*len_out` + 1 bytes.
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `buf` is NULL and `cap` is not 0.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -959,7 +959,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_address(const convoke_n
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: net_kernel:connect_node/1
  * @since 0.1.0
@@ -989,7 +989,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_connect(convoke_process
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:disconnect_node/1
  * @since 0.1.0
@@ -1012,7 +1012,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_disconnect(convoke_proc
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `list_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: erlang:nodes/0
  * @since 0.1.0
@@ -1039,7 +1039,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_peers(const convoke_nod
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:sync/0
  * @since 0.1.0
@@ -1061,7 +1061,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_sync(convoke_process *p
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: net_kernel:monitor_nodes/1
  * @since 0.1.0
@@ -1078,7 +1078,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_monitor(convoke_process
  * @retval CONVOKE_E_INVALID `node` is not a live node, `stats` is NULL, or `struct_size` is less than that of a size_t or
  *         more than 4096.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -1099,7 +1099,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_stats(const convoke_nod
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `text_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @since 0.1.0
  */
@@ -1124,7 +1124,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_metrics(const convoke_n
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `text_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @since 0.1.0
  */
@@ -1154,7 +1154,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_node_dump(const convoke_node
  * @retval CONVOKE_E_FULL there are more queues in this program than the library can number.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -1187,7 +1187,7 @@ CONVOKE_API void convoke_queue_free(convoke_queue *queue);
  * @retval CONVOKE_E_IO the system has no descriptor left.
  * @retval CONVOKE_E_CLOSED the queue is being freed.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -1207,7 +1207,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_queue_fd(convoke_queue *queu
  * @retval CONVOKE_E_INVALID `queue` is not a live queue, `event_out` is NULL, or `timeout_ms` is below -1.
  * @retval CONVOKE_E_CLOSED the node is closed and all was taken, or the queue is being freed. Free it.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; several threads may take from one queue, each event goes to one of them
  * @see Erlang: the receive expression
  * @since 0.1.0
@@ -1230,7 +1230,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_queue_next(convoke_queue *qu
  * @retval CONVOKE_E_INVALID `queue` is not a live queue.
  * @retval CONVOKE_E_CLOSED the queue is being freed, or the node is closed.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; also in callbacks of the queue
  * @since 0.1.0
  */
@@ -1252,7 +1252,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_queue_set_handler(convoke_qu
  * @retval CONVOKE_E_STATE there is no handler for the first event. It stays in the queue.
  * @retval CONVOKE_E_CLOSED the node is closed and all was handled, or the queue is being freed. Free it.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any, but not from a callback of the same queue; callbacks of one queue never overlap, so a second thread waits
  *          until the first has returned from its callback
  * @since 0.1.0
@@ -1273,7 +1273,7 @@ CONVOKE_API convoke_status convoke_queue_dispatch(convoke_queue *queue, uint32_t
  * @retval CONVOKE_E_IO the system has no thread left.
  * @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -1291,7 +1291,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_queue_start_thread(convoke_q
  * @retval CONVOKE_E_INVALID `queue` is not a live queue, or `timeout_ms` is below -1.
  * @retval CONVOKE_E_CLOSED the queue is being freed.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -1308,7 +1308,7 @@ CONVOKE_API convoke_status convoke_queue_stop_thread(convoke_queue *queue, int64
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `queue` is not a live queue.
  * @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any; async-signal-safe
  * @since 0.1.0
  */
@@ -1379,7 +1379,7 @@ CONVOKE_API void convoke_event_free(convoke_event *event);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND the event is for the queue as a whole.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1396,7 +1396,7 @@ CONVOKE_API convoke_status convoke_event_process(const convoke_event *event, con
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND events of this kind have none.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1412,7 +1412,7 @@ CONVOKE_API convoke_status convoke_event_peer(const convoke_event *event, convok
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND events of this kind have none.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1428,7 +1428,7 @@ CONVOKE_API convoke_status convoke_event_name(const convoke_event *event, const 
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND events of this kind have none.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1468,7 +1468,7 @@ CONVOKE_API convoke_ref convoke_event_ref(const convoke_event *event);
  * @retval CONVOKE_OK the operation did what it says.
  * @retval CONVOKE_E_INVALID `event` is NULL.
  * @retval CONVOKE_E_STATE the event is not of the kind DONE.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1496,7 +1496,7 @@ CONVOKE_API uint64_t convoke_event_value(const convoke_event *event);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND events of this kind have no such field, or it does not consist of bytes.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1513,7 +1513,7 @@ CONVOKE_API convoke_status convoke_event_bytes(const convoke_event *event, convo
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND events of this kind have no such field, or it is not a pid.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1529,7 +1529,7 @@ CONVOKE_API convoke_status convoke_event_pid(const convoke_event *event, convoke
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND events of this kind have no such field, or it is not a number.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -1560,7 +1560,7 @@ CONVOKE_API convoke_status convoke_event_u64(const convoke_event *event, convoke
  * @retval CONVOKE_E_MEMORY there is no memory for another process.
  * @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
  * @retval CONVOKE_E_FORKED the node or the queue was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:spawn/1
  * @since 0.1.0
@@ -1588,7 +1588,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_spawn(convoke_node *
  * @retval CONVOKE_E_NO_PROCESS it has exited before.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:exit/1
  * @since 0.1.0
@@ -1614,7 +1614,7 @@ CONVOKE_API void convoke_process_free(convoke_process *process);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID `process` is not a live process, or `pid_out` is NULL.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:self/0
  * @since 0.1.0
@@ -1637,7 +1637,7 @@ CONVOKE_API convoke_status convoke_process_pid(const convoke_process *process, c
  * @retval CONVOKE_E_NO_PROCESS the process has exited and all was taken.
  * @retval CONVOKE_E_CLOSED the node is closed and all was taken.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: the receive expression
  * @since 0.1.0
@@ -1659,7 +1659,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_recv(convoke_process
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; also in callbacks of the process
  * @since 0.1.0
  */
@@ -1667,7 +1667,7 @@ CONVOKE_API convoke_status convoke_process_set_handler(convoke_process *process,
     *user_data, convoke_free_fn free_fn);
 
 /**
- * Watches another process: exactly one EXIT event with this reference follows, when it exits, when its node goes down or
+ * Monitors another process: exactly one EXIT event with this reference follows, when it exits, when its node goes down or
  * the link to it, or at once if there is no such process. Several monitors of one process are independent.
  *
  * @param process who is told.
@@ -1681,7 +1681,7 @@ CONVOKE_API convoke_status convoke_process_set_handler(convoke_process *process,
  * @retval CONVOKE_E_NO_PROCESS `process` has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: erlang:monitor/2
  * @since 0.1.0
@@ -1690,7 +1690,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_monitor(convoke_proc
     *target, convoke_ref *ref_out);
 
 /**
- * Ends any process, on this node or another. It gets a last EXIT event about itself, and those that monitor it get
+ * Kills any process, on this node or another. It gets a last EXIT event about itself, and those that monitor it get
  * theirs. Goes the way of the messages from `from` to it: those sent before arrive before.
  *
  * Nothing tells whether there was such a process: monitor it to know.
@@ -1709,7 +1709,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_monitor(convoke_proc
  * @retval CONVOKE_E_NO_PROCESS `from` has exited, or `target` is known to be no more.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: erlang:exit/2
  * @since 0.1.0
@@ -1737,7 +1737,7 @@ CONVOKE_API convoke_status convoke_process_kill(convoke_process *from, const con
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: erlang:is_process_alive/1
  * @since 0.1.0
@@ -1757,7 +1757,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_process_is_alive(convoke_pro
  * @retval CONVOKE_E_NO_PROCESS the process has exited, and its monitors and operations with it.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits
  * @see Erlang: erlang:demonitor/1
  * @since 0.1.0
@@ -1776,7 +1776,7 @@ CONVOKE_API convoke_status convoke_cancel(convoke_process *process, convoke_ref 
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_BUFFER the text does not fit. Try again with `*len_out` + 1 bytes.
  * @retval CONVOKE_E_INVALID `pid` is NULL, or `buf` is NULL and `cap` is not 0.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @see Erlang: erlang:pid_to_list/1
  * @since 0.1.0
@@ -1793,7 +1793,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_format(const convoke_pid
  * @return the status:
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID the text is no pid, or a pointer is NULL.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @see Erlang: erlang:list_to_pid/1
  * @since 0.1.0
@@ -1815,7 +1815,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_parse(const char *text, 
  * @retval CONVOKE_E_INVALID `node` is not a live node, `pid` is NULL or none, or `buf` is NULL and `cap` is not 0.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: erlang:node/1
  * @since 0.1.0
@@ -1849,8 +1849,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * ================================================================================================================== */
 
 /**
- * Gives a name that nobody has to a process. When it returns CONVOKE_OK every node that the node of `pid` has a link to shows
- * the name, and at no moment two processes had it.
+ * Registers a name for a process; fails if it is taken. When it returns CONVOKE_OK every node that the node of `pid` has a
+ * link to shows the name, and at no moment two processes had it.
  *
  * On any other status no node keeps it, with one exception: CONVOKE_E_UNREACHABLE for a pid of another node, whose link
  * broke before the answer, leaves open what became of it, and so does CONVOKE_E_CLOSED.
@@ -1881,7 +1881,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_pid_node(const convoke_node 
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:register_name/2, global:register_name/3
  * @since 0.1.0
@@ -1890,8 +1890,8 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_register(convoke_proces
     name_len, const convoke_pid *pid, const char *resolver, int64_t timeout_ms, convoke_ref *op_out);
 
 /**
- * Gives a name to a process, whoever has it now. At every moment a reader on any node sees the old process or the new
- * one, never none. A name that nobody has is registered.
+ * Registers a name for a process in place of the one that has it, if any. At every moment a reader on any node sees the old
+ * process or the new one, never none. A name that nobody has is registered.
  *
  * The former process lives on and is told by a NAME_CONFLICT event with CONVOKE_REASON_REPLACED, also where its node has no link
  * to that of the new one; there, and on nodes linked to it alone, the name is nobody's then. Should `process` exit before the
@@ -1919,7 +1919,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_register(convoke_proces
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:re_register_name/2, global:re_register_name/3
  * @since 0.1.0
@@ -1928,7 +1928,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_reregister(convoke_proc
     size_t name_len, const convoke_pid *pid, const char *resolver, int64_t timeout_ms, convoke_ref *op_out);
 
 /**
- * Takes a name away from whoever has it. The process lives on and is not told. A name that nobody has: CONVOKE_OK.
+ * Unregisters a name, whichever process has it. The process lives on and is not told. A name that nobody has: CONVOKE_OK.
  *
  * @param process on whose behalf; need not be the one that has the name.
  * @param name the name, copied.
@@ -1948,7 +1948,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_reregister(convoke_proc
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:unregister_name/1
  * @since 0.1.0
@@ -1957,7 +1957,7 @@ CONVOKE_API convoke_status convoke_name_unregister(convoke_process *process, con
     int64_t timeout_ms, convoke_ref *op_out);
 
 /**
- * Who has a name, as this node sees it: a look-up in memory, never blocked by anything.
+ * Looks up which process has a name, as this node sees it: in memory, never blocked by anything.
  *
  * @param node the node.
  * @param name the name.
@@ -1969,7 +1969,7 @@ CONVOKE_API convoke_status convoke_name_unregister(convoke_process *process, con
  * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `pid_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits
  * @see Erlang: global:whereis_name/1
  * @since 0.1.0
@@ -1978,7 +1978,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_whereis(const convoke_n
     name_len, convoke_pid *pid_out);
 
 /**
- * All names that begin with a prefix, as this node sees them. Each row has a name and a pid; they are sorted by name, byte
+ * Lists all names that begin with a prefix, as this node sees them. Each row has a name and a pid; they are sorted by name, byte
  * by byte.
  *
  * @param node the node.
@@ -1991,7 +1991,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_whereis(const convoke_n
  * @retval CONVOKE_E_TOO_BIG `prefix_len` is beyond half of the address space.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: global:registered_names/0
  * @since 0.1.0
@@ -2000,7 +2000,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_list(const convoke_node
     prefix_len, convoke_list **list_out);
 
 /**
- * Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one when that
+ * Monitors a name for a process: a NAME_CHANGED event at once with the present process or none, then one when that
  * changes, each with this reference. Changes that are unread are merged into one event, and counted: see section 5.
  *
  * @param process who is told.
@@ -2015,7 +2015,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_list(const convoke_node
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @since 0.1.0
  */
@@ -2057,7 +2057,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_name_monitor(convoke_process
  * @retval CONVOKE_E_FULL the node has 4096 functions.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: the parameter Resolve of global:register_name/3
  * @since 0.1.0
@@ -2134,7 +2134,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_resolver_add(convoke_node *n
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:set_lock/1
  * @since 0.1.0
@@ -2180,7 +2180,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire(convoke_process
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:set_lock/2, global:set_lock/3
  * @since 0.1.0
@@ -2190,7 +2190,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire_on(convoke_proc
     int64_t retries, int64_t timeout_ms, uint64_t *fence_out, convoke_ref *op_out);
 
 /**
- * Gives back the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
+ * Releases the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
  * theirs.
  *
  * @param process who holds it. Nobody else can release it.
@@ -2214,7 +2214,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire_on(convoke_proc
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:del_lock/1
  * @since 0.1.0
@@ -2223,7 +2223,7 @@ CONVOKE_API convoke_status convoke_lock_release(convoke_process *process, const 
     const void *requester, size_t requester_len, int64_t timeout_ms, convoke_ref *op_out);
 
 /**
- * Gives back a process's share of a lock on some nodes; on the others of its set it goes on holding it.
+ * Releases a process's share of a lock on some nodes; on the others of its set it goes on holding it.
  *
  * @param process who holds it. Nobody else can release it.
  * @param resource what is locked.
@@ -2248,7 +2248,7 @@ CONVOKE_API convoke_status convoke_lock_release(convoke_process *process, const 
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:del_lock/2
  * @since 0.1.0
@@ -2276,7 +2276,7 @@ CONVOKE_API convoke_status convoke_lock_release_on(convoke_process *process, con
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits
  * @since 0.1.0
  */
@@ -2315,7 +2315,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_check(const convoke_pro
  * @retval CONVOKE_E_NO_PROCESS `process` has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:trans/2, global:trans/3, global:trans/4
  * @since 0.1.0
@@ -2325,7 +2325,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_with(convoke_process *p
     retries, int64_t timeout_ms, convoke_with_fn fn, void *user_data, int32_t *result_out);
 
 /**
- * Tells a process that holds a lock when others want it: a LOCK_WANTED event with this reference whenever another requester
+ * Monitors a lock for a process that holds it: a LOCK_WANTED event with this reference whenever another requester
  * begins to wait and none waited before, also at once when one waits already. The process may be asked so to give way.
  *
  * The lock need not be held yet: what counts is whether it is held then. Unread, only the newest is kept.
@@ -2345,7 +2345,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_with(convoke_process *p
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @since 0.1.0
  */
@@ -2353,7 +2353,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_watch(convoke_process *
     size_t resource_len, const void *requester, size_t requester_len, convoke_ref *ref_out);
 
 /**
- * Who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
+ * Lists who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
  * nodes to which this one belongs. What happens on other nodes is seen a moment later.
  *
  * Each row has the resource (CONVOKE_FIELD_NAME), CONVOKE_FIELD_REQUESTER, CONVOKE_FIELD_PID, CONVOKE_FIELD_FENCE (0 for one
@@ -2370,7 +2370,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_watch(convoke_process *
  * @retval CONVOKE_E_TOO_BIG `resource` is longer than the limit.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @since 0.1.0
  */
@@ -2417,7 +2417,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_list(const convoke_node
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: pg2:create/1
  * @since 0.1.0
@@ -2445,7 +2445,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_create(convoke_process
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: pg2:delete/1
  * @since 0.1.0
@@ -2476,7 +2476,7 @@ CONVOKE_API convoke_status convoke_group_delete(convoke_process *process, const 
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: pg2:join/2
  * @since 0.1.0
@@ -2485,7 +2485,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_join(convoke_process *
     name_len, const convoke_pid *pid, int64_t timeout_ms, convoke_ref *op_out);
 
 /**
- * Takes back one joining of a process. A process that is no member: CONVOKE_OK.
+ * Leaves a group: takes back one join of a process. A process that is no member: CONVOKE_OK.
  *
  * @param process on whose behalf.
  * @param name the name of the group, copied.
@@ -2507,7 +2507,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_join(convoke_process *
  * @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: pg2:leave/2
  * @since 0.1.0
@@ -2516,7 +2516,7 @@ CONVOKE_API convoke_status convoke_group_leave(convoke_process *process, const v
     convoke_pid *pid, int64_t timeout_ms, convoke_ref *op_out);
 
 /**
- * The members of a group, as this node sees it: a look-up in memory that copies nothing and is never blocked by anything.
+ * Lists the members of a group, as this node sees it: a look-up in memory that copies nothing and is never blocked by anything.
  *
  * Each row has a pid: every member as often as it has joined, its rows side by side, those of this node first. Read them
  * all at once with convoke_list_pids.
@@ -2531,7 +2531,7 @@ CONVOKE_API convoke_status convoke_group_leave(convoke_process *process, const v
  * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `list_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits
  * @see Erlang: pg2:get_members/1
  * @since 0.1.0
@@ -2540,7 +2540,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_members(const convoke_
     name_len, convoke_list **list_out);
 
 /**
- * The members of a group that live on this very node; see convoke_group_members.
+ * Lists the members of a group that live on this very node; see convoke_group_members.
  *
  * @param node the node.
  * @param name the name of the group.
@@ -2552,7 +2552,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_members(const convoke_
  * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `list_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits
  * @see Erlang: pg2:get_local_members/1
  * @since 0.1.0
@@ -2561,7 +2561,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_local_members(const co
     size_t name_len, convoke_list **list_out);
 
 /**
- * One member of a group to turn to: of those on this node, if there are any, else of all. Which one is decided by chance,
+ * Picks one member of a group to turn to: of those on this node, if there are any, else of all. Which one is decided by chance,
  * each row of convoke_group_members being as likely. A look-up in memory, never blocked by anything.
  *
  * @param node the node.
@@ -2575,7 +2575,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_local_members(const co
  * @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `pid_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits
  * @see Erlang: pg2:get_closest_pid/1
  * @since 0.1.0
@@ -2584,7 +2584,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_closest(const convoke_
     name_len, convoke_pid *pid_out);
 
 /**
- * All groups, empty ones too, as this node sees them. Each row has a name and CONVOKE_FIELD_COUNT, the number of rows that
+ * Lists all groups, empty ones too, as this node sees them. Each row has a name and CONVOKE_FIELD_COUNT, the number of rows that
  * convoke_group_members would give; they are sorted by name, byte by byte.
  *
  * @param node the node.
@@ -2594,7 +2594,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_closest(const convoke_
  * @retval CONVOKE_E_INVALID `node` is not a live node, or `list_out` is NULL.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: pg2:which_groups/0
  * @since 0.1.0
@@ -2602,7 +2602,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_closest(const convoke_
 CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_list(const convoke_node *node, convoke_list **list_out);
 
 /**
- * Tells a process who is a member of a group: a GROUP_JOINED event for every present member, a SNAPSHOT_END event, then a
+ * Monitors a group for a process: a GROUP_JOINED event for every present member, a SNAPSHOT_END event, then a
  * GROUP_JOINED or GROUP_LEFT event for every change, each with this reference and with CONVOKE_FIELD_COUNT, how often the
  * process is a member now.
  *
@@ -2621,7 +2621,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_list(const convoke_nod
  * @retval CONVOKE_E_NO_PROCESS the process has exited.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; never waits for the network
  * @see Erlang: pg:monitor/1
  * @since 0.1.0
@@ -2653,7 +2653,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_monitor(convoke_proces
  *         not got it.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @since 0.1.0
  */
@@ -2686,7 +2686,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_group_send(convoke_process *
  * @retval CONVOKE_E_TOO_BIG `len` is more than the limit.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any; messages that several threads send for one process are in the order in which the calls began to act
  * @see Erlang: erlang:send/2
  * @since 0.1.0
@@ -2714,7 +2714,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_send(convoke_process *from, 
  * @retval CONVOKE_E_TOO_BIG `len` is more than the limit.
  * @retval CONVOKE_E_CLOSED the node is closed.
  * @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
- * @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
  * @threads any
  * @see Erlang: global:send/2
  * @since 0.1.0
@@ -2749,7 +2749,7 @@ CONVOKE_API size_t convoke_list_len(const convoke_list *list);
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
  * @retval CONVOKE_E_NOT_FOUND rows of this list have no name.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -2766,7 +2766,7 @@ CONVOKE_API convoke_status convoke_list_name(const convoke_list *list, size_t in
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
  * @retval CONVOKE_E_NOT_FOUND rows of this list have no pid.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -2783,7 +2783,7 @@ CONVOKE_API convoke_status convoke_list_pid(const convoke_list *list, size_t ind
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
  * @retval CONVOKE_E_NOT_FOUND rows of this list have no such field, or it is not a number.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -2802,7 +2802,7 @@ CONVOKE_API convoke_status convoke_list_u64(const convoke_list *list, size_t ind
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
  * @retval CONVOKE_E_NOT_FOUND rows of this list have no such field, or it does not consist of bytes.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */
@@ -2820,7 +2820,7 @@ CONVOKE_API convoke_status convoke_list_bytes(const convoke_list *list, size_t i
  * @retval CONVOKE_OK
  * @retval CONVOKE_E_INVALID a pointer is NULL.
  * @retval CONVOKE_E_NOT_FOUND rows of this list have no pid.
- * @retval CONVOKE_E_INTERNAL a defect of the library.
+ * @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
  * @threads any
  * @since 0.1.0
  */

@@ -151,7 +151,7 @@ pub unsafe extern "C" fn convoke_event_free(event: *mut convoke_event) {
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND the event is for the queue as a whole.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -173,7 +173,7 @@ pub unsafe extern "C" fn convoke_event_process(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND events of this kind have none.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -212,7 +212,7 @@ unsafe fn pid_of(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND events of this kind have none.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -234,7 +234,7 @@ pub unsafe extern "C" fn convoke_event_name(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND events of this kind have none.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -301,7 +301,7 @@ pub unsafe extern "C" fn convoke_event_ref(event: *const convoke_event) -> convo
 /// @retval CONVOKE_OK the operation did what it says.
 /// @retval CONVOKE_E_INVALID `event` is NULL.
 /// @retval CONVOKE_E_STATE the event is not of the kind DONE.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -347,7 +347,7 @@ pub unsafe extern "C" fn convoke_event_value(event: *const convoke_event) -> u64
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND events of this kind have no such field, or it does not consist of bytes.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -370,7 +370,7 @@ pub unsafe extern "C" fn convoke_event_bytes(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND events of this kind have no such field, or it is not a pid.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -392,7 +392,7 @@ pub unsafe extern "C" fn convoke_event_pid(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND events of this kind have no such field, or it is not a number.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]

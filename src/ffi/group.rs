@@ -45,7 +45,7 @@ use std::ffi::c_void;
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: pg2:create/1
 /// @since 0.1.0
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn convoke_group_create(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: pg2:delete/1
 /// @since 0.1.0
@@ -127,7 +127,7 @@ pub unsafe extern "C" fn convoke_group_delete(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: pg2:join/2
 /// @since 0.1.0
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn convoke_group_join(
     }
 }
 
-/// Takes back one joining of a process. A process that is no member: CONVOKE_OK.
+/// Leaves a group: takes back one join of a process. A process that is no member: CONVOKE_OK.
 ///
 /// @param process on whose behalf.
 /// @param name the name of the group, copied.
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn convoke_group_join(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: pg2:leave/2
 /// @since 0.1.0
@@ -213,7 +213,7 @@ unsafe fn operate(
     })
 }
 
-/// The members of a group, as this node sees it: a look-up in memory that copies nothing and is never blocked by anything.
+/// Lists the members of a group, as this node sees it: a look-up in memory that copies nothing and is never blocked by anything.
 ///
 /// Each row has a pid: every member as often as it has joined, its rows side by side, those of this node first. Read them
 /// all at once with convoke_list_pids.
@@ -228,7 +228,7 @@ unsafe fn operate(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `list_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits
 /// @see Erlang: pg2:get_members/1
 /// @since 0.1.0
@@ -244,7 +244,7 @@ pub unsafe extern "C" fn convoke_group_members(
     unsafe { look_up(node, name, name_len, list_out, Node::members) }
 }
 
-/// The members of a group that live on this very node; see convoke_group_members.
+/// Lists the members of a group that live on this very node; see convoke_group_members.
 ///
 /// @param node the node.
 /// @param name the name of the group.
@@ -256,7 +256,7 @@ pub unsafe extern "C" fn convoke_group_members(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `list_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits
 /// @see Erlang: pg2:get_local_members/1
 /// @since 0.1.0
@@ -291,7 +291,7 @@ unsafe fn look_up(
     })
 }
 
-/// One member of a group to turn to: of those on this node, if there are any, else of all. Which one is decided by chance,
+/// Picks one member of a group to turn to: of those on this node, if there are any, else of all. Which one is decided by chance,
 /// each row of convoke_group_members being as likely. A look-up in memory, never blocked by anything.
 ///
 /// @param node the node.
@@ -305,7 +305,7 @@ unsafe fn look_up(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `pid_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits
 /// @see Erlang: pg2:get_closest_pid/1
 /// @since 0.1.0
@@ -327,7 +327,7 @@ pub unsafe extern "C" fn convoke_group_closest(
     })
 }
 
-/// All groups, empty ones too, as this node sees them. Each row has a name and CONVOKE_FIELD_COUNT, the number of rows that
+/// Lists all groups, empty ones too, as this node sees them. Each row has a name and CONVOKE_FIELD_COUNT, the number of rows that
 /// convoke_group_members would give; they are sorted by name, byte by byte.
 ///
 /// @param node the node.
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn convoke_group_closest(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `list_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: pg2:which_groups/0
 /// @since 0.1.0
@@ -356,7 +356,7 @@ pub unsafe extern "C" fn convoke_group_list(
     })
 }
 
-/// Tells a process who is a member of a group: a GROUP_JOINED event for every present member, a SNAPSHOT_END event, then a
+/// Monitors a group for a process: a GROUP_JOINED event for every present member, a SNAPSHOT_END event, then a
 /// GROUP_JOINED or GROUP_LEFT event for every change, each with this reference and with CONVOKE_FIELD_COUNT, how often the
 /// process is a member now.
 ///
@@ -375,7 +375,7 @@ pub unsafe extern "C" fn convoke_group_list(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: pg:monitor/1
 /// @since 0.1.0
@@ -420,7 +420,7 @@ pub unsafe extern "C" fn convoke_group_monitor(
 ///         not got it.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]

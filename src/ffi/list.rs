@@ -63,7 +63,7 @@ pub unsafe extern "C" fn convoke_list_len(list: *const convoke_list) -> usize {
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
 /// @retval CONVOKE_E_NOT_FOUND rows of this list have no name.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -92,7 +92,7 @@ pub unsafe extern "C" fn convoke_list_name(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
 /// @retval CONVOKE_E_NOT_FOUND rows of this list have no pid.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn convoke_list_pid(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
 /// @retval CONVOKE_E_NOT_FOUND rows of this list have no such field, or it is not a number.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn convoke_list_u64(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL, or there is no such row.
 /// @retval CONVOKE_E_NOT_FOUND rows of this list have no such field, or it does not consist of bytes.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -185,7 +185,7 @@ pub unsafe extern "C" fn convoke_list_bytes(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID a pointer is NULL.
 /// @retval CONVOKE_E_NOT_FOUND rows of this list have no pid.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]

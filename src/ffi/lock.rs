@@ -120,7 +120,7 @@ fn retries(retries: i64) -> Result<Option<u64>> {
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:set_lock/1
 /// @since 0.1.0
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn convoke_lock_acquire(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:set_lock/2, global:set_lock/3
 /// @since 0.1.0
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn convoke_lock_acquire_on(
     })
 }
 
-/// Gives back the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
+/// Releases the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
 /// theirs.
 ///
 /// @param process who holds it. Nobody else can release it.
@@ -249,7 +249,7 @@ pub unsafe extern "C" fn convoke_lock_acquire_on(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:del_lock/1
 /// @since 0.1.0
@@ -280,7 +280,7 @@ pub unsafe extern "C" fn convoke_lock_release(
     }
 }
 
-/// Gives back a process's share of a lock on some nodes; on the others of its set it goes on holding it.
+/// Releases a process's share of a lock on some nodes; on the others of its set it goes on holding it.
 ///
 /// @param process who holds it. Nobody else can release it.
 /// @param resource what is locked.
@@ -305,7 +305,7 @@ pub unsafe extern "C" fn convoke_lock_release(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:del_lock/2
 /// @since 0.1.0
@@ -351,7 +351,7 @@ pub unsafe extern "C" fn convoke_lock_release_on(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -405,7 +405,7 @@ pub unsafe extern "C" fn convoke_lock_check(
 /// @retval CONVOKE_E_NO_PROCESS `process` has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:trans/2, global:trans/3, global:trans/4
 /// @since 0.1.0
@@ -441,7 +441,7 @@ pub unsafe extern "C" fn convoke_lock_with(
     })
 }
 
-/// Tells a process that holds a lock when others want it: a LOCK_WANTED event with this reference whenever another requester
+/// Monitors a lock for a process that holds it: a LOCK_WANTED event with this reference whenever another requester
 /// begins to wait and none waited before, also at once when one waits already. The process may be asked so to give way.
 ///
 /// The lock need not be held yet: what counts is whether it is held then. Unread, only the newest is kept.
@@ -461,7 +461,7 @@ pub unsafe extern "C" fn convoke_lock_with(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -485,7 +485,7 @@ pub unsafe extern "C" fn convoke_lock_watch(
     })
 }
 
-/// Who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
+/// Lists who holds a lock and who waits for it, as this node sees it: all holders in the cluster, and those who wait for a set of
 /// nodes to which this one belongs. What happens on other nodes is seen a moment later.
 ///
 /// Each row has the resource (CONVOKE_FIELD_NAME), CONVOKE_FIELD_REQUESTER, CONVOKE_FIELD_PID, CONVOKE_FIELD_FENCE (0 for one
@@ -502,7 +502,7 @@ pub unsafe extern "C" fn convoke_lock_watch(
 /// @retval CONVOKE_E_TOO_BIG `resource` is longer than the limit.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @since 0.1.0
 #[unsafe(no_mangle)]

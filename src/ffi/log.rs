@@ -26,7 +26,7 @@ use std::ffi::c_void;
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID there is no such level.
 /// @retval CONVOKE_E_IO the system has no thread left. The former function stays.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any; also in `fn`; a forked child has no function until it sets one
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn convoke_log_set(
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue, or there is no such level.
 /// @retval CONVOKE_E_CLOSED the node of the queue is closed, or the queue is being freed.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]

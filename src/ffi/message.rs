@@ -29,7 +29,7 @@ use std::ffi::c_void;
 /// @retval CONVOKE_E_TOO_BIG `len` is more than the limit.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; messages that several threads send for one process are in the order in which the calls began to act
 /// @see Erlang: erlang:send/2
 /// @since 0.1.0
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn convoke_send(
 /// @retval CONVOKE_E_TOO_BIG `len` is more than the limit.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:send/2
 /// @since 0.1.0

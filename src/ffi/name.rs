@@ -31,8 +31,8 @@ use super::types::{convoke_list, convoke_node, convoke_pid, convoke_process, con
 use crate::node::Node;
 use std::ffi::{c_char, c_void};
 
-/// Gives a name that nobody has to a process. When it returns CONVOKE_OK every node that the node of `pid` has a link to shows
-/// the name, and at no moment two processes had it.
+/// Registers a name for a process; fails if it is taken. When it returns CONVOKE_OK every node that the node of `pid` has a
+/// link to shows the name, and at no moment two processes had it.
 ///
 /// On any other status no node keeps it, with one exception: CONVOKE_E_UNREACHABLE for a pid of another node, whose link
 /// broke before the answer, leaves open what became of it, and so does CONVOKE_E_CLOSED.
@@ -63,7 +63,7 @@ use std::ffi::{c_char, c_void};
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:register_name/2, global:register_name/3
 /// @since 0.1.0
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn convoke_name_register(
     unsafe { register(process, name, name_len, pid, resolver, false, timeout_ms, op_out) }
 }
 
-/// Gives a name to a process, whoever has it now. At every moment a reader on any node sees the old process or the new
-/// one, never none. A name that nobody has is registered.
+/// Registers a name for a process in place of the one that has it, if any. At every moment a reader on any node sees the old
+/// process or the new one, never none. A name that nobody has is registered.
 ///
 /// The former process lives on and is told by a NAME_CONFLICT event with CONVOKE_REASON_REPLACED, also where its node has no link
 /// to that of the new one; there, and on nodes linked to it alone, the name is nobody's then. Should `process` exit before the
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn convoke_name_register(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. It is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:re_register_name/2, global:re_register_name/3
 /// @since 0.1.0
@@ -157,7 +157,7 @@ unsafe fn register(
     })
 }
 
-/// Takes a name away from whoever has it. The process lives on and is not told. A name that nobody has: CONVOKE_OK.
+/// Unregisters a name, whichever process has it. The process lives on and is not told. A name that nobody has: CONVOKE_OK.
 ///
 /// @param process on whose behalf; need not be the one that has the name.
 /// @param name the name, copied.
@@ -177,7 +177,7 @@ unsafe fn register(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called. Nothing is undone.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:unregister_name/1
 /// @since 0.1.0
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn convoke_name_unregister(
     })
 }
 
-/// Who has a name, as this node sees it: a look-up in memory, never blocked by anything.
+/// Looks up which process has a name, as this node sees it: in memory, never blocked by anything.
 ///
 /// @param node the node.
 /// @param name the name.
@@ -211,7 +211,7 @@ pub unsafe extern "C" fn convoke_name_unregister(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `name` is NULL or empty, or `pid_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits
 /// @see Erlang: global:whereis_name/1
 /// @since 0.1.0
@@ -233,7 +233,7 @@ pub unsafe extern "C" fn convoke_name_whereis(
     })
 }
 
-/// All names that begin with a prefix, as this node sees them. Each row has a name and a pid; they are sorted by name, byte
+/// Lists all names that begin with a prefix, as this node sees them. Each row has a name and a pid; they are sorted by name, byte
 /// by byte.
 ///
 /// @param node the node.
@@ -246,7 +246,7 @@ pub unsafe extern "C" fn convoke_name_whereis(
 /// @retval CONVOKE_E_TOO_BIG `prefix_len` is beyond half of the address space.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: global:registered_names/0
 /// @since 0.1.0
@@ -269,7 +269,7 @@ pub unsafe extern "C" fn convoke_name_list(
     })
 }
 
-/// Tells a process who has a name: a NAME_CHANGED event at once with the present process or none, then one when that
+/// Monitors a name for a process: a NAME_CHANGED event at once with the present process or none, then one when that
 /// changes, each with this reference. Changes that are unread are merged into one event, and counted: see section 5.
 ///
 /// @param process who is told.
@@ -284,7 +284,7 @@ pub unsafe extern "C" fn convoke_name_list(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @since 0.1.0
 #[unsafe(no_mangle)]

@@ -65,7 +65,7 @@ impl Checked for Node {
 /// @retval CONVOKE_E_TIMEOUT a node has answered, and the tables were not merged with it within `join.wait`. The node is
 ///         closed. Try again, with a longer one if the tables are very large.
 /// @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any; also in a forked child, which has none of its parent's nodes
 /// @see Erlang: net_kernel:start/1
 /// @since 0.1.0
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn convoke_node_open(
 /// @retval CONVOKE_E_TIMEOUT it is being closed and will be soon. Nothing needs to be done.
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `timeout_ms` is below -1.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process. Open another.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:halt/0, net_kernel:stop/0
 /// @since 0.1.0
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process, or another thread of the parent was at
 ///         these options when this child was forked.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; reads files on the calling thread
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -198,7 +198,7 @@ unsafe fn copy(options: *const convoke_options) -> Result<Options> {
 /// @retval CONVOKE_E_BUFFER the name does not fit. Try again with `*len_out` + 1 bytes.
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `buf` is NULL and `cap` is not 0.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:node/0
 /// @since 0.1.0
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn convoke_node_name(
 /// @retval CONVOKE_E_BUFFER the address does not fit. Try again with `*len_out` + 1 bytes.
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `buf` is NULL and `cap` is not 0.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -275,7 +275,7 @@ pub unsafe extern "C" fn convoke_node_address(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: net_kernel:connect_node/1
 /// @since 0.1.0
@@ -318,7 +318,7 @@ pub unsafe extern "C" fn convoke_node_connect(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:disconnect_node/1
 /// @since 0.1.0
@@ -354,7 +354,7 @@ pub unsafe extern "C" fn convoke_node_disconnect(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `list_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: erlang:nodes/0
 /// @since 0.1.0
@@ -392,7 +392,7 @@ pub unsafe extern "C" fn convoke_node_peers(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: global:sync/0
 /// @since 0.1.0
@@ -424,7 +424,7 @@ pub unsafe extern "C" fn convoke_node_sync(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: net_kernel:monitor_nodes/1
 /// @since 0.1.0
@@ -452,7 +452,7 @@ pub unsafe extern "C" fn convoke_node_monitor(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `stats` is NULL, or `struct_size` is less than that of a size_t or
 ///         more than 4096.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]

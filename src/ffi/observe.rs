@@ -20,7 +20,7 @@ use crate::node::Node;
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `text_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn convoke_node_metrics(
 /// @retval CONVOKE_E_INVALID `node` is not a live node, or `text_out` is NULL.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @since 0.1.0
 #[unsafe(no_mangle)]

@@ -49,7 +49,7 @@ impl Held {
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `options_out` is NULL.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn convoke_options_new(options_out: *mut *mut convoke_opti
 /// @retval CONVOKE_E_OPTION there is no such key, or the value is not acceptable: the detail names the nearest key, or
 ///         what is acceptable. Nothing was changed. Correct the program or its configuration.
 /// @retval CONVOKE_E_FORKED another thread of the parent was at these options when this child was forked. Make new ones.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn convoke_options_set(
 /// @retval CONVOKE_E_TOO_BIG `len` is beyond half of the address space.
 /// @retval CONVOKE_E_OPTION as for convoke_options_set.
 /// @retval CONVOKE_E_FORKED as for convoke_options_set.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -149,7 +149,7 @@ pub unsafe extern "C" fn convoke_options_set_bytes(
 /// @retval CONVOKE_E_OPTION a line is not acceptable: the detail names the line. Or others than its owner may write the file
 ///         (chmod go-w), or there is a secret in it and others may read it (chmod 600). Nothing was changed.
 /// @retval CONVOKE_E_FORKED as for convoke_options_set.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any; reads the file on the calling thread
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -181,7 +181,7 @@ pub unsafe extern "C" fn convoke_options_load(
 /// @retval CONVOKE_E_INVALID `buf` is NULL.
 /// @retval CONVOKE_E_BUFFER `cap` is below 32.
 /// @retval CONVOKE_E_IO the operating system has no random numbers.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]

@@ -17,7 +17,7 @@ use std::ffi::c_char;
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_BUFFER the text does not fit. Try again with `*len_out` + 1 bytes.
 /// @retval CONVOKE_E_INVALID `pid` is NULL, or `buf` is NULL and `cap` is not 0.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @see Erlang: erlang:pid_to_list/1
 /// @since 0.1.0
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn convoke_pid_format(
 /// @return the status:
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID the text is no pid, or a pointer is NULL.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any
 /// @see Erlang: erlang:list_to_pid/1
 /// @since 0.1.0
@@ -94,7 +94,7 @@ fn parse(text: &[u8]) -> Option<convoke_pid> {
 /// @retval CONVOKE_E_INVALID `node` is not a live node, `pid` is NULL or none, or `buf` is NULL and `cap` is not 0.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: erlang:node/1
 /// @since 0.1.0

@@ -66,7 +66,7 @@ pub(super) fn completion(op: &Out<convoke_ref>) -> Completion {
 /// @retval CONVOKE_E_MEMORY there is no memory for another process.
 /// @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
 /// @retval CONVOKE_E_FORKED the node or the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:spawn/1
 /// @since 0.1.0
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn convoke_process_spawn(
 /// @retval CONVOKE_E_NO_PROCESS it has exited before.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:exit/1
 /// @since 0.1.0
@@ -166,7 +166,7 @@ pub unsafe extern "C" fn convoke_process_free(process: *mut convoke_process) {
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `process` is not a live process, or `pid_out` is NULL.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:self/0
 /// @since 0.1.0
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn convoke_process_pid(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited and all was taken.
 /// @retval CONVOKE_E_CLOSED the node is closed and all was taken.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: the receive expression
 /// @since 0.1.0
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn convoke_process_recv(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; also in callbacks of the process
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -246,7 +246,7 @@ pub unsafe extern "C" fn convoke_process_set_handler(
     call_on::<ProcessHandle>(process as usize, |process| Ok(process.set_handler(handler)?))
 }
 
-/// Watches another process: exactly one EXIT event with this reference follows, when it exits, when its node goes down or
+/// Monitors another process: exactly one EXIT event with this reference follows, when it exits, when its node goes down or
 /// the link to it, or at once if there is no such process. Several monitors of one process are independent.
 ///
 /// @param process who is told.
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn convoke_process_set_handler(
 /// @retval CONVOKE_E_NO_PROCESS `process` has exited.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: erlang:monitor/2
 /// @since 0.1.0
@@ -281,7 +281,7 @@ pub unsafe extern "C" fn convoke_process_monitor(
     })
 }
 
-/// Ends any process, on this node or another. It gets a last EXIT event about itself, and those that monitor it get
+/// Kills any process, on this node or another. It gets a last EXIT event about itself, and those that monitor it get
 /// theirs. Goes the way of the messages from `from` to it: those sent before arrive before.
 ///
 /// Nothing tells whether there was such a process: monitor it to know.
@@ -300,7 +300,7 @@ pub unsafe extern "C" fn convoke_process_monitor(
 /// @retval CONVOKE_E_NO_PROCESS `from` has exited, or `target` is known to be no more.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits for the network
 /// @see Erlang: erlang:exit/2
 /// @since 0.1.0
@@ -337,7 +337,7 @@ pub unsafe extern "C" fn convoke_process_kill(
 /// @retval CONVOKE_E_CANCELLED (in the DONE event only) convoke_cancel was called.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: erlang:is_process_alive/1
 /// @since 0.1.0
@@ -376,7 +376,7 @@ pub unsafe extern "C" fn convoke_process_is_alive(
 /// @retval CONVOKE_E_NO_PROCESS the process has exited, and its monitors and operations with it.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the process was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; never waits
 /// @see Erlang: erlang:demonitor/1
 /// @since 0.1.0

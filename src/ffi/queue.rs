@@ -50,7 +50,7 @@ impl Checked for QueueHandle {
 /// @retval CONVOKE_E_FULL there are more queues in this program than the library can number.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn convoke_queue_free(queue: *mut convoke_queue) {
 /// @retval CONVOKE_E_IO the system has no descriptor left.
 /// @retval CONVOKE_E_CLOSED the queue is being freed.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn convoke_queue_fd(queue: *mut convoke_queue, fd_out: *mu
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue, `event_out` is NULL, or `timeout_ms` is below -1.
 /// @retval CONVOKE_E_CLOSED the node is closed and all was taken, or the queue is being freed. Free it.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; several threads may take from one queue, each event goes to one of them
 /// @see Erlang: the receive expression
 /// @since 0.1.0
@@ -164,7 +164,7 @@ pub unsafe extern "C" fn convoke_queue_next(
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue.
 /// @retval CONVOKE_E_CLOSED the queue is being freed, or the node is closed.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any; also in callbacks of the queue
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -193,7 +193,7 @@ pub unsafe extern "C" fn convoke_queue_set_handler(
 /// @retval CONVOKE_E_STATE there is no handler for the first event. It stays in the queue.
 /// @retval CONVOKE_E_CLOSED the node is closed and all was handled, or the queue is being freed. Free it.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any, but not from a callback of the same queue; callbacks of one queue never overlap, so a second thread waits
 ///          until the first has returned from its callback
 /// @since 0.1.0
@@ -224,7 +224,7 @@ pub unsafe extern "C" fn convoke_queue_dispatch(
 /// @retval CONVOKE_E_IO the system has no thread left.
 /// @retval CONVOKE_E_CLOSED the node is closed, or the queue is being freed.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -244,7 +244,7 @@ pub unsafe extern "C" fn convoke_queue_start_thread(queue: *mut convoke_queue) -
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue, or `timeout_ms` is below -1.
 /// @retval CONVOKE_E_CLOSED the queue is being freed.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @since 0.1.0
 #[unsafe(no_mangle)]
@@ -265,7 +265,7 @@ pub unsafe extern "C" fn convoke_queue_stop_thread(
 /// @retval CONVOKE_OK
 /// @retval CONVOKE_E_INVALID `queue` is not a live queue.
 /// @retval CONVOKE_E_FORKED the queue was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke).
 /// @threads any; async-signal-safe
 /// @since 0.1.0
 #[unsafe(no_mangle)]

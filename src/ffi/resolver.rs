@@ -41,7 +41,7 @@ use std::ffi::{c_char, c_void};
 /// @retval CONVOKE_E_FULL the node has 4096 functions.
 /// @retval CONVOKE_E_CLOSED the node is closed.
 /// @retval CONVOKE_E_FORKED the node was made by the parent of this forked process.
-/// @retval CONVOKE_E_INTERNAL a defect of the library; the node has been closed.
+/// @retval CONVOKE_E_INTERNAL internal error (a bug in Convoke); the node has been closed.
 /// @threads any
 /// @see Erlang: the parameter Resolve of global:register_name/3
 /// @since 0.1.0

@@ -211,7 +211,7 @@ impl<M: Machine> Desk<M> {
 
     /// The node ends by a defect: everybody who waits is told, those of these requests too.
     pub(super) fn fail(&mut self, why: &str) {
-        let text = format!("the node is closed by a defect: {why}");
+        let text = format!("the node is closed by an internal error (a bug in Convoke): {why}");
         log::emit(&self.shared.config.name, Level::Error, Topic::Node, &text);
         for request in self.requests.rest() {
             if let Request::Command { command, reply: Some(reply) } = request

@@ -54,7 +54,7 @@ macro_rules! targets {
 }
 
 targets! {
-    Node = c"convoke.node", "a node opens, closes (and why), was paused, met a defect";
+    Node = c"convoke.node", "a node opens, closes (and why), was paused, met an internal error";
     Link = c"convoke.link", "links come up and go down, with the reason; peers that broke the protocol";
     Liveness = c"convoke.liveness", "peers that fall silent, are asked after, are heard again or given up";
     Dial = c"convoke.dial", "addresses that are dialled and do not answer";

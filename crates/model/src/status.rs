@@ -24,7 +24,7 @@ statuses! {
     Ok = 0, "CONVOKE_OK", "The call did what it says.";
     Invalid = -1, "CONVOKE_E_INVALID", "An argument is null, out of range or not a live handle.";
     Memory = -2, "CONVOKE_E_MEMORY", "Memory could not be allocated.";
-    Internal = -3, "CONVOKE_E_INTERNAL", "A defect in the library was met; the node has been closed.";
+    Internal = -3, "CONVOKE_E_INTERNAL", "Internal error (a bug in Convoke); the node has been closed.";
     Forked = -4, "CONVOKE_E_FORKED", "The handle was made by the parent of this forked process.";
     Closed = -5, "CONVOKE_E_CLOSED", "The node or the queue is closed.";
     Timeout = -6, "CONVOKE_E_TIMEOUT", "The time given to the call ran out.";
