@@ -303,6 +303,16 @@ pub(super) fn variant(debug: impl std::fmt::Debug) -> String {
     format!("{debug:?}").split([' ', '(']).next().unwrap_or_default().to_owned()
 }
 
+/// docs/protocol.md says of every message who sends it and what it means.
+#[test]
+fn every_message_is_documented() {
+    let text = include_str!("../../docs/protocol.md");
+    let all = messages().into_iter().map(variant).chain(headers().into_iter().map(variant));
+    for name in all {
+        assert!(text.contains(&format!("**`{name}`**")) || text.contains(&format!("| `{name}`")), "{name}");
+    }
+}
+
 #[test]
 fn control_messages() {
     let mut frames = Vec::new();

@@ -37,7 +37,7 @@ impl World {
 
     pub(crate) fn drain(&mut self, slot: usize) -> R {
         let mut class = 0;
-        while let Some(output) = self.hosts[slot].engine.as_mut().and_then(Engine::poll_output) {
+        while let Some(output) = self.hosts[slot].engine.as_mut().and_then(Engine::poll_any) {
             let now_class = class_of(&output);
             if now_class < class {
                 return Err(format!("h{slot}: outputs out of order: {output:?}"));
