@@ -395,7 +395,7 @@ impl<C: Core> Task<C> {
         self.note_refusal(Refused::of(&error), &text);
         self.dial_failed(error.status(), &text);
         if self.connection.stage.get() == Stage::Unauthenticated
-            && self.connection.channel.borrow().has_words()
+            && self.connection.channel.borrow().has_handshake_bytes()
         {
             self.connection.close(); // behind the words, which tell the peer why
             return ControlFlow::Continue(());

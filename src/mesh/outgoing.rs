@@ -201,7 +201,7 @@ impl<O: Clone> Outgoing<O> {
             }
             if self.sealed.rest().is_empty() {
                 self.sealed.reset(2 * KEEP_BUFFER);
-                channel.words(&mut self.sealed.bytes);
+                channel.take_handshake_bytes(&mut self.sealed.bytes);
                 if channel.is_open() {
                     self.take_block(core);
                     if !channel.is_plain()

@@ -34,7 +34,7 @@ pub struct Setup {
 pub enum Step {
     /// More bytes are needed.
     Wait,
-    /// There is something to be written ([`Channel::words`]).
+    /// There is something to be written ([`Channel::take_handshake_bytes`]).
     Words,
     /// There is costly [work](Channel::work), for another thread. Until [it is done](Channel::worked) nothing is read.
     Work,
@@ -82,7 +82,7 @@ pub struct Channel {
     /// What was read and is not open yet. Not used by open plain channels, which are read into their frames at once.
     incoming: ReadBuffer,
     /// What the handshake has to say.
-    words: Vec<u8>,
+    handshake_bytes: Vec<u8>,
     /// A plain channel has got bytes that nobody has looked at.
     fresh: bool,
     version: u16,
@@ -107,8 +107,8 @@ impl Channel {
         if let Protection::Secret(keyring) = &setup.protection {
             keyring.sign(&mut mine);
         }
-        let words = mine.clone();
-        Channel { words, ..Channel::new(setup, Stage::Dials { mine }) }
+        let handshake_bytes = mine.clone();
+        Channel { handshake_bytes, ..Channel::new(setup, Stage::Dials { mine }) }
     }
 
     /// This end was dialled.
@@ -122,7 +122,7 @@ impl Channel {
             stage,
             cipher: Cipher::Plain,
             incoming: ReadBuffer::default(),
-            words: Vec::new(),
+            handshake_bytes: Vec::new(),
             fresh: false,
             version: 0,
             peer: None,
@@ -205,7 +205,7 @@ impl Channel {
     }
 
     /// Goes on with what was read: to be called until it says [`Step::Wait`]. An error is final; what is left to be
-    /// [said](Channel::words) then tells the peer why.
+    /// [said](Channel::take_handshake_bytes) then tells the peer why.
     pub fn step(&mut self, frames: &mut FrameReader) -> Result<Step, WireError> {
         let stepped = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Open => {
@@ -278,7 +278,7 @@ impl Channel {
                 if theirs.cluster != preamble::cluster_digest(&self.setup.cluster) {
                     return Err(self.deny(Denial::Cluster, WireError::Denied(Denial::Cluster)));
                 }
-                self.words = preamble(&self.setup, Opcode::Accept, &[]).encode();
+                self.handshake_bytes = preamble(&self.setup, Opcode::Accept, &[]).encode();
                 self.incoming.take(length);
                 self.open_plain(frames);
                 Ok(Step::Open)
@@ -301,7 +301,7 @@ impl Channel {
                 }
                 let mine = preamble(&self.setup, Opcode::Accept, &[key.hint]).encode();
                 let prologue = prologue(whole, &mine, keyring.cluster());
-                self.words = mine;
+                self.handshake_bytes = mine;
                 self.stage = Stage::Answers { prologue, key: key.clone(), theirs: theirs.binding };
                 Ok(Step::Words)
             }
@@ -311,7 +311,7 @@ impl Channel {
             Protection::Tls(credentials) => {
                 let mine = preamble(&self.setup, Opcode::Accept, &[]).encode();
                 let clear = [self.incoming.take(length), &mine].concat();
-                self.words = mine;
+                self.handshake_bytes = mine;
                 let (cluster, nonce) = (&self.setup.cluster, &self.setup.nonce);
                 let session = tls::Session::accept(&credentials, &clear, cluster, nonce)?;
                 self.stage = Stage::Shakes(Box::new(session), theirs.binding);
@@ -346,7 +346,7 @@ impl Channel {
                     return Err(WireError::Denied(Denial::Secret));
                 };
                 let prologue = prologue(&mine, self.incoming.take(length), keyring.cluster());
-                let dialled = noise::Dialled::start(&prologue, key, &self.setup.nonce, &mut self.words)?;
+                let dialled = noise::Dialled::start(&prologue, key, &self.setup.nonce, &mut self.handshake_bytes)?;
                 self.stage = Stage::Finishes(dialled, theirs.binding);
                 Ok(Step::Words)
             }
@@ -380,7 +380,7 @@ impl Channel {
             self.stage = Stage::Answers { prologue, key, theirs };
             return Ok(Step::Wait);
         };
-        let (session, nonce) = noise::answer(&prologue, &key, &message, &self.setup.nonce, &mut self.words)?;
+        let (session, nonce) = noise::answer(&prologue, &key, &message, &self.setup.nonce, &mut self.handshake_bytes)?;
         self.open_noise(session, nonce, theirs);
         Ok(Step::Open)
     }
@@ -413,7 +413,7 @@ impl Channel {
 
     fn deny(&mut self, denial: Denial, error: WireError) -> WireError {
         if !self.is_curt || denial == Denial::Busy {
-            self.words = deny(&self.setup.protection, self.setup.versions, denial);
+            self.handshake_bytes = deny(&self.setup.protection, self.setup.versions, denial);
         }
         error
     }
@@ -447,16 +447,16 @@ impl Channel {
     // ---- writing
 
     /// Appends what the handshake has to say; it goes out before all frames.
-    pub fn words(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.words);
+    pub fn take_handshake_bytes(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.handshake_bytes);
         if self.is_open() {
-            self.words = Vec::new();
+            self.handshake_bytes = Vec::new();
         }
     }
 
     /// Whether there is something to be said that is no frame.
-    pub fn has_words(&self) -> bool {
-        !self.words.is_empty()
+    pub fn has_handshake_bytes(&self) -> bool {
+        !self.handshake_bytes.is_empty()
     }
 
     /// Appends the frames of an open channel as they travel. `Err`: the link cannot go on.

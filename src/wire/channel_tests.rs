@@ -64,7 +64,7 @@ impl End {
             }
             if bytes.is_empty() {
                 let mut words = Vec::new();
-                self.channel.words(&mut words);
+                self.channel.take_handshake_bytes(&mut words);
                 return Ok(words);
             }
             let space = self.channel.space(&mut self.frames);
@@ -122,7 +122,7 @@ fn two_ends_open_a_channel_however_its_bytes_are_cut() {
 fn the_first_version_is_refused() {
     for protection in [Protection::Plain, shared()] {
         let mut words = Vec::new();
-        Channel::dial(setup(1, &protection)).words(&mut words);
+        Channel::dial(setup(1, &protection)).take_handshake_bytes(&mut words);
         // As the first version had it: its own number, and nothing behind the hints.
         let hints = usize::from(words[13]);
         words.truncate(40 + 8 * hints);
@@ -130,7 +130,7 @@ fn the_first_version_is_refused() {
         let mut accepter = End::new(Channel::accept(setup(2, &protection)));
         assert_eq!(accepter.hear(&words, 999), Err(WireError::Version((1, 1), (2, 2))));
         let mut answer = Vec::new();
-        accepter.channel.words(&mut answer);
+        accepter.channel.take_handshake_bytes(&mut answer);
         assert_eq!(answer[8..16], [2, 0, 2, 0, 40, 0, protection.mode() as u8, 2]);
     }
 }
@@ -183,7 +183,7 @@ fn random_bytes_never_panic_and_find_no_room() {
         rng.fill_bytes(&mut bytes);
         // A beginning that is no garbage, or it would end there.
         let mut words = Vec::new();
-        Channel::dial(setup(1, &protection)).words(&mut words);
+        Channel::dial(setup(1, &protection)).take_handshake_bytes(&mut words);
         let keep = rng.random_range(0..=words.len()).min(bytes.len());
         bytes[..keep].copy_from_slice(&words[..keep]);
         let dials = round % 3 == 0;

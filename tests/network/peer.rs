@@ -44,7 +44,7 @@ fn channel(name: &str, node: NodeId) -> Channel {
 /// What a node says first.
 pub fn greeting(name: &str, node: u64) -> Vec<u8> {
     let mut words = Vec::new();
-    channel(name, NodeId(node)).words(&mut words);
+    channel(name, NodeId(node)).take_handshake_bytes(&mut words);
     words
 }
 
@@ -90,7 +90,7 @@ impl Peer {
     /// Says what the channel has to say and reads what there is.
     fn step(&mut self) {
         let mut words = Vec::new();
-        self.channel.words(&mut words);
+        self.channel.take_handshake_bytes(&mut words);
         self.stream.write_all(&words).expect("the node reads");
         if self.channel.step(&mut self.frames).expect("an honest node") == Step::Wait {
             let space = self.channel.space(&mut self.frames);

@@ -22,8 +22,8 @@ const SPARE_DOTS: usize = 1;
 const MOST_NAMED: usize = 16;
 
 impl Engine {
-    /// For a call of a process of this node on this group.
-    fn may_call(&mut self, process: u64, op: Ref, group: &Name) -> bool {
+    /// A call of a process of this node on this group is answered if it cannot be made. Says whether it was.
+    fn reject_unless_valid(&mut self, process: u64, op: Ref, group: &Name) -> bool {
         let refused = if self.processes.exists(process) {
             self.config.check_name(group.as_bytes()).err()
         } else {
@@ -32,7 +32,7 @@ impl Engine {
         if let Some(status) = refused {
             self.answer_call(process, op, Outcome::of(status));
         }
-        refused.is_none()
+        refused.is_some()
     }
 
     // ---- create
@@ -40,7 +40,7 @@ impl Engine {
     /// "Creates a new, empty process group. If the group exists, nothing happens": nothing that a reader sees. It is made
     /// anew all the same, so that the group outlives a delete on another side of a split.
     pub(super) fn group_create(&mut self, process: u64, op: Ref, group: Name, deadline: Deadline) {
-        if !self.may_call(process, op, &group) {
+        if self.reject_unless_valid(process, op, &group) {
             return;
         }
         if !self.has_room_for_dot(&group) {
@@ -168,7 +168,7 @@ impl Engine {
     // ---- delete
 
     pub(super) fn group_delete(&mut self, process: u64, op: Ref, group: Name, deadline: Deadline) {
-        if !self.may_call(process, op, &group) {
+        if self.reject_unless_valid(process, op, &group) {
             return;
         }
         let caller = Caller::Call { process, op };
@@ -284,7 +284,7 @@ impl Engine {
 
     /// "join(Name, Pid) -> ok | {error, {no_such_group, Name}}", by the table of the caller's node.
     pub(super) fn group_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid, deadline: Deadline) {
-        if !self.may_call(process, op, &group) {
+        if self.reject_unless_valid(process, op, &group) {
             return;
         }
         if !self.groups.can_be_joined(&group) {
@@ -352,7 +352,7 @@ impl Engine {
 
     /// "If the process is not a member of the group, ok is returned"; an unknown group is an error.
     pub(super) fn group_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid, deadline: Deadline) {
-        if !self.may_call(process, op, &group) {
+        if self.reject_unless_valid(process, op, &group) {
             return;
         }
         if !self.groups.exists(&group) {

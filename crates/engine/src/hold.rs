@@ -236,7 +236,7 @@ impl Engine {
             self.share_unbinds(&share);
         } else if binds {
             let ballot = self.claims.ballots.get(&key);
-            let claimed = ballot.and_then(|ballot| ballot.holders.values().next()?.requester()); // the others' is the same
+            let claimed = ballot.and_then(|ballot| ballot.granted.values().next()?.requester()); // the others' is the same
             let meets_another = meets_another || claimed.is_some_and(|claimed| *claimed != share.requester);
             if let Some(lock) = self.holds.locks.get_mut(&share.resource) {
                 if here && lock.epoch != 0 {

@@ -83,7 +83,7 @@ impl Engine {
                 kind: if matches!(key, Key::Name(_)) { "name" } else { "lock" },
                 key: text_of(key),
                 holders: Rows::inner(self.holders(key), |blocker| self.blocker_row(now, blocker)),
-                granted: Rows::inner(ballot.holders.iter().map(|(tx, request)| (*tx, request)), claim),
+                granted: Rows::inner(ballot.granted.iter().map(|(tx, request)| (*tx, request)), claim),
                 queue: Rows::inner(ballot.queue.iter(), claim),
             }),
             clashes: Rows::new(self.clash_rows(), |(name, role, other, state, since)| ClashRow {
@@ -209,7 +209,7 @@ impl Engine {
     ) -> impl Iterator<Item = Blocker<'a>> {
         let is_other = move |blocker: &Blocker| requester.is_none() || blocker.requester != requester;
         let ballot = self.claims.ballots.get(key);
-        let granted = ballot.into_iter().flat_map(|ballot| &ballot.holders);
+        let granted = ballot.into_iter().flat_map(|ballot| &ballot.granted);
         let granted = granted.map(|(tx, request)| (*tx, request, "is granted here"));
         let older = ballot.into_iter().flat_map(|ballot| ballot.queue.iter());
         let older = older.take_while(move |(other, _)| *other < tx);

@@ -12,30 +12,30 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Ballot {
     /// Claims that were granted and are not complete yet, as far as is known here. At most one for a name; those for a
     /// lock have one requester.
-    pub(super) holders: BTreeMap<Tx, Request>,
+    pub(super) granted: BTreeMap<Tx, Request>,
     pub(super) queue: Queue,
     wounded: BTreeSet<Tx>,
 }
 
 impl Ballot {
     fn is_idle(&self) -> bool {
-        self.holders.is_empty() && self.queue.is_empty()
+        self.granted.is_empty() && self.queue.is_empty()
     }
     fn has_claim(&self, tx: Tx) -> bool {
-        self.holders.contains_key(&tx) || self.queue.contains(tx)
+        self.granted.contains_key(&tx) || self.queue.contains(tx)
     }
     /// How many there were.
     pub(super) fn forget_claims_of(&mut self, node: NodeId) -> usize {
-        let before = self.holders.len() + self.queue.len();
-        self.holders.retain(|tx, _| tx.node != node);
+        let before = self.granted.len() + self.queue.len();
+        self.granted.retain(|tx, _| tx.node != node);
         self.queue.remove_all_of(node);
         self.wounded.retain(|tx| tx.node != node);
-        before - self.holders.len() - self.queue.len()
+        before - self.granted.len() - self.queue.len()
     }
     /// The claim is over here, by its completion or its end.
     pub(super) fn remove(&mut self, tx: Tx) -> Option<Request> {
         self.wounded.remove(&tx);
-        self.holders.remove(&tx).or_else(|| self.queue.remove(tx))
+        self.granted.remove(&tx).or_else(|| self.queue.remove(tx))
     }
 }
 
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     fn is_granted(&self, key: &Key) -> bool {
-        self.claims.ballots.get(key).is_some_and(|ballot| !ballot.holders.is_empty())
+        self.claims.ballots.get(key).is_some_and(|ballot| !ballot.granted.is_empty())
     }
 
     fn is_free(&self, key: &Key) -> bool {
@@ -59,7 +59,7 @@ impl Engine {
     /// The one requester of all who have the lock, complete or not.
     fn sharer(&self, key: &Key) -> Option<&Name> {
         let ballot = self.claims.ballots.get(key);
-        let holding = ballot.and_then(|ballot| ballot.holders.values().next()?.requester());
+        let holding = ballot.and_then(|ballot| ballot.granted.values().next()?.requester());
         match self.bound(key) {
             Bound::Nobody => holding,
             Bound::One(bound) => holding.is_none_or(|holding| holding == bound).then_some(bound),
@@ -134,8 +134,8 @@ impl Engine {
             return true;
         }
         let Some(ballot) = self.claims.ballots.get(key) else { return false };
-        let mut older_holders = ballot.holders.range(..tx);
-        older_holders.any(|(_, holder)| !holder.shares_with(request))
+        let mut older = ballot.granted.range(..tx);
+        older.any(|(_, holder)| !holder.shares_with(request))
             || ballot
                 .queue
                 .older_than(tx)
@@ -162,7 +162,7 @@ impl Engine {
             }
             epoch = self.holds.epoch(resource);
         }
-        self.claims.ballots.entry(key.clone()).or_default().holders.insert(tx, request);
+        self.claims.ballots.entry(key.clone()).or_default().granted.insert(tx, request);
         self.send(tx.node, Message::Grant { tx, key: key.clone(), epoch, regs });
     }
 
@@ -225,7 +225,7 @@ impl Engine {
             return;
         }
         let Some(ballot) = self.claims.ballots.get(key) else { return };
-        let Some((oldest_holder, holder)) = ballot.holders.first_key_value() else { return };
+        let Some((oldest_granted, holder)) = ballot.granted.first_key_value() else { return };
         let from = if self.bound(key) == Bound::Nobody {
             let in_the_way =
                 |(_, waiter): &(Tx, &Request)| !waiter.shares_with(holder) && self.is_admitted(key, waiter);
@@ -234,9 +234,9 @@ impl Engine {
         } else if self.sharer(key).is_some() || self.is_broken(Fault::HoldWoundsNobody) {
             return;
         } else {
-            *oldest_holder
+            *oldest_granted
         };
-        let to_wound = ballot.holders.range(from..).map(|(tx, _)| *tx);
+        let to_wound = ballot.granted.range(from..).map(|(tx, _)| *tx);
         for tx in to_wound.filter(|tx| !ballot.wounded.contains(tx)).collect::<Vec<_>>() {
             if let Some(ballot) = self.claims.ballots.get_mut(key) {
                 ballot.wounded.insert(tx);
@@ -268,7 +268,7 @@ impl Engine {
         }
         if let Some(ballot) = self.claims.ballots.get_mut(&key) {
             ballot.wounded.remove(&tx);
-            if let Some(request) = ballot.holders.remove(&tx) {
+            if let Some(request) = ballot.granted.remove(&tx) {
                 self.enqueue(tx, &key, request);
             }
         }

@@ -208,7 +208,7 @@ fn garbage_right_behind_an_identity_is_told_to_the_core() {
         low.settings().protection.write().unwrap().clone_from(&Protection::Plain);
         let mut peer = Peer::connect_as(&address, Setup { protection: Protection::Plain, ..setup(9) }).await;
         let mut words = Vec::new();
-        peer.channel.words(&mut words);
+        peer.channel.take_handshake_bytes(&mut words);
         wire::encode_handshake(&Handshake::identity("test", identity(9), OPENING), &mut words);
         words.extend([0xff; 9]);
         peer.stream.write_all(&words).await.unwrap();

@@ -336,7 +336,7 @@ impl Peer {
     async fn knock(&mut self) -> Result<(), WireError> {
         loop {
             let mut words = Vec::new();
-            self.channel.words(&mut words);
+            self.channel.take_handshake_bytes(&mut words);
             self.stream.write_all(&words).await.unwrap();
             match self.step()? {
                 Step::Open => return Ok(()),

@@ -117,7 +117,7 @@ async fn join_among(settings: impl Fn(u64) -> Settings, words: Vec<Vec<u8>>) -> 
 /// What a node would say first.
 pub(super) fn greeting(protection: Protection) -> Vec<u8> {
     let mut greeting = Vec::new();
-    Channel::dial(Setup { protection, ..setup(9) }).words(&mut greeting);
+    Channel::dial(Setup { protection, ..setup(9) }).take_handshake_bytes(&mut greeting);
     greeting
 }
 
@@ -172,7 +172,7 @@ fn strangers_never_take_the_place_of_a_holder_of_the_secret() {
         low.empty().await;
         let mut slow = Peer::connect_as(&address, Setup { protection: shared(), ..setup(2) }).await;
         let mut words = Vec::new();
-        slow.channel.words(&mut words);
+        slow.channel.take_handshake_bytes(&mut words);
         slow.stream.write_all(&words).await.unwrap();
         slow.stream.readable().await.unwrap();
         let crowd = async || {

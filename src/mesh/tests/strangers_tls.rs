@@ -15,7 +15,7 @@ fn hello(authority: &Authority) -> Vec<u8> {
     let (mut dialler, mut accepter) = (Channel::dial(end(9)), Channel::accept(end(1)));
     let mut frames = FrameReader::new();
     let mut said = Vec::new();
-    dialler.words(&mut said);
+    dialler.take_handshake_bytes(&mut said);
     let mut pass = |words: &[u8], to: &mut Channel| {
         to.space(&mut frames)[..words.len()].copy_from_slice(words);
         to.filled(words.len(), &mut frames);
@@ -23,11 +23,11 @@ fn hello(authority: &Authority) -> Vec<u8> {
     };
     let mut answer = Vec::new();
     assert_eq!(pass(&said, &mut accepter), Step::Words);
-    accepter.words(&mut answer);
+    accepter.take_handshake_bytes(&mut answer);
     assert_eq!(pass(&answer, &mut dialler), Step::Work);
     let worked = dialler.work().map(Work::run);
     assert_eq!(dialler.worked(worked), Ok(Step::Words));
-    dialler.words(&mut said);
+    dialler.take_handshake_bytes(&mut said);
     assert!(said.len() > 200);
     said
 }

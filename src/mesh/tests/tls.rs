@@ -463,7 +463,7 @@ fn strangers_get_nowhere() {
             setup.protection = protection_of(2, &authority.node("node2"));
             let mut channel = crate::wire::Channel::dial(setup);
             let mut preamble = Vec::new();
-            channel.words(&mut preamble);
+            channel.take_handshake_bytes(&mut preamble);
             preamble
         };
         let junk: [&[u8]; 4] = [

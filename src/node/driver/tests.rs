@@ -146,7 +146,7 @@ fn raw_link(node: &Node, name: &str) -> TcpStream {
         nonce: [0; 16],
     };
     let mut words = Vec::new();
-    Channel::dial(setup).words(&mut words);
+    Channel::dial(setup).take_handshake_bytes(&mut words);
     wire::encode_handshake(&Handshake::identity(&crate::testing::cluster(), identity, opening), &mut words);
     stream.write_all(&words).unwrap();
     let mut answer = [0; 40];

@@ -50,7 +50,7 @@ impl Channel {
             return self.judge(Err(WireError::Handshake));
         };
         let is_word = !words.is_empty();
-        self.words.append(&mut words);
+        self.handshake_bytes.append(&mut words);
         self.incoming = incoming;
         let stepped = shaken.map(|(session, proven)| match proven {
             Some(proven) => {

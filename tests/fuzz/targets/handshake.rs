@@ -56,13 +56,13 @@ pub(super) fn run(input: &[u8]) {
             match channel.step(&mut frames) {
                 Ok(Step::Wait) => break,
                 Ok(_) => {
-                    channel.words(&mut words);
+                    channel.take_handshake_bytes(&mut words);
                     if frames_of(&channel, &mut frames, is_secret).is_err() {
                         return;
                     }
                 }
                 Err(_) => {
-                    channel.words(&mut words);
+                    channel.take_handshake_bytes(&mut words);
                     assert!(words.len() <= 1024, "{} bytes are said", words.len());
                     return;
                 }
@@ -85,7 +85,7 @@ pub(super) fn run(input: &[u8]) {
 pub(super) fn first_words() -> Vec<(u8, Vec<u8>)> {
     let said = |channel: &mut Channel| {
         let mut words = Vec::new();
-        channel.words(&mut words);
+        channel.take_handshake_bytes(&mut words);
         words
     };
     let mut all = Vec::new();
