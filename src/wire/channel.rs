@@ -346,7 +346,8 @@ impl Channel {
                     return Err(WireError::Denied(Denial::Secret));
                 };
                 let prologue = prologue(&mine, self.incoming.take(length), keyring.cluster());
-                let dialled = noise::Dialled::start(&prologue, key, &self.setup.nonce, &mut self.handshake_bytes)?;
+                let dialled =
+                    noise::Dialled::start(&prologue, key, &self.setup.nonce, &mut self.handshake_bytes)?;
                 self.stage = Stage::Finishes(dialled, theirs.binding);
                 Ok(Step::Words)
             }
@@ -380,7 +381,8 @@ impl Channel {
             self.stage = Stage::Answers { prologue, key, theirs };
             return Ok(Step::Wait);
         };
-        let (session, nonce) = noise::answer(&prologue, &key, &message, &self.setup.nonce, &mut self.handshake_bytes)?;
+        let (session, nonce) =
+            noise::answer(&prologue, &key, &message, &self.setup.nonce, &mut self.handshake_bytes)?;
         self.open_noise(session, nonce, theirs);
         Ok(Step::Open)
     }

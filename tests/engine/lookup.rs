@@ -380,6 +380,31 @@ fn disconnect_outlives_the_next_rounds() {
     assert_eq!(world.status(op), Some(Status::Ok));
 }
 
+/// A peer behind a name refuses each link after this side's Go, as it does while a namesake of this node is linked there and lives:
+/// the name is looked up, and the peer dialled, ever more seldom.
+#[test]
+fn a_peer_behind_a_name_that_refuses_every_link_is_dialled_ever_more_seldom() {
+    let mut world = World::empty();
+    let node = world.add(with_seeds(0, &[SERVICE]));
+    let puppet = world.add_puppet(20);
+    let mut dials = 0;
+    let end = world.now + Duration::from_secs(60);
+    while world.now < end {
+        for dialled in world.dials(node) {
+            if dialled == SERVICE {
+                world.look_up(node, SERVICE, &[address(puppet)]);
+            } else {
+                dials += 1;
+                world.connect(node, puppet);
+                assert!(world.is_linked(node, puppet), "this side has the lower incarnation");
+                world.frame(puppet, node, Frame::Refuse(Refusal::NameInDoubt));
+            }
+        }
+        world.advance(ms(10));
+    }
+    assert!((6..120).contains(&dials), "{dials} dials in a minute");
+}
+
 /// "A name is met when all its present addresses are met, refused, or failed once."
 #[test]
 fn sync_waits_for_every_address_of_a_name() {

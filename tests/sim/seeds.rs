@@ -92,6 +92,11 @@ pub(crate) const KEPT: &[(Mode, u64, &str)] = &[
     ),
     (
         Mode::Faulty,
+        32252,
+        "a node whose namesake could not be reached was refused by nodes behind a name, after its Go, and looked the name up without a pause that grows",
+    ),
+    (
+        Mode::Faulty,
         595924,
         "a node whose namesake could not be reached was refused by third nodes and dialled them without a pause that grows",
     ),

@@ -407,8 +407,9 @@ impl Engine {
         self.names_linked(&names, node);
     }
 
-    /// A link went down. A peer that left in order is not dialled again, a seed always.
-    pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) {
+    /// A link went down. A peer that left in order is not dialled again, a seed always. Gives the names that led to it, to be
+    /// dialled again.
+    pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) -> BTreeSet<String> {
         self.view.dials.asked.remove(&node);
         self.forget_told_by(node);
         let rests = self.conducts.parted_for(node, self.now).is_some();
@@ -446,11 +447,15 @@ impl Engine {
                 self.dial_later(&address);
             }
         }
-        // Who was there may come back at another address.
+        names
+    }
+
+    /// Who was there may come back at another address: these names are looked up soon. Not after a link that did not last, for a
+    /// peer may refuse each one after this side's Go, and the next round would always be the first.
+    pub(super) fn end_back_off(&mut self, names: &BTreeSet<String>) {
         for name in names {
-            if let Some(target) = self.view.dials.targets.get_mut(&name) {
+            if let Some(target) = self.view.dials.targets.get_mut(name) {
                 target.failures = 0;
-                self.dial_later(&name);
             }
         }
     }

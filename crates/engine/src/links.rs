@@ -455,7 +455,13 @@ impl Engine {
             self.event(Effect::Notify { process, event });
         }
         let parted = reason == Reason::DISCONNECTED;
-        self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
+        let names = self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
+        if link.has_lasted || in_order {
+            self.end_back_off(&names);
+        }
+        for name in names {
+            self.dial_later(&name);
+        }
     }
 
     pub(super) fn on_goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
