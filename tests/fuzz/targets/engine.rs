@@ -385,8 +385,8 @@ impl Siege {
         }
     }
 
-    /// Whoever gets a lock after somebody else has a higher token, as long as the two hear each other's votes; those who
-    /// share it may have the same.
+    /// Whoever gets a lock after another requester has a higher token, as long as the two hear each other's votes; of those who
+    /// share it a later one need not have.
     fn tokens_grow(&mut self) {
         let mut new: BTreeMap<Name, (u64, Name)> = BTreeMap::new();
         for node in HONEST {
@@ -401,10 +401,12 @@ impl Siege {
                 }
                 let (_, resource, requester) = share;
                 if let Some((before, by)) = self.tokens.get(resource) {
-                    let grows = token > *before || (token == *before && by == requester);
+                    let grows = token > *before || by == requester;
                     assert!(grows, "{resource:?} has token {token} after {before}\n{}", self.world.picture());
                 }
-                let last = new.entry(resource.clone()).or_insert_with(|| (token, requester.clone()));
+                let before = self.tokens.get(resource).filter(|(before, _)| *before > token).cloned();
+                let new_or_before = || before.unwrap_or_else(|| (token, requester.clone()));
+                let last = new.entry(resource.clone()).or_insert_with(new_or_before);
                 if token > last.0 {
                     *last = (token, requester.clone());
                 }
