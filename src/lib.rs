@@ -5,8 +5,8 @@
 //! | room | what it is for | what it may touch |
 //! |---|---|---|
 //! | [`engine`], a crate of its own | the state machine: names, claims, clashes, processes, membership, messages | `model` and `flow`, crates too; no I/O, clock, threads or unseeded randomness |
-//! | [`wire`] | bytes <-> messages: frames, codec, handshake | `engine` types |
-//! | [`mesh`] | sockets: listener, dialler, link tasks | `engine`, `wire`, tokio |
+//! | [`wire`] | bytes <-> messages: frames, codec, handshake | `engine` types, `os` |
+//! | [`mesh`] | sockets: listener, dialler, link tasks | `engine`, `wire`, `os`, tokio |
 //! | [`node`] | a running node: its thread, commands in, tables and events out | all of the above |
 //! | [`os`] | safe wrappers of the few libc calls | libc (`unsafe`) |
 //! | [`ffi`] | the C ABI | `node` (`unsafe`) |

@@ -68,10 +68,10 @@ pub(super) fn logger(
     let function = function?;
     Some(Box::new(move |record| {
         let data = &data;
-        let (level, target, text) = (i32::from(record.level.number()), record.target.c_name(), record.text());
+        let (level, topic, text) = (i32::from(record.level.number()), record.topic.c_name(), record.text());
         let len = text.count_bytes();
         // SAFETY: as above; the texts live until it returns.
-        thread::outside(|| unsafe { function(level, target.as_ptr(), text.as_ptr(), len, data.pointer) });
+        thread::outside(|| unsafe { function(level, topic.as_ptr(), text.as_ptr(), len, data.pointer) });
     }))
 }
 

@@ -60,14 +60,14 @@ pub(super) fn call_on<T: Checked>(handle: usize, f: impl FnOnce(&T) -> Result) -
             Err(Status::Invalid) => return Err(Failure::invalid("not a live handle of this type")),
             Err(status) => return Err(status.into()),
         };
-        catch(|| f(&object)).unwrap_or_else(|defect| {
+        catch(|| f(&object)).unwrap_or_else(|error| {
             object.poison();
-            Err(defect)
+            Err(error)
         })
     })
 }
 
-/// Runs a call that cannot fail. `otherwise` is the answer should it meet a defect all the same.
+/// Runs a call that cannot fail. `otherwise` is the answer should it meet an internal error all the same.
 pub(super) fn quiet<R>(otherwise: R, f: impl FnOnce() -> R) -> R {
     let was_inside = thread::set_inside(true);
     let answer = catch(f);
@@ -84,12 +84,12 @@ fn fail(failure: &Failure) -> Status {
 }
 
 fn catch<R>(f: impl FnOnce() -> R) -> Result<R> {
-    // A defect closes the node, so nobody sees what the panic may have left half done.
-    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| defect(&*panic))
+    // An internal error closes the node, so nobody sees what the panic may have left half done.
+    catch_unwind(AssertUnwindSafe(f)).map_err(|panic| internal_error(&*panic))
 }
 
 #[cold]
-fn defect(panic: &(dyn Any + Send)) -> Failure {
+fn internal_error(panic: &(dyn Any + Send)) -> Failure {
     let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         // The hook has written where it happened too.
         _ if thread::has_text() => thread::with_text(str::to_owned),

@@ -47,7 +47,7 @@ pub(super) trait Checked: Sized + Send + Sync + 'static {
     /// Not zero, different for each type.
     const TAG: usize;
     fn table() -> &'static Table<Self>;
-    /// A call on this object met a defect: the node it belongs to may be torn, so it is closed. Never waits.
+    /// A call on this object met an internal error: the node it belongs to may be torn, so it is closed. Never waits.
     fn poison(&self);
 }
 

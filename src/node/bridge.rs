@@ -8,8 +8,8 @@ use super::links::Lane;
 use super::{LinkOutbox, Shared};
 use crate::engine::message::DataHeader;
 use crate::engine::{
-    ConnectionId, Effect, Ending, Engine, FRAGMENT, Identity, Level, NodeId, Output, Payload, Refusal,
-    Stamped, Status, Time, Topic, Wire,
+    ConnectionId, Effect, Ending, Engine, FRAGMENT, Identity, Level, Machine, NodeId, Output, Payload,
+    Refusal, Stamped, Status, Time, Topic, Wire,
 };
 use crate::mesh::{Core, Order};
 use crate::wire::LinkProtection;
@@ -255,7 +255,7 @@ impl Core for Bridge {
 
     fn moved(&mut self, lane: Option<&Attachment>, read: usize, written: usize) {
         if let Some(lane) = lane {
-            lane.link.traffic.add(read as u64, written as u64);
+            lane.link.bytes.add(read as u64, written as u64);
         }
         self.desk.traffic.bytes_read += read as u64;
         self.desk.traffic.bytes_written += written as u64;
@@ -266,12 +266,12 @@ impl Core for Bridge {
     }
 
     fn log(&mut self, status: Status, text: String) {
-        // What is not the machine's or a defect is said of a connection that was refused before the engine heard of it.
-        let (level, target) = match status {
+        // What is not the machine's or an internal error is said of a connection that was refused before the engine heard of it.
+        let (level, topic) = match status {
             Status::Internal => (Level::Error, Topic::Node),
             Status::Io => (Level::Error, Topic::Listener),
             _ => (Level::Warn, Topic::Handshake),
         };
-        self.desk.log(level, target, text);
+        self.desk.log(level, topic, text);
     }
 }

@@ -97,7 +97,7 @@ impl Delivery {
             }
             Effect::ProcessGone { process } => self.process_gone(process),
             Effect::Closed { reason } => self.close(Status::Closed, reason),
-            Effect::Log { level, target, text } => log::emit(&self.shared.config.name, level, target, &text),
+            Effect::Log { level, topic, text } => log::emit(&self.shared.config.name, level, topic, &text),
         }
     }
 
@@ -129,8 +129,8 @@ impl Delivery {
     /// The node is over without the engine's word: every caller that waits is answered with `status`, every process
     /// and queue is closed.
     pub fn fail_all(&mut self, status: Status) {
-        let is_defect = status == Status::Internal;
-        self.close(status, if is_defect { Reason::INTERNAL_ERROR } else { Reason::NODE_CLOSED });
+        let is_internal_error = status == Status::Internal;
+        self.close(status, if is_internal_error { Reason::INTERNAL_ERROR } else { Reason::NODE_CLOSED });
     }
 
     // ---- links

@@ -186,8 +186,8 @@ impl<M: Machine> Desk<M> {
                 let _ = answer.try_send(rows);
             }
             Request::Observe { inspect, answer } => {
-                let observation = self.engine.observe(self.now, inspect);
-                let _ = answer.try_send(Box::new(Observed::of(observation, self.traffic.clone())));
+                let engine = self.engine.observe(self.now, inspect);
+                let _ = answer.try_send(Box::new(Observed { engine, traffic: self.traffic.clone() }));
             }
             #[cfg(feature = "test-hooks")]
             Request::Hook(hook) => self.hooks.push(hook),
@@ -209,7 +209,7 @@ impl<M: Machine> Desk<M> {
         self.engine.handle_resolved(self.now, call, ClashAnswer::Failed);
     }
 
-    /// The node ends by a defect: everybody who waits is told, those of these requests too.
+    /// The node ends by an internal error: everybody who waits is told, those of these requests too.
     pub(super) fn fail(&mut self, why: &str) {
         let text = format!("the node is closed by an internal error (a bug in Convoke): {why}");
         log::emit(&self.shared.config.name, Level::Error, Topic::Node, &text);
@@ -258,8 +258,8 @@ impl<M: Machine> Desk<M> {
     }
 
     /// Something worth telling, with the next events.
-    pub(super) fn log(&mut self, level: Level, target: Topic, text: String) {
-        self.later.push(Effect::Log { level, target, text });
+    pub(super) fn log(&mut self, level: Level, topic: Topic, text: String) {
+        self.later.push(Effect::Log { level, topic, text });
     }
 
     /// The network has written what was to be written so far.

@@ -215,10 +215,10 @@ impl Node {
             },
             security: SecurityRow::of(&shared.security),
             links: Rows::new(links, |row| {
-                let traffic = shared.links.get(row.node).map(|link| link.traffic.figures());
-                LinkRow::of(row, traffic.unwrap_or_default())
+                let bytes = shared.links.get(row.node).map(|link| link.bytes.figures());
+                LinkRow::of(row, bytes.unwrap_or_default())
             }),
-            engine: observed.and_then(|observed| observed.inspection),
+            engine: observed.and_then(|observed| observed.engine.inspection),
             node_thread: if answers { "answers" } else { "stuck" },
             inbox_requests: shared.inbox.figures().0,
             outboxes: Rows::new(outboxes, |row| row),

@@ -113,7 +113,7 @@ numbered! {
         /// u64: how much a record of the log matters: one of the CONVOKE_LOG_ constants.
         Level = 21, "CONVOKE_FIELD_LEVEL";
         /// Bytes: what a record of the log is about, such as "convoke.link".
-        Topic = 22, "CONVOKE_FIELD_TARGET";
+        Target = 22, "CONVOKE_FIELD_TARGET";
         /// Bytes: a text, with a zero behind it: of a record of the log, of metrics, of a dump.
         Text = 23, "CONVOKE_FIELD_TEXT";
         /// u64: how many changes the event stands for: 1, or more if earlier ones were unread and it was merged with them; see
@@ -151,7 +151,7 @@ impl Field {
             | Field::Payload
             | Field::Detail
             | Field::Requester
-            | Field::Topic
+            | Field::Target
             | Field::Text
             | Field::Protection
             | Field::Credential => FieldType::Bytes,
@@ -198,7 +198,7 @@ pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
     (EventKind::Sendable, &[Field::Pid, Field::Peer]),
     (EventKind::SnapshotEnd, &[Field::Pid, Field::Ref]),
     (EventKind::Clash, &[Field::Pid, Field::Name, Field::Peer, Field::AgeMs, Field::OtherAgeMs]),
-    (EventKind::Log, &[Field::Value, Field::Level, Field::Topic, Field::Text]),
+    (EventKind::Log, &[Field::Value, Field::Level, Field::Target, Field::Text]),
 ];
 
 /// What an event says beside the process that it is for.
@@ -404,7 +404,7 @@ impl Event {
             }
             (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
             (Field::Text, Body::Log { record, .. }) => Some(record.text().to_bytes()),
-            (Field::Topic, Body::Log { record, .. }) => Some(record.target.name().as_bytes()),
+            (Field::Target, Body::Log { record, .. }) => Some(record.topic.name().as_bytes()),
             _ => None,
         }
     }

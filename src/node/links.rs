@@ -64,7 +64,7 @@ impl Lane {
 pub struct LinkOutbox {
     pub outbox: Mutex<Lane>,
     pub connection: ConnectionId,
-    pub traffic: Traffic,
+    pub bytes: Bytes,
     /// The largest payload that the peer takes.
     message_limit: u64,
     /// Beyond so many bytes of backlog kills are refused too; messages are refused at half of it.
@@ -77,12 +77,12 @@ pub struct LinkOutbox {
 
 /// Bytes on the wire since the link came up. Only the node's thread adds to them.
 #[derive(Default)]
-pub struct Traffic {
+pub struct Bytes {
     read: AtomicU64,
     written: AtomicU64,
 }
 
-impl Traffic {
+impl Bytes {
     pub fn add(&self, read: u64, written: u64) {
         self.read.store(self.read.load(Ordering::Relaxed).wrapping_add(read), Ordering::Relaxed);
         self.written.store(self.written.load(Ordering::Relaxed).wrapping_add(written), Ordering::Relaxed);
@@ -100,7 +100,7 @@ impl LinkOutbox {
         LinkOutbox {
             outbox: Mutex::new(Lane::Native(Outbox::with_seed(limits, seed))),
             connection,
-            traffic: Traffic::default(),
+            bytes: Bytes::default(),
             message_limit,
             crowd: limits.link_buffer.saturating_mul(2),
             dirty: AtomicBool::new(false),

@@ -32,17 +32,17 @@ pub type Logger = Box<dyn Fn(&Record) + Send>;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
     pub level: Level,
-    pub target: Topic,
+    pub topic: Topic,
     text: CString,
 }
 
 impl Record {
     /// The one place where texts become records: whatever they quote, nothing in them acts on who reads them.
-    fn new(level: Level, target: Topic, text: &str) -> Record {
+    fn new(level: Level, topic: Topic, text: &str) -> Record {
         let mut text = printable(text).into_owned();
         let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
-        Record { level, target, text: CString::new(text).unwrap_or_default() }
+        Record { level, topic, text: CString::new(text).unwrap_or_default() }
     }
     #[cfg(test)]
     pub(super) fn sample() -> Arc<Record> {
@@ -107,13 +107,13 @@ fn checked(max_level: i32) -> Result<Option<Level>> {
 }
 
 /// Tells everybody who listens at this level. `node`: whose record it is.
-pub(super) fn emit(node: &str, level: Level, target: Topic, text: &str) {
+pub(super) fn emit(node: &str, level: Level, topic: Topic, text: &str) {
     if !is_wanted(level) {
         return;
     }
     let listeners = lock(hub()).clone();
     let text = format!("{}: {text}", Short(node.as_bytes()));
-    let record = Arc::new(Record::new(level, target, &text));
+    let record = Arc::new(Record::new(level, topic, &text));
     if let Some((_, line)) = listeners.function.as_ref().filter(|(max, _)| level <= *max) {
         line.put(&record);
     }

@@ -92,13 +92,13 @@ use Value::{Number, Time as Took};
 /// What the engine has counted.
 macro_rules! counted {
     ($facts:ident.$field:ident) => {
-        Some(Number($facts.observed.as_ref()?.counters.$field))
+        Some(Number($facts.observed.as_ref()?.engine.counters.$field))
     };
 }
 /// What there is, as the engine says.
 macro_rules! present {
     ($facts:ident.$field:ident) => {
-        Some(Number($facts.observed.as_ref()?.gauges.$field))
+        Some(Number($facts.observed.as_ref()?.engine.gauges.$field))
     };
 }
 macro_rules! traffic {
@@ -113,7 +113,7 @@ macro_rules! shared {
 }
 macro_rules! took {
     ($facts:ident.$field:ident) => {
-        Some(Value::Histogram($facts.observed.as_ref()?.counters.$field.clone()))
+        Some(Value::Histogram($facts.observed.as_ref()?.engine.counters.$field.clone()))
     };
 }
 
@@ -185,7 +185,7 @@ metrics! {
         "The same of the peer whose certificate expires first; missing without TLS, and without links.";
     Counter "convoke_links_up" |f| counted!(f.links_up),
         "Links that came up.";
-    Counter "convoke_links_down" ["reason: why, as in NODE_DOWN events"] |f| each(&f.observed.as_ref()?.counters.links_down),
+    Counter "convoke_links_down" ["reason: why, as in NODE_DOWN events"] |f| each(&f.observed.as_ref()?.engine.counters.links_down),
         "Links that went down.";
     Counter "convoke_reconnects" |f| counted!(f.reconnects),
         "Links that came up with a node that had one before.";
@@ -199,7 +199,7 @@ metrics! {
         "Connections that others made to this node.";
     Counter "convoke_handshakes_refused" ["reason: why"] |f| refusals(f.shared),
         "Connections that were refused or cut before it was known who the peer is: strangers, other clusters, wrong secrets.";
-    Counter "convoke_links_refused" ["reason: why"] |f| Some(Value::Each(f.observed.as_ref()?.counters.refused.clone())),
+    Counter "convoke_links_refused" ["reason: why"] |f| Some(Value::Each(f.observed.as_ref()?.engine.counters.refused.clone())),
         "Connections that this node refused after the peer had said who it is; some are the rule when dials cross (Linked).";
     Counter "convoke_protocol_violations" |f| counted!(f.violations),
         "Links that were ended because the peer broke the protocol.";
@@ -221,7 +221,7 @@ metrics! {
         "Peers that were silent for so long that others were asked after them.";
     Counter "convoke_rescues" |f| counted!(f.rescues),
         "Suspected peers that were heard again.";
-    Counter "convoke_peers_parted" ["peer: the name of the node"] |f| Some(Value::Each(f.observed.as_ref()?.counters.parted.clone())),
+    Counter "convoke_peers_parted" ["peer: the name of the node"] |f| Some(Value::Each(f.observed.as_ref()?.engine.counters.parted.clone())),
         "Peers that were left alone for a while because they kept votes or acknowledgements owing (option `peers.slow`).";
     Gauge "convoke_peers_resting" |f| present!(f.parted),
         "Peers that are left alone at the moment because they kept this node waiting.";
@@ -273,13 +273,13 @@ metrics! {
         "Those that ended without success.";
     Gauge "convoke_claims_in_flight" ["kind: name or lock"]
         |f| f.observed.as_ref().map(|it| Value::Each(vec![
-            ("name".to_owned(), it.gauges.claims_naming),
-            ("lock".to_owned(), it.gauges.claims_locking),
+            ("name".to_owned(), it.engine.gauges.claims_naming),
+            ("lock".to_owned(), it.engine.gauges.claims_locking),
         ])),
         "Registrations and acquisitions of this node under way, those that wait for others included.";
     Gauge "convoke_publications_in_flight" |f| present!(f.publications),
         "What this node has told others and they have not acknowledged: withdrawals, releases, memberships.";
-    Gauge "convoke_oldest_wait_seconds" |f| Some(Took(f.observed.as_ref()?.gauges.oldest_wait)),
+    Gauge "convoke_oldest_wait_seconds" |f| Some(Took(f.observed.as_ref()?.engine.gauges.oldest_wait)),
         "For how long the oldest of all these is under way.";
     Gauge "convoke_claims_here" |f| present!(f.claims_here),
         "Claims of any node at this voter: granted and not complete, or waiting.";

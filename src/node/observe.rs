@@ -3,7 +3,7 @@
 
 use super::shared::closed;
 use super::{Node, Request, Result, Shared};
-use crate::engine::{Counters, Gauges, Inspection, Observation};
+use crate::engine::Observation;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
@@ -29,17 +29,8 @@ pub struct Traffic {
 /// The answer of the node's thread.
 #[derive(Debug)]
 pub struct Observed {
-    pub counters: Counters,
-    pub gauges: Gauges,
-    pub inspection: Option<Inspection>,
+    pub engine: Observation,
     pub traffic: Traffic,
-}
-
-impl Observed {
-    pub(super) fn of(observation: Observation, traffic: Traffic) -> Observed {
-        let Observation { counters, gauges, inspection } = observation;
-        Observed { counters, gauges, inspection, traffic }
-    }
 }
 
 /// `None`: the node's thread does not answer. `Closed`: there is none any more.

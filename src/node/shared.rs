@@ -191,9 +191,9 @@ impl Shared {
 
     // ---- the log
 
-    pub(super) fn log(&self, level: Level, target: Topic, text: impl FnOnce() -> String) {
+    pub(super) fn log(&self, level: Level, topic: Topic, text: impl FnOnce() -> String) {
         if log::is_wanted(level) {
-            log::emit(&self.config.name, level, target, &text());
+            log::emit(&self.config.name, level, topic, &text());
         }
     }
 

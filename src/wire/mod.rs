@@ -1,6 +1,6 @@
 //! Bytes <-> messages: the channel with its preamble and its cipher, frames, the codec and the handshake.
 //!
-//! Touches the types of `engine` and nothing else: no sockets, no time. `bincode` is named in `codec` alone, so that
+//! Uses the types of `engine`, and `os` for memory that secrets lie in: no sockets, no time. `bincode` is named in `codec` alone, so that
 //! another codec costs one file and a protocol version.
 //!
 //! A connection begins with a preamble from each end and the handshake of the cipher ([`Channel`]); only then frames are

@@ -257,7 +257,7 @@ fn the_numbers_of_tenures() {
     assert_eq!(epoch(&mut world, claim(51, "a", false)), first);
     let token = first + 1000;
     answers(&mut world, complete(50, "a", token));
-    assert_eq!(epoch(&mut world, claim(52, "a", false)), token, "the tenure has risen to it");
+    assert_eq!(epoch(&mut world, claim(52, "a", false)), token, "the epoch has risen to it");
     // Not granted here: it came otherwise.
     answers(&mut world, complete(60, "a", token + 5));
     let next = epoch(&mut world, claim(53, "a", false));

@@ -24,7 +24,7 @@ fn lines_of_links(level: Level, seconds: u64) -> usize {
         while let Some(output) = engine.poll_any() {
             let is_about_links = matches!(
                 output,
-                Output::Effect(Effect::Log { target: Topic::Link | Topic::Handshake | Topic::Liveness, .. })
+                Output::Effect(Effect::Log { topic: Topic::Link | Topic::Handshake | Topic::Liveness, .. })
             );
             lines += usize::from(is_about_links);
         }

@@ -440,7 +440,7 @@ fn what_a_peer_does_to_processes_of_this_node_is_told_and_counted() {
     world.kill(killer, victim, Reason::KILLED);
     world.settle();
     let logged = world.nodes[0].seen.iter().filter_map(|output| match output {
-        Output::Effect(Effect::Log { target: Topic::Process, text, .. }) => Some(text.clone()),
+        Output::Effect(Effect::Log { topic: Topic::Process, text, .. }) => Some(text.clone()),
         _ => None,
     });
     let log: Vec<String> = logged.collect();

@@ -29,7 +29,7 @@ use std::collections::BTreeSet;
 use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use targets::{MAX_INPUT, TARGETS, Topic};
+use targets::{MAX_INPUT, TARGETS, Target};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -42,13 +42,13 @@ type Running = (Instant, Vec<u8>);
 
 /// Runs inputs one after the other; what fails is kept in a file, so that it can go into the corpus.
 struct Trial {
-    target: &'static Topic,
+    target: &'static Target,
     /// The input that runs, and since when.
     running: Arc<Mutex<Option<Running>>>,
 }
 
 impl Trial {
-    fn of(target: &'static Topic) -> Trial {
+    fn of(target: &'static Target) -> Trial {
         let running = Arc::new(Mutex::new(None::<Running>));
         let watched = Arc::downgrade(&running);
         std::thread::spawn(move || {
@@ -79,13 +79,13 @@ impl Trial {
     }
 }
 
-fn kept(target: &Topic, input: &[u8]) -> String {
+fn kept(target: &Target, input: &[u8]) -> String {
     let path = std::env::temp_dir().join(format!("convoke-fuzz-{}-{}", target.name, std::process::id()));
     std::fs::write(&path, input).expect("the input is kept");
     format!("{} with the input in {}", target.name, path.display())
 }
 
-fn corpus(target: &Topic) -> Vec<Vec<u8>> {
+fn corpus(target: &Target) -> Vec<Vec<u8>> {
     let mut inputs = seeds::of(target.name);
     inputs.extend(seeds::kept(target.name));
     inputs

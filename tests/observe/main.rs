@@ -241,10 +241,10 @@ fn every_metric_has_a_proper_name() {
 // ---- the log
 
 /// The next record of this subject with these words; others are passed over.
-fn told(queue: &Queue, target: Topic, words: &[&str]) -> Level {
+fn told(queue: &Queue, topic: Topic, words: &[&str]) -> Level {
     loop {
         let event = queue.next(LONG).unwrap();
-        if event.kind() != EventKind::Log || event.bytes(Field::Topic) != Some(target.name().as_bytes()) {
+        if event.kind() != EventKind::Log || event.bytes(Field::Target) != Some(topic.name().as_bytes()) {
             continue;
         }
         let text = String::from_utf8(event.bytes(Field::Text).unwrap().to_vec()).unwrap();

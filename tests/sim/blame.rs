@@ -11,8 +11,8 @@ pub(crate) type Taken = BTreeMap<(NodeId, Window), (u64, u64)>;
 
 impl World {
     /// All nodes of a run keep to the protocol, so no link is ended because its peer does not.
-    pub(crate) fn nobody_is_blamed(&self, slot: usize, level: Level, target: Topic, text: &str) -> R {
-        if (level, target) == (Level::Error, Topic::Link) {
+    pub(crate) fn nobody_is_blamed(&self, slot: usize, level: Level, topic: Topic, text: &str) -> R {
+        if (level, topic) == (Level::Error, Topic::Link) {
             return Err(format!("blame: h{slot}: {text}\n{}", self.describe()));
         }
         Ok(())

@@ -6,7 +6,7 @@ use crate::lock_book::Share;
 use crate::plan::Plan;
 use convoke::engine::message::{Outbox, Window};
 use convoke::engine::{
-    Binding, Config, ConnectionId, Engine, Level, Limits, Members, Name, NodeId, Pid, Ref, Time,
+    Binding, Config, ConnectionId, Engine, Level, Limits, Machine, Members, Name, NodeId, Pid, Ref, Time,
 };
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -6,7 +6,7 @@ use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
 use convoke::engine::{
-    ConnectionId, Fact, Hold, Key, LockRow, Message, Name, NodeId, Pid, Reason, Ref, Want,
+    ConnectionId, Fact, Hold, Key, LockRow, Machine, Message, Name, NodeId, Pid, Reason, Ref, Want,
 };
 use std::collections::BTreeSet;
 

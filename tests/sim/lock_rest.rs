@@ -7,7 +7,7 @@ use crate::locks::resource;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Deadline, NodeId, Pid, Ref, Status};
+use convoke::engine::{Deadline, Machine, NodeId, Pid, Ref, Status};
 use std::collections::BTreeSet;
 
 /// The longest time in the queue that so many retries mean, in microseconds (D2 of the design).

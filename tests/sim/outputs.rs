@@ -5,7 +5,9 @@ use crate::host::Link;
 use crate::lock_book::Share;
 use crate::world::{R, World};
 use convoke::engine::message::Outbox;
-use convoke::engine::{ConnectionId, Effect, Engine, Goodbye, NodeId, Output, Pid, Reason, Time, Wire};
+use convoke::engine::{
+    ConnectionId, Effect, Engine, Goodbye, Machine, NodeId, Output, Pid, Reason, Time, Wire,
+};
 
 impl World {
     /// Gives an input to the engine of a host and carries out what it wants.
@@ -170,10 +172,10 @@ impl World {
                 self.trace.say(self.now, || format!("h{slot} CLOSED {reason:?}"));
                 self.closed(slot, reason)
             }
-            Output::Effect(Effect::Log { level, target, text }) => {
+            Output::Effect(Effect::Log { level, topic, text }) => {
                 self.trace.say(self.now, || format!("h{slot} LOG {level:?} {text}"));
                 self.book.stats.parted += u64::from(text.contains(" is parted for "));
-                self.nobody_is_blamed(slot, level, target, &text)
+                self.nobody_is_blamed(slot, level, topic, &text)
             }
         }
     }

@@ -4,8 +4,8 @@
 use crate::plan::Resolvers;
 use crate::world::{Happening, R, World};
 use convoke::engine::{
-    ClashAnswer, ClashCall, ClashLoser, ClashMessage, ClashWinner, Command, Message, Name, NodeId, Pair, Pid,
-    Reg, Resolver, Treatment,
+    ClashAnswer, ClashCall, ClashLoser, ClashMessage, ClashWinner, Command, Machine, Message, Name, NodeId,
+    Pair, Pid, Reg, Resolver, Treatment,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -74,7 +74,7 @@ mod node {
         #[derive(Debug)]
         pub struct Record {
             pub level: Level,
-            pub target: Topic,
+            pub topic: Topic,
             text: CString,
         }
         impl Record {
@@ -83,7 +83,7 @@ mod node {
             }
             /// For the tests of events, which come along.
             pub(in crate::node) fn sample() -> Arc<Record> {
-                Arc::new(Record { level: Level::Warn, target: Topic::Queue, text: CString::default() })
+                Arc::new(Record { level: Level::Warn, topic: Topic::Queue, text: CString::default() })
             }
         }
 

@@ -103,14 +103,10 @@ fn longest_name(message: &Message) -> usize {
 }
 
 impl Engine {
-    /// Whether the peer may say this, as far as names are concerned. Who may not is parted.
-    pub(super) fn keeps_to_names(&mut self, from: NodeId, message: &Message) -> bool {
+    /// The peer may not say this, for it has a name that is too long for this node.
+    pub(super) fn long_name_in(&self, message: &Message) -> Option<Misconduct> {
         let (bytes, limit) = (longest_name(message), self.config.limits.name);
-        let keeps = bytes <= limit;
-        if !keeps {
-            self.part(from, Misconduct::LongName { bytes, limit });
-        }
-        keeps
+        (bytes > limit).then_some(Misconduct::LongName { bytes, limit })
     }
 
     fn tallies(&self) -> [&Tally; 6] {

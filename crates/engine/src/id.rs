@@ -1,8 +1,8 @@
 //! What the native protocol numbers: transactions, registrations, dots of groups.
 
 use super::NodeId;
-use super::bounds::MAX_DOT;
-use serde::{Deserialize, Deserializer, Serialize};
+use super::decode::dot_number;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A claim's transaction. Smaller is older, and older wins.
@@ -25,19 +25,6 @@ pub struct Dot {
     pub node: NodeId,
     #[serde(deserialize_with = "dot_number")]
     pub number: u64,
-}
-
-/// From 1, for that nothing is known up to 0 goes without saying.
-fn dot_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = up_to(deserializer)?;
-    (number > 0).then_some(number).ok_or_else(|| serde::de::Error::custom("a dot before the first"))
-}
-
-/// Up to [`MAX_DOT`].
-pub(super) fn up_to<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = u64::deserialize(deserializer)?;
-    let too_late = || serde::de::Error::custom("a dot beyond the last");
-    (number <= MAX_DOT).then_some(number).ok_or_else(too_late)
 }
 
 impl fmt::Debug for Tx {

@@ -14,6 +14,7 @@ mod conduct;
 mod conflict;
 mod convergence;
 mod counters;
+mod decode;
 mod departure;
 mod dial;
 mod dispatch;
@@ -47,7 +48,6 @@ mod protocol;
 mod publish;
 mod queue;
 mod resolver;
-mod seam;
 mod shares;
 mod sync;
 mod target;
@@ -62,6 +62,7 @@ pub use bounds::{LAST_CLOCK, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, SNAPS
 pub use convoke_flow as message;
 pub use convoke_flow::{FRAGMENT, MESSAGE_OVERHEAD};
 pub use convoke_model::*;
+pub use decode::text;
 pub use departure::Ending;
 #[cfg(feature = "faults")]
 pub use fault::Fault;
@@ -71,5 +72,5 @@ pub use output::{Output, Wire};
 use protocol::covers;
 pub use protocol::{
     Binding, ClashMessage, Connectivity, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message,
-    Pair, PeerAddress, Refusal, Stamped, Standing, Task, Treatment, Want, text,
+    Pair, PeerAddress, Refusal, Stamped, Standing, Task, Treatment, Want,
 };

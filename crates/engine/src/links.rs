@@ -397,8 +397,8 @@ impl Engine {
     ) {
         self.charge(node);
         let counts = self.counts_of(node);
-        self.view.count_for(node, |of_link| *of_link = counts);
         let Some(link) = self.view.remove(node) else { return };
+        self.view.past.remember(node, &link.name, counts);
         counters::count(&mut self.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
         self.log_paced(if in_order { Level::Info } else { Level::Warn }, Topic::Link, |engine| {

@@ -6,23 +6,15 @@ use super::{Effect, Key, Name, NodeId, Time};
 pub(super) use super::{Level, Short, Topic};
 
 impl Engine {
-    /// From now on records up to this level are made; `None`: none. What is known does not change with it.
-    pub fn set_log_level(&mut self, level: Option<Level>) {
-        self.log_level = level.map_or(0, Level::number);
-        if self.is_logged(Level::Warn) && !self.claims.operations.is_empty() {
-            self.watch_claims();
-        }
-    }
-
     pub(super) fn is_logged(&self, level: Level) -> bool {
         level.number() <= self.log_level
     }
 
-    pub(super) fn log(&mut self, level: Level, target: Topic, text: impl FnOnce(&Engine) -> String) {
+    pub(super) fn log(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Engine) -> String) {
         // `Closed` is the last word.
         if self.is_logged(level) && !self.closed {
             let text = text(self);
-            self.event(Effect::Log { level, target, text });
+            self.event(Effect::Log { level, topic, text });
         }
     }
 
@@ -37,7 +29,10 @@ impl Engine {
 
     /// A node by its name and its incarnation, where the log is to say for good who has done something.
     pub(super) fn identity_of(&self, node: NodeId) -> String {
-        format!("{} ({node:?})", self.name_of(node))
+        match self.view.links.get(&node) {
+            Some(link) => format!("{} ({node:?})", Short(link.name.as_bytes())),
+            None => self.name_of(node),
+        }
     }
 
     pub(super) fn names_of<'a>(&self, nodes: impl Iterator<Item = &'a NodeId>) -> String {

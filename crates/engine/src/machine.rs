@@ -81,6 +81,87 @@ pub struct Engine {
     pub(super) fault: Option<Fault>,
 }
 
+/// What any engine does.
+impl Machine for Engine {
+    type Wire = Wire;
+
+    fn handle_command(&mut self, now: Time, command: Command) {
+        self.begin(now);
+        self.command(command);
+        self.finish();
+    }
+
+    fn handle_resolved(&mut self, now: Time, id: u64, answer: ClashAnswer) {
+        self.begin(now);
+        self.resolved(id, answer);
+        self.finish();
+    }
+
+    fn handle_taken(&mut self, now: Time, window: Window, messages: u64, bytes: u64) {
+        self.begin(now);
+        self.taken(window, messages, bytes);
+        self.finish();
+    }
+
+    fn handle_timeout(&mut self, now: Time) {
+        if let Some(due) = self.timers.next() {
+            self.notice_own_pause(now.since(due), now);
+        }
+        self.begin(now);
+        while !self.closed
+            && let Some(timer) = self.timers.pop_due(now)
+        {
+            self.timer(timer);
+            self.drain_self_queue();
+        }
+        self.finish();
+    }
+
+    fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.publish_groups();
+        let table = self.tables.pop_front().map(|table| Output::Effect(table.into()));
+        let output = table.or_else(|| self.orders.pop_front().map(Output::Wire));
+        if output.is_none() {
+            give_back(&mut self.tables);
+            give_back(&mut self.orders);
+        }
+        output
+    }
+
+    fn drain_events(&mut self, into: &mut Vec<Effect>) {
+        into.extend(self.events.drain(..));
+        give_back(&mut self.events);
+    }
+
+    fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
+        self.lock_rows(now, resource)
+    }
+
+    fn observe(&self, now: Time, inspect: bool) -> Observation {
+        Observation {
+            counters: self.counters.clone(),
+            gauges: self.gauges(now),
+            inspection: inspect.then(|| self.inspect(now)),
+        }
+    }
+
+    fn set_log_level(&mut self, level: Option<Level>) {
+        self.log_level = level.map_or(0, Level::number);
+        if self.is_logged(Level::Warn) && !self.claims.operations.is_empty() {
+            self.watch_claims();
+        }
+    }
+
+    fn is_room_wanted(&self) -> bool {
+        self.inbound.is_room_wanted()
+    }
+}
+
+/// What the native protocol needs besides.
 impl Engine {
     /// A node with no links. The seeds are dialled with the first outputs. The same configuration, seed and inputs
     /// give the same outputs, byte for byte.
@@ -122,12 +203,6 @@ impl Engine {
     }
 
     // ---- inputs
-
-    pub fn handle_command(&mut self, now: Time, command: Command) {
-        self.begin(now);
-        self.command(command);
-        self.finish();
-    }
 
     /// Both ends of a new connection have said who they are. `dialled`: the address, if this node dialled it.
     /// [`Wire::Open`] or [`Wire::Refuse`] follows where this node is the arbiter; else the peer says.
@@ -209,7 +284,9 @@ impl Engine {
                     link.clock = link.clock.max(clock);
                     link.counts.messages += 1;
                 }
-                if self.keeps_to_names(from, &stamped.message) {
+                if let Some(misconduct) = self.long_name_in(&stamped.message) {
+                    self.part(from, misconduct);
+                } else {
                     match self.message(from, stamped.message) {
                         Ok(()) => self.keep_within_budget(from),
                         Err(what) => self.violated(from, what),
@@ -237,41 +314,6 @@ impl Engine {
         self.finish();
     }
 
-    /// The application took messages: their room can be granted again. `bytes` is the sum of their
-    /// [`cost`](super::message::cost).
-    pub fn handle_taken(&mut self, now: Time, window: Window, messages: u64, bytes: u64) {
-        self.begin(now);
-        self.taken(window, messages, bytes);
-        self.finish();
-    }
-
-    /// Other nodes wait for room: tell of every message that is taken, and soon. Else it may be told of in passing.
-    pub fn is_room_wanted(&self) -> bool {
-        self.inbound.is_room_wanted()
-    }
-
-    /// A resolver function has decided, or failed to; `id` is that of its [`ClashCall`].
-    pub fn handle_resolved(&mut self, now: Time, id: u64, answer: ClashAnswer) {
-        self.begin(now);
-        self.resolved(id, answer);
-        self.finish();
-    }
-
-    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
-    pub fn handle_timeout(&mut self, now: Time) {
-        if let Some(due) = self.timers.next() {
-            self.notice_own_pause(now.since(due), now);
-        }
-        self.begin(now);
-        while !self.closed
-            && let Some(timer) = self.timers.pop_due(now)
-        {
-            self.timer(timer);
-            self.drain_self_queue();
-        }
-        self.finish();
-    }
-
     /// Every address that waits for its next dial is dialled now.
     #[cfg(feature = "test-hooks")]
     pub fn redial(&mut self, now: Time) {
@@ -286,29 +328,6 @@ impl Engine {
     }
 
     // ---- outputs
-
-    pub fn poll_timeout(&self) -> Option<Time> {
-        self.timers.next()
-    }
-
-    /// The next table, then the next order to the network. What is behind them has [`drain_events`](Self::drain_events).
-    #[must_use]
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.publish_groups();
-        let table = self.tables.pop_front().map(|table| Output::Effect(table.into()));
-        let output = table.or_else(|| self.orders.pop_front().map(Output::Wire));
-        if output.is_none() {
-            give_back(&mut self.tables);
-            give_back(&mut self.orders);
-        }
-        output
-    }
-
-    /// All events and answers, when there is no other output any more.
-    pub fn drain_events(&mut self, into: &mut Vec<Effect>) {
-        into.extend(self.events.drain(..));
-        give_back(&mut self.events);
-    }
 
     /// The next output of any kind, in their order.
     #[must_use]
@@ -335,11 +354,6 @@ impl Engine {
     /// Every binding that this node knows, those hidden behind a covering one too, in no particular order.
     pub fn bindings(&self) -> impl Iterator<Item = (&Name, &Binding)> {
         self.names.all_bindings()
-    }
-
-    /// Holders of locks and those that wait for them, as this node knows: of one lock, or of all.
-    pub fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
-        self.lock_rows(now, resource)
     }
 
     /// Every group that this node sees, with its members.

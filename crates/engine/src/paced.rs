@@ -51,13 +51,13 @@ impl Paced {
 
 impl Engine {
     /// A line about links or their ends. Peers that come and go without end, each under another name, fill no log.
-    pub(super) fn log_paced(&mut self, level: Level, target: Topic, text: impl FnOnce(&Engine) -> String) {
+    pub(super) fn log_paced(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Engine) -> String) {
         if !self.is_logged(level) {
             return;
         }
         let now = self.now;
-        let Some(untold) = self.view.lines.entry(target).or_default().is_due(now) else { return };
-        self.log(level, target, |engine| match untold {
+        let Some(untold) = self.view.lines.entry(topic).or_default().is_due(now) else { return };
+        self.log(level, topic, |engine| match untold {
             0 => text(engine),
             _ => format!("{} ({untold} more lines like this since the last)", text(engine)),
         });

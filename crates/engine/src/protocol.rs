@@ -1,11 +1,11 @@
 //! What two linked nodes say to each other on the control lane. The engine's rules for each message stand beside its
 //! handler; docs/design.md tells the whole protocol.
 
-use super::bounds::MAX_LIST;
-use super::id::{Dot, Reg, Tx, up_to};
+use super::decode::{bounded, text, up_to};
+use super::id::{Dot, Reg, Tx};
 use super::message::Credit;
 use super::{Name, NodeId, Pid, Reason, Resolver, Status};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// A message and the sender's Lamport clock. EVERY message carries the clock: if only claims did, a node with a slow
@@ -604,48 +604,4 @@ impl Goodbye {
             }
         }
     }
-}
-
-/// Reads a list of at most [`MAX_LIST`] elements, whatever count stands before it.
-fn bounded<'de, D, T, C>(deserializer: D) -> Result<C, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-    C: Default + Extend<T> + IntoIterator<Item = T>,
-{
-    struct Visitor<T, C>(std::marker::PhantomData<(T, C)>);
-    impl<'de, T: Deserialize<'de>, C: Default + Extend<T>> serde::de::Visitor<'de> for Visitor<T, C> {
-        type Value = C;
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-            write!(f, "a list of at most {MAX_LIST} elements")
-        }
-        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<C, A::Error> {
-            let mut list = C::default();
-            let mut count = 0;
-            while let Some(element) = seq.next_element::<T>()? {
-                count += 1;
-                if count > MAX_LIST {
-                    return Err(serde::de::Error::custom("list too long"));
-                }
-                list.extend(std::iter::once(element));
-            }
-            Ok(list)
-        }
-    }
-    deserializer.deserialize_seq(Visitor::<T, C>(std::marker::PhantomData))
-}
-
-/// Reads a text out of the frame. A `String` that reads itself makes room first for as many bytes as are claimed.
-pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    struct Visitor;
-    impl serde::de::Visitor<'_> for Visitor {
-        type Value = String;
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-            f.write_str("a text")
-        }
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
-            Ok(text.to_owned())
-        }
-    }
-    deserializer.deserialize_str(Visitor)
 }

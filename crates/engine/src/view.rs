@@ -131,7 +131,6 @@ impl View {
         let link = self.links.remove(&node)?;
         self.by_connection.remove(&link.connection);
         self.by_name.remove(&link.name, &node);
-        self.past.remember(node, &link.name, link.counts);
         Some(link)
     }
     /// The node of this name that has a link.

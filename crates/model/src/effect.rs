@@ -10,12 +10,6 @@ pub enum Output<W> {
     Wire(W),
 }
 
-impl<W> From<Effect> for Output<W> {
-    fn from(effect: Effect) -> Output<W> {
-        Output::Effect(effect)
-    }
-}
-
 /// What the node does for its engine, whichever engine that is.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
@@ -81,7 +75,7 @@ pub enum Effect {
     /// Worth telling an operator.
     Log {
         level: Level,
-        target: Topic,
+        topic: Topic,
         text: String,
     },
 }

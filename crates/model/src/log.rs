@@ -101,8 +101,8 @@ mod tests {
 
     #[test]
     fn targets_are_dotted_names_and_levels_follow_each_other() {
-        for (target, meaning) in Topic::ALL {
-            assert!(target.name().starts_with("convoke.") && !meaning.is_empty(), "{target:?}");
+        for (topic, meaning) in Topic::ALL {
+            assert!(topic.name().starts_with("convoke.") && !meaning.is_empty(), "{topic:?}");
         }
         let numbers: Vec<u8> = Level::ALL.iter().map(|(level, ..)| level.number()).collect();
         assert_eq!(numbers, [1, 2, 3, 4, 5]);

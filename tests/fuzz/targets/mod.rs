@@ -10,7 +10,7 @@ mod source;
 pub(crate) mod words;
 
 /// One target, and the memory in bytes that it may need at one time, whatever the input.
-pub struct Topic {
+pub struct Target {
     pub name: &'static str,
     pub run: fn(&[u8]),
     pub memory: usize,
@@ -19,17 +19,17 @@ pub struct Topic {
 /// The largest input that the fuzzers and the tests try.
 pub const MAX_INPUT: usize = 4096;
 
-pub const TARGETS: &[Topic] = &[
+pub const TARGETS: &[Target] = &[
     // A reader for a link, twice: its buffer, a string as long as a frame may claim, and the lists of a message.
-    Topic { name: "frames", run: frames::run, memory: 2 << 20 },
-    Topic { name: "messages", run: messages::run, memory: 2 << 20 },
-    Topic { name: "handshake", run: handshake::run, memory: 16 << 10 },
-    Topic { name: "options", run: options::run, memory: 256 << 10 },
+    Target { name: "frames", run: frames::run, memory: 2 << 20 },
+    Target { name: "messages", run: messages::run, memory: 2 << 20 },
+    Target { name: "handshake", run: handshake::run, memory: 16 << 10 },
+    Target { name: "options", run: options::run, memory: 256 << 10 },
     // Two engines with small limits, and everything that the test itself remembers.
-    Topic { name: "engine", run: engine::run, memory: 8 << 20 },
+    Target { name: "engine", run: engine::run, memory: 8 << 20 },
 ];
 
-pub fn target(name: &str) -> &'static Topic {
+pub fn target(name: &str) -> &'static Target {
     TARGETS.iter().find(|target| target.name == name).unwrap_or_else(|| panic!("there is no target {name}"))
 }
 
