@@ -69,7 +69,7 @@ fn failure(why: Refusal) -> Option<(Status, &'static str)> {
         Refusal::TooManyPeers => Some((Status::Full, "the node has too many peers")),
         Refusal::Slow => Some((Status::Unreachable, "the node was kept waiting by this one for too long")),
         Refusal::TooMuch => {
-            let text = "this node has published more than the other keeps of one node (its limits.published)";
+            let text = "this node has published more than the other keeps of one node (its limits.published), or a longer name (its limits.name)";
             Some((Status::Unreachable, text))
         }
         Refusal::Violation => Some((Status::Unreachable, "this node has broken the protocol")),

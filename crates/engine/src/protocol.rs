@@ -179,7 +179,7 @@ pub enum Goodbye {
     Stale,
     /// The peer has kept the sender waiting for too long, and is left alone for a while.
     Slow,
-    /// The peer has published more than the sender keeps of one node, and is left alone for a while.
+    /// The peer has published more than the sender keeps of one node, or a longer name, and is left alone for a while.
     TooMuch,
 }
 
@@ -580,7 +580,7 @@ pub enum Refusal {
     Disconnected,
     /// The refused node has kept the other one waiting for too long, and is left alone for a while.
     Slow,
-    /// It has published more than the other one keeps of one node, and is left alone for a while.
+    /// It has published more than the other one keeps of one node, or a longer name, and is left alone for a while.
     TooMuch,
     /// It has broken the protocol, and is left alone for a while.
     Violation,
