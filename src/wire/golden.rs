@@ -34,7 +34,7 @@ pub(super) fn binding() -> Binding {
         reg: reg(0x0102_0304_0506_0708, 5),
         serial: 9,
         resolver: Resolver::RandomExit,
-        over: BTreeSet::from([reg(1, 1), reg(2, 2)]),
+        supersedes: BTreeSet::from([reg(1, 1), reg(2, 2)]),
         settled: true,
     }
 }
@@ -86,7 +86,7 @@ pub(super) fn messages() -> Vec<Message> {
         M::Hello {
             facts: vec![
                 Fact::Binding(name(), binding()),
-                Fact::Kept(reg(1, 1)),
+                Fact::Beneath(reg(1, 1)),
                 Fact::Peers([NodeId(2), NodeId(300)].into()),
                 Fact::Hold(hold()),
                 Fact::Membership(membership()),
@@ -134,9 +134,9 @@ pub(super) fn messages() -> Vec<Message> {
         M::Commit { tx: tx(), name: name(), binding: binding() },
         M::Commit { tx: tx(), name: name(), binding: function_binding() },
         M::Ack { tx: tx() },
-        M::Settled { name: name(), reg: reg(1, 2), to: NodeId(5), over: BTreeSet::from([reg(5, 6)]) },
-        M::Unregistered { name: name(), reg: reg(1, 2), restore: None, ack: None },
-        M::Unregistered { name: name(), reg: reg(1, 2), restore: Some(binding()), ack: Some(tx()) },
+        M::Settled { name: name(), reg: reg(1, 2), to: NodeId(5), supersedes: BTreeSet::from([reg(5, 6)]) },
+        M::Unregistered { name: name(), reg: reg(1, 2), beneath: None, ack: None },
+        M::Unregistered { name: name(), reg: reg(1, 2), beneath: Some(binding()), ack: Some(tx()) },
         M::Membership { membership: membership(), ack: Some(tx()) },
         M::Create { group: name(), dot: dot(1, 2), generation: 0, ack: Some(tx()) },
         M::Delete { group: name(), dots: BTreeSet::from([dot(1, 2), dot(2, 1)]), ack: Some(tx()) },

@@ -52,7 +52,7 @@ fn parts_of_messages() {
         ]),
         every(vec![
             Fact::Binding(name(), binding()),
-            Fact::Kept(reg(1, 1)),
+            Fact::Beneath(reg(1, 1)),
             Fact::Peers([NodeId(2), NodeId(300)].into()),
             Fact::Hold(hold()),
             Fact::Membership(membership()),

@@ -32,7 +32,7 @@ fn tx(lamport: u64) -> Tx {
 
 fn binding(seq: u64) -> Binding {
     let reg = Reg { node: PUPPET_ID, seq };
-    Binding { reg, serial: 1, resolver: Resolver::RandomExit, over: BTreeSet::new(), settled: true }
+    Binding { reg, serial: 1, resolver: Resolver::RandomExit, supersedes: BTreeSet::new(), settled: true }
 }
 
 fn hold(number: u64) -> Hold {
@@ -263,7 +263,7 @@ fn a_snapshot_that_is_too_much_ends_the_link() {
         (|n| Fact::Binding(name(&format!("n{n}")), binding(n)), Goodbye::TooMuch),
         (|n| Fact::Hold(hold(n)), Goodbye::TooMuch),
         (|n| Fact::Membership(membership(n, 1)), Goodbye::TooMuch),
-        (|n| Fact::Kept(Reg { node: PUPPET_ID, seq: n }), Goodbye::Violation),
+        (|n| Fact::Beneath(Reg { node: PUPPET_ID, seq: n }), Goodbye::Violation),
     ];
     for (fact, goodbye) in rows {
         let mut world = with_puppet();
@@ -306,7 +306,7 @@ fn what_is_over_takes_nothing() {
             Message::Unregistered {
                 name: name(&format!("n{}", n + 1)),
                 reg: binding(n + 1).reg,
-                restore: None,
+                beneath: None,
                 ack: None,
             },
             Message::Acquire {

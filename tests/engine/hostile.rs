@@ -70,7 +70,7 @@ pub(crate) fn binding(node: NodeId) -> Binding {
         reg: reg(node),
         serial: 1,
         resolver: Resolver::RandomExit,
-        over: BTreeSet::new(),
+        supersedes: BTreeSet::new(),
         settled: false,
     }
 }
@@ -136,16 +136,16 @@ fn violations() -> Vec<(&'static str, Message)> {
             Message::Unregistered {
                 name: name("friend's"),
                 reg: Reg { node: foreign, seq: 1 },
-                restore: None,
+                beneath: None,
                 ack: None,
             },
         ),
         (
-            "a restore of another's binding",
+            "a binding of another beneath's binding",
             Message::Unregistered {
                 name: name("x"),
                 reg: reg(puppet()),
-                restore: Some(binding(foreign)),
+                beneath: Some(binding(foreign)),
                 ack: None,
             },
         ),
@@ -201,9 +201,9 @@ fn harmless() -> Vec<Message> {
         Message::Release { tx: tx(puppet()), key: key("x") },
         Message::Ack { tx: tx(me()) },
         Message::Ack { tx: tx(friend()) },
-        Message::Settled { name: x(), reg: reg(puppet()), to: me(), over: [reg(me())].into() },
-        Message::Settled { name: x(), reg: reg(puppet()), to: NodeId(99), over: BTreeSet::new() },
-        Message::Unregistered { name: x(), reg: reg(puppet()), restore: None, ack: None },
+        Message::Settled { name: x(), reg: reg(puppet()), to: me(), supersedes: [reg(me())].into() },
+        Message::Settled { name: x(), reg: reg(puppet()), to: NodeId(99), supersedes: BTreeSet::new() },
+        Message::Unregistered { name: x(), reg: reg(puppet()), beneath: None, ack: None },
         Message::Engage { name: x(), pair: pair(puppet(), me()), round: 7 },
         Message::Engaged { name: x(), pair: pair(me(), puppet()), round: 7, age_ms: 0 },
         Message::ClashEnded { name: x(), pair: pair(me(), puppet()) },
@@ -534,8 +534,8 @@ fn words_in_the_name_of_others_are_void() {
         world.say(PUPPET, ENGINE, said(ClashMessage::Verdict { name: name("own"), pair, treatment }));
         world.settle();
         let reg = Reg { node: origin, seq: u64::MAX };
-        let over = BTreeSet::from([mine]);
-        world.say(PUPPET, ENGINE, Message::Settled { name: name("own"), reg, to: me(), over });
+        let supersedes = BTreeSet::from([mine]);
+        world.say(PUPPET, ENGINE, Message::Settled { name: name("own"), reg, to: me(), supersedes });
         // Nor is anything passed on that its sender has not said itself.
         let clash = ClashMessage::ClashEnded { name: name("own"), pair };
         world.say(PUPPET, ENGINE, Message::Relayed { to: friend(), from: NodeId(99), clash });

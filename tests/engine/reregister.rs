@@ -421,7 +421,7 @@ fn an_owner_whose_link_breaks_hears_through_another_that_it_was_replaced() {
     world.assert_at_rest();
 }
 
-/// What the node between names may be withdrawn by its home in favour of what that keeps for a restore: it is covered as well.
+/// What the node between names may be withdrawn by its home in favour of what stands beneath it: that is covered as well.
 #[test]
 fn what_a_home_without_a_vote_restores_is_covered() {
     let mut world = World::nodes(4);

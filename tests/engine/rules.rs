@@ -7,14 +7,14 @@ use convoke::engine::*;
 use std::collections::BTreeSet;
 
 /// A re-register of `x` by a process of the engine, over a binding of another of its processes, that the puppet has
-/// granted and not acknowledged. Both processes, the operation, and the two bindings: the kept one and the new one.
-struct Kept {
+/// granted and not acknowledged. Both processes, the operation, and the two bindings: the one beneath and the new one.
+struct Stacked {
     world: World,
     old: Pid,
     new: Pid,
     op: Ref,
     tx: Tx,
-    kept: Reg,
+    beneath: Reg,
     reg: Reg,
 }
 
@@ -30,25 +30,25 @@ fn granted(world: &mut World, pid: Pid) -> (Ref, Tx, Binding) {
     (op, tx, binding.clone())
 }
 
-fn kept() -> Kept {
+fn stacked() -> Stacked {
     let mut world = world(State::Synced);
     let (old, new) = (world.spawn(ENGINE), world.spawn(ENGINE));
     let (_, first, binding) = granted(&mut world, old);
     world.say(PUPPET, ENGINE, Message::Ack { tx: first });
     let (op, tx, covering) = granted(&mut world, new);
     assert_eq!((world.status(op), world.whereis(ENGINE, "x")), (None, Some(new)));
-    Kept { world, old, new, op, tx, kept: binding.reg, reg: covering.reg }
+    Stacked { world, old, new, op, tx, beneath: binding.reg, reg: covering.reg }
 }
 
 fn lost(world: &World, pid: Pid) -> usize {
     world.events(pid).iter().filter(|event| matches!(event, Event::NameConflict { .. })).count()
 }
 
-/// A vote names what is shown, and who covers that covers what is kept behind it: it does not come back when the call that keeps it
-/// is undone, and its process is told once the new binding is complete.
+/// A vote names what is shown, and who covers that covers what stands beneath it: that does not come back when the call that it
+/// waits for is undone, and its process is told once the new binding is complete.
 #[test]
-fn who_covers_a_binding_covers_what_is_kept_behind_it() {
-    let Kept { mut world, old, new, op, reg, .. } = kept();
+fn who_covers_a_binding_covers_what_stands_beneath_it() {
+    let Stacked { mut world, old, new, op, reg, .. } = stacked();
     let claim = Message::Acquire {
         tx: tx(puppet()),
         key: Key::Name(name("x")),
@@ -59,33 +59,34 @@ fn who_covers_a_binding_covers_what_is_kept_behind_it() {
     let told = world.told(PUPPET);
     let [Message::Grant { regs, .. }] = &told[..] else { panic!("{told:?}") };
     assert_eq!(regs[..], [reg]);
-    let (resolver, over) = (Resolver::RandomExit, BTreeSet::from([reg]));
+    let (resolver, supersedes) = (Resolver::RandomExit, BTreeSet::from([reg]));
     let theirs = Reg { node: puppet(), seq: 1 };
-    let binding = Binding { reg: theirs, serial: 1, resolver, over: over.clone(), settled: false };
+    let binding =
+        Binding { reg: theirs, serial: 1, resolver, supersedes: supersedes.clone(), settled: false };
     world.say(PUPPET, ENGINE, Message::Commit { tx: tx(puppet()), name: name("x"), binding });
     world.cancel(new, op);
     assert_eq!(world.whereis(ENGINE, "x"), Some(Pid { node: puppet(), serial: 1 }));
     let to = world.nodes[ENGINE].id;
-    world.say(PUPPET, ENGINE, Message::Settled { name: name("x"), reg: theirs, to, over });
+    world.say(PUPPET, ENGINE, Message::Settled { name: name("x"), reg: theirs, to, supersedes });
     assert_eq!(lost(&world, old), 1);
     world.say(
         PUPPET,
         ENGINE,
-        Message::Unregistered { name: name("x"), reg: theirs, restore: None, ack: None },
+        Message::Unregistered { name: name("x"), reg: theirs, beneath: None, ack: None },
     );
     assert_eq!(world.whereis(ENGINE, "x"), None);
 }
 
-/// "Hello{my bindings, the regs that I keep for a restore}."
+/// A snapshot names the bindings of a home, and what stands beneath them.
 #[test]
-pub(crate) fn a_snapshot_names_the_kept_rows() {
-    let Kept { mut world, kept, reg, .. } = kept();
+pub(crate) fn a_snapshot_names_what_stands_beneath() {
+    let Stacked { mut world, beneath, reg, .. } = stacked();
     let newcomer = world.add_puppet(40);
     world.connect(ENGINE, newcomer);
     let told = world.told(newcomer);
     let [Message::Hello { facts, .. }] = &told[..] else { panic!("{told:?}") };
-    let named = facts.iter().filter(|fact| matches!(fact, Fact::Kept(_))).collect::<Vec<_>>();
-    assert_eq!(named, [&Fact::Kept(kept)]);
+    let named = facts.iter().filter(|fact| matches!(fact, Fact::Beneath(_))).collect::<Vec<_>>();
+    assert_eq!(named, [&Fact::Beneath(beneath)]);
     assert!(
         facts.iter().any(|fact| matches!(fact, Fact::Binding(_, b) if b.reg == reg && !b.settled)),
         "{facts:?}"
@@ -93,9 +94,9 @@ pub(crate) fn a_snapshot_names_the_kept_rows() {
 }
 
 /// "Nothing of it ever comes back": a process moves its name to another one and ends before all have acknowledged that. Its
-/// call is undone, and what the call has kept of its own is not restored.
+/// call is undone, and what stands beneath it of its own is not shown again.
 #[test]
-pub(crate) fn the_end_of_a_process_takes_what_its_call_keeps() {
+pub(crate) fn the_end_of_a_process_takes_what_it_has_beneath() {
     let mut world = world(State::Synced);
     let (old, new) = (world.spawn(ENGINE), world.spawn(ENGINE));
     let (_, first, _) = granted(&mut world, old);
@@ -108,21 +109,20 @@ pub(crate) fn the_end_of_a_process_takes_what_its_call_keeps() {
     let told = world.told(PUPPET);
     let [Message::Commit { binding, .. }] = &told[..] else { panic!("{told:?}") };
     world.exit(old);
-    let undone = Message::Unregistered { name: name("x"), reg: binding.reg, restore: None, ack: None };
+    let undone = Message::Unregistered { name: name("x"), reg: binding.reg, beneath: None, ack: None };
     let told = world.told(PUPPET);
     assert!(told.contains(&undone), "{told:?}");
     assert_eq!(world.whereis(ENGINE, "x"), None);
 }
 
-/// "Settled(b): every row of mine in over goes, also one that is only kept for a restore (its op then restores
-/// nothing): event REPLACED to its process."
+/// What is covered for good goes, also beneath the shown one, which uncovers nothing then; its process is told that it was replaced.
 #[test]
-fn a_kept_row_that_is_settled_is_not_restored() {
+fn what_is_settled_beneath_is_not_restored() {
     for both in [false, true] {
-        let Kept { mut world, old, new, op, kept, reg, .. } = kept();
-        let over: BTreeSet<Reg> = if both { [kept, reg].into() } else { [kept].into() };
+        let Stacked { mut world, old, new, op, beneath, reg, .. } = stacked();
+        let supersedes: BTreeSet<Reg> = if both { [beneath, reg].into() } else { [beneath].into() };
         let settled =
-            Message::Settled { name: name("x"), reg: crate::hostile::reg(puppet()), to: me(), over };
+            Message::Settled { name: name("x"), reg: crate::hostile::reg(puppet()), to: me(), supersedes };
         world.say(PUPPET, ENGINE, settled);
         assert_eq!((lost(&world, old), lost(&world, new)), (1, usize::from(both)));
         world.cancel(new, op);
@@ -135,10 +135,10 @@ fn a_kept_row_that_is_settled_is_not_restored() {
     }
 }
 
-/// "settled=true (also on a row that is only kept by now)": what is restored is what all nodes have acknowledged.
+/// What stands beneath may settle there: what is shown again is what all nodes have acknowledged.
 #[test]
-fn a_row_that_settles_while_it_is_kept_comes_back_settled() {
-    let Kept { mut world, new, tx, op, reg, .. } = kept();
+fn what_settles_beneath_comes_back_settled() {
+    let Stacked { mut world, new, tx, op, reg, .. } = stacked();
     let newer = world.spawn(ENGINE);
     let (newest, _, _) = granted(&mut world, newer);
     world.say(PUPPET, ENGINE, Message::Ack { tx });
@@ -146,13 +146,13 @@ fn a_row_that_settles_while_it_is_kept_comes_back_settled() {
     world.told(PUPPET);
     world.cancel(newer, newest);
     let told = world.told(PUPPET);
-    let [Message::Unregistered { restore: Some(restored), .. }] = &told[..] else { panic!("{told:?}") };
+    let [Message::Unregistered { beneath: Some(restored), .. }] = &told[..] else { panic!("{told:?}") };
     assert_eq!((restored.reg, restored.settled), (reg, true));
     world.all_show("x", Some(new));
     world.assert_at_rest();
 }
 
-/// "Unreg(restore): put back restore, uncover": one that is settled settles what it covers.
+/// What stands beneath is shown again: one that is settled settles what it covers.
 #[test]
 fn a_settled_row_that_is_restored_settles_what_it_covers() {
     let mut world = world(State::Synced);
@@ -161,7 +161,7 @@ fn a_settled_row_that_is_restored_settles_what_it_covers() {
     world.say(PUPPET, ENGINE, Message::Ack { tx: tx_ });
     let covering = |seq, settled| Binding {
         reg: Reg { node: puppet(), seq },
-        over: [mine.reg].into(),
+        supersedes: [mine.reg].into(),
         settled,
         ..binding(puppet())
     };
@@ -173,7 +173,7 @@ fn a_settled_row_that_is_restored_settles_what_it_covers() {
     // The first was settled before it was replaced in place; the second is withdrawn.
     let reg = covering(2, false).reg;
     let withdrawal =
-        Message::Unregistered { name: name("x"), reg, restore: Some(covering(1, true)), ack: None };
+        Message::Unregistered { name: name("x"), reg, beneath: Some(covering(1, true)), ack: None };
     world.say(PUPPET, ENGINE, withdrawal);
     assert_eq!(lost(&world, own), 1);
     let told = world.told(PUPPET);
@@ -191,7 +191,7 @@ fn a_settlement_is_passed_on_once() {
         name: name("x"),
         reg: reg(node),
         to: friend(),
-        over: [reg(friend())].into(),
+        supersedes: [reg(friend())].into(),
     };
     world.delivered.clear();
     world.say(PUPPET, ENGINE, settled(puppet()));
@@ -342,7 +342,7 @@ fn one_pair_at_a_time() {
     assert!(engage(&world.told(PUPPET)) >= 1);
     assert_eq!(engage(&world.told(second)), 0);
     // The first one's binding ends.
-    let end = Message::Unregistered { name: name("x"), reg: reg(puppet()), restore: None, ack: None };
+    let end = Message::Unregistered { name: name("x"), reg: reg(puppet()), beneath: None, ack: None };
     world.say(PUPPET, ENGINE, end);
     let told = world.told(second);
     let pair = Pair { low: mine, high: reg(NodeId(40)) };
@@ -385,7 +385,7 @@ fn the_higher_home_takes_one_pair_at_a_time() {
 }
 
 /// "Forget: verdicts go when either reg is gone for good (its owner's Unreg, or a Hello of the owner that has it
-/// neither as binding nor as kept)": what was decided does not pile up.
+/// neither shown nor beneath)": what was decided does not pile up.
 #[test]
 fn verdicts_are_forgotten_with_what_they_are_about() {
     for while_apart in [false, true] {

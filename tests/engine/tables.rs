@@ -104,7 +104,7 @@ fn a_voter_answers_by_the_state_of_the_key() {
     let withdrawal = Message::Unregistered {
         name: name("friend's"),
         reg: reg(puppet()),
-        restore: None,
+        beneath: None,
         ack: Some(younger),
     };
     world.say(PUPPET, ENGINE, withdrawal);

@@ -62,7 +62,7 @@ impl Siege {
             reg: Reg { node: FRIEND, seq: number },
             serial: number,
             resolver: Resolver::RandomExit,
-            over: Default::default(),
+            supersedes: Default::default(),
             settled: true,
         };
         let hold = |number| Hold {
@@ -253,7 +253,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
             each(&|i| M::Unregistered {
                 name: name("n", spread(i)),
                 reg: Reg { node: LIAR, seq: i + 1 },
-                restore: None,
+                beneath: None,
                 ack: Some(tx(i)),
             }),
         ),
@@ -263,7 +263,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
                 name: name("n", spread(i)),
                 reg: Reg { node: LIAR, seq: i + 1 },
                 to: ME,
-                over: Default::default(),
+                supersedes: Default::default(),
             }),
         ),
         (

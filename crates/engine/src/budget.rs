@@ -58,7 +58,7 @@ impl Tally {
 pub(super) fn of_binding(name: &Name, binding: &Binding) -> usize {
     let resolver = if let Resolver::Function(it) = &binding.resolver { it.as_bytes().len() } else { 0 };
     // The name stands in two tables.
-    BINDING + 2 * name.as_bytes().len() + resolver + binding.over.len() * ITEM
+    BINDING + 2 * name.as_bytes().len() + resolver + binding.supersedes.len() * ITEM
 }
 
 pub(super) fn of_share(resource: &Name, requester: &Name) -> usize {
@@ -86,7 +86,7 @@ fn longest_name(message: &Message) -> usize {
         Fact::Binding(name, _) => of(name),
         Fact::Hold(hold) => of_hold(hold),
         Fact::Membership(membership) => of(&membership.group),
-        Fact::Kept(_) | Fact::Peers(_) => 0,
+        Fact::Beneath(_) | Fact::Peers(_) => 0,
     };
     match message {
         Message::Hello { facts, .. } => facts.iter().map(of_fact).max().unwrap_or(0),
@@ -111,7 +111,7 @@ impl Engine {
 
     fn tallies(&self) -> [&Tally; 6] {
         [
-            &self.names.tally,
+            self.names.tally(),
             &self.holds.tally,
             &self.groups.tally,
             &self.claims.tally,

@@ -283,15 +283,7 @@ impl Engine {
                     && let Some(reg) = naming.reg
                 {
                     settled = Some((name.clone(), reg));
-                    self.settle_binding(name, reg, naming.over);
-                    if let Some(kept) = naming.restore.filter(|kept| kept.serial != op.claim.serial) {
-                        self.processes.forget_name_unless_bound(
-                            kept.serial,
-                            name,
-                            self.names.of(name, reg.node),
-                        );
-                        self.notify_lost_name(kept.serial, name, self.names.visible(name.as_bytes()));
-                    }
+                    self.settle_binding(name, reg);
                 }
                 self.publication_done(tx, op.publication);
                 // The number of a registration is for the node that has forwarded it.
@@ -355,36 +347,11 @@ impl Engine {
         if self.is_broken(Fault::NotUndoneAtDeadline) {
             return self.conclude(op.caller, outcome);
         }
-        if let (Some(Key::Name(name)), OperationKind::Name(Naming { reg: Some(reg), restore, .. })) =
+        if let (Some(Key::Name(name)), OperationKind::Name(Naming { reg: Some(reg), .. })) =
             (op.key, op.claim.kind)
         {
             self.claim_failed(tx, &outcome);
-            let restore = restore.filter(|_| !self.is_broken(Fault::NothingIsRestored));
-            self.forget_verdicts(&name, reg);
-            if !self.is_broken(Fault::UndoneHereOnly) {
-                let restore = restore.clone();
-                self.broadcast(Message::Unregistered { name: name.clone(), reg, restore, ack: None });
-            }
-            if self.mine(&name) == Some(reg) {
-                self.unbind(&name, reg, restore);
-            } else {
-                // A newer re-register keeps this binding: it takes over what this one kept.
-                let takes_over = !self.is_broken(Fault::NewerTakesOverNothing);
-                let mut taken_over = false;
-                for other in self.claims.of(&Key::Name(name.clone())) {
-                    let newer = self.claims.operations.get_mut(&other).and_then(Operation::naming_mut);
-                    let Some(newer) = newer.filter(|_| takes_over) else { continue };
-                    if newer.restore.as_ref().is_some_and(|kept| kept.reg == reg) {
-                        newer.restore = restore.clone();
-                        taken_over = true;
-                    }
-                }
-                // Nobody does: it was unregistered meanwhile, and what it covered went with it.
-                if let Some(kept) = restore.filter(|_| !taken_over) {
-                    let bound = self.names.of(&name, reg.node);
-                    self.processes.forget_name_unless_bound(kept.serial, &name, bound);
-                }
-            }
+            self.undo_registration(&name, reg);
             self.conclude(op.caller, outcome);
             self.reconcile_name(&name);
         } else {

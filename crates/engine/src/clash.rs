@@ -48,7 +48,7 @@ impl Case {
     /// Also while the higher home has not withdrawn what has lost: until then a third home may find it here, and let it win
     /// against the one that has beaten this one meanwhile, so that in the end all had lost to each other.
     /// `shown`: of the higher home this binding is shown. One that its home has replaced in place withdraws only if it is
-    /// restored, and the verdict is told again then: it does not hold up the pair with the new one.
+    /// shown again, and the verdict is told again then: it does not hold up the pair with the new one.
     fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool, shown: impl Fn(Reg) -> bool) -> bool {
         match self.verdict {
             Verdict::Running { .. } => true,
@@ -525,7 +525,7 @@ impl Engine {
             return;
         };
         if self.is_broken(Fault::LoserIsNotWithdrawn) {
-            self.unbind(name, reg, None);
+            self.remove_mine(name, reg);
         } else {
             self.retire(name, reg, None);
         }
@@ -549,14 +549,14 @@ impl Engine {
         self.with_clash(name, |clash| clash.cases.retain(|pair, _| pair.low != reg));
     }
 
-    /// My older binding was replaced in place, and nothing keeps it for a restore any more.
+    /// My older binding was replaced in place, and does not come back.
     fn forget_cases_of_replaced(&mut self, name: &Name) {
         let mine = self.mine(name);
         let is_old = |clash: &Clash| clash.cases.keys().any(|pair| Some(pair.low) != mine);
         if self.clashes.get(name).is_some_and(is_old) {
-            let kept = self.claims.kept(&Key::Name(name.clone()));
+            let beneath: Vec<Reg> = self.names.beneath(name).iter().map(|binding| binding.reg).collect();
             self.with_clash(name, |clash| {
-                clash.cases.retain(|pair, _| Some(pair.low) == mine || kept.contains(&pair.low));
+                clash.cases.retain(|pair, _| Some(pair.low) == mine || beneath.contains(&pair.low));
             });
         }
     }

@@ -168,9 +168,11 @@ impl Engine {
             }
             Message::Commit { tx, name, binding } => self.on_commit(from, tx, name, binding),
             Message::Ack { tx } => self.on_ack(from, tx),
-            Message::Settled { name, reg, to, over } => self.on_settled(from, name, reg, to, over),
-            Message::Unregistered { name, reg, restore, ack } => {
-                self.on_unregistered(from, name, reg, restore, ack)
+            Message::Settled { name, reg, to, supersedes } => {
+                self.on_settled(from, name, reg, to, supersedes)
+            }
+            Message::Unregistered { name, reg, beneath, ack } => {
+                self.on_unregistered(from, name, reg, beneath, ack)
             }
             Message::Membership { membership, ack } => self.on_membership(from, membership, ack),
             Message::Create { group, dot, generation, ack } => {

@@ -55,14 +55,14 @@ pub enum Fault {
     SettledAtCommit,
     /// A snapshot does not say that a binding is settled: what it covers stays for ever (P2).
     SettledIsNotInSnapshots,
-    /// What an operation keeps for a restore is not ended by what covers it: it comes back (P6).
-    SettledIgnoresKept,
+    /// What stands beneath a re-register is not ended by what covers it: it comes back (P6).
+    CoveredStaysBeneath,
     /// What a voter shows of an owner that has no vote is not covered: OK, and the voter goes on to show it (P1).
     UnvotedIsNotCovered,
-    /// A snapshot does not name what is kept for a restore: what was decided about it is forgotten (P6).
-    SnapshotWithoutKept,
-    /// An operation that is undone hands nothing to the newer one that keeps its binding.
-    NewerTakesOverNothing,
+    /// A snapshot does not name what stands beneath re-registers: what was decided about it is forgotten (P6).
+    SnapshotWithoutBeneath,
+    /// A re-register that is undone beneath a newer one stays there: it comes back if that one is undone, too (P1).
+    UndoneStaysBeneath,
     /// A loser is removed where it lived, and nobody else is told (P2).
     LoserIsNotWithdrawn,
 
@@ -189,8 +189,8 @@ pub enum Fault {
     ExitOvertakesMessages,
     /// The end of a process leaves its shares of locks (P5).
     HoldOutlivesProcess,
-    /// The end of a process leaves those of its rows that its operations keep for a restore (P5).
-    KeptOutlivesProcess,
+    /// The end of a process leaves its registrations beneath those that its own calls make (P5).
+    BeneathOutlivesProcess,
     /// The end of a process leaves its names (P5).
     NameOutlivesProcess,
 

@@ -301,7 +301,7 @@ impl Engine {
             return self.conclude(caller, Outcome::of(status));
         }
         let shown = self.names.all(&name);
-        let covered = shown.iter().flat_map(|binding| &binding.over).copied();
+        let covered = shown.iter().flat_map(|binding| &binding.supersedes).copied();
         let covered = covered.filter(|reg| reg.node == self.config.node || self.view.is_linked(reg.node));
         let regs: BTreeSet<Reg> = shown.iter().map(|binding| binding.reg).chain(covered).collect();
         let is_covered = |reg: Reg| shown.iter().any(|binding| binding.covers(reg));

@@ -47,12 +47,12 @@ impl Engine {
             return self.answer_call(process, op, Outcome::of(Status::Full));
         }
         let tx = self.next_tx();
-        let over = self.groups.dots.some_of(&group, MAX_LIST);
+        let supersedes = self.groups.dots.some_of(&group, MAX_LIST);
         let dot = self.make_dot(&group, Some(tx));
         self.log(Level::Debug, Topic::Group, |_| {
             format!("process {process} makes the group {}", log::of_name(&group))
         });
-        let publication = Publication::Create { group, dot, over };
+        let publication = Publication::Create { group, dot, supersedes };
         self.start_publication(tx, None, publication, Caller::Call { process, op }, deadline);
         self.check(tx);
     }
@@ -111,10 +111,10 @@ impl Engine {
     /// the group later sees the new dot, and who does not see it deletes nothing that it does not stand for. Without this a
     /// group that each program makes at its start would have a dot of every incarnation that there ever was, and each
     /// membership would name them all.
-    fn creation_done(&mut self, group: Name, dot: Dot, mut over: BTreeSet<Dot>) {
-        over.retain(|older| self.groups.dots.is_live_dot(&group, older));
-        if over.len() > SPARE_DOTS && self.groups.dots.is_live_dot(&group, &dot) {
-            self.retract(group, over);
+    fn creation_done(&mut self, group: Name, dot: Dot, mut supersedes: BTreeSet<Dot>) {
+        supersedes.retain(|older| self.groups.dots.is_live_dot(&group, older));
+        if supersedes.len() > SPARE_DOTS && self.groups.dots.is_live_dot(&group, &dot) {
+            self.retract(group, supersedes);
         }
     }
 
@@ -417,7 +417,7 @@ impl Engine {
     /// Every linked node has acknowledged it: it is not undone any more.
     pub(super) fn publication_done(&mut self, tx: Tx, publication: Publication) {
         match publication {
-            Publication::Create { group, dot, over } => self.creation_done(group, dot, over),
+            Publication::Create { group, dot, supersedes } => self.creation_done(group, dot, supersedes),
             Publication::Join { group, serial, .. } => {
                 let dots = &self.groups.dots;
                 self.groups.joinings.done(&group, serial, tx, |dot| dots.is_live_dot(&group, dot));

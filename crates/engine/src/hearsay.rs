@@ -27,8 +27,8 @@ impl Engine {
     /// This node still shows two bindings of other nodes: if their homes have no link, the lower one hears of it here.
     pub(super) fn hearsay_due(&mut self, name: Name) {
         let settled = self.replaced_of_others(&name).map(|(by, reg)| {
-            let (name, over) = (name.clone(), by.over.clone());
-            (reg.node, Message::Settled { name, reg: by.reg, to: reg.node, over })
+            let (name, supersedes) = (name.clone(), by.supersedes.clone());
+            (reg.node, Message::Settled { name, reg: by.reg, to: reg.node, supersedes })
         });
         for (to, message) in settled.collect::<Vec<_>>() {
             self.send(to, message);

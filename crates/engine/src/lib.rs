@@ -36,7 +36,7 @@ mod lookup;
 mod machine;
 mod maker;
 mod member;
-mod name;
+mod names;
 mod node_set;
 mod operation;
 mod output;
@@ -47,6 +47,7 @@ mod process;
 mod protocol;
 mod publish;
 mod queue;
+mod register;
 mod resolver;
 mod shares;
 mod sync;
@@ -69,7 +70,6 @@ pub use fault::Fault;
 pub use id::{Dot, Reg, Tx};
 pub use machine::Engine;
 pub use output::{Output, Wire};
-use protocol::covers;
 pub use protocol::{
     Binding, ClashMessage, Connectivity, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message,
     Pair, PeerAddress, Refusal, Stamped, Standing, Task, Treatment, Want,

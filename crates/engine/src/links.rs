@@ -295,8 +295,8 @@ impl Engine {
             Some(Fact::Binding(name.clone(), binding))
         };
         let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
-        if !self.is_broken(Fault::SnapshotWithoutKept) {
-            facts.extend(self.claims.all_kept().into_iter().map(Fact::Kept));
+        if !self.is_broken(Fault::SnapshotWithoutBeneath) {
+            facts.extend(self.names.all_beneath().map(Fact::Beneath));
         }
         if !self.is_broken(Fault::SnapshotWithoutHolds) {
             facts.extend(self.own_holds().into_iter().map(Fact::Hold));
@@ -353,7 +353,7 @@ impl Engine {
                 self.check_binding(from, &name, &binding)?;
                 self.install(&name, binding);
             }
-            Fact::Kept(reg) => self.record_snapshot_entry(from, reg)?,
+            Fact::Beneath(reg) => self.record_snapshot_entry(from, reg)?,
             Fact::Peers(nodes) => self.learn_peers(from, nodes),
             Fact::Hold(hold) => self.bind(from, hold, false)?,
             Fact::Membership(membership) => self.on_membership(from, membership, None)?,
@@ -566,13 +566,13 @@ fn size_of_fact(fact: &Fact) -> usize {
         Fact::Binding(name, binding) => {
             let resolver =
                 if let Resolver::Function(name) = &binding.resolver { name.as_bytes().len() } else { 0 };
-            name.as_bytes().len() + resolver + binding.over.len() * ITEM
+            name.as_bytes().len() + resolver + binding.supersedes.len() * ITEM
         }
         Fact::Peers(nodes) => nodes.len() * ITEM,
         Fact::Hold(hold) => {
             hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
         }
         Fact::Membership(membership) => membership.group.as_bytes().len() + membership.dots.len() * ITEM,
-        Fact::Kept(_) => 0,
+        Fact::Beneath(_) => 0,
     }
 }

@@ -7,7 +7,7 @@ use super::forward::Forwards;
 use super::hold::Holds;
 use super::member::Groups;
 use super::message::{DataHeader, Inbound, Window};
-use super::name::Names;
+use super::names::Names;
 use super::operation::Claims;
 use super::process::Processes;
 use super::publish::Table;
@@ -177,7 +177,7 @@ impl Engine {
             closed: false,
             view: View::default(),
             conducts: Conducts::default(),
-            names: Names::new(seed),
+            names: Names::new(config.node, seed),
             claims: Claims::default(),
             holds: Holds::new(config.first_token),
             clashes: BTreeMap::new(),

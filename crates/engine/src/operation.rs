@@ -38,17 +38,14 @@ pub(super) struct Naming {
     pub(super) busy: BTreeMap<NodeId, Reg>,
     /// Since when there has been one among them of an owner that this node cannot see.
     pub(super) unseen_since: Option<Time>,
-    /// What was published when all had granted, and what it covers.
+    /// What was published when all had granted.
     pub(super) reg: Option<Reg>,
-    pub(super) over: BTreeSet<Reg>,
-    /// My older binding of the name, should this one be withdrawn.
-    pub(super) restore: Option<Binding>,
 }
 
 impl Naming {
     pub(super) fn new(replace: bool, resolver: Resolver) -> Naming {
-        let (shown, busy, over) = Default::default();
-        Naming { replace, resolver, shown, busy, unseen_since: None, reg: None, over, restore: None }
+        let (shown, busy) = Default::default();
+        Naming { replace, resolver, shown, busy, unseen_since: None, reg: None }
     }
 }
 
@@ -69,11 +66,11 @@ pub(super) struct Locking {
 pub(super) enum Publication {
     /// None: the operation is a claim, and its aim says what it is for.
     Claim,
-    /// `over`: the dots that the group had before. They are not needed once this one is there for good.
+    /// `supersedes`: the dots that the group had before. They are not needed once this one is there for good.
     Create {
         group: Name,
         dot: Dot,
-        over: BTreeSet<Dot>,
+        supersedes: BTreeSet<Dot>,
     },
     /// `dot`: the one that was made for it.
     Join {
@@ -228,23 +225,6 @@ impl Claims {
         let (first, last) =
             (Tx { lamport: 0, node: NodeId(0) }, Tx { lamport: u64::MAX, node: NodeId(u64::MAX) });
         self.by_serial.range((serial, first)..=(serial, last)).map(|(_, tx)| *tx).collect()
-    }
-    /// Rows of a name that are kept for a restore.
-    pub(super) fn kept(&self, key: &Key) -> Vec<Reg> {
-        let ops = self.by_key.get(key).into_iter().flatten().filter_map(|tx| self.operations.get(tx));
-        ops.filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
-    }
-    pub(super) fn all_kept(&self) -> Vec<Reg> {
-        self.operations.values().filter_map(|op| Some(op.naming()?.restore.as_ref()?.reg)).collect()
-    }
-    /// Rows of a process that ended are not kept for a restore any more. Claims keep them; publications do not, and of
-    /// those there may be as many as processes that end at once.
-    pub(super) fn forget_kept_of(&mut self, serial: u64) {
-        for (_, tx) in &self.by_serial {
-            if let Some(naming) = self.operations.get_mut(tx).and_then(Operation::naming_mut) {
-                naming.restore.take_if(|kept| kept.serial == serial);
-            }
-        }
     }
     /// Takes a claim out of this voter; says what it wanted.
     pub(super) fn end_request(&mut self, tx: Tx, key: &Key) -> Option<Request> {

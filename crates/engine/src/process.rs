@@ -86,12 +86,6 @@ impl Processes {
             process.names.remove(name);
         }
     }
-    /// A row that was kept for a restore is not needed any more.
-    pub(super) fn forget_name_unless_bound(&mut self, serial: u64, name: &Name, bound: Option<&Binding>) {
-        if bound.is_none_or(|binding| binding.serial != serial) {
-            self.forget_name(serial, name);
-        }
-    }
     pub(super) fn name_watchers(&self, name: &Name) -> Vec<(u64, Ref)> {
         self.by_name.get(name).map(|set| set.iter().copied().collect()).unwrap_or_default()
     }
@@ -292,8 +286,10 @@ impl Engine {
         let me = self.config.node;
         let pid = Pid { node: me, serial };
         // First of all: what its own calls undo must not bring back a row of it, nor tell of one that it has no more.
-        if !self.is_broken(Fault::KeptOutlivesProcess) {
-            self.claims.forget_kept_of(serial);
+        if !self.is_broken(Fault::BeneathOutlivesProcess) {
+            for name in &process.names {
+                self.names.cut_those_of(name, serial);
+            }
         }
         if !self.is_broken(Fault::MembershipOutlivesProcess) {
             self.leave_all(process.groups, serial, reason);

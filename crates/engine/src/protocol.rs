@@ -53,7 +53,7 @@ pub struct Binding {
     pub resolver: Resolver,
     /// Bindings of other owners that this one covers (a re-register). They stay, hidden behind it.
     #[serde(deserialize_with = "bounded")]
-    pub over: BTreeSet<Reg>,
+    pub supersedes: BTreeSet<Reg>,
     /// All nodes have acknowledged it, so what it covers may go.
     pub settled: bool,
 }
@@ -62,16 +62,12 @@ impl Binding {
     pub fn pid(&self) -> Pid {
         Pid { node: self.reg.node, serial: self.serial }
     }
-    /// Whether it covers this registration.
+    /// Whether it covers this registration. A home numbers its registrations upwards, and those beneath the shown one are older: to
+    /// cover one of them is to cover all that are older. So nobody has to know what stands beneath, and a third node may name the
+    /// row.
     pub fn covers(&self, reg: Reg) -> bool {
-        covers(&self.over, reg)
+        self.supersedes.range(reg..=Reg { seq: u64::MAX, ..reg }).next().is_some()
     }
-}
-
-/// A home numbers its registrations upwards, and what it may restore is older than what it shows: to cover one of them is to
-/// cover all that are older. So nobody has to know what a home keeps for a restore, and a third node may name its row.
-pub(super) fn covers(over: &BTreeSet<Reg>, reg: Reg) -> bool {
-    over.range(reg..=Reg { seq: u64::MAX, ..reg }).next().is_some()
 }
 
 /// A clash of two bindings of one name: the lower home's and the higher home's.
@@ -130,8 +126,8 @@ pub struct Membership {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Fact {
     Binding(Name, Binding),
-    /// A row that the sender keeps for a restore.
-    Kept(Reg),
+    /// A registration of the sender beneath the one that it shows, which is under way.
+    Beneath(Reg),
     /// The nodes that the sender has links to; who does not know one of them asks where it is. (Were it told at once, a
     /// cluster of n nodes that starts would tell n^3 addresses.)
     Peers(#[serde(deserialize_with = "bounded")] BTreeSet<NodeId>),
@@ -343,18 +339,18 @@ pub enum Message {
     Ack {
         tx: Tx,
     },
-    /// To `to`, an owner of bindings in `over`: all nodes show `reg`. Passed on once where there is no link.
+    /// To `to`, an owner of bindings in `supersedes`: all nodes show `reg`. Passed on once where there is no link.
     Settled {
         name: Name,
         reg: Reg,
         to: NodeId,
         #[serde(deserialize_with = "bounded")]
-        over: BTreeSet<Reg>,
+        supersedes: BTreeSet<Reg>,
     },
     Unregistered {
         name: Name,
         reg: Reg,
-        restore: Option<Binding>,
+        beneath: Option<Binding>,
         ack: Option<Tx>,
     },
     // ---- groups

@@ -70,7 +70,7 @@ impl Words {
         match &stamped.message {
             Message::Hello { facts, .. } => facts.iter().for_each(|fact| match fact {
                 Fact::Binding(_, binding) => self.regs.learn(binding.reg),
-                Fact::Kept(reg) => self.regs.learn(*reg),
+                Fact::Beneath(reg) => self.regs.learn(*reg),
                 Fact::Hold(hold) => self.holds.learn(hold.clone()),
                 Fact::Membership(_) | Fact::Peers(_) => {}
             }),
@@ -195,7 +195,7 @@ impl Words {
             reg: self.reg(source),
             serial: source.number(),
             resolver: resolver(source),
-            over: source.some(|source| self.reg(source)).into_iter().collect(),
+            supersedes: source.some(|source| self.reg(source)).into_iter().collect(),
             settled: source.flag(),
         }
     }
@@ -238,7 +238,7 @@ impl Words {
     fn fact(&self, source: &mut Source) -> Fact {
         match source.below(5) {
             0 => Fact::Binding(name(source), self.binding(source)),
-            1 => Fact::Kept(self.reg(source)),
+            1 => Fact::Beneath(self.reg(source)),
             2 => Fact::Peers(self.nodes(source)),
             3 => Fact::Hold(self.hold(source)),
             _ => Fact::Membership(self.membership(source)),
@@ -372,12 +372,12 @@ impl Words {
                 name: name(source),
                 reg: self.reg(source),
                 to: self.node(source),
-                over: source.some(|source| self.reg(source)).into_iter().collect(),
+                supersedes: source.some(|source| self.reg(source)).into_iter().collect(),
             },
             24 => M::Unregistered {
                 name: name(source),
                 reg: self.reg(source),
-                restore: source.flag().then(|| self.binding(source)),
+                beneath: source.flag().then(|| self.binding(source)),
                 ack: self.ack(source),
             },
             25 => M::Membership { membership: self.membership(source), ack: self.ack(source) },
