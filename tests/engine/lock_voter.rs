@@ -321,7 +321,7 @@ fn a_drop_in_part_unbinds() {
         ack,
     };
     let told = answers(&mut world, drop(Some(elsewhere), Some(tx(3))));
-    assert_eq!(told, ["grant 60", "ack 3"]);
+    assert_eq!(told, ["ack 3", "grant 60"]);
     assert_eq!(world.holders(ENGINE).len(), 1, "it is listed still");
     assert_eq!(answers(&mut world, drop(None, Some(tx(4)))), ["ack 4"]);
     assert_eq!(answers(&mut world, drop(None, Some(tx(5)))), ["ack 5"]);

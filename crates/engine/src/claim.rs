@@ -52,7 +52,7 @@ impl Engine {
     }
 
     /// Something is published or withdrawn without a claim: it only waits to be acknowledged by all linked nodes. The
-    /// caller sends the message that carries `tx`, then calls [`check`](Self::check).
+    /// caller sends the message that carries `tx`.
     pub(super) fn start_publication(
         &mut self,
         tx: Tx,
@@ -65,6 +65,7 @@ impl Engine {
         let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
         let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
         self.start_operation(tx, key, claim, publication, caller, BTreeSet::new(), phase, deadline);
+        self.dirty.mark_operation(tx);
     }
 
     #[allow(clippy::too_many_arguments)] // the one constructor of an operation
@@ -168,8 +169,7 @@ impl Engine {
             }
             OperationKind::Lock(locking) => locking.token = locking.token.max(epoch),
         }
-        self.update_grace(tx);
-        self.check(tx);
+        self.dirty.mark_operation(tx);
         Ok(())
     }
 
@@ -203,12 +203,13 @@ impl Engine {
         {
             naming.busy.insert(from, reg);
             let is_first = naming.busy.len() == 1;
-            if let Some(key) = op.key.clone()
-                && (is_first || !judged_once)
-            {
-                self.recheck(&key);
+            self.dirty.mark_operation(tx);
+            if let Some(Key::Name(name)) = op.key.clone() {
+                self.dirty.mark_name(&name);
+                if judged_once && is_first {
+                    self.refuse_if_taken(&name);
+                }
             }
-            self.update_grace(tx);
         }
         Ok(())
     }
@@ -253,13 +254,19 @@ impl Engine {
             && let Phase::Committing(acks) = &mut op.phase
         {
             acks.remove(&from);
-            self.check(tx);
+            self.dirty.mark_operation(tx);
         }
         Ok(())
     }
 
-    /// Goes on when all have granted, or all have acknowledged.
-    pub(super) fn check(&mut self, tx: Tx) {
+    pub(super) fn reconcile_operation(&mut self, tx: Tx) {
+        self.ask_those_who_are_there(tx);
+        self.update_grace(tx);
+        self.go_on(tx);
+    }
+
+    /// When all have granted, or all have acknowledged.
+    fn go_on(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         match &op.phase {
             // Only nodes that are asked are in `granted`.
@@ -292,7 +299,7 @@ impl Engine {
                 self.conclude(op.caller, Outcome::value(value));
                 self.withdrawal_over(tx);
                 if let Some((name, _)) = settled {
-                    self.reconcile_name(&name); // it waited for that
+                    self.dirty.mark_name(&name); // it waited for that
                 }
             }
             _ => {}
@@ -353,7 +360,7 @@ impl Engine {
             self.claim_failed(tx, &outcome);
             self.undo_registration(&name, reg);
             self.conclude(op.caller, outcome);
-            self.reconcile_name(&name);
+            self.dirty.mark_name(&name);
         } else {
             self.undo_publication(tx, op.publication);
             self.conclude(op.caller, outcome);
@@ -361,9 +368,8 @@ impl Engine {
     }
 
     /// My own table alone decides that a name is taken.
-    pub(super) fn recheck(&mut self, key: &Key) {
-        let Key::Name(name) = key else { return };
-        let claims = self.claims.of(key); // asked first: hardly any key has one
+    pub(super) fn refuse_if_taken(&mut self, name: &Name) {
+        let claims = self.claims.of(&Key::Name(name.clone())); // asked first: hardly any name has one
         if claims.is_empty() || !self.names.shows(name) {
             return;
         }
@@ -376,7 +382,7 @@ impl Engine {
 
     /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is asked
     /// whether it hears the owner, and its word counts.
-    pub(super) fn update_grace(&mut self, tx: Tx) {
+    fn update_grace(&mut self, tx: Tx) {
         if self.is_broken(Fault::UnseenOwnerIsWaitedFor) {
             return;
         }
@@ -465,18 +471,27 @@ impl Engine {
         joined
     }
 
-    /// A peer's snapshot is complete: claims on the view are asked of it too, and those that waited for it to come back.
+    /// A peer's snapshot is complete: claims on the view need its vote too.
     pub(super) fn ask_newcomer(&mut self, peer: NodeId) {
         if self.is_broken(Fault::NewcomerIsNotAsked) {
             return;
         }
-        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
-            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            let is_needed = op.unasked.remove(&peer) || op.is_on_the_view() && op.nodes.insert(peer);
-            if op.is_acquiring() && is_needed {
-                self.ask(tx, &[peer].into());
+        for op in self.claims.operations.values_mut() {
+            if op.is_acquiring() && op.is_on_the_view() && op.nodes.insert(peer) {
+                op.unasked.insert(peer);
             }
-            self.update_grace(tx);
+        }
+        self.mark_all_operations();
+    }
+
+    /// Who has come, or has come back, is asked.
+    fn ask_those_who_are_there(&mut self, tx: Tx) {
+        let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_acquiring()) else { return };
+        let there: BTreeSet<NodeId> =
+            op.unasked.iter().filter(|node| self.view.is_synced(**node)).copied().collect();
+        if !there.is_empty() {
+            op.unasked.retain(|node| !there.contains(node));
+            self.ask(tx, &there);
         }
     }
 
@@ -487,9 +502,7 @@ impl Engine {
         if !keeps_claims {
             self.claims.forget_requests_of(peer);
         }
-        for key in self.claims.ballots.keys().cloned().collect::<Vec<_>>() {
-            self.pump(&key);
-        }
+        self.mark_all_keys();
         let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
         for op in self.claims.operations.values_mut() {
             op.granted.remove(&peer);
@@ -507,10 +520,11 @@ impl Engine {
             }
         }
         self.shrink_claims(peer, "the link to a node of the list was lost");
-        // A link that is replaced in the same moment is there again before anything completes: else OK would be
-        // answered although a linked node has yet to read the snapshot.
-        if !self.view.replacing || self.is_broken(Fault::ReplacedLinkIsNotMissed) {
-            self.check_all();
+        // A link that is replaced in the same moment is there again when this is judged: else OK would be answered although a linked
+        // node has yet to read the snapshot.
+        self.mark_all_operations();
+        if self.is_broken(Fault::ReplacedLinkIsNotMissed) {
+            self.settle();
         }
     }
 
@@ -520,7 +534,7 @@ impl Engine {
             op.unasked.remove(&node);
         }
         self.shrink_claims(node, text);
-        self.check_all();
+        self.mark_all_operations();
     }
 
     /// Takes a node that is not waited for out of the sets; never "held" on a list of which a node is gone.
@@ -536,13 +550,6 @@ impl Engine {
             {
                 self.fail(tx, Outcome::failed(Status::Unreachable, text));
             }
-            self.update_grace(tx);
-        }
-    }
-
-    pub(super) fn check_all(&mut self) {
-        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
-            self.check(tx);
         }
     }
 }

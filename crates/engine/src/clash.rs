@@ -95,7 +95,7 @@ impl Clash {
 }
 
 impl Engine {
-    /// Something about the bindings of the name changed.
+    /// Something about the bindings of the name has changed.
     pub(super) fn reconcile_name(&mut self, name: &Name) {
         self.engage_next(name);
         self.forget_cases_of_replaced(name);
@@ -117,11 +117,10 @@ impl Engine {
         if self.clashes.get(name).is_some_and(Clash::is_empty) {
             self.clashes.remove(name);
         }
-        let key = Key::Name(name.clone());
         if !self.is_broken(Fault::BusyIsJudgedOnce) {
-            self.recheck(&key);
+            self.refuse_if_taken(name);
         }
-        self.pump(&key);
+        self.dirty.mark_key(&Key::Name(name.clone()));
     }
 
     /// A verdict that neither wins is over when the higher home has withdrawn, and is in the way of my other pairs until
@@ -142,17 +141,6 @@ impl Engine {
         });
         for (pair, decision) in pending.collect::<Vec<_>>() {
             self.carry_out(name, pair, decision);
-        }
-    }
-
-    /// After a change of the view: every name that may be concerned.
-    pub(super) fn reconcile_all_names(&mut self) {
-        let mut names: BTreeSet<Name> = self.names.crowded().clone();
-        names.extend(self.clashes.keys().cloned());
-        let claimed = |key| if let Key::Name(name) = key { Some(name) } else { None };
-        names.extend(self.claims.keys().into_iter().filter_map(claimed));
-        for name in names {
-            self.reconcile_name(&name);
         }
     }
 
@@ -397,7 +385,7 @@ impl Engine {
                     }
                     _ => {}
                 }
-                self.reconcile_name(&name);
+                self.dirty.mark_name(&name);
             }
             ClashMessage::Verdict { name, pair, treatment } => {
                 if pair.low.node != from || pair.high.node != self.config.node {
@@ -443,7 +431,7 @@ impl Engine {
                     Some(decision) => self.decided(&name, pair, decision),
                     None => self.set_verdict(&name, pair, Verdict::Running { over: false }),
                 }
-                self.reconcile_name(&name);
+                self.dirty.mark_name(&name);
             }
             Some((Verdict::Running { .. }, _)) => {}
             Some((Verdict::Decided(decision), _)) if alive => self.carry_out(&name, pair, decision),
@@ -468,7 +456,7 @@ impl Engine {
             // My binding is gone.
             _ => return,
         }
-        self.reconcile_name(name);
+        self.dirty.mark_name(name);
     }
 
     /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.

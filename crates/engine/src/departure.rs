@@ -261,6 +261,6 @@ impl Engine {
         self.holds_without(node, &missing.name, &Departure::Dead);
         self.claims_without(node, "a node of the list has died");
         self.rivals_left(node, &Default::default()); // this incarnation never comes back
-        self.reconcile_all_names();
+        self.mark_all_names();
     }
 }

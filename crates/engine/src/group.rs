@@ -54,7 +54,6 @@ impl Engine {
         });
         let publication = Publication::Create { group, dot, supersedes };
         self.start_publication(tx, None, publication, Caller::Call { process, op }, deadline);
-        self.check(tx);
     }
 
     /// "Groups that processes of this node may make". One that is there may be made anew. What all have made together is far
@@ -127,7 +126,6 @@ impl Engine {
         }
         let tx = self.start_withdrawal(std::iter::once(&group));
         self.broadcast(Message::Retract { group, dots, ack: Some(tx) });
-        self.check(tx);
     }
 
     fn remove_dots(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
@@ -182,7 +180,6 @@ impl Engine {
         let publication = Publication::Delete { group: group.clone() };
         self.start_publication(tx, None, publication, caller, deadline);
         self.delete_seen(&group, Some(tx));
-        self.check(tx);
     }
 
     /// Deletes what this node sees: live dots, and those that visible members have joined under.
@@ -332,7 +329,6 @@ impl Engine {
         let publication = Publication::Join { group: group.clone(), serial, dot };
         self.start_publication(tx, None, publication, caller, deadline);
         self.publish_membership(Membership { group, serial, count, dots, why: Reason::NORMAL }, Some(tx));
-        self.check(tx);
     }
 
     fn may_join(&self, group: &Name, serial: u64) -> Result<(), Status> {
@@ -373,7 +369,6 @@ impl Engine {
         let publication = Publication::Leave { group: membership.group.clone() };
         self.start_publication(tx, None, publication, caller, deadline);
         self.publish_membership(membership, Some(tx));
-        self.check(tx);
     }
 
     /// The membership of a process of this node after it has left once.

@@ -171,7 +171,7 @@ impl Engine {
             None => {
                 let share = Share { resource, requester, pid: Pid { node: from, serial } };
                 self.unbind_share(&share);
-                self.pump(&Key::Lock(share.resource));
+                self.dirty.mark_key(&Key::Lock(share.resource));
             }
             Some(hold) => {
                 if (&hold.resource, &hold.requester, hold.serial) != (&resource, &requester, serial) {
@@ -253,14 +253,14 @@ impl Engine {
                 self.share_binds(&share.resource);
             }
         }
-        self.pump(&key);
+        self.dirty.mark_key(&key);
         if binds && watched {
             self.tell_waiter(&share);
         }
         Ok(())
     }
 
-    /// The share is known no longer. The caller pumps.
+    /// The share is known no longer. The caller marks the key.
     fn unbind_share(&mut self, share: &Share) {
         if self.holds.remove(share).is_some_and(|row| row.binds) {
             self.share_unbinds(share);
@@ -283,9 +283,7 @@ impl Engine {
         }
         for share in gone {
             self.unbind_share(&share);
-            if !self.claims.ballots.contains_key(&Key::Lock(share.resource.clone())) {
-                self.holds.forget_if_unused(&share.resource);
-            }
+            self.dirty.mark_key(&Key::Lock(share.resource));
         }
     }
 

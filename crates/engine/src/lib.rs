@@ -17,6 +17,7 @@ mod counters;
 mod decode;
 mod departure;
 mod dial;
+mod dirty;
 mod dispatch;
 mod existence;
 mod fault;

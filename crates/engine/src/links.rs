@@ -148,12 +148,9 @@ impl Engine {
         let Some(candidate) = self.view.candidates.remove(&connection) else { return };
         if self.view.is_linked(candidate.peer.node) {
             // The arbiter has lost the old link; this end had not noticed yet.
-            self.view.replacing = true;
             self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
-            self.view.replacing = false;
         }
         self.link_up(connection, candidate.peer, candidate.dialled);
-        self.check_all();
     }
 
     pub(super) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
@@ -341,7 +338,7 @@ impl Engine {
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
         self.end_wait_for(from, &name);
-        self.reconcile_all_names();
+        self.mark_all_names();
         self.connected(from);
         Ok(())
     }
@@ -445,9 +442,9 @@ impl Engine {
         }
         for name in touched {
             self.tell_settled_without_link(&name, node);
-            self.reconcile_name(&name);
+            self.dirty.mark_name(&name);
         }
-        self.reconcile_all_names();
+        self.mark_all_names();
         self.drop_monitors_of(node, reason);
         for (process, reference) in self.processes.node_watchers() {
             let (name, address) = (link.name.clone(), link.address.clone());
@@ -518,6 +515,7 @@ impl Engine {
             self.order(Wire::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
+        self.dirty.clear();
         self.forget_all_holds();
         self.forwards = Default::default();
         self.groups.forget_work();

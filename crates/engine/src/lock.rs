@@ -218,7 +218,6 @@ impl Engine {
             Rest::On(nodes) => self.shrink_hold(&id, &nodes, Some(tx), before),
             Rest::Same | Rest::Nowhere => self.remove_hold(&id, Some(tx), before),
         }
-        self.check(tx);
     }
 
     /// Where the hold is to stay.

@@ -2,6 +2,7 @@
 
 use super::clash::Clash;
 use super::conduct::Conducts;
+use super::dirty::Dirty;
 use super::fault::Fault;
 use super::forward::Forwards;
 use super::hold::Holds;
@@ -71,14 +72,19 @@ pub struct Engine {
     pub(super) timers: Timers,
     /// Messages to oneself: handled at the end of each input, never re-entrantly.
     self_queue: VecDeque<Message>,
+    /// What is judged anew at the end of this input.
+    pub(super) dirty: Dirty,
     /// Names whose visible binding may have changed during this input; some stand here more than once.
-    pub(super) dirty: Vec<Name>,
+    pub(super) unpublished: Vec<Name>,
     pub(super) tables: VecDeque<Table>,
     orders: VecDeque<Wire>,
     pub(super) events: VecDeque<Effect>,
     /// The one rule that this engine breaks.
     #[cfg(feature = "faults")]
     pub(super) fault: Option<Fault>,
+    /// Messages to oneself during this input: a broken rule may make them endless.
+    #[cfg(feature = "faults")]
+    handled: usize,
 }
 
 /// What any engine does.
@@ -112,7 +118,7 @@ impl Machine for Engine {
             && let Some(timer) = self.timers.pop_due(now)
         {
             self.timer(timer);
-            self.drain_self_queue();
+            self.settle();
         }
         self.finish();
     }
@@ -190,12 +196,15 @@ impl Engine {
             inbound: Inbound::new(&config.limits),
             timers: Timers::default(),
             self_queue: VecDeque::new(),
-            dirty: Vec::new(),
+            dirty: Dirty::default(),
+            unpublished: Vec::new(),
             tables: VecDeque::new(),
             orders: VecDeque::new(),
             events: VecDeque::new(),
             #[cfg(feature = "faults")]
             fault: None,
+            #[cfg(feature = "faults")]
+            handled: 0,
             config,
         };
         engine.dial_seeds();
@@ -425,21 +434,23 @@ impl Engine {
     }
 
     fn finish(&mut self) {
-        self.drain_self_queue();
+        self.settle();
+        #[cfg(feature = "faults")]
+        {
+            self.handled = 0;
+        }
         self.begin_waiting_dials();
         self.answer_syncs();
-        self.publish_dirty();
+        self.publish_names();
         self.holds.told_lost.clear();
     }
 
-    fn drain_self_queue(&mut self) {
-        #[cfg(feature = "faults")]
-        let mut handled = 0;
+    pub(super) fn drain_self_queue(&mut self) {
         while let Some(message) = self.self_queue.pop_front() {
             #[cfg(feature = "faults")]
             {
-                handled += 1;
-                assert!(handled < 100_000, "messages to oneself do not cease: {message:?}");
+                self.handled += 1;
+                assert!(self.handled < 100_000, "messages to oneself do not cease: {message:?}");
             }
             let me = self.config.node;
             let sane = self.message(me, message);

@@ -110,7 +110,7 @@ pub(super) struct Operation {
     pub(super) caller: Caller,
     /// Who must grant. Loses nodes that are gone; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
-    /// Those of them that are missing: they are asked when they are back.
+    /// Those of them that are asked when they are there: they are missing, or have just come.
     pub(super) unasked: BTreeSet<NodeId>,
     /// Those of them that have.
     pub(super) granted: BTreeSet<NodeId>,

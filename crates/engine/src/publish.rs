@@ -22,18 +22,19 @@ impl From<Table> for Effect {
 const KEPT: usize = 1024;
 
 impl Engine {
-    /// Readers may see something else under this name from now on.
-    pub(super) fn touched(&mut self, name: &Name) {
-        if self.dirty.last() != Some(name) {
-            self.dirty.push(name.clone());
+    /// A row of the name has changed: readers may see something else, and what hangs on the name is judged anew.
+    pub(super) fn row_changed(&mut self, name: &Name) {
+        if self.unpublished.last() != Some(name) {
+            self.unpublished.push(name.clone());
         }
+        self.dirty.mark_name(name);
     }
 
-    pub(super) fn publish_dirty(&mut self) {
-        let mut dirty = std::mem::take(&mut self.dirty);
-        dirty.sort_unstable();
-        dirty.dedup();
-        for name in dirty.drain(..) {
+    pub(super) fn publish_names(&mut self) {
+        let mut unpublished = std::mem::take(&mut self.unpublished);
+        unpublished.sort_unstable();
+        unpublished.dedup();
+        for name in unpublished.drain(..) {
             let Some((old, new)) = self.names.publish(&name) else { continue };
             self.tables.push_back(Table::Name(name.clone(), new));
             for (process, reference) in self.processes.name_watchers(&name) {
@@ -41,8 +42,8 @@ impl Engine {
                 self.events.push_back(Effect::Notify { process, event });
             }
         }
-        if dirty.capacity() <= KEPT {
-            self.dirty = dirty;
+        if unpublished.capacity() <= KEPT {
+            self.unpublished = unpublished;
         }
     }
 }

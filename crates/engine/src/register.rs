@@ -14,14 +14,9 @@ impl Engine {
 
     /// A peer's binding becomes known, or known anew.
     pub(super) fn install(&mut self, name: &Name, binding: Binding) {
-        self.show(name, binding);
-        self.reconcile_name(name);
-    }
-
-    fn show(&mut self, name: &Name, binding: Binding) {
         let (supersedes, settled) = (binding.supersedes.clone(), binding.settled);
         self.names.put(name, binding);
-        self.touched(name);
+        self.row_changed(name);
         if settled {
             self.settled(name, &supersedes);
         }
@@ -86,7 +81,7 @@ impl Engine {
         let (gone, beneath) = if stays { (None, None) } else { self.names.undo(name, reg) };
         self.forget_registrations(name, gone.as_slice());
         if was_shown {
-            self.touched(name);
+            self.row_changed(name);
         }
         if !self.is_broken(Fault::UndoneHereOnly) {
             self.broadcast(Message::Unregistered {
@@ -107,7 +102,6 @@ impl Engine {
         self.remove_mine(name, reg);
         self.forget_verdicts(name, reg);
         self.broadcast(Message::Unregistered { name: name.clone(), reg, beneath: None, ack });
-        self.reconcile_name(name);
     }
 
     pub(super) fn remove_mine(&mut self, name: &Name, reg: Reg) {
@@ -117,7 +111,7 @@ impl Engine {
             gone.push(shown);
         }
         self.forget_registrations(name, &gone);
-        self.touched(name);
+        self.row_changed(name);
     }
 
     /// Its owner withdrew a binding.
@@ -134,10 +128,10 @@ impl Engine {
         }
         if self.names.of(&name, from).is_some_and(|shown| shown.reg == reg) {
             match beneath {
-                Some(binding) => self.show(&name, binding),
+                Some(binding) => self.install(&name, binding),
                 None => {
                     self.names.remove(&name, from);
-                    self.touched(&name);
+                    self.row_changed(&name);
                 }
             }
         }
@@ -145,7 +139,7 @@ impl Engine {
             self.send(from, Message::Ack { tx });
         }
         self.rival_gone(&name, reg);
-        self.reconcile_name(&name);
+        self.dirty.mark_name(&name);
         Ok(())
     }
 
@@ -157,7 +151,7 @@ impl Engine {
         let names = self.names.names_of(owner);
         for name in &names {
             self.names.remove(name, owner);
-            self.touched(name);
+            self.row_changed(name);
         }
         names
     }
@@ -235,7 +229,6 @@ impl Engine {
                 ack: Some(tx),
             }),
         }
-        self.check(tx);
     }
 
     /// All granted: the home publishes the binding.
@@ -276,13 +269,12 @@ impl Engine {
         self.expect_answers(tx, &acks);
         self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.names.push(name, binding);
-        self.touched(name);
-        self.reconcile_name(name);
+        self.row_changed(name);
         if self.is_broken(Fault::SettledAtCommit) {
             self.settle_binding(name, reg);
         }
         self.free_claim(tx, &Key::Name(name.clone()));
-        self.check(tx);
+        self.dirty.mark_operation(tx);
     }
 
     /// The number is the time of the commit: a clash asks for the age of a binding, and no row has to keep it.
@@ -337,8 +329,8 @@ impl Engine {
             }
         } else if reg.node == from {
             self.names.mark_settled(&name, reg);
-            self.send(to, Message::Settled { name: name.clone(), reg, to, supersedes });
-            self.reconcile_name(&name);
+            self.dirty.mark_name(&name);
+            self.send(to, Message::Settled { name, reg, to, supersedes });
         } else {
             self.refuse_relay(from, reg.node);
         }

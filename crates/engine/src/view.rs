@@ -107,8 +107,6 @@ pub(super) struct View {
     pub(super) pings: u64,
     /// This node was paused after the ping with this number was: who has answered an earlier one only may have given it up.
     pub(super) paused_at: u64,
-    /// A link goes down because a new one of the same pair comes up at this very moment.
-    pub(super) replacing: bool,
     /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
     pub(super) local_health: u32,
 }

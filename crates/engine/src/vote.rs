@@ -15,6 +15,8 @@ pub(super) struct Ballot {
     pub(super) granted: BTreeMap<Tx, Request>,
     pub(super) queue: Queue,
     wounded: BTreeSet<Tx>,
+    /// They have come during this input, and wait.
+    unanswered: Vec<Tx>,
 }
 
 impl Ballot {
@@ -117,12 +119,10 @@ impl Engine {
             self.send(from, Message::Deny { tx });
         } else {
             self.enqueue(tx, &key, request);
-            self.pump(&key);
-            // Else it would pass for a voter that does not answer.
-            let waits = self.claims.ballots.get(&key).and_then(|ballot| ballot.queue.get(tx));
-            if waits.is_some_and(|request| request.told.is_none()) && from != self.config.node {
-                self.send(from, Message::Queued { tx });
+            if let Some(ballot) = self.claims.ballots.get_mut(&key) {
+                ballot.unanswered.push(tx);
             }
+            self.dirty.mark_key(&key);
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Engine {
     }
 
     /// Serves the queue: the oldest claim that is admitted, if nobody has the key; then all who may share with it.
-    pub(super) fn pump(&mut self, key: &Key) {
+    pub(super) fn reconcile_key(&mut self, key: &Key) {
         if !self.claims.ballots.contains_key(key) {
             return self.forget_if_unused(key);
         }
@@ -183,6 +183,7 @@ impl Engine {
         }
         self.wound(key);
         self.tell_busy(key);
+        self.tell_queued(key);
         if self.claims.ballots.get(key).is_some_and(Ballot::is_idle) {
             self.claims.ballots.remove(key);
             self.forget_if_unused(key);
@@ -262,6 +263,18 @@ impl Engine {
         }
     }
 
+    /// Who waits and has had no other answer hears so, or this would pass for a voter that does not answer.
+    fn tell_queued(&mut self, key: &Key) {
+        let Some(ballot) = self.claims.ballots.get_mut(key) else { return };
+        let mut unanswered = std::mem::take(&mut ballot.unanswered);
+        let me = self.config.node;
+        let waits = |tx: &Tx| ballot.queue.get(*tx).is_some_and(|request| request.told.is_none());
+        unanswered.retain(|tx| tx.node != me && waits(tx));
+        for tx in unanswered {
+            self.send(tx.node, Message::Queued { tx });
+        }
+    }
+
     pub(super) fn on_yield(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
         if tx.node != from {
             return Err("a claim of another node");
@@ -272,7 +285,7 @@ impl Engine {
                 self.enqueue(tx, &key, request);
             }
         }
-        self.pump(&key);
+        self.dirty.mark_key(&key);
         Ok(())
     }
 
@@ -282,7 +295,7 @@ impl Engine {
             return Err("a claim of another node");
         }
         if self.claims.ballots.get_mut(&key).is_some_and(|ballot| ballot.queue.hurry(tx)) {
-            self.pump(&key);
+            self.dirty.mark_key(&key);
         }
         Ok(())
     }
@@ -314,6 +327,6 @@ impl Engine {
     /// The claim is over at this voter.
     pub(super) fn free_claim(&mut self, tx: Tx, key: &Key) {
         self.claims.end_request(tx, key);
-        self.pump(key);
+        self.dirty.mark_key(key);
     }
 }

@@ -83,7 +83,6 @@ impl Engine {
         for (number, membership) in memberships.into_iter().enumerate() {
             self.publish_membership(membership, (number == last).then_some(tx));
         }
-        self.check(tx);
     }
 
     pub(super) fn acknowledge_when_withdrawn(

@@ -435,8 +435,9 @@ impl Siege {
                 self.world.input(node, |engine, now| engine.handle_taken(now, window, 1, bytes));
             }
             let both_open = self.is_open(a) && self.is_open(b);
-            if both_open && round == 5 && !self.world.is_linked(a, b) {
-                // Parted on somebody's word: it takes an operator to bring them together.
+            if both_open && round % 10 == 5 && !self.world.is_linked(a, b) {
+                // Parted on somebody's word: it takes an operator to bring them together, once neither leaves the other alone for
+                // what was done in its name.
                 self.world.connect(a, b);
                 self.world.settle();
             }

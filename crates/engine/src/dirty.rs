@@ -1,0 +1,91 @@
+//! What an input has changed and is judged anew at its end.
+//!
+//! What changes a row marks its subject, and no more. When the input has been handled each subject that is marked is reconciled with
+//! what the tables say by then, until none is left: a name (its clashes, and the claims that it ends), a key at this voter (who is
+//! granted next), an operation (whether all have granted or acknowledged). So no rule depends on who remembered to call whom, and in
+//! which order; and what changes twice in one input, as a link that is replaced, is judged once.
+
+use super::machine::Engine;
+use super::*;
+
+#[derive(Default, Debug)]
+pub(super) struct Dirty {
+    names: Vec<Name>,
+    keys: Vec<Key>,
+    operations: Vec<Tx>,
+}
+
+/// Most inputs mark a subject or two, some of them again and again.
+fn mark<T: PartialEq + Clone>(marked: &mut Vec<T>, subject: &T) {
+    if marked.last() != Some(subject) {
+        marked.push(subject.clone());
+    }
+}
+
+/// Each once, in their order.
+fn take<T: Ord>(marked: &mut Vec<T>) -> Vec<T> {
+    let mut taken = std::mem::take(marked);
+    taken.sort_unstable();
+    taken.dedup();
+    taken
+}
+
+impl Dirty {
+    pub(super) fn mark_name(&mut self, name: &Name) {
+        mark(&mut self.names, name);
+    }
+    pub(super) fn mark_key(&mut self, key: &Key) {
+        mark(&mut self.keys, key);
+    }
+    pub(super) fn mark_operation(&mut self, tx: Tx) {
+        mark(&mut self.operations, &tx);
+    }
+    /// The node closes.
+    pub(super) fn clear(&mut self) {
+        *self = Dirty::default();
+    }
+}
+
+impl Engine {
+    /// Handles what was said to oneself and reconciles what is marked, until nothing is left of either. Names go first: a claim for
+    /// one that is taken by now must not be completed.
+    pub(super) fn settle(&mut self) {
+        loop {
+            self.drain_self_queue();
+            let names = take(&mut self.dirty.names);
+            if !names.is_empty() {
+                names.iter().for_each(|name| self.reconcile_name(name));
+                continue;
+            }
+            let keys = take(&mut self.dirty.keys);
+            if !keys.is_empty() {
+                keys.iter().for_each(|key| self.reconcile_key(key));
+                continue;
+            }
+            let operations = take(&mut self.dirty.operations);
+            if operations.is_empty() {
+                return;
+            }
+            operations.into_iter().for_each(|tx| self.reconcile_operation(tx));
+        }
+    }
+
+    /// After a change of the view: every name that may be concerned.
+    pub(super) fn mark_all_names(&mut self) {
+        let claimed = self
+            .claims
+            .keys()
+            .into_iter()
+            .filter_map(|key| if let Key::Name(name) = key { Some(name) } else { None });
+        let names = self.names.crowded().iter().chain(self.clashes.keys()).cloned().chain(claimed);
+        self.dirty.names.extend(names);
+    }
+
+    pub(super) fn mark_all_keys(&mut self) {
+        self.dirty.keys.extend(self.claims.ballots.keys().cloned());
+    }
+
+    pub(super) fn mark_all_operations(&mut self) {
+        self.dirty.operations.extend(self.claims.operations.keys());
+    }
+}
