@@ -303,7 +303,7 @@ fn has_test_hooks(library: &Path) -> (bool, bool) {
 }
 
 #[test]
-fn nothing_of_the_test_hooks_is_in_the_released_library() {
+fn a_released_library_has_nothing_of_the_test_hooks() {
     let own = support::library_dir().join("libconvoke.so");
     assert_eq!(has_test_hooks(&own), (true, true), "what is looked for is found where it is");
     let released = released();
