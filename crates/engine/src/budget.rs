@@ -5,8 +5,8 @@
 //! (`limits.name`) is for the names of all. A peer that is beyond a bound is parted for a growing pause (`conduct`), with a
 //! text that names the option.
 
-use super::conduct::Misconduct;
 use super::fault::Fault;
+use super::links::Misconduct;
 use super::machine::Engine;
 use super::*;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! What is under way on a node, and who waits for whom, as the engine knows it.
 
-use super::conduct::Misconduct;
+use super::claims::{Operation, OperationKind, Phase, Publication};
+use super::links::Misconduct;
 use super::machine::Engine;
-use super::operation::{Operation, OperationKind, Phase, Publication};
 use super::timers::Timer;
 use super::*;
 use std::collections::BTreeSet;
@@ -23,7 +23,7 @@ fn ms(time: Duration) -> u64 {
 impl Engine {
     pub fn inspect(&self, now: Time) -> Inspection {
         let row = |node| self.node_row(node);
-        let claim = |(tx, request): (Tx, &queue::Request)| self.claim_row(now, tx, request);
+        let claim = |(tx, request): (Tx, &claims::Request)| self.claim_row(now, tx, request);
         let connects = self.view.dials.connects().map(|(op, process, address)| (op, process, Some(address)));
         let syncs = self.syncs.iter().map(|(op, meeting)| (*op, meeting.process, None));
         let contended = self.claims.ballots.iter().filter(|(_, ballot)| !ballot.queue.is_empty());
@@ -135,12 +135,12 @@ impl Engine {
         self.timers.at(timer).map(|at| ms(at.since(now)))
     }
 
-    fn caller_row(&self, caller: &forward::Caller) -> CallerRow {
+    fn caller_row(&self, caller: &calls::Caller) -> CallerRow {
         match caller {
-            forward::Caller::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
-            forward::Caller::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
-            forward::Caller::Part { joint, .. } => CallerRow::PartOfCall(*joint),
-            forward::Caller::Nobody => CallerRow::Nobody,
+            calls::Caller::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
+            calls::Caller::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
+            calls::Caller::Part { joint, .. } => CallerRow::PartOfCall(*joint),
+            calls::Caller::Nobody => CallerRow::Nobody,
         }
     }
 
@@ -233,7 +233,7 @@ impl Engine {
         }
     }
 
-    fn claim_row(&self, now: Time, tx: Tx, request: &queue::Request) -> ClaimRow {
+    fn claim_row(&self, now: Time, tx: Tx, request: &claims::Request) -> ClaimRow {
         let node = self.node_row(tx.node);
         let pid = request.requester().map(|_| PidRow { node: node.clone(), serial: serial_of(request) });
         ClaimRow {
@@ -273,7 +273,7 @@ fn waits_for(op: &Operation) -> impl Iterator<Item = NodeId> {
     asked.into_iter().flatten().chain(acks.into_iter().flatten()).copied()
 }
 
-fn serial_of(request: &queue::Request) -> u64 {
+fn serial_of(request: &claims::Request) -> u64 {
     if let Want::Lock { serial, .. } = &request.want { *serial } else { 0 }
 }
 

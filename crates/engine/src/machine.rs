@@ -1,21 +1,21 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
-use super::clash::Clash;
-use super::conduct::Conducts;
+use super::calls::Forwards;
+use super::calls::Meeting;
+use super::claims::Claims;
+use super::clashes::Clash;
+use super::clashes::Resolvers;
 use super::dirty::Dirty;
 use super::fault::Fault;
-use super::forward::Forwards;
-use super::hold::Holds;
-use super::member::Groups;
+use super::groups::Groups;
+use super::links::Conducts;
+use super::links::View;
+use super::locks::Holds;
 use super::message::{DataHeader, Inbound, Window};
 use super::names::Names;
-use super::operation::Claims;
-use super::process::Processes;
-use super::publish::Table;
-use super::resolver::Resolvers;
-use super::sync::Meeting;
+use super::names::Table;
+use super::processes::Processes;
 use super::timers::Timers;
-use super::view::View;
 use super::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;

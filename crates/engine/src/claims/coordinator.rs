@@ -1,0 +1,555 @@
+//! The claim machine: exclusive use of a key on a set of nodes, agreed before anything is published.
+//!
+//! The home of the pid coordinates; every node of the set votes; older transactions win (*wound-wait*): a node that
+//! granted a younger, incomplete claim asks its coordinator to yield. So there is no deadlock, no livelock and no
+//! polling. What a key is for decides only when a claim is admitted and what completes it (`OperationKind`): a name's binding is
+//! published and acknowledged, a lock's hold is published.
+
+use super::operation::{Claim, Naming, Operation, OperationKind, Phase, Publication};
+use crate::calls::Caller;
+use crate::fault::Fault;
+use crate::machine::Engine;
+use crate::timers::Timer;
+use crate::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+impl Engine {
+    // ---- the coordinator
+
+    pub(crate) fn start_claim(
+        &mut self,
+        tx: Tx,
+        key: Key,
+        claim: Claim,
+        caller: Caller,
+        nodes: BTreeSet<NodeId>,
+        deadline: Deadline,
+    ) {
+        self.counters.claims += 1;
+        self.log(Level::Trace, Topic::Claim, |engine| {
+            let (what, nodes) = (log::of_key(Some(&key)), engine.names_of(nodes.iter()));
+            format!("{tx:?} claims {what} for process {} on {nodes}", claim.serial)
+        });
+        let (publication, phase) = (Publication::Claim, Phase::Acquiring);
+        self.start_operation(tx, Some(key), claim, publication, caller, nodes.clone(), phase, deadline);
+        self.need_the_missing(tx);
+        self.ask(tx, &nodes);
+    }
+
+    /// A claim on the view begins. If those who are there are no majority of them and the missing, this may be the node that
+    /// was paused or cut off: what it asks for may be somebody's whom it cannot see yet.
+    fn need_the_missing(&mut self, tx: Tx) {
+        if self.is_broken(Fault::ClaimsBeginWithoutTheMissing) {
+            return;
+        }
+        let missing: BTreeSet<NodeId> = self.view.missing.nodes().collect();
+        let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_on_the_view()) else { return };
+        if op.nodes.len() <= missing.len() {
+            op.nodes.extend(&missing);
+            op.unasked = missing;
+        }
+    }
+
+    /// Something is published or withdrawn without a claim: it only waits to be acknowledged by all linked nodes. The
+    /// caller sends the message that carries `tx`.
+    pub(crate) fn start_publication(
+        &mut self,
+        tx: Tx,
+        key: Option<Key>,
+        publication: Publication,
+        caller: Caller,
+        deadline: Deadline,
+    ) {
+        let claim = Claim { serial: 0, kind: OperationKind::Nothing, no_wait: false };
+        let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
+        let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
+        self.start_operation(tx, key, claim, publication, caller, BTreeSet::new(), phase, deadline);
+        self.dirty.mark_operation(tx);
+    }
+
+    #[allow(clippy::too_many_arguments)] // the one constructor of an operation
+    fn start_operation(
+        &mut self,
+        tx: Tx,
+        key: Option<Key>,
+        claim: Claim,
+        publication: Publication,
+        caller: Caller,
+        nodes: BTreeSet<NodeId>,
+        phase: Phase,
+        deadline: Deadline,
+    ) {
+        self.track(&caller, tx);
+        if let Some(deadline) = deadline.at
+            && !self.is_broken(Fault::DeadlineIsIgnored)
+        {
+            self.timers.set(Timer::Operation(tx), deadline);
+        }
+        if self.is_logged(Level::Warn) {
+            self.watch_claims();
+        }
+        let (granted, owed, since) = (BTreeSet::new(), BTreeMap::new(), self.now);
+        let unasked = BTreeSet::new();
+        let acks = if let Phase::Committing(acks) = &phase { acks.clone() } else { BTreeSet::new() };
+        let op = Operation {
+            key,
+            claim,
+            publication,
+            caller,
+            nodes,
+            unasked,
+            granted,
+            phase,
+            owed,
+            since,
+            told: false,
+        };
+        self.claims.insert(tx, op);
+        self.expect_answers(tx, &acks);
+    }
+
+    fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+        if let Some(question) = self.claims.operations.get(&tx).and_then(|op| op.question(tx)) {
+            self.expect_answers(tx, nodes);
+            self.send_to_all(nodes, question);
+        }
+    }
+
+    /// The claim needs the votes of these nodes too.
+    pub(crate) fn ask_more(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+        if let Some(op) = self.claims.operations.get_mut(&tx) {
+            op.nodes.extend(nodes);
+            self.ask(tx, nodes);
+        }
+    }
+
+    pub(crate) fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
+        for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::NoWait(tx)] {
+            self.timers.cancel(&timer);
+        }
+        self.groups.deletes.remove(&tx);
+        self.forget_owed_to(tx);
+        self.claims.remove(tx)
+    }
+
+    /// A vote. For an operation that is over, the voter is told so.
+    pub(crate) fn on_grant(
+        &mut self,
+        from: NodeId,
+        tx: Tx,
+        key: Key,
+        epoch: u64,
+        regs: Vec<Reg>,
+    ) -> Result<(), &'static str> {
+        let epoch = self.followed_token(epoch)?;
+        self.note_answer(tx, from);
+        let smallest = self.is_broken(Fault::TokenIsSmallestVote);
+        let Some(op) = self.claims.operations.get_mut(&tx) else {
+            self.send(from, Message::Release { tx, key });
+            return Ok(());
+        };
+        if op.key.as_ref() != Some(&key) {
+            return Err("a vote for another key");
+        }
+        if !op.is_acquiring() || !op.nodes.contains(&from) {
+            return Ok(());
+        }
+        op.granted.insert(from);
+        match &mut op.claim.kind {
+            OperationKind::Nothing => {}
+            OperationKind::Name(naming) => {
+                naming.busy.remove(&from);
+                // After a vote that was given back this one is the last word.
+                naming.shown.retain(|(voter, _)| *voter != from);
+                naming.shown.extend(regs.into_iter().map(|reg| (from, reg)));
+            }
+            OperationKind::Lock(locking) if smallest && locking.token > 0 => {
+                locking.token = locking.token.min(epoch)
+            }
+            OperationKind::Lock(locking) => locking.token = locking.token.max(epoch),
+        }
+        self.dirty.mark_operation(tx);
+        Ok(())
+    }
+
+    /// "No": somebody else came first, and the claim does not wait.
+    pub(crate) fn on_deny(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+        let op = self.claims.operations.get(&tx);
+        if op.is_some_and(|op| op.is_acquiring() && op.nodes.contains(&from)) {
+            self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
+        }
+        Ok(())
+    }
+
+    /// The claim waits at a voter behind somebody else: a later grant comes by itself.
+    pub(crate) fn on_queued(&mut self, from: NodeId, tx: Tx) {
+        self.note_answer(tx, from);
+    }
+
+    /// A voter shows a binding. Its table may lag, so this node judges by its own.
+    pub(crate) fn on_busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
+        self.note_answer(tx, from);
+        let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
+        if self.is_broken(Fault::VotersDenyNames)
+            && self.claims.operations.get(&tx).is_some_and(Operation::is_registering)
+        {
+            self.fail(tx, Outcome::of(Status::Exists));
+        }
+        if let Some(op) = self.claims.operations.get_mut(&tx)
+            && op.is_acquiring()
+            && op.nodes.contains(&from)
+            && let Some(naming) = op.naming_mut()
+        {
+            naming.busy.insert(from, reg);
+            let is_first = naming.busy.len() == 1;
+            self.dirty.mark_operation(tx);
+            if let Some(Key::Name(name)) = op.key.clone() {
+                self.dirty.mark_name(&name);
+                if judged_once && is_first {
+                    self.refuse_if_taken(&name);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An older claim waits at a voter that granted this one: give it back, keep the place in the queue.
+    pub(crate) fn on_wound(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+        let keeps_vote = self.is_broken(Fault::WoundedKeepsTheVote);
+        if let Some(op) = self.claims.operations.get_mut(&tx)
+            && op.is_acquiring()
+            && op.granted.contains(&from)
+        {
+            if op.key.as_ref() != Some(&key) {
+                return Err("a wound to a claim of another key");
+            }
+            if op.claim.no_wait {
+                self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
+            } else {
+                if !keeps_vote {
+                    op.granted.remove(&from);
+                }
+                self.send(from, Message::Yield { tx, key });
+            }
+        }
+        Ok(())
+    }
+
+    /// The retries of a claim are used up: who has not granted it hears that it does not wait any longer.
+    pub(crate) fn hurry(&mut self, tx: Tx) {
+        let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+        op.claim.no_wait = true;
+        let silent: BTreeSet<NodeId> = op.nodes.difference(&op.granted).copied().collect();
+        if let Some(key) = op.key.clone()
+            && !self.is_broken(Fault::RetriesAreEndless)
+        {
+            self.send_to_all(&silent, Message::NoWait { tx, key });
+        }
+    }
+
+    pub(crate) fn on_ack(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+        self.note_answer(tx, from);
+        if let Some(op) = self.claims.operations.get_mut(&tx)
+            && let Phase::Committing(acks) = &mut op.phase
+        {
+            acks.remove(&from);
+            self.dirty.mark_operation(tx);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reconcile_operation(&mut self, tx: Tx) {
+        self.ask_those_who_are_there(tx);
+        self.update_grace(tx);
+        self.go_on(tx);
+    }
+
+    /// When all have granted, or all have acknowledged.
+    fn go_on(&mut self, tx: Tx) {
+        let Some(op) = self.claims.operations.get(&tx) else { return };
+        match &op.phase {
+            // Only nodes that are asked are in `granted`.
+            Phase::Acquiring if op.granted.len() == op.nodes.len() => {
+                let key = op.key.clone();
+                self.timers.cancel(&Timer::Grace(tx));
+                match key {
+                    Some(Key::Name(name)) => self.publish_binding(tx, &name),
+                    Some(Key::Lock(resource)) => self.publish_hold(tx, resource),
+                    None => {}
+                }
+            }
+            Phase::Committing(acks) if acks.is_empty() => {
+                let Some(op) = self.end_operation(tx) else { return };
+                if matches!(op.claim.kind, OperationKind::Name(_)) {
+                    self.counters.registering.add(self.now.since(op.since));
+                    self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
+                }
+                let mut settled = None;
+                if let (Some(Key::Name(name)), OperationKind::Name(naming)) = (&op.key, op.claim.kind)
+                    && let Some(reg) = naming.reg
+                {
+                    settled = Some((name.clone(), reg));
+                    self.settle_binding(name, reg);
+                }
+                self.publication_done(tx, op.publication);
+                // The number of a registration is for the node that has forwarded it.
+                let number = settled.as_ref().filter(|_| matches!(op.caller, Caller::Forwarded { .. }));
+                let value = number.map_or(0, |(_, reg)| reg.seq);
+                self.conclude(op.caller, Outcome::value(value));
+                self.withdrawal_over(tx);
+                if let Some((name, _)) = settled {
+                    self.dirty.mark_name(&name); // it waited for that
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn is_acquiring(&self, tx: Tx) -> bool {
+        self.claims.operations.get(&tx).is_some_and(Operation::is_acquiring)
+    }
+
+    /// Ends a claim that is not complete; gives back only what it took.
+    pub(crate) fn fail(&mut self, tx: Tx, outcome: Outcome) {
+        if let Some(op) = self.end_operation(tx) {
+            self.claim_failed(tx, &outcome);
+            if self.is_broken(Fault::FailureDropsWhatWasHeld)
+                && let (Some(Key::Lock(resource)), OperationKind::Lock(locking)) = (&op.key, &op.claim.kind)
+            {
+                self.end_hold(&(op.claim.serial, resource.clone(), locking.requester.clone()), None);
+            }
+            if let Some(key) = op.key {
+                let grants_only = self.is_broken(Fault::FailureReleasesGrantsOnly);
+                let nodes = if grants_only { &op.granted } else { &op.nodes };
+                self.send_to_all(nodes, Message::Release { tx, key });
+            }
+            self.conclude(op.caller, outcome);
+        }
+    }
+
+    fn claim_failed(&mut self, tx: Tx, outcome: &Outcome) {
+        self.counters.claims_failed += 1;
+        self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is given up: {:?}", outcome.status));
+    }
+
+    pub(crate) fn operation_deadline(&mut self, tx: Tx) {
+        self.undo(tx, Outcome::of(Status::Timeout));
+    }
+
+    /// Ends an operation before its time: at its deadline, cancelled, or because a process ended. What it published is
+    /// withdrawn on every link before the answer goes out; a withdrawal goes on without anybody waiting for it.
+    pub(crate) fn undo(&mut self, tx: Tx, outcome: Outcome) {
+        if self.is_acquiring(tx) {
+            return self.fail(tx, outcome);
+        }
+        if self.groups.withdrawals.is_under_way(&tx) {
+            // Deletes of other nodes may wait for it.
+            self.timers.cancel(&Timer::Operation(tx));
+            let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+            let caller = std::mem::replace(&mut op.caller, Caller::Nobody);
+            return self.conclude(caller, outcome);
+        }
+        let Some(op) = self.end_operation(tx) else { return };
+        if self.is_broken(Fault::NotUndoneAtDeadline) {
+            return self.conclude(op.caller, outcome);
+        }
+        if let (Some(Key::Name(name)), OperationKind::Name(Naming { reg: Some(reg), .. })) =
+            (op.key, op.claim.kind)
+        {
+            self.claim_failed(tx, &outcome);
+            self.undo_registration(&name, reg);
+            self.conclude(op.caller, outcome);
+            self.dirty.mark_name(&name);
+        } else {
+            self.undo_publication(tx, op.publication);
+            self.conclude(op.caller, outcome);
+        }
+    }
+
+    /// My own table alone decides that a name is taken.
+    pub(crate) fn refuse_if_taken(&mut self, name: &Name) {
+        let claims = self.claims.of(&Key::Name(name.clone())); // asked first: hardly any name has one
+        if claims.is_empty() || !self.names.shows(name) {
+            return;
+        }
+        for tx in claims {
+            if self.claims.operations.get(&tx).is_some_and(Operation::is_registering) {
+                self.fail(tx, Outcome::of(Status::Exists));
+            }
+        }
+    }
+
+    /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is asked
+    /// whether it hears the owner, and its word counts.
+    fn update_grace(&mut self, tx: Tx) {
+        if self.is_broken(Fault::UnseenOwnerIsWaitedFor) {
+            return;
+        }
+        let waits = !self.unseen_owners(tx).is_empty();
+        let now = self.now;
+        let Some(naming) = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut) else {
+            return;
+        };
+        let timer = Timer::Grace(tx);
+        if !waits {
+            naming.unseen_since = None;
+            self.claims.out_of_sight.remove(&tx);
+            self.timers.cancel(&timer);
+        } else if naming.unseen_since.is_none() {
+            naming.unseen_since = Some(now);
+            self.claims.out_of_sight.insert(tx);
+            self.timers.set(timer, now + self.grace());
+        }
+    }
+
+    /// Longer than the voter may take to give up a dead owner, unless one of the two is paused meanwhile.
+    fn grace(&self) -> Duration {
+        let detections = if self.is_broken(Fault::GraceIsShort) { 0.02 } else { 1.5 };
+        self.config.detection.mul_f64(detections)
+    }
+
+    /// The voters that show a plain registration a binding of an owner without a merged link to this node, and those owners.
+    fn unseen_owners(&self, tx: Tx) -> Vec<(NodeId, NodeId)> {
+        let op = self.claims.operations.get(&tx).filter(|op| op.is_registering());
+        let busy = op.and_then(Operation::naming).into_iter().flat_map(|naming| &naming.busy);
+        let pairs = busy.map(|(voter, reg)| (*voter, reg.node));
+        pairs.filter(|(_, owner)| !self.view.is_synced(*owner) && *owner != self.config.node).collect()
+    }
+
+    /// The voters may have been paused while the owner died, or starved, and show it still: so each is asked, and asked
+    /// again as long as the binding is in the way. It answers when it hears the owner; else it gives the owner up, and the
+    /// claim goes on. A fixed time would be too short for somebody.
+    pub(crate) fn grace_over(&mut self, tx: Tx) {
+        let unseen = self.unseen_owners(tx);
+        if unseen.is_empty() {
+            return;
+        }
+        if self.is_broken(Fault::GraceIsShort) || self.is_broken(Fault::VoterIsNotAskedAgain) {
+            return self.held_out_of_sight(tx);
+        }
+        for (voter, node) in unseen {
+            self.send(voter, Message::Vouch { node });
+        }
+        self.timers.set(Timer::Grace(tx), self.now + self.config.detection.mul_f64(0.5));
+    }
+
+    /// The voter hears this node.
+    pub(crate) fn on_vouched(&mut self, from: NodeId, node: NodeId) {
+        let due = self.now - self.grace();
+        for tx in self.claims.out_of_sight.iter().copied().collect::<Vec<_>>() {
+            let naming = self.claims.operations.get(&tx).and_then(Operation::naming);
+            let is_due = naming.and_then(|naming| naming.unseen_since).is_some_and(|since| since <= due);
+            if is_due && self.unseen_owners(tx).contains(&(from, node)) {
+                self.held_out_of_sight(tx);
+            }
+        }
+    }
+
+    fn held_out_of_sight(&mut self, tx: Tx) {
+        let text = "held by a process of a node without a link to this one";
+        self.fail(tx, Outcome::failed(Status::Exists, text));
+    }
+
+    // ---- the view changes
+
+    /// A new link joins the acknowledgements of what is under way: else OK before the peer shows it.
+    pub(crate) fn join_acknowledgements(&mut self, peer: NodeId) -> BTreeSet<Tx> {
+        let mut joined = BTreeSet::new();
+        if self.is_broken(Fault::NewLinkJoinsNoAcks) {
+            return joined;
+        }
+        for (tx, op) in &mut self.claims.operations {
+            if let Phase::Committing(acks) = &mut op.phase {
+                acks.insert(peer);
+                // A delete is repeated, and acknowledged by itself.
+                if !self.groups.deletes.contains_key(tx) {
+                    joined.insert(*tx);
+                }
+            }
+        }
+        joined
+    }
+
+    /// A peer's snapshot is complete: claims on the view need its vote too.
+    pub(crate) fn ask_newcomer(&mut self, peer: NodeId) {
+        if self.is_broken(Fault::NewcomerIsNotAsked) {
+            return;
+        }
+        for op in self.claims.operations.values_mut() {
+            if op.is_acquiring() && op.is_on_the_view() && op.nodes.insert(peer) {
+                op.unasked.insert(peer);
+            }
+        }
+        self.mark_all_operations();
+    }
+
+    /// Who has come, or has come back, is asked.
+    fn ask_those_who_are_there(&mut self, tx: Tx) {
+        let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_acquiring()) else { return };
+        let there: BTreeSet<NodeId> =
+            op.unasked.iter().filter(|node| self.view.is_synced(**node)).copied().collect();
+        if !there.is_empty() {
+            op.unasked.retain(|node| !there.contains(node));
+            self.ask(tx, &there);
+        }
+    }
+
+    /// A link went down: its claims go, and so do its votes. Nobody waits for it to vote again, unless it is missing. What its
+    /// processes held is dropped by now.
+    pub(crate) fn drop_claims_of(&mut self, peer: NodeId) {
+        let keeps_claims = self.is_broken(Fault::VoterKeepsClaimsOfTheLost);
+        if !keeps_claims {
+            self.claims.forget_requests_of(peer);
+        }
+        self.mark_all_keys();
+        let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
+        for op in self.claims.operations.values_mut() {
+            op.granted.remove(&peer);
+            op.owed.remove(&peer);
+            if let Some(naming) = op.naming_mut() {
+                naming.busy.remove(&peer);
+            }
+            if let Phase::Committing(acks) = &mut op.phase {
+                acks.remove(&peer);
+            }
+            if waited_for && op.is_acquiring() && op.nodes.contains(&peer) {
+                op.unasked.insert(peer);
+            } else {
+                op.unasked.remove(&peer); // waited for until now, perhaps
+            }
+        }
+        self.shrink_claims(peer, "the link to a node of the list was lost");
+        // A link that is replaced in the same moment is there again when this is judged: else OK would be answered although a linked
+        // node has yet to read the snapshot.
+        self.mark_all_operations();
+        if self.is_broken(Fault::ReplacedLinkIsNotMissed) {
+            self.settle();
+        }
+    }
+
+    /// The node is gone, or was waited for long enough: claims go on without it.
+    pub(crate) fn claims_without(&mut self, node: NodeId, text: &'static str) {
+        for op in self.claims.operations.values_mut() {
+            op.unasked.remove(&node);
+        }
+        self.shrink_claims(node, text);
+        self.mark_all_operations();
+    }
+
+    /// Takes a node that is not waited for out of the sets; never "held" on a list of which a node is gone.
+    fn shrink_claims(&mut self, node: NodeId, text: &'static str) {
+        let goes_on = self.is_broken(Fault::ListGoesOnWithoutNode);
+        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
+            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
+            if !op.unasked.contains(&node)
+                && op.nodes.remove(&node)
+                && op.is_acquiring()
+                && !op.is_on_the_view()
+                && !goes_on
+            {
+                self.fail(tx, Outcome::failed(Status::Unreachable, text));
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Clashes between homes without a link to each other.
+//!
+//! A third node that sees both bindings for a while tells the lower home, and passes the messages of the clash on. It never
+//! decides anything, and never calls a resolver. And where a re-register has replaced a binding for good, it tells the home
+//! of that for as long as it shows it.
+
+use crate::fault::Fault;
+use crate::machine::Engine;
+use crate::timers::Timer;
+use crate::*;
+
+impl Engine {
+    /// There is something between two other homes that they may not know.
+    pub(crate) fn watch_as_third(&mut self, name: &Name) {
+        let timer = Timer::Hearsay(name.clone());
+        if !self.timers.is_set(&timer) {
+            self.timers.set(timer, self.now + self.config.detection);
+        }
+    }
+
+    /// Bindings of other nodes that those of yet others have replaced for good: by which, and which.
+    pub(crate) fn replaced_of_others(&self, name: &Name) -> impl Iterator<Item = (&Binding, Reg)> {
+        let me = self.config.node;
+        self.names.replaced(name).into_iter().filter(move |(by, reg)| by.reg.node != me && reg.node != me)
+    }
+
+    /// This node still shows two bindings of other nodes: if their homes have no link, the lower one hears of it here.
+    pub(crate) fn hearsay_due(&mut self, name: Name) {
+        let settled = self.replaced_of_others(&name).map(|(by, reg)| {
+            let (name, supersedes) = (name.clone(), by.supersedes.clone());
+            (reg.node, Message::Settled { name, reg: by.reg, to: reg.node, supersedes })
+        });
+        for (to, message) in settled.collect::<Vec<_>>() {
+            self.send(to, message);
+            self.watch_as_third(&name);
+        }
+        let open: Vec<(Reg, Pid)> = self.names.open(&name).iter().map(|b| (b.reg, b.pid())).collect();
+        if let [(low, _), (high, high_pid), ..] = open[..]
+            && low.node != self.config.node
+            && high.node != self.config.node
+            && !self.is_broken(Fault::ThirdNodeIsSilent)
+        {
+            let pair = Pair { low, high };
+            self.send(low.node, Message::Hearsay { name: name.clone(), pair, high: high_pid });
+            self.timers.set(Timer::Hearsay(name), self.now + self.config.detection);
+        }
+    }
+
+    pub(crate) fn on_hearsay(
+        &mut self,
+        from: NodeId,
+        name: Name,
+        pair: Pair,
+        high: Pid,
+    ) -> Result<(), &'static str> {
+        if self.mine(&name) == Some(pair.low)
+            && pair.high.node != self.config.node
+            && !self.view.is_linked(pair.high.node)
+        {
+            self.remember_messenger(pair.high.node, from);
+            self.pair(&name, pair, high);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn on_relayed(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        origin: NodeId,
+        clash: ClashMessage,
+    ) -> Result<(), &'static str> {
+        if to == self.config.node {
+            if !self.may_be_passed_on(from, origin) {
+                return Ok(());
+            }
+            self.remember_messenger(origin, from);
+            // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
+            let _ = self.on_clash_message(origin, clash);
+            return Ok(());
+        }
+        if origin == from {
+            self.send(to, Message::Relayed { to, from: origin, clash });
+        } else {
+            self.refuse_relay(from, origin);
+        }
+        Ok(())
+    }
+
+    /// Whether `from` may say something to this node in the name of `origin`. Who is linked here says it itself, and so does this
+    /// very node: such a word crossed the link that has just come up, where it is said anew, or is a lie. It is void, and no
+    /// violation, since the first may befall an honest node.
+    pub(crate) fn may_be_passed_on(&mut self, from: NodeId, origin: NodeId) -> bool {
+        let may = origin != self.config.node && !self.view.is_linked(origin);
+        if !may {
+            self.refuse_relay(from, origin);
+        }
+        may
+    }
+
+    pub(crate) fn refuse_relay(&mut self, from: NodeId, origin: NodeId) {
+        self.counters.relays_refused += 1;
+        self.view.count_for(from, |counts| counts.relays_refused += 1);
+        self.log_paced(Level::Info, Topic::Clash, |engine| {
+            let (from, origin) = (engine.identity_of(from), engine.identity_of(origin));
+            format!("node {from} has said something in the name of node {origin}, which is void")
+        });
+    }
+
+    /// Whoever it is that can be reached so, there are no more of them than there may be peers.
+    fn remember_messenger(&mut self, to: NodeId, through: NodeId) {
+        if self.messengers.contains_key(&to) || self.messengers.len() < self.config.limits.peers {
+            self.messengers.insert(to, through);
+        }
+    }
+
+    pub(crate) fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
+        if to == self.config.node || self.view.is_linked(to) {
+            let message = match clash {
+                ClashMessage::Engage { name, pair, round } => Message::Engage { name, pair, round },
+                ClashMessage::Engaged { name, pair, round, age_ms } => {
+                    Message::Engaged { name, pair, round, age_ms }
+                }
+                ClashMessage::ClashEnded { name, pair } => Message::ClashEnded { name, pair },
+                ClashMessage::Verdict { name, pair, treatment } => Message::Verdict { name, pair, treatment },
+            };
+            self.send(to, message);
+        } else if let Some(messenger) = self.messengers.get(&to).copied() {
+            self.send(messenger, Message::Relayed { to, from: self.config.node, clash });
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What another node knows of the existence of groups, and how two nodes come to know the same.
+
+use super::{DotSet, Dots, Seen, hash, hash_up_to};
+use crate::groups::trim;
+use crate::{Dot, Existence, Limits, Name, NodeId};
+use std::collections::BTreeSet;
+
+/// What another node knows, as it is being told. Nothing of it counts before it is complete. Honest nodes tell nothing twice.
+#[derive(Default, Debug)]
+pub(crate) struct Told {
+    live: Vec<(Name, Dot)>,
+    seen: Vec<(NodeId, u64)>,
+    beyond: Vec<Dot>,
+    /// The names of the groups.
+    bytes: usize,
+}
+
+impl Told {
+    pub(crate) fn add(&mut self, part: Existence) {
+        match part {
+            Existence::Live { group, dot } => {
+                self.bytes += group.as_bytes().len();
+                self.live.push((group, dot));
+            }
+            // Says nothing, and would take the place of an incarnation of which something is known.
+            Existence::Seen { up_to: 0, .. } => {}
+            Existence::Seen { node, up_to } => self.seen.push((node, up_to)),
+            Existence::Beyond(dot) => self.beyond.push(dot),
+        }
+    }
+    /// Of whom something is told; perhaps more than once.
+    pub(crate) fn nodes(&self) -> Vec<NodeId> {
+        let live = self.live.iter().map(|(_, dot)| dot.node);
+        let seen = self.seen.iter().map(|(node, _)| *node);
+        live.chain(seen).chain(self.beyond.iter().map(|dot| dot.node)).collect()
+    }
+    /// All live dots, in order.
+    fn dots(&self) -> Vec<(Dot, &Name)> {
+        let mut dots: Vec<(Dot, &Name)> = self.live.iter().map(|(group, dot)| (*dot, group)).collect();
+        dots.sort_unstable_by_key(|(dot, _)| *dot);
+        dots
+    }
+    /// No honest node knows more: see `trim`.
+    pub(crate) fn is_within(&self, limits: &Limits) -> bool {
+        self.live.len() <= trim::most_live(limits)
+            && self.bytes <= trim::most_bytes(limits)
+            && self.beyond.len() <= trim::most_beyond(limits)
+            && self.seen.len()
+                <= trim::max_unlinked_incarnations(limits).saturating_add(limits.peers.saturating_mul(2))
+    }
+}
+
+impl Dots {
+    /// What one side has deleted is gone on both, what one side has made and the other not seen is there on both.
+    /// Returns the groups with other live dots than before. Costs no more than what is told, and what changes.
+    pub(crate) fn merge(&mut self, told: Told) -> Vec<Name> {
+        // Some may tell of one dot twice.
+        if self.seen.is_empty() && told.beyond.is_empty() {
+            let dots = told.dots();
+            if dots.is_sorted_by(|(one, _), (other, _)| one < other) {
+                return self.adopt(&told, &dots);
+            }
+        }
+        let mut changed = self.delete_what_is_not_in(&told);
+        for (group, dot) in told.live {
+            if self.add(&group, dot) {
+                changed.push(group);
+            } else if let Some(other) = self.group_of(&dot).filter(|other| group < **other).cloned() {
+                // Its maker has told two nodes of two groups. All come to agree on the first name.
+                self.remove(&other, dot);
+                self.put(&group, dot);
+                changed.extend([group, other]);
+            }
+        }
+        for (node, up_to) in told.seen {
+            self.see_up_to(node, up_to);
+        }
+        for dot in &told.beyond {
+            self.see(dot);
+        }
+        changed.sort_unstable();
+        changed.dedup();
+        changed
+    }
+
+    /// A node that knows nothing yet takes over what the other knows: built in one go from what is sorted, for there may be very
+    /// many groups, and a node that joins waits for it. `dots`: the live ones.
+    fn adopt(&mut self, told: &Told, dots: &[(Dot, &Name)]) -> Vec<Name> {
+        self.live_count = dots.len();
+        self.live_bytes = told.bytes;
+        self.digest = dots.iter().fold(0, |sum, (dot, group)| sum.wrapping_add(hash(group, dot)));
+        let mut seen: Vec<(NodeId, u64)> = told.seen.clone();
+        seen.extend(dots.iter().map(|(dot, _)| (dot.node, 0)));
+        seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
+        seen.dedup_by_key(|(node, _)| *node);
+        let (mut rest, mut beyond) = (dots, Vec::new());
+        let rows = seen.into_iter().map(|(node, told_up_to)| {
+            let (of_node, others) = rest.split_at(rest.partition_point(|(dot, _)| dot.node == node));
+            rest = others;
+            let up_to =
+                of_node.iter().fold(told_up_to, |up_to, (dot, _)| up_to + u64::from(dot.number == up_to + 1));
+            beyond.extend(of_node.iter().map(|(dot, _)| *dot).filter(|dot| dot.number > up_to));
+            let groups = match of_node {
+                [] => 0,
+                [_] => 1,
+                _ => of_node.iter().map(|(_, group)| *group).collect::<BTreeSet<&Name>>().len(),
+            };
+            let made = of_node.iter().map(|(dot, group)| (dot.number, (*group).clone())).collect();
+            let bytes = of_node.iter().map(|(_, group)| group.as_bytes().len()).sum();
+            (node, Seen { up_to, made, groups, bytes, ..Seen::default() })
+        });
+        self.seen = rows.collect();
+        self.context =
+            self.seen.iter().fold(0, |sum, (node, seen)| sum.wrapping_add(hash_up_to(*node, seen.up_to)));
+        beyond.iter().for_each(|dot| self.see(dot));
+        let mut live: Vec<&(Name, Dot)> = told.live.iter().collect();
+        live.sort_unstable(); // it is
+        let rows = live.chunk_by(|one, other| one.0 == other.0);
+        let rows = rows.map(|row| (row[0].0.clone(), DotSet::of(row.iter().map(|(_, dot)| *dot).collect())));
+        self.live = rows.collect();
+        self.live.keys().cloned().collect()
+    }
+
+    /// What the other knows and does not show it has deleted.
+    fn delete_what_is_not_in(&mut self, told: &Told) -> Vec<Name> {
+        if self.live_count == 0 || told.seen.is_empty() && told.beyond.is_empty() {
+            return Vec::new();
+        }
+        let live: BTreeSet<Dot> = told.live.iter().map(|(_, dot)| *dot).collect();
+        let mut gone: Vec<(Dot, Name)> = Vec::new();
+        // Who is told of twice is gone through once.
+        let mut seen = told.seen.clone();
+        seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
+        seen.dedup_by_key(|(node, _)| *node);
+        for (node, up_to) in &seen {
+            let made = self.seen.get(node).into_iter().flat_map(|seen| seen.made.iter());
+            let dots = made.take_while(|(number, _)| number <= up_to);
+            let dots = dots.map(|(number, group)| (Dot { node: *node, number }, group));
+            gone.extend(dots.filter(|(dot, _)| !live.contains(dot)).map(|(dot, group)| (dot, group.clone())));
+        }
+        let dots = told.beyond.iter().filter(|dot| !live.contains(dot));
+        gone.extend(dots.filter_map(|dot| Some((*dot, self.group_of(dot)?.clone()))));
+        gone.retain(|(dot, group)| self.remove(group, *dot));
+        gone.into_iter().map(|(_, group)| group).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{dot, told_by};
+    use super::*;
+
+    /// Whatever the order in which three nodes hear of each other.
+    #[test]
+    fn merging_is_a_join() {
+        let g = Name::new(b"g");
+        let make = || {
+            let mut all = [Dots::default(), Dots::default(), Dots::default()];
+            all[0].add(&g, dot(1, 1));
+            all[1].add(&g, dot(1, 1));
+            all[1].remove(&g, dot(1, 1));
+            all[1].add(&g, dot(2, 3));
+            all[2].add(&g, dot(2, 1));
+            all[2].remove(&g, dot(2, 3));
+            all
+        };
+        let mut knowledge = BTreeSet::new();
+        for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+            let all = make();
+            let mut sum = Dots::default();
+            for at in order.into_iter().chain(order) {
+                sum.merge(told_by(&all[at]));
+            }
+            assert_eq!(sum.of(&g), [dot(2, 1)].into(), "{order:?}");
+            assert!(sum.merge(told_by(&all[0])).is_empty());
+            knowledge.insert(sum.knowledge());
+            assert!(all.iter().all(|part| part.knowledge() != sum.knowledge()), "each knew less");
+        }
+        assert_eq!(knowledge.len(), 1, "they have nothing to tell each other");
+    }
+
+    /// No honest node tells of an incarnation twice. Who does is taken at its highest word.
+    #[test]
+    fn what_is_told_twice() {
+        let g = Name::new(b"g");
+        let mut one = Dots::default();
+        one.add(&g, dot(1, 1));
+        one.add(&g, dot(1, 2));
+        let mut told = Told::default();
+        for up_to in [2, 1] {
+            told.add(Existence::Seen { node: NodeId(1), up_to });
+        }
+        assert_eq!(one.merge(told), [g]);
+        assert_eq!(one.live_count(), 0);
+    }
+
+    /// Who knows nothing takes over what it is told, and comes to what it would have come to step by step.
+    #[test]
+    fn what_is_adopted_is_what_is_merged() {
+        use rand::{RngExt, SeedableRng, rngs::StdRng};
+        for seed in 0..300 {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let mut told = Dots::default();
+            for _ in 0..rng.random_range(0..60) {
+                let group = Name::new(format!("g{}", rng.random_range(0..9)).as_bytes());
+                let dot = dot(rng.random_range(1..12), rng.random_range(1..6));
+                if rng.random_bool(0.7) {
+                    told.add(&group, dot);
+                } else {
+                    told.remove(&group, dot);
+                }
+            }
+            let (mut adopts, mut merges) = (Dots::default(), Dots::default());
+            // It has heard of somebody already.
+            merges.see_up_to(NodeId(99), 1);
+            let changed = adopts.merge(told_by(&told));
+            assert_eq!(changed, merges.merge(told_by(&told)), "seed {seed}");
+            merges.forget(NodeId(99));
+            assert_eq!(format!("{adopts:?}"), format!("{merges:?}"), "seed {seed}");
+            assert_eq!((adopts.knowledge(), &adopts.live), (told.knowledge(), &told.live), "seed {seed}");
+        }
+    }
+
+    /// A maker that tells each node of another group under one dot does not set them at odds for ever.
+    #[test]
+    fn a_dot_of_two_groups_comes_to_be_of_the_first() {
+        let (g, h) = (Name::new(b"g"), Name::new(b"h"));
+        let (mut one, mut two) = (Dots::default(), Dots::default());
+        assert!(one.add(&g, dot(1, 1)) && two.add(&h, dot(1, 1)));
+        let (of_one, of_two) = (told_by(&one), told_by(&two));
+        assert_eq!(two.merge(of_one), [g.clone(), h.clone()]);
+        assert_eq!(one.merge(of_two), []);
+        assert_eq!((one.of(&g), two.of(&g), two.is_live(&h)), (two.of(&g), [dot(1, 1)].into(), false));
+        assert_eq!((one.digest(), one.live_count()), (two.digest(), two.live_count()));
+        // Deleted under one name it is deleted under each.
+        one.remove(&g, dot(1, 1));
+        assert_eq!(two.merge(told_by(&one)), [g]);
+        assert_eq!((two.live_count(), two.digest()), (0, 0));
+    }
+}

@@ -1,0 +1,398 @@
+//! Peers that harm others: those that keep them waiting, break the protocol or publish too much, and what follows from it.
+//!
+//! A peer that answers pings is alive, and may yet hold up every registration: its process is stopped for most of the time,
+//! its way swallows what is large, it never votes. Silence does not find that out. So each node keeps account of what it
+//! waits for: votes, acknowledgements, the tables at the beginning of a link. Who owes for longer than a detection time
+//! in any twelve of them (a minute by default), in one piece or in many, is *parted*: its link is ended, and it is neither
+//! dialled nor admitted for a pause, which is doubled each time, and halved for every such minute of good behaviour. So is who
+//! breaks the protocol, or publishes more than is kept of one peer (`budget`).
+//!
+//! - Only what the peer itself owes counts. A voter that queues a claim behind somebody else says so at once (`Queued`,
+//!   `Busy`) and owes nothing then. Nobody owes the acknowledgement of a delete, which waits for third nodes.
+//! - An answer takes a while: what is older than a fiftieth of the detection time is overdue, or than three times the
+//!   shortest round trip of the link, up to a twentieth. Of overlapping waits only their union counts.
+//! - Time in which this node did not run itself is nobody's debt ([`Engine::awake`], as Lifeguard has it), and silence is
+//!   none while most of the other peers are silent too: then this node is the one that is cut off, or the network is.
+
+use super::departure::Departure;
+use super::view::Link;
+use crate::fault::Fault;
+use crate::machine::Engine;
+use crate::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Detection times in which what is owed is added up.
+const WINDOW: usize = 12;
+/// The longest pause, in windows.
+const LONGEST: u32 = 8;
+/// What takes the place of a transaction for the tables at the beginning of a link: the peer's, and its word that it has
+/// this node's.
+const TABLES: u64 = 0;
+const TABLES_ACK: u64 = 1;
+/// No answer is overdue before this.
+const SHORTEST: Duration = Duration::from_millis(20);
+/// How long a peer may take for each row of the tables.
+const PER_ROW: Duration = Duration::from_micros(100);
+/// Names of parted peers that are counted one by one.
+const NAMES_COUNTED: usize = 256;
+
+/// Why a peer is parted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Misconduct {
+    /// It has kept votes and acknowledgements owing for so long.
+    Slow { owed: Duration },
+    /// It has published so much.
+    TooMuch { bytes: usize },
+    /// It has published so long a name.
+    LongName { bytes: usize, limit: usize },
+    /// It has broken the protocol.
+    Violation(&'static str),
+}
+
+impl Misconduct {
+    fn goodbye(self) -> Goodbye {
+        match self {
+            Misconduct::Slow { .. } => Goodbye::Slow,
+            Misconduct::TooMuch { .. } | Misconduct::LongName { .. } => Goodbye::TooMuch,
+            Misconduct::Violation(_) => Goodbye::Violation,
+        }
+    }
+
+    fn refusal(self) -> Refusal {
+        match self {
+            Misconduct::Slow { .. } => Refusal::Slow,
+            Misconduct::TooMuch { .. } | Misconduct::LongName { .. } => Refusal::TooMuch,
+            Misconduct::Violation(_) => Refusal::Violation,
+        }
+    }
+
+    /// For the dump: `slow`, `too much`, `long name` or `violation`.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Misconduct::Slow { .. } => "slow",
+            Misconduct::TooMuch { .. } => "too much",
+            Misconduct::LongName { .. } => "long name",
+            Misconduct::Violation(_) => "violation",
+        }
+    }
+}
+
+/// For the log: what the peer has done.
+impl std::fmt::Display for Misconduct {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Misconduct::Slow { owed } => {
+                let owed = owed.as_millis();
+                write!(f, "within a minute or so it has kept votes and acknowledgements owing for {owed} ms")
+            }
+            Misconduct::TooMuch { bytes } => {
+                write!(
+                    f,
+                    "what it has published takes {bytes} bytes, more than limits.published leaves for it"
+                )
+            }
+            Misconduct::LongName { bytes, limit } => {
+                write!(f, "it has published a name of {bytes} bytes, and limits.name is {limit} here")
+            }
+            Misconduct::Violation(what) => write!(f, "it has broken the protocol: {what}"),
+        }
+    }
+}
+
+/// What is remembered of an incarnation, also without a link.
+#[derive(Default, Debug)]
+pub(crate) struct Conduct {
+    /// What was charged in each of the last detection times, and the number of the latest.
+    charged: [Duration; WINDOW],
+    latest: u64,
+    /// How often it was parted, less what good behaviour has taken back.
+    level: u32,
+    /// The end of its pause, the last one or the present one.
+    until: Option<Time>,
+    why: Option<Misconduct>,
+    name: String,
+    address: String,
+}
+
+impl Conduct {
+    fn roll(&mut self, slot: u64) {
+        let passed = slot.saturating_sub(self.latest).min(WINDOW as u64);
+        for number in 1..=passed {
+            self.charged[((self.latest + number) % WINDOW as u64) as usize] = Duration::ZERO;
+        }
+        if passed == WINDOW as u64 {
+            self.charged = [Duration::ZERO; WINDOW];
+        }
+        self.latest = self.latest.max(slot);
+    }
+    fn owed(&self) -> Duration {
+        self.charged.iter().sum()
+    }
+}
+
+/// A peer in its pause.
+pub(crate) struct Parted<'a> {
+    pub(crate) node: NodeId,
+    pub(crate) name: &'a str,
+    pub(crate) address: &'a str,
+    pub(crate) left: Duration,
+    pub(crate) level: u32,
+    pub(crate) why: Option<Misconduct>,
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct Conducts {
+    by_node: BTreeMap<NodeId, Conduct>,
+}
+
+impl Conducts {
+    /// For how long the node will not be dialled or admitted; `None`: it is.
+    pub(crate) fn parted_for(&self, node: NodeId, now: Time) -> Option<Duration> {
+        let until = self.by_node.get(&node)?.until?;
+        (until > now).then(|| until.since(now))
+    }
+    /// What the node hears that knocks during its pause.
+    pub(crate) fn refusal(&self, node: NodeId, now: Time) -> Option<Refusal> {
+        self.parted_for(node, now)?;
+        self.by_node.get(&node)?.why.map(Misconduct::refusal)
+    }
+    pub(crate) fn parted(&self, now: Time) -> impl Iterator<Item = Parted<'_>> {
+        self.by_node.iter().filter_map(move |(node, conduct)| {
+            let left = conduct.until?.since(now);
+            let (name, address, level) = (conduct.name.as_str(), conduct.address.as_str(), conduct.level);
+            let why = conduct.why;
+            (left > Duration::ZERO).then_some(Parted { node: *node, name, address, left, level, why })
+        })
+    }
+    pub(crate) fn owed_of(&self, node: NodeId) -> Duration {
+        self.by_node.get(&node).map(Conduct::owed).unwrap_or_default()
+    }
+}
+
+impl Engine {
+    // ---- what is owed
+
+    /// The link with the peer begins: it owes its tables, and the word that it has the rows that are sent to it.
+    pub(crate) fn expect_tables(&mut self, node: NodeId, rows: usize) {
+        let awake = self.awake;
+        let Some(link) = self.view.links.get_mut(&node) else { return };
+        link.excused_until = awake + PER_ROW.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX));
+        link.charged_until = awake;
+        for what in [TABLES, TABLES_ACK] {
+            link.owed.insert((link.excused_until, Tx { lamport: what, node }));
+        }
+    }
+
+    /// Part of its tables has come, or all of them.
+    pub(crate) fn note_tables(&mut self, node: NodeId, last: bool) {
+        // Large tables take their time; as long as they come nothing is overdue.
+        self.settle_tables(node, Tx { lamport: TABLES, node });
+        let awake = self.awake;
+        let Some(link) = self.view.links.get_mut(&node).filter(|_| !last) else { return };
+        link.owed.insert((awake.max(link.excused_until), Tx { lamport: TABLES, node }));
+    }
+
+    pub(crate) fn tables_acknowledged(&mut self, node: NodeId) {
+        self.settle_tables(node, Tx { lamport: TABLES_ACK, node });
+    }
+
+    fn settle_tables(&mut self, node: NodeId, what: Tx) {
+        self.charge(node);
+        if let Some(link) = self.view.links.get_mut(&node) {
+            link.owed.retain(|(_, tx)| *tx != what);
+        }
+    }
+
+    /// From now on these peers owe an answer to the operation.
+    pub(crate) fn expect_answers(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+        let Some(op) = self.claims.operations.get_mut(&tx) else { return };
+        if matches!(op.publication, claims::Publication::Delete { .. }) {
+            return;
+        }
+        for node in nodes {
+            let Some(link) = self.view.links.get_mut(node) else { continue };
+            let since = self.awake.max(link.excused_until);
+            if let Some(old) = op.owed.insert(*node, since) {
+                link.owed.remove(&(old, tx));
+            }
+            link.owed.insert((since, tx));
+        }
+    }
+
+    /// The peer has answered the operation, or says that others are to be waited for.
+    pub(crate) fn note_answer(&mut self, tx: Tx, node: NodeId) {
+        let op = self.claims.operations.get_mut(&tx);
+        let Some(since) = op.and_then(|op| op.owed.remove(&node)) else { return };
+        self.charge(node);
+        if let Some(link) = self.view.links.get_mut(&node) {
+            link.owed.remove(&(since, tx));
+        }
+    }
+
+    /// The operation is over.
+    pub(crate) fn forget_owed_to(&mut self, tx: Tx) {
+        let owed = self.claims.operations.get_mut(&tx).map(|op| std::mem::take(&mut op.owed));
+        for (node, since) in owed.unwrap_or_default() {
+            self.charge(node);
+            if let Some(link) = self.view.links.get_mut(&node) {
+                link.owed.remove(&(since, tx));
+            }
+        }
+    }
+
+    /// Answers to operations of this node that peers owe: none when none is under way.
+    pub(crate) fn owed_answers(&self) -> usize {
+        let me = self.config.node;
+        self.view.links.values().flat_map(|link| &link.owed).filter(|(_, tx)| tx.node == me).count()
+    }
+
+    // ---- what is overdue
+
+    /// Adds up what the peer has owed since this was asked last.
+    pub(crate) fn charge(&mut self, node: NodeId) {
+        let (now, awake, detection) = (self.now, self.awake, self.config.detection);
+        let Some(link) = self.view.links.get_mut(&node) else { return };
+        // Of a peer that hardly ever runs the shortest round trip may be long: no more than a twentieth for that.
+        let way = (link.fastest.unwrap_or_default() * 3).min(detection / 20);
+        let deadline = way.max(detection / 50).max(SHORTEST);
+        let oldest = link.owed.first().map(|(since, _)| *since + deadline);
+        let from = oldest.map(|overdue| overdue.max(link.charged_until)).filter(|from| *from < awake);
+        link.charged_until = awake;
+        let Some(from) = from else { return };
+        let by = awake.since(from);
+        let silent = |link: &Link| now.since(link.last_heard) > self.config.heartbeat * 3 / 2;
+        let (is_silent, has_lasted) = (silent(link), link.has_lasted);
+        if is_silent && has_lasted {
+            let others = self.view.links.iter().filter(|(other, _)| **other != node);
+            let (all, mute) =
+                others.fold((0, 0), |(all, mute), (_, link)| (all + 1, mute + usize::from(silent(link))));
+            if all == 0 {
+                // Whether the peer is slow or the network down shows when it is heard again.
+                if let Some(link) = self.view.links.get_mut(&node) {
+                    link.unsaid += by;
+                }
+                return;
+            }
+            if 2 * mute > all {
+                return;
+            }
+        }
+        let unsaid = self.view.links.get_mut(&node).map(|link| std::mem::take(&mut link.unsaid));
+        let conduct = self.conduct_of(node);
+        conduct.charged[(conduct.latest % WINDOW as u64) as usize] += by + unsaid.unwrap_or_default();
+    }
+
+    fn conduct_of(&mut self, node: NodeId) -> &mut Conduct {
+        let slot = self.now.0 / u64::try_from(self.config.detection.as_micros()).unwrap_or(u64::MAX).max(1);
+        let most = self.config.limits.peers.saturating_mul(2);
+        let conducts = &mut self.conducts.by_node;
+        if conducts.len() >= most && !conducts.contains_key(&node) {
+            // The one that has shown nothing for longest.
+            let stalest = conducts.iter().min_by_key(|(_, conduct)| (conduct.until, conduct.latest));
+            if let Some(stalest) = stalest.map(|(node, _)| *node) {
+                conducts.remove(&stalest);
+            }
+        }
+        let conduct = conducts.entry(node).or_default();
+        conduct.roll(slot);
+        conduct
+    }
+
+    /// For how many windows the peer has been linked without being parted.
+    fn good_windows(&self, node: NodeId) -> u32 {
+        let until = self.conducts.by_node.get(&node).and_then(|conduct| conduct.until).unwrap_or(Time(0));
+        let merged = self.view.links.get(&node).map(|link| link.merged_for(self.now)).unwrap_or_default();
+        let window = self.config.detection.as_micros() * WINDOW as u128;
+        u32::try_from(merged.min(self.now.since(until)).as_micros() / window.max(1)).unwrap_or(u32::MAX)
+    }
+
+    /// A look at the peer, with every heartbeat. `true`: it was parted.
+    pub(crate) fn judge_conduct(&mut self, node: NodeId) -> bool {
+        self.charge(node);
+        if !self.conducts.by_node.contains_key(&node) {
+            return false;
+        }
+        let (detection, good) = (self.config.detection, self.good_windows(node));
+        let stays = !self.config.part_slow || self.is_broken(Fault::SlowPeersStay);
+        let conduct = self.conduct_of(node);
+        let owed = conduct.owed();
+        if owed <= detection {
+            if owed.is_zero() && good > conduct.level {
+                self.conducts.by_node.remove(&node);
+            }
+            return false;
+        }
+        if stays {
+            return false;
+        }
+        self.part(node, Misconduct::Slow { owed });
+        true
+    }
+
+    /// Ends the link with the peer, and leaves it alone for a while.
+    pub(crate) fn part(&mut self, node: NodeId, why: Misconduct) {
+        let Some(link) = self.view.links.get(&node) else { return };
+        let (name, address) = (link.name.clone(), link.address.clone());
+        let (window, now, good) = (self.config.detection * WINDOW as u32, self.now, self.good_windows(node));
+        let conduct = self.conduct_of(node);
+        conduct.level = conduct.level.saturating_sub(good).min(16) + 1;
+        conduct.charged = [Duration::ZERO; WINDOW];
+        let (pause, level) = ((window * (1 << (conduct.level - 1))).min(window * LONGEST), conduct.level);
+        (conduct.until, conduct.why) = (Some(now + pause), Some(why));
+        (conduct.name, conduct.address) = (name.clone(), address);
+        let rows = &mut self.counters.parted;
+        let many = rows.len() >= NAMES_COUNTED && rows.iter().all(|(known, _)| *known != name);
+        counters::count(rows, if many { "others".to_owned() } else { name });
+        let severity = if matches!(why, Misconduct::Slow { .. }) { Level::Warn } else { Level::Error };
+        self.log_paced(severity, Topic::Liveness, |engine| {
+            let (name, seconds) = (engine.identity_of(node), pause.as_secs_f64());
+            format!("node {name} is parted for {seconds} s (number {level}): {why}")
+        });
+        self.link_over(node, Reason::NODE_UNREACHABLE, Some(why.goodbye()), Departure::Parted);
+    }
+
+    // ---- links that do not last
+
+    /// With every heartbeat: a link that has lasted ends the back-off of the addresses that led to it.
+    pub(crate) fn notice_lasting(&mut self, node: NodeId) {
+        let (now, detection) = (self.now, self.config.detection);
+        let Some(link) = self.view.links.get_mut(&node) else { return };
+        if !link.has_lasted && link.merged_for(now) >= detection {
+            link.has_lasted = true;
+            self.link_lasts(node);
+        }
+    }
+
+    // ---- the time in which this node ran
+
+    /// Before each input: the time since the last one counts, unless the node was asleep when it was to do something.
+    pub(crate) fn count_awake(&mut self, before: Time) {
+        let gap = self.now.since(before);
+        let slack = (self.config.detection / 100).max(Duration::from_millis(5));
+        let overslept = self.timers.next().is_some_and(|due| self.now > due + slack);
+        if !overslept {
+            self.awake = self.awake + gap;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_charged_is_forgotten_after_a_window() {
+        let second = Duration::from_secs(1);
+        let mut conduct = Conduct::default();
+        for slot in 0..40 {
+            conduct.roll(slot);
+            conduct.charged[(slot % WINDOW as u64) as usize] += second;
+            assert_eq!(conduct.owed(), second * ((slot + 1).min(WINDOW as u64) as u32));
+        }
+        conduct.roll(44);
+        assert_eq!(conduct.owed(), second * (WINDOW as u32 - 5));
+        conduct.roll(40 + 3 * WINDOW as u64);
+        assert_eq!(conduct.owed(), Duration::ZERO);
+    }
+}

@@ -1,0 +1,576 @@
+//! Links: how a connection becomes one, what it starts with, how its end is noticed, and what ends with it.
+//!
+//! Of two nodes the one with the lower incarnation is the *arbiter*: it alone says which connection is the link of the
+//! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
+
+use super::conduct::Misconduct;
+use super::departure::Departure;
+use super::liveness::DOUBT;
+use super::view::{Candidate, Link};
+use crate::fault::Fault;
+use crate::machine::Engine;
+use crate::timers::Timer;
+use crate::*;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+impl Engine {
+    // ---- a connection becomes a link
+
+    fn uptime_ms(&self) -> i64 {
+        i64::try_from(self.now.since(self.opened).as_millis()).unwrap_or(i64::MAX)
+    }
+
+    /// When a node that says it has been open for so long was opened, in ms of this node's uptime.
+    fn opened_ms(&self, peer: &Identity) -> i64 {
+        self.uptime_ms().saturating_sub(i64::try_from(peer.uptime_ms).unwrap_or(i64::MAX))
+    }
+
+    /// Of two live nodes of one name, each with what it says of its links and when it was opened: whether the first one stays.
+    /// The one with more links does: so a node that was given up and replaced while it was paused is the one that goes when it
+    /// wakes, and never the one that works. Between equals (two halves of a cluster that meet) it is the one that has been open
+    /// for longer; tie: the smaller incarnation. `None`: that is not known before the peers of one have answered.
+    fn first_stays(
+        &self,
+        first: (Connectivity, i64, NodeId),
+        second: (Connectivity, i64, NodeId),
+    ) -> Option<bool> {
+        let (a, b) = (first.0, second.0);
+        if self.is_broken(Fault::OlderNamesakeStays) {
+            return Some((first.1, first.2) < (second.1, second.2));
+        }
+        if a.links > b.links.saturating_add(b.unsure) {
+            Some(true)
+        } else if b.links > a.links.saturating_add(a.unsure) {
+            Some(false)
+        } else if a.unsure > 0 || b.unsure > 0 {
+            None
+        } else {
+            Some((first.1, first.2) < (second.1, second.2))
+        }
+    }
+
+    pub(crate) fn admit(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        if let Some(address) = &dialled {
+            self.dial_answered(address);
+        }
+        self.note_met(peer.node, dialled.as_deref());
+        if let Some(why) = self.judge_candidate(&peer, dialled.is_some()) {
+            self.order(Wire::Refuse { connection, why });
+            counters::count(&mut self.counters.refused, format!("{why:?}"));
+            // Dials that cross are the rule when nodes meet.
+            let usual = match why {
+                Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt => true,
+                _ => why.is_for_conduct(), // it was told when the peer was parted
+            };
+            let level = if usual { Level::Debug } else { Level::Warn };
+            self.log_paced(level, Topic::Handshake, |_| {
+                let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
+                format!("a connection with node {name} at {address} was refused: {why:?}")
+            });
+            if let Some(address) = dialled {
+                self.dial_over(&address);
+                self.dial_ended(&address, why, peer.node);
+            }
+            return;
+        }
+        if self.config.node < peer.node {
+            self.order(Wire::Open { connection });
+            self.link_up(connection, peer, dialled);
+        } else {
+            self.view.candidates.insert(connection, Candidate { peer, dialled });
+        }
+    }
+
+    /// Why this connection may not become a link.
+    fn judge_candidate(&mut self, peer: &Identity, dialled: bool) -> Option<Refusal> {
+        if self.closed {
+            return Some(Refusal::Closing);
+        }
+        if peer.node == self.config.node || peer.node.0 == 0 {
+            return Some(Refusal::Myself);
+        }
+        if let Some(why) = self.conducts.refusal(peer.node, self.now) {
+            return Some(why);
+        }
+        if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
+            self.ask_unsure_peers();
+            if peer.node < self.config.node {
+                return None; // the arbiter decides, so that near a tie not both go
+            }
+            let mine = (self.connectivity(self.now), 0, self.config.node);
+            return Some(
+                match self.first_stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
+                    Some(true) => Refusal::NameTaken,
+                    Some(false) => {
+                        self.close_for(peer);
+                        Refusal::Closing
+                    }
+                    None => Refusal::NameInDoubt, // the answers to the pings decide
+                },
+            );
+        }
+        if self.view.is_linked(peer.node) {
+            if self.config.node < peer.node {
+                // Its dial crossed what led to the link; or, if it dials again after this refusal and is not heard on the
+                // link any more, it has no link, and a dead one will not answer.
+                if !dialled && let Some(link) = self.view.links.get_mut(&peer.node) {
+                    let before = link.redialled.replace(self.now);
+                    if before.is_some_and(|before| link.last_heard <= before + DOUBT) {
+                        self.doubt(peer.node);
+                    }
+                }
+                return Some(Refusal::Linked);
+            }
+            return None; // the arbiter knows
+        }
+        let namesake = self.view.named(&peer.name).filter(|_| !self.is_broken(Fault::NamesakesGoOn));
+        if let Some(old) = namesake {
+            // Either it does not show that it lives, and is replaced; or the two find out between themselves which one stays. No
+            // third node decides that, for then one message would close any node.
+            self.challenge(old, peer);
+            return Some(Refusal::NameInDoubt);
+        }
+        (self.view.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
+    }
+
+    /// Another node of this name has shown that it has it, and stays.
+    fn close_for(&mut self, namesake: &Identity) {
+        self.log(Level::Warn, Topic::Node, |_| {
+            let Identity { node, address, connectivity, .. } = namesake;
+            let (address, links) = (Short(address.as_bytes()), connectivity.links);
+            format!("node {node:?} at {address} has this node's name, and {links} links: this node closes")
+        });
+        self.close(Reason::NAME_TAKEN);
+    }
+
+    pub(crate) fn go(&mut self, connection: ConnectionId) {
+        let Some(candidate) = self.view.candidates.remove(&connection) else { return };
+        if self.view.is_linked(candidate.peer.node) {
+            // The arbiter has lost the old link; this end had not noticed yet.
+            self.link_down(candidate.peer.node, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
+        }
+        self.link_up(connection, candidate.peer, candidate.dialled);
+    }
+
+    pub(crate) fn refused(&mut self, connection: ConnectionId, why: Refusal) {
+        let candidate = self.view.candidates.remove(&connection);
+        if let Some(address) = candidate.as_ref().and_then(|candidate| candidate.dialled.as_ref()) {
+            self.dial_over(address);
+        }
+        self.log(Level::Debug, Topic::Handshake, |engine| {
+            let linked = engine.view.by_connection.get(&connection);
+            let name = match (&candidate, linked) {
+                (Some(candidate), _) => Short(candidate.peer.name.as_bytes()).to_string(),
+                (None, Some(node)) => engine.name_of(*node),
+                (None, None) => "that is not known any more".to_owned(),
+            };
+            format!("node {name} refuses the connection: {why:?}")
+        });
+        let is_namesake = |candidate: &Candidate| candidate.peer.name == self.config.name;
+        if why == Refusal::NameTaken
+            && let Some(Candidate { peer, .. }) = candidate.as_ref().filter(|it| is_namesake(it))
+        {
+            self.close_for(&peer.clone());
+        } else if let Some(Candidate { peer, dialled: Some(address) }) = candidate {
+            self.dial_ended(&address, why, peer.node);
+        } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
+            // This side is the arbiter and said Go, but the peer has an objection of its own.
+            let addresses = self.led_to(node);
+            self.link_refused(&addresses, why);
+            let departure = if why == Refusal::Closing { Departure::InOrder } else { Departure::Broken };
+            if let Some(link) = self.view.links.get_mut(&node) {
+                link.refused = true;
+            }
+            self.link_over(node, Reason::NODE_UNREACHABLE, None, departure);
+            for address in addresses {
+                self.dial_ended(&address, why, node);
+            }
+        }
+    }
+
+    pub(crate) fn connection_ended(&mut self, connection: ConnectionId, ending: Ending, detail: &str) {
+        if let Some(candidate) = self.view.candidates.remove(&connection) {
+            if let Some(address) = candidate.dialled {
+                self.dial_over(&address);
+                self.dial_failed(&address, Status::Unreachable, detail);
+            }
+        } else if let Some(node) = self.view.by_connection.get(&connection).copied() {
+            let goodbye = self.view.links.get(&node).and_then(|link| link.goodbye);
+            // A side that gives up a link says so; an end without it means that the OS process died.
+            let reason = goodbye.map_or(Reason::OS_PROCESS_DIED, Goodbye::reason);
+            match ending {
+                Ending::Broke => self.link_down(node, reason, None),
+                Ending::Died => self.link_over(node, reason, None, Departure::Dead),
+                Ending::MayHaveDied { address } => {
+                    self.link_over(node, reason, None, Departure::Unclear(address.clone()));
+                    self.confirm_by_dial(node, &address);
+                }
+            }
+        }
+    }
+
+    fn link_up(&mut self, connection: ConnectionId, peer: Identity, dialled: Option<String>) {
+        let node = peer.node;
+        if let Some(address) = &dialled {
+            self.dial_over(address);
+        }
+        // A snapshot is newer than all that was said on links before.
+        self.clock += 1;
+        self.view.links_made += 1;
+        self.inbound.link_up(node, self.view.links_made);
+        self.forget_engagements(node, false);
+        let in_snapshot = self.join_acknowledgements(node);
+        self.counters.links_up += 1;
+        self.counters.reconnects += u64::from(self.view.was_linked(node));
+        self.log_paced(Level::Info, Topic::Link, |_| {
+            let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
+            let how = if dialled.is_some() { "dialled" } else { "accepted" };
+            format!("the link with node {name} at {address} is up ({how}, {node:?})")
+        });
+        let link = Link {
+            connection,
+            name: peer.name.clone(),
+            address: peer.address.clone(),
+            synced: false,
+            acked: false,
+            waited: self.view.missing.waited(node).unwrap_or_default(),
+            merged: None,
+            last_heard: self.now,
+            counts: PeerCounts::default(),
+            part_since: None,
+            clock: 0,
+            last_sent: self.now,
+            in_snapshot,
+            snapshot: BTreeSet::new(),
+            goodbye: None,
+            redialled: None,
+            doubted: None,
+            inquiries: None,
+            forgiven: Duration::ZERO,
+            suspected: None,
+            answered: self.view.pings,
+            pinged: None,
+            round_trip: None,
+            fastest: None,
+            owed: BTreeSet::new(),
+            excused_until: self.awake,
+            charged_until: self.awake,
+            unsaid: Duration::ZERO,
+            refused: false,
+            has_lasted: false,
+        };
+        self.view.insert(node, link);
+        self.messengers.remove(&node);
+        let (name, address) = (peer.name, peer.address);
+        self.publish_peer(Effect::PublishPeer {
+            node,
+            name: name.clone(),
+            address: address.clone(),
+            connection: Some(connection),
+            message_limit: peer.message_limit,
+        });
+        self.dial_linked(node, &name, &address, dialled.as_deref());
+        self.arm_heartbeat(node);
+        self.timers.set(Timer::Silence(node), self.now + self.patience());
+        self.send_snapshot(node, peer.groups);
+        self.repeat_deletes(node);
+        for (process, reference) in self.processes.node_watchers() {
+            let event = Event::NodeUp { reference, node, name: name.clone(), address: address.clone() };
+            self.event(Effect::Notify { process, event });
+        }
+    }
+
+    /// The link starts with all that this node owns, and what it knows of groups; changes follow in order. `groups`: what the peer
+    /// knew of those when it said who it is. It has learned since, and forgotten nothing that it must be told again.
+    fn send_snapshot(&mut self, to: NodeId, groups: u64) {
+        let me = self.config.node;
+        let names: BTreeSet<&Name> = self.processes.all_names().collect();
+        let own = |name: &Name| {
+            let mut binding = self.names.of(name, me)?.clone();
+            binding.settled &= !self.is_broken(Fault::SettledIsNotInSnapshots);
+            Some(Fact::Binding(name.clone(), binding))
+        };
+        let mut facts: Vec<Fact> = names.into_iter().filter_map(own).collect();
+        if !self.is_broken(Fault::SnapshotWithoutBeneath) {
+            facts.extend(self.names.all_beneath().map(Fact::Beneath));
+        }
+        if !self.is_broken(Fault::SnapshotWithoutHolds) {
+            facts.extend(self.own_holds().into_iter().map(Fact::Hold));
+        }
+        facts.extend(Some(self.peers_to_name(to)).filter(|peers| !peers.is_empty()).map(Fact::Peers));
+        facts.extend(self.own_memberships().map(Fact::Membership));
+        let existence = if groups == self.existence_digest() { Vec::new() } else { self.existence_parts() };
+        self.expect_tables(to, facts.len() + existence.iter().map(Vec::len).sum::<usize>());
+        let mut parts = in_parts(facts, SNAPSHOT_ROWS, size_of_fact);
+        let last = if existence.is_empty() { parts.pop() } else { None };
+        for facts in parts {
+            self.send(to, Message::Hello { facts, last: false });
+        }
+        for parts in existence {
+            self.send(to, Message::GroupState { parts, last: false, answer: false });
+        }
+        self.send(to, Message::Hello { facts: last.unwrap_or_default(), last: true });
+    }
+
+    pub(crate) fn on_hello(
+        &mut self,
+        from: NodeId,
+        facts: Vec<Fact>,
+        last: bool,
+    ) -> Result<(), &'static str> {
+        if self.view.links.get(&from).is_some_and(|link| link.synced) {
+            return Err("a second snapshot");
+        }
+        for fact in facts {
+            self.learn(from, fact)?;
+        }
+        self.note_tables(from, last);
+        if !last {
+            return Ok(());
+        }
+        self.merge_existence(from);
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        link.synced = true;
+        let (have, name) = (std::mem::take(&mut link.snapshot), link.name.clone());
+        self.rivals_left(from, &have);
+        self.note_merged(from);
+        self.send(from, Message::HelloAck);
+        self.ask_newcomer(from);
+        self.end_wait_for(from, &name);
+        self.mark_all_names();
+        self.connected(from);
+        Ok(())
+    }
+
+    fn learn(&mut self, from: NodeId, fact: Fact) -> Result<(), &'static str> {
+        match fact {
+            Fact::Binding(name, binding) => {
+                self.record_snapshot_entry(from, binding.reg)?;
+                self.check_binding(from, &name, &binding)?;
+                self.install(&name, binding);
+            }
+            Fact::Beneath(reg) => self.record_snapshot_entry(from, reg)?,
+            Fact::Peers(nodes) => self.learn_peers(from, nodes),
+            Fact::Hold(hold) => self.bind(from, hold, false)?,
+            Fact::Membership(membership) => self.on_membership(from, membership, None)?,
+        }
+        Ok(())
+    }
+
+    fn record_snapshot_entry(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        link.snapshot.insert(reg);
+        let named = link.snapshot.len();
+        if named > self.most_in_snapshot() { Err("more registrations than a peer may have") } else { Ok(()) }
+    }
+
+    pub(crate) fn on_hello_ack(&mut self, from: NodeId) -> Result<(), &'static str> {
+        let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
+        link.acked = true;
+        let in_snapshot = std::mem::take(&mut link.in_snapshot);
+        self.tables_acknowledged(from);
+        for tx in in_snapshot {
+            self.on_ack(from, tx)?;
+        }
+        self.note_merged(from);
+        self.holds_with(from);
+        Ok(())
+    }
+
+    // ---- the end of a link
+
+    /// Drops the link and every fact of its owner. `goodbye`: this side gives it up, and tells the peer why.
+    pub(crate) fn link_down(&mut self, node: NodeId, reason: Reason, goodbye: Option<Goodbye>) {
+        self.link_over(node, reason, goodbye, Departure::of(reason));
+    }
+
+    pub(crate) fn link_over(
+        &mut self,
+        node: NodeId,
+        reason: Reason,
+        goodbye: Option<Goodbye>,
+        departure: Departure,
+    ) {
+        self.charge(node);
+        let counts = self.counts_of(node);
+        let Some(link) = self.view.remove(node) else { return };
+        self.view.past.remember(node, &link.name, counts);
+        counters::count(&mut self.counters.links_down, reason);
+        let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
+        self.log_paced(if in_order { Level::Info } else { Level::Warn }, Topic::Link, |engine| {
+            let silent = engine.now.since(link.last_heard).as_millis();
+            let name = Short(link.name.as_bytes());
+            let how = if departure == Departure::Dead { " (it is dead)" } else { "" };
+            format!("the link with node {name} is down: {reason:?}{how}; it was heard {silent} ms ago")
+        });
+        if !(link.has_lasted || link.refused || in_order) {
+            self.link_fails(node, 1);
+        }
+        self.view.remember_clock(node, link.clock, self.config.limits.peers);
+        for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
+            self.timers.cancel(&timer);
+        }
+        for other in self.view.links.values_mut() {
+            if let Some(asked) = &mut other.suspected {
+                asked.remove(&node);
+            }
+        }
+        self.publish_peer(Effect::PublishPeer {
+            node,
+            name: link.name.clone(),
+            address: link.address.clone(),
+            connection: None,
+            message_limit: 0,
+        });
+        self.order(Wire::Close { connection: link.connection, goodbye });
+        self.inbound.link_down(node);
+        self.send_credits_due();
+        self.messengers.retain(|_, through| *through != node);
+        self.forget_engagements(node, true);
+        self.drop_groups_of(node, reason);
+        let touched = self.drop_bindings_of(node);
+        self.drop_holds_of(node);
+        self.note_missing(node, &link, &departure);
+        // Before claims go on without the node: what is acquired anew is not asked of it, and what it asked for is not done.
+        self.holds_without(node, &link.name, &departure);
+        self.drop_forwards_of(node);
+        self.drop_claims_of(node);
+        if departure.is_final() {
+            // This incarnation never comes back.
+            self.rivals_left(node, &BTreeSet::new());
+        }
+        for name in touched {
+            self.tell_settled_without_link(&name, node);
+            self.dirty.mark_name(&name);
+        }
+        self.mark_all_names();
+        self.drop_monitors_of(node, reason);
+        for (process, reference) in self.processes.node_watchers() {
+            let (name, address) = (link.name.clone(), link.address.clone());
+            let event = Event::NodeDown { reference, node, name, address, reason };
+            self.event(Effect::Notify { process, event });
+        }
+        let parted = reason == Reason::DISCONNECTED;
+        let names = self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
+        if link.has_lasted || in_order {
+            self.end_back_off(&names);
+        }
+        for name in names {
+            self.dial_later(&name);
+        }
+    }
+
+    pub(crate) fn on_goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
+        if let Some(link) = self.view.links.get_mut(&from) {
+            link.goodbye = Some(why);
+        }
+        if matches!(why, Goodbye::Slow | Goodbye::TooMuch | Goodbye::Violation) {
+            // It refuses this node for a while.
+            self.link_fails(from, 16);
+        }
+        self.link_down(from, why.reason(), None);
+        Ok(())
+    }
+
+    pub(crate) fn violated(&mut self, from: NodeId, what: &'static str) {
+        self.counters.violations += 1;
+        self.view.count_for(from, |counts| counts.violations += 1);
+        self.part(from, Misconduct::Violation(what));
+    }
+
+    /// Leaves in order. The peers learn of the end of every process here by the goodbye.
+    pub(crate) fn close(&mut self, reason: Reason) {
+        if self.closed {
+            return;
+        }
+        let level = if reason == Reason::NORMAL { Level::Info } else { Level::Error };
+        self.log(level, Topic::Node, |_| match reason {
+            Reason::NORMAL => "the node closes".to_owned(),
+            _ => format!("the node closes: {reason:?}"),
+        });
+        self.closed = true;
+        self.end_all_connects(Status::Closed);
+        self.syncs.clear(); // answered below, with all other calls
+        for serial in self.processes.serials() {
+            let calls = self.processes.get_mut(serial).map(|p| std::mem::take(&mut p.calls));
+            for op in calls.unwrap_or_default().into_keys() {
+                self.event(Effect::Answer { process: serial, op, outcome: Outcome::of(Status::Closed) });
+            }
+        }
+        // The goodbye goes first: it withdraws everything in one message.
+        for node in self.view.linked() {
+            let Some(link) = self.view.remove(node) else { continue };
+            self.publish_peer(Effect::PublishPeer {
+                node,
+                name: link.name,
+                address: link.address,
+                connection: None,
+                message_limit: 0,
+            });
+            self.order(Wire::Close { connection: link.connection, goodbye: Some(Goodbye::Closing) });
+            self.drop_bindings_of(node);
+        }
+        for connection in std::mem::take(&mut self.view.candidates).into_keys() {
+            self.order(Wire::Refuse { connection, why: Refusal::Closing });
+        }
+        self.claims = Default::default();
+        self.dirty.clear();
+        self.forget_all_holds();
+        self.forwards = Default::default();
+        self.groups.forget_work();
+        self.clashes.clear();
+        self.resolvers.forget_calls();
+        for serial in self.processes.serials() {
+            self.process_exits(serial, Reason::NODE_CLOSED, Payload::default(), None);
+        }
+        self.drop_all_groups();
+        self.timers.clear();
+        self.event(Effect::Closed { reason });
+    }
+}
+
+/// Cuts what is told into parts that fit into a frame; at least one. The number of rows alone does not bound a part, for
+/// names may be long. `size`: no less than what one takes on the wire.
+pub(crate) fn in_parts<T>(
+    rows: impl IntoIterator<Item = T>,
+    most: usize,
+    size: impl Fn(&T) -> usize,
+) -> Vec<Vec<T>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = 0;
+    for row in rows {
+        let size = size(&row);
+        match parts.last_mut() {
+            Some(part) if part.is_empty() || part.len() < most && bytes + size <= MAX_FRAME / 2 => {
+                part.push(row);
+                bytes += size;
+            }
+            _ => {
+                parts.push(vec![row]);
+                bytes = size;
+            }
+        }
+    }
+    parts
+}
+
+/// No less than what it takes on the wire.
+fn size_of_fact(fact: &Fact) -> usize {
+    /// More than two numbers take, and more than all the rest of a fact does.
+    const ITEM: usize = 20;
+    const REST: usize = 96;
+    REST + match fact {
+        Fact::Binding(name, binding) => {
+            let resolver =
+                if let Resolver::Function(name) = &binding.resolver { name.as_bytes().len() } else { 0 };
+            name.as_bytes().len() + resolver + binding.supersedes.len() * ITEM
+        }
+        Fact::Peers(nodes) => nodes.len() * ITEM,
+        Fact::Hold(hold) => {
+            hold.resource.as_bytes().len() + hold.requester.as_bytes().len() + hold.nodes.len() * ITEM
+        }
+        Fact::Membership(membership) => membership.group.as_bytes().len() + membership.dots.len() * ITEM,
+        Fact::Beneath(_) => 0,
+    }
+}

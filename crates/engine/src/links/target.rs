@@ -1,0 +1,240 @@
+//! What this node dials, and the ways to find it: by address, by the name of the node that answers there, by the link
+//! that it led to. When each is dialled stands in `dial` and `lookup`.
+//!
+//! Whatever is indexed is written through [`Targets`] alone, so that no index can go astray.
+
+use crate::index::Index;
+use crate::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(Default, Debug)]
+pub(crate) struct DialTarget {
+    /// Dialled for ever, also after an orderly goodbye.
+    pub(crate) seed: bool,
+    /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
+    pub(crate) unproven: bool,
+    /// Since when every dial of it was refused because another node of the same name is believed in.
+    pub(crate) in_doubt: Option<Time>,
+    /// A dial of it led to a node that was linked.
+    pub(crate) reached: bool,
+    /// Who answers here, as far as known.
+    name: String,
+    /// The link that makes a dial needless. Of a name: one of those that its addresses led to.
+    linked: Option<NodeId>,
+    /// A dial or a look-up is under way.
+    pub(crate) dialling: bool,
+    pub(crate) failures: u32,
+    /// `disconnect` was called: not dialled until somebody asks.
+    pub(crate) parted: bool,
+    /// This very node listens here, as its own options say: never dialled.
+    pub(crate) myself: bool,
+    /// This very node answered here last. Behind a balancer or a redirection another one may answer next time.
+    pub(crate) led_back: bool,
+    /// Whoever it is linked to says to be dialled elsewhere: it may lead to others too.
+    pub(crate) is_alias: bool,
+    /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
+    pub(crate) successor: bool,
+    /// Who answers here was merged with at least once, or could not be had. Of a name: it was looked up.
+    pub(crate) met: bool,
+    /// A node has said here who it is, and was not lost since.
+    pub(crate) answered: bool,
+    /// It is a name, and stood for these addresses when it was looked up last.
+    found: Option<BTreeSet<String>>,
+    /// It stands among the addresses of a name.
+    pub(crate) listed: bool,
+    /// Whoever answered here keeps others waiting, and is left alone for a while.
+    pub(crate) rests: Option<NodeId>,
+    /// It did, and does no longer: it is forgotten when it is not linked.
+    pub(crate) vanished: bool,
+}
+
+impl DialTarget {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn linked(&self) -> Option<NodeId> {
+        self.linked
+    }
+
+    /// The addresses that it stands for, if it is a name.
+    pub(crate) fn found(&self) -> Option<&BTreeSet<String>> {
+        self.found.as_ref()
+    }
+
+    pub(crate) fn is_name(&self) -> bool {
+        self.found.is_some()
+    }
+
+    /// Dialled for its own sake, for ever.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.seed || (!self.name.is_empty() && !self.vanished)
+    }
+
+    /// This very node answers here, for ever or for now.
+    pub(crate) fn leads_back(&self) -> bool {
+        self.myself || self.led_back
+    }
+
+    /// A dial would hardly find anything new here.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.linked.is_some() || self.leads_back() || self.parted
+    }
+
+    /// A node that is to be linked was neither merged with nor found wanting yet.
+    pub(crate) fn is_to_be_met(&self) -> bool {
+        let wanted = self.seed || !self.name.is_empty() || self.listed;
+        wanted && !(self.met || self.leads_back() || self.parted)
+    }
+
+    /// It is not known yet what a dial leads to.
+    pub(crate) fn is_open(&self) -> bool {
+        self.dialling || !(self.met || self.is_settled())
+    }
+
+    /// A seed that may lead to several nodes, which is dialled also when it led to a link: others may have come.
+    pub(crate) fn leads_to_several(&self) -> bool {
+        self.seed && (self.is_name() || self.is_alias)
+    }
+
+    pub(crate) fn wants_dial(&self) -> bool {
+        self.may_be_dialled() && (self.linked.is_none() || self.leads_to_several())
+    }
+
+    pub(crate) fn may_be_dialled(&self) -> bool {
+        !(self.dialling || self.myself || self.parted)
+    }
+}
+
+#[derive(Default, Debug)]
+pub(crate) struct DialTargets {
+    by_address: BTreeMap<String, DialTarget>,
+    by_name: Index<String, String>,
+    by_link: Index<NodeId, String>,
+    /// Those that are names themselves; few, if any.
+    names: BTreeSet<String>,
+}
+
+impl DialTargets {
+    pub(crate) fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    pub(crate) fn contains(&self, address: &str) -> bool {
+        self.by_address.contains_key(address)
+    }
+
+    pub(crate) fn get(&self, address: &str) -> Option<&DialTarget> {
+        self.by_address.get(address)
+    }
+
+    pub(crate) fn get_mut(&mut self, address: &str) -> Option<&mut DialTarget> {
+        self.by_address.get_mut(address)
+    }
+
+    /// The target with this address, which is made if there is none.
+    pub(crate) fn at(&mut self, address: &str) -> &mut DialTarget {
+        self.by_address.entry(address.to_owned()).or_default()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &DialTarget)> {
+        self.by_address.iter().map(|(address, target)| (address.as_str(), target))
+    }
+
+    /// Where a node of this name answers, as far as known.
+    pub(crate) fn named(&self, name: &str) -> impl Iterator<Item = (&str, &DialTarget)> {
+        self.by_name.with(name).filter_map(|at| Some((at.as_str(), self.by_address.get(at)?)))
+    }
+
+    /// The addresses that led to this link.
+    pub(crate) fn led_to(&self, node: NodeId) -> Vec<String> {
+        self.by_link.with(&node).cloned().collect()
+    }
+
+    /// The names that stand for addresses, as they were found last.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &BTreeSet<String>)> {
+        self.names.iter().filter_map(|at| Some((at.as_str(), self.by_address.get(at)?.found()?)))
+    }
+
+    pub(crate) fn set_name(&mut self, address: &str, name: &str) {
+        let Some(target) = self.by_address.get_mut(address).filter(|target| target.name != name) else {
+            return;
+        };
+        let old = std::mem::replace(&mut target.name, name.to_owned());
+        self.by_name.remove(&old, address);
+        if !name.is_empty() {
+            self.by_name.insert(name.to_owned(), address.to_owned());
+        }
+    }
+
+    pub(crate) fn set_linked(&mut self, address: &str, linked: Option<NodeId>) {
+        let Some(target) = self.by_address.get_mut(address).filter(|target| target.linked != linked) else {
+            return;
+        };
+        if let Some(old) = std::mem::replace(&mut target.linked, linked) {
+            self.by_link.remove(&old, address);
+        }
+        if let Some(new) = linked {
+            self.by_link.insert(new, address.to_owned());
+        }
+    }
+
+    /// It is a name. What it stood for before.
+    pub(crate) fn set_found(&mut self, address: &str, found: BTreeSet<String>) -> BTreeSet<String> {
+        let Some(target) = self.by_address.get_mut(address) else { return BTreeSet::new() };
+        self.names.insert(address.to_owned());
+        target.found.replace(found).unwrap_or_default()
+    }
+
+    pub(crate) fn remove(&mut self, address: &str) -> Option<DialTarget> {
+        let target = self.by_address.remove(address)?;
+        self.by_name.remove(&target.name, address);
+        if let Some(node) = &target.linked {
+            self.by_link.remove(node, address);
+        }
+        self.names.remove(address);
+        Some(target)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the indices say is what a look at every row says.
+    fn check(targets: &DialTargets) {
+        for name in ["", "a", "b"] {
+            let rows = targets.iter().filter(|(_, target)| !name.is_empty() && target.name() == name);
+            let expected: Vec<_> = rows.map(|(address, _)| address).collect();
+            assert_eq!(targets.named(name).map(|(address, _)| address).collect::<Vec<_>>(), expected);
+        }
+        for node in [NodeId(1), NodeId(2)] {
+            let rows = targets.iter().filter(|(_, target)| target.linked() == Some(node));
+            assert_eq!(targets.led_to(node), rows.map(|(address, _)| address).collect::<Vec<_>>());
+        }
+        let rows = targets.iter().filter(|(_, target)| target.is_name());
+        let expected: Vec<_> = rows.map(|(address, _)| address).collect();
+        assert_eq!(targets.names().map(|(address, _)| address).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_indices_agree_with_the_rows() {
+        use rand::{RngExt, SeedableRng};
+        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
+        let mut targets = DialTargets::default();
+        for _ in 0..2000 {
+            let address = format!("h{}", rng.random_range(0..6));
+            match rng.random_range(0..6) {
+                0 => drop(targets.at(&address)),
+                1 => targets.set_name(&address, ["", "a", "b"][rng.random_range(0..3)]),
+                2 => targets
+                    .set_linked(&address, [None, Some(NodeId(1)), Some(NodeId(2))][rng.random_range(0..3)]),
+                3 => drop(targets.set_found(&address, BTreeSet::from(["h0".to_owned()]))),
+                4 => drop(targets.remove(&address)),
+                _ => targets.at(&address).failures += 1,
+            }
+            check(&targets);
+        }
+        assert!(targets.len() > 0 && targets.iter().all(|(address, _)| targets.contains(address)));
+    }
+}
