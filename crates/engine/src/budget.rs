@@ -112,11 +112,11 @@ impl Engine {
     fn tallies(&self) -> [&Tally; 6] {
         [
             self.names.tally(),
-            &self.holds.tally,
-            &self.groups.tally,
-            &self.claims.tally,
-            &self.processes.tally,
-            &self.groups.withdrawals.tally,
+            self.holds.tally(),
+            self.groups.tally(),
+            self.claims.tally(),
+            self.processes.tally(),
+            self.groups.withdrawal_tally(),
         ]
     }
 

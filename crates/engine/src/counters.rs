@@ -19,26 +19,24 @@ impl Engine {
     /// Looks at no more than what is under way, however much there is at rest.
     pub fn gauges(&self, now: Time) -> Gauges {
         let me = self.config.node;
-        let claims = &self.claims;
-        // Numbers of transactions rise, so the first is the oldest.
-        let oldest = claims.operations.values().next().map(|op| now.since(op.since));
-        let links = self.view.links.values();
+        let claims = self.claims.counts();
+        let links = self.view.nodes();
         let (granted, granted_cap) = self.inbound.granted();
         Gauges {
             links: links.len() as u64,
-            links_synced: links.clone().filter(|link| link.synced).count() as u64,
-            links_suspected: links.filter(|link| link.suspected.is_some()).count() as u64,
+            links_synced: self.view.synced().len() as u64,
+            links_suspected: links.filter(|(node, _)| self.view.is_suspected(*node)).count() as u64,
             parted: self.conducts.parted(now).count() as u64,
-            targets: self.view.dials.len() as u64,
+            targets: self.view.targets() as u64,
             names_own: self.names.count(me) as u64,
             claims_naming: claims.naming as u64,
             claims_locking: claims.locking as u64,
-            publications: (claims.operations.len() - claims.naming - claims.locking) as u64,
-            oldest_wait: oldest.unwrap_or_default(),
+            publications: claims.publications as u64,
+            oldest_wait: claims.oldest.map(|since| now.since(since)).unwrap_or_default(),
             claims_here: claims.requests as u64,
             published: self.published() as u64,
             holds: self.holds.len() as u64,
-            holds_own: self.holds.own.len() as u64,
+            holds_own: self.holds.count_own() as u64,
             clashes_undecided: self.undecided_clashes() as u64,
             resolvers_running: self.resolvers.residue() as u64,
             memberships: self.groups.memberships() as u64,
@@ -46,7 +44,7 @@ impl Engine {
             forwards: self.forwards.residue() as u64,
             granted,
             granted_cap,
-            local_health: u64::from(self.view.local_health),
+            local_health: u64::from(self.view.local_health()),
         }
     }
 }

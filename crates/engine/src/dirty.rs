@@ -82,10 +82,10 @@ impl Engine {
     }
 
     pub(super) fn mark_all_keys(&mut self) {
-        self.dirty.keys.extend(self.claims.ballots.keys().cloned());
+        self.dirty.keys.extend(self.claims.contested().cloned());
     }
 
     pub(super) fn mark_all_operations(&mut self) {
-        self.dirty.operations.extend(self.claims.operations.keys());
+        self.dirty.operations.extend(self.claims.operations());
     }
 }

@@ -37,6 +37,7 @@ pub use decode::text;
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{Dot, Reg, Tx};
+use inspection::ms;
 pub use links::Ending;
 pub use machine::Engine;
 pub use output::{Output, Wire};

@@ -9,6 +9,7 @@ mod liveness;
 mod lookup;
 mod paced;
 mod peer_counts;
+mod rows;
 mod target;
 mod told;
 mod view;

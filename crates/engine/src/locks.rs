@@ -7,5 +7,6 @@ mod node_set;
 mod own;
 mod shares;
 
+pub(crate) use acquire::Acquired;
 pub(crate) use hold::Holds;
 pub(crate) use shares::Bound;

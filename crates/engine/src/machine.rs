@@ -157,7 +157,7 @@ impl Machine for Engine {
 
     fn set_log_level(&mut self, level: Option<Level>) {
         self.log_level = level.map_or(0, Level::number);
-        if self.is_logged(Level::Warn) && !self.claims.operations.is_empty() {
+        if self.is_logged(Level::Warn) && self.claims.operations().len() > 0 {
             self.watch_claims();
         }
     }
@@ -289,10 +289,7 @@ impl Engine {
                 self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
             } else {
                 let clock = self.follow(stamped.clock);
-                if let Some(link) = self.view.links.get_mut(&from) {
-                    link.clock = link.clock.max(clock);
-                    link.counts.messages += 1;
-                }
+                self.view.note_message(from, clock);
                 if let Some(misconduct) = self.long_name_in(&stamped.message) {
                     self.part(from, misconduct);
                 } else {
@@ -372,7 +369,7 @@ impl Engine {
 
     /// The linked nodes, and whether their snapshot is complete here.
     pub fn links(&self) -> impl Iterator<Item = (NodeId, bool)> {
-        self.view.links.iter().map(|(node, link)| (*node, link.synced))
+        self.view.nodes()
     }
 
     /// Operations that have not been answered yet.
@@ -383,8 +380,8 @@ impl Engine {
     /// What this node holds for others or for later: zero of everything at rest, a leak otherwise.
     pub fn residue(&self) -> Vec<(&'static str, usize)> {
         vec![
-            ("operations", self.claims.operations.len()),
-            ("claims at this voter", self.claims.ballots.len()),
+            ("operations", self.claims.operations().len()),
+            ("claims at this voter", self.claims.contested().len()),
             ("holds", self.holds.residue()),
             ("forwarded operations", self.forwards.residue()),
             ("calls of sync", self.syncs.len()),
@@ -398,12 +395,11 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  links {:?}\n  missing {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
+            "{:?} ({}) clock {}\n  view {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
             self.config.node,
             self.config.name,
             self.clock,
-            self.view.links,
-            self.view.missing,
+            self.view,
             self.names,
             self.claims,
             self.holds,
@@ -442,7 +438,7 @@ impl Engine {
         self.begin_waiting_dials();
         self.answer_syncs();
         self.publish_names();
-        self.holds.told_lost.clear();
+        self.holds.end_input();
     }
 
     pub(super) fn drain_self_queue(&mut self) {
@@ -467,22 +463,16 @@ impl Engine {
             if self.is_broken(Fault::SelfMessagesAreReentrant) {
                 self.drain_self_queue();
             }
-        } else if let Some(link) = self.view.links.get_mut(&to) {
-            link.last_sent = self.now;
+        } else if let Some(connection) = self.view.send_on(to, self.now) {
             let message = Stamped { clock: self.clock, message };
-            self.orders.push_back(Wire::Send { to: vec![link.connection], message });
+            self.orders.push_back(Wire::Send { to: vec![connection], message });
         }
     }
 
     /// One message to several nodes: encoded once. This node itself may be among them.
     pub(super) fn send_to_all(&mut self, nodes: &BTreeSet<NodeId>, message: Message) {
         let mut to = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            if let Some(link) = self.view.links.get_mut(node) {
-                link.last_sent = self.now;
-                to.push(link.connection);
-            }
-        }
+        to.extend(nodes.iter().filter_map(|node| self.view.send_on(*node, self.now)));
         if nodes.contains(&self.config.node) {
             self.self_queue.push_back(message.clone());
             if self.is_broken(Fault::SelfMessagesAreReentrant) {

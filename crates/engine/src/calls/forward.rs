@@ -111,9 +111,7 @@ impl Engine {
     fn track_work(&mut self, caller: &Caller, work: Work) {
         match caller {
             Caller::Call { process, op } => {
-                if let Some(process) = self.processes.get_mut(*process) {
-                    process.calls.insert(*op, work);
-                }
+                self.processes.begin_call(*process, *op, work);
             }
             Caller::Forwarded { id } => {
                 if let (Some(served), Work::Operation(tx)) = (self.forwards.served.get_mut(id), work) {
@@ -159,9 +157,7 @@ impl Engine {
     }
 
     pub(crate) fn answer_call(&mut self, process: u64, op: Ref, outcome: Outcome) {
-        if let Some(process) = self.processes.get_mut(process) {
-            process.calls.remove(&op);
-        }
+        self.processes.end_call(process, op);
         self.event(Effect::Answer { process, op, outcome });
     }
 
@@ -171,8 +167,7 @@ impl Engine {
         if self.cancel_monitor(serial, reference) {
             return;
         }
-        let work = self.processes.get(serial).and_then(|process| process.calls.get(&reference).cloned());
-        match work {
+        match self.processes.call(serial, reference).cloned() {
             Some(Work::Connect) => self.end_connect(reference, Outcome::of(Status::Cancelled)),
             Some(Work::Sync) => self.end_sync(reference, Outcome::of(Status::Cancelled)),
             Some(work) => self.stop(work, Status::Cancelled),
@@ -213,9 +208,7 @@ impl Engine {
     pub(crate) fn abandon(&mut self, work: Work) {
         match work {
             Work::Operation(tx) => {
-                if let Some(op) = self.claims.operations.get_mut(&tx) {
-                    op.caller = Caller::Nobody;
-                }
+                self.claims.forget_caller(tx);
                 self.undo(tx, Outcome::of(Status::NoProcess));
             }
             Work::Forward(id) => {
@@ -386,9 +379,7 @@ impl Engine {
         });
         // Its caller is told that the outcome is unknown: what is under way is undone, as if it had been cancelled.
         for tx in orphans {
-            if let Some(op) = self.claims.operations.get_mut(&tx) {
-                op.caller = Caller::Nobody;
-            }
+            self.claims.forget_caller(tx);
             if !self.is_broken(Fault::OrphansGoOn) {
                 self.undo(tx, Outcome::of(Status::NoProcess));
             }

@@ -25,9 +25,16 @@ const LAST_CALL: Duration = Duration::from_millis(1000);
 /// A call that waits until everybody is met.
 #[derive(Debug)]
 pub(crate) struct Meeting {
-    pub(crate) process: u64,
+    pub(super) process: u64,
     /// Of a join: whether those who say nothing are still waited for, and until when.
     join: Option<LastCall>,
+}
+
+impl Meeting {
+    /// Whose call it is.
+    pub(crate) fn process(&self) -> u64 {
+        self.process
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,10 +57,9 @@ impl Engine {
     }
 
     fn meet_all(&mut self, process: u64, op: Ref, deadline: Deadline, join: Option<LastCall>) {
-        let Some(caller) = self.processes.get_mut(process) else {
+        if !self.processes.begin_call(process, op, Work::Sync) {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
-        };
-        caller.calls.insert(op, Work::Sync);
+        }
         if let Some(deadline) = deadline.at {
             self.timers.set(Timer::Sync(op), deadline);
         }
@@ -65,7 +71,7 @@ impl Engine {
         if self.syncs.is_empty() {
             return;
         }
-        if !self.view.links.is_empty() {
+        if !self.view.is_alone() {
             for (op, meeting) in &mut self.syncs {
                 if meeting.join == Some(LastCall::NotYet) {
                     meeting.join = Some(LastCall::Running);
@@ -83,7 +89,7 @@ impl Engine {
 
     /// Everybody known is merged or cannot be had. `silent_too`: also those who have not said a word.
     fn is_all_met(&self, silent_too: bool) -> bool {
-        self.view.is_merged() && !self.view.dials.is_meeting(silent_too)
+        self.view.is_merged() && !self.view.is_meeting(silent_too)
     }
 
     /// Those who say nothing are passed over; the end of this input looks whether anybody is left.

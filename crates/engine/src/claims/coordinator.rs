@@ -5,13 +5,14 @@
 //! polling. What a key is for decides only when a claim is admitted and what completes it (`OperationKind`): a name's binding is
 //! published and acknowledged, a lock's hold is published.
 
-use super::operation::{Claim, Naming, Operation, OperationKind, Phase, Publication};
+use super::operation::{Claim, Locking, Naming, Operation, OperationKind, Phase, Publication};
 use crate::calls::Caller;
 use crate::fault::Fault;
+use crate::locks::Acquired;
 use crate::machine::Engine;
 use crate::timers::Timer;
 use crate::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Engine {
@@ -43,7 +44,7 @@ impl Engine {
         if self.is_broken(Fault::ClaimsBeginWithoutTheMissing) {
             return;
         }
-        let missing: BTreeSet<NodeId> = self.view.missing.nodes().collect();
+        let missing = self.view.missing();
         let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_on_the_view()) else { return };
         if op.nodes.len() <= missing.len() {
             op.nodes.extend(&missing);
@@ -61,7 +62,7 @@ impl Engine {
         caller: Caller,
         deadline: Deadline,
     ) {
-        let claim = Claim { serial: 0, kind: OperationKind::Nothing, no_wait: false };
+        let claim = Claim::nothing();
         let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
         let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
         self.start_operation(tx, key, claim, publication, caller, BTreeSet::new(), phase, deadline);
@@ -89,24 +90,17 @@ impl Engine {
         if self.is_logged(Level::Warn) {
             self.watch_claims();
         }
-        let (granted, owed, since) = (BTreeSet::new(), BTreeMap::new(), self.now);
+        let (granted, since) = (BTreeSet::new(), self.now);
         let unasked = BTreeSet::new();
         let acks = if let Phase::Committing(acks) = &phase { acks.clone() } else { BTreeSet::new() };
-        let op = Operation {
-            key,
-            claim,
-            publication,
-            caller,
-            nodes,
-            unasked,
-            granted,
-            phase,
-            owed,
-            since,
-            told: false,
-        };
+        let op =
+            Operation { key, claim, publication, caller, nodes, unasked, granted, phase, since, told: false };
+        // A delete is repeated on new links, and homes answer it when they have withdrawn: that may take its time.
+        let owes_answers = !matches!(op.publication, Publication::Delete { .. });
         self.claims.insert(tx, op);
-        self.expect_answers(tx, &acks);
+        if owes_answers {
+            self.expect_answers(tx, &acks);
+        }
     }
 
     fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
@@ -128,7 +122,7 @@ impl Engine {
         for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::NoWait(tx)] {
             self.timers.cancel(&timer);
         }
-        self.groups.deletes.remove(&tx);
+        self.groups.forget_delete(tx);
         self.forget_owed_to(tx);
         self.claims.remove(tx)
     }
@@ -274,8 +268,8 @@ impl Engine {
                 let key = op.key.clone();
                 self.timers.cancel(&Timer::Grace(tx));
                 match key {
-                    Some(Key::Name(name)) => self.publish_binding(tx, &name),
-                    Some(Key::Lock(resource)) => self.publish_hold(tx, resource),
+                    Some(Key::Name(name)) => self.complete_registration(tx, &name),
+                    Some(Key::Lock(resource)) => self.complete_acquisition(tx, resource),
                     None => {}
                 }
             }
@@ -304,6 +298,51 @@ impl Engine {
             }
             _ => {}
         }
+    }
+
+    /// All have granted a name: it is published, and every linked node is to acknowledge it.
+    fn complete_registration(&mut self, tx: Tx, name: &Name) {
+        let unvoted = self.is_broken(Fault::UnvotedIsNotCovered);
+        let Some(op) = self.claims.operations.get(&tx) else { return };
+        let Some(naming) = op.naming() else { return };
+        let shown = naming.shown.iter().map(|(_, reg)| *reg);
+        let shown = shown.filter(|reg| !unvoted || op.nodes.contains(&reg.node));
+        let shown = naming.replace.then(|| shown.collect());
+        match self.publish_binding(tx, name, op.claim.serial, naming.resolver.clone(), shown) {
+            Err(outcome) => self.fail(tx, outcome),
+            Ok(reg) => {
+                let acks = self.view.linked();
+                if let Some(op) = self.claims.operations.get_mut(&tx) {
+                    op.phase = Phase::Committing(acks.clone());
+                    if let Some(naming) = op.naming_mut() {
+                        naming.reg = Some(reg);
+                    }
+                }
+                self.expect_answers(tx, &acks);
+                self.free_claim(tx, &Key::Name(name.clone()));
+                self.dirty.mark_operation(tx);
+            }
+        }
+    }
+
+    /// All have granted a lock: its process holds it, unless others must grant anew what it had lost. What is kept and was lost is held
+    /// again only where all of it is granted anew; what a scope acquires makes nothing good that was lost outside of it.
+    fn complete_acquisition(&mut self, tx: Tx, resource: Name) {
+        let Some(op) = self.claims.operations.get(&tx) else { return };
+        let OperationKind::Lock(locking) = &op.claim.kind else { return };
+        let id = (op.claim.serial, resource, locking.requester.clone());
+        if locking.scope.is_none() && !self.is_broken(Fault::LostIsHeldAgainInPart) {
+            let missing = &self.holds.to_be_granted_anew(&id) - &op.nodes;
+            if !missing.is_empty() {
+                return self.ask_more(tx, &missing);
+            }
+        }
+        let Some(op) = self.end_operation(tx) else { return };
+        self.counters.acquiring.add(self.now.since(op.since));
+        self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
+        let OperationKind::Lock(Locking { view, token, scope, .. }) = op.claim.kind else { return };
+        let token = self.hold_acquired(tx, &id, Acquired { view, scope, nodes: op.nodes, token });
+        self.conclude(op.caller, Outcome::value(token));
     }
 
     pub(crate) fn is_acquiring(&self, tx: Tx) -> bool {
@@ -343,7 +382,7 @@ impl Engine {
         if self.is_acquiring(tx) {
             return self.fail(tx, outcome);
         }
-        if self.groups.withdrawals.is_under_way(&tx) {
+        if self.groups.is_withdrawal(tx) {
             // Deletes of other nodes may wait for it.
             self.timers.cancel(&Timer::Operation(tx));
             let Some(op) = self.claims.operations.get_mut(&tx) else { return };
@@ -463,7 +502,7 @@ impl Engine {
             if let Phase::Committing(acks) = &mut op.phase {
                 acks.insert(peer);
                 // A delete is repeated, and acknowledged by itself.
-                if !self.groups.deletes.contains_key(tx) {
+                if !self.groups.is_delete(*tx) {
                     joined.insert(*tx);
                 }
             }
@@ -503,10 +542,10 @@ impl Engine {
             self.claims.forget_requests_of(peer);
         }
         self.mark_all_keys();
-        let waited_for = self.view.missing.contains(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
+        let waited_for = self.view.is_missing(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
+        self.conducts.forget_owed_by(peer);
         for op in self.claims.operations.values_mut() {
             op.granted.remove(&peer);
-            op.owed.remove(&peer);
             if let Some(naming) = op.naming_mut() {
                 naming.busy.remove(&peer);
             }

@@ -1,6 +1,6 @@
 //! What a coordinator keeps of its claims and publications, and a node of what it votes on.
 
-use super::queue::Request;
+use super::queue::{Queue, Request};
 use super::voter::Ballot;
 use crate::budget::{self, Tally};
 use crate::calls::Caller;
@@ -11,10 +11,31 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     /// The process that it is for; 0: none.
-    pub(crate) serial: u64,
-    pub(crate) kind: OperationKind,
+    pub(super) serial: u64,
+    pub(super) kind: OperationKind,
     /// It does not wait behind others.
-    pub(crate) no_wait: bool,
+    pub(super) no_wait: bool,
+}
+
+impl Claim {
+    /// For a registration of the process; `replace`: a re-register.
+    pub(crate) fn on_name(serial: u64, replace: bool, resolver: Resolver, no_wait: bool) -> Claim {
+        Claim { serial, kind: OperationKind::Name(Naming::new(replace, resolver)), no_wait }
+    }
+    /// `view`: on all who are there and those who join meanwhile, else on a list of nodes.
+    pub(crate) fn on_lock(
+        serial: u64,
+        requester: Name,
+        view: bool,
+        scope: Option<Ref>,
+        no_wait: bool,
+    ) -> Claim {
+        Claim { serial, kind: OperationKind::Lock(Locking { requester, view, scope, token: 0 }), no_wait }
+    }
+    /// Something is published without one.
+    pub(super) fn nothing() -> Claim {
+        Claim { serial: 0, kind: OperationKind::Nothing, no_wait: false }
+    }
 }
 
 /// What a claim is for: what completes it, and what is gathered on the way.
@@ -30,20 +51,20 @@ pub(crate) enum OperationKind {
 #[derive(Clone, Debug)]
 pub(crate) struct Naming {
     /// A re-register.
-    pub(crate) replace: bool,
-    pub(crate) resolver: Resolver,
+    pub(super) replace: bool,
+    pub(super) resolver: Resolver,
     /// What each voter shows: a re-register covers it.
-    pub(crate) shown: BTreeSet<(NodeId, Reg)>,
+    pub(super) shown: BTreeSet<(NodeId, Reg)>,
     /// Voters that show a binding and so cannot vote yet.
-    pub(crate) busy: BTreeMap<NodeId, Reg>,
+    pub(super) busy: BTreeMap<NodeId, Reg>,
     /// Since when there has been one among them of an owner that this node cannot see.
-    pub(crate) unseen_since: Option<Time>,
+    pub(super) unseen_since: Option<Time>,
     /// What was published when all had granted.
-    pub(crate) reg: Option<Reg>,
+    pub(super) reg: Option<Reg>,
 }
 
 impl Naming {
-    pub(crate) fn new(replace: bool, resolver: Resolver) -> Naming {
+    fn new(replace: bool, resolver: Resolver) -> Naming {
         let (shown, busy) = Default::default();
         Naming { replace, resolver, shown, busy, unseen_since: None, reg: None }
     }
@@ -52,13 +73,13 @@ impl Naming {
 /// A lock being acquired.
 #[derive(Clone, Debug)]
 pub(crate) struct Locking {
-    pub(crate) requester: Name,
+    pub(super) requester: Name,
     /// On all of the view, those that join meanwhile too; else on a list of nodes.
-    pub(crate) view: bool,
+    pub(super) view: bool,
     /// Acquired until the end of this scope; else until it is released.
-    pub(crate) scope: Option<Ref>,
+    pub(super) scope: Option<Ref>,
     /// The highest vote so far: the fencing token.
-    pub(crate) token: u64,
+    pub(super) token: u64,
 }
 
 /// What a publication does. When its deadline comes before its acknowledgements, what gives something is undone.
@@ -104,22 +125,20 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Operation {
     /// `None`: a publication that claims nothing.
-    pub(crate) key: Option<Key>,
-    pub(crate) claim: Claim,
-    pub(crate) publication: Publication,
-    pub(crate) caller: Caller,
+    pub(super) key: Option<Key>,
+    pub(super) claim: Claim,
+    pub(super) publication: Publication,
+    pub(super) caller: Caller,
     /// Who must grant. Loses nodes that are gone; a claim on the view gains nodes that come up.
-    pub(crate) nodes: BTreeSet<NodeId>,
+    pub(super) nodes: BTreeSet<NodeId>,
     /// Those of them that are asked when they are there: they are missing, or have just come.
-    pub(crate) unasked: BTreeSet<NodeId>,
+    pub(super) unasked: BTreeSet<NodeId>,
     /// Those of them that have.
-    pub(crate) granted: BTreeSet<NodeId>,
-    pub(crate) phase: Phase,
-    /// Peers that owe an answer, and since when by the clock of attention: see `conduct`.
-    pub(crate) owed: BTreeMap<NodeId, Time>,
-    pub(crate) since: Time,
+    pub(super) granted: BTreeSet<NodeId>,
+    pub(super) phase: Phase,
+    pub(super) since: Time,
     /// The log has told that it waits for long.
-    pub(crate) told: bool,
+    pub(super) told: bool,
 }
 
 impl Operation {
@@ -161,25 +180,75 @@ impl Operation {
 #[derive(Default, Debug)]
 pub(crate) struct Claims {
     /// What this node coordinates.
-    pub(crate) operations: BTreeMap<Tx, Operation>,
+    pub(super) operations: BTreeMap<Tx, Operation>,
     by_key: BTreeMap<Key, BTreeSet<Tx>>,
     /// Claims by the process that they are for.
     by_serial: BTreeSet<(u64, Tx)>,
     /// How many of them are for names, and for locks.
+    pub(super) naming: usize,
+    pub(super) locking: usize,
+    /// What this node votes on.
+    pub(super) ballots: BTreeMap<Key, Ballot>,
+    /// How many claims are at this voter, and what those of each node take.
+    pub(super) requests: usize,
+    pub(super) tally: Tally,
+    /// Claims in whose way is a binding of an owner that this node cannot see.
+    pub(super) out_of_sight: BTreeSet<Tx>,
+}
+
+/// How many claims and publications are under way, and what is told of them.
+pub(crate) struct Counts {
     pub(crate) naming: usize,
     pub(crate) locking: usize,
-    /// What this node votes on.
-    pub(crate) ballots: BTreeMap<Key, Ballot>,
-    /// How many claims are at this voter, and what those of each node take.
+    pub(crate) publications: usize,
+    /// At this voter.
     pub(crate) requests: usize,
-    pub(crate) tally: Tally,
-    /// Claims in whose way is a binding of an owner that this node cannot see.
-    pub(crate) out_of_sight: BTreeSet<Tx>,
-    /// The number of the last binding that this node made.
-    pub(crate) last_seq: u64,
+    /// Since when the oldest is under way.
+    pub(crate) oldest: Option<Time>,
 }
 
 impl Claims {
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            naming: self.naming,
+            locking: self.locking,
+            publications: self.operations.len() - self.naming - self.locking,
+            requests: self.requests,
+            // Numbers of transactions rise, so the first is the oldest.
+            oldest: self.operations.values().next().map(|op| op.since),
+        }
+    }
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+    pub(crate) fn operations(&self) -> impl ExactSizeIterator<Item = Tx> {
+        self.operations.keys().copied()
+    }
+    /// The keys that somebody claims at this voter.
+    pub(crate) fn contested(&self) -> impl ExactSizeIterator<Item = &Key> {
+        self.ballots.keys()
+    }
+    /// Nobody waits for the operation any more.
+    pub(crate) fn forget_caller(&mut self, tx: Tx) {
+        if let Some(op) = self.operations.get_mut(&tx) {
+            op.caller = Caller::Nobody;
+        }
+    }
+    /// The requester whose claims of the lock are granted here and not complete: the others' is the same.
+    pub(crate) fn claimant(&self, lock: &Key) -> Option<&Name> {
+        self.ballots.get(lock)?.granted.values().next()?.requester()
+    }
+    /// Who waits for a lock here.
+    pub(crate) fn waiting(&self, lock: &Key) -> Option<&Queue> {
+        self.ballots.get(lock).map(|ballot| &ballot.queue)
+    }
+    /// The locks that somebody waits for here, from this one on.
+    pub(crate) fn waiting_from(&self, resource: Name) -> impl Iterator<Item = (&Name, &Queue)> {
+        self.ballots.range(Key::Lock(resource)..).filter_map(|(key, ballot)| match key {
+            Key::Lock(resource) => Some((resource, &ballot.queue)),
+            Key::Name(_) => None,
+        })
+    }
     pub(crate) fn of(&self, key: &Key) -> Vec<Tx> {
         self.by_key.get(key).map(|txs| txs.iter().copied().collect()).unwrap_or_default()
     }

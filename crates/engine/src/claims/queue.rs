@@ -6,15 +6,26 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A claim at a voter.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    pub(crate) want: Want,
-    pub(crate) no_wait: bool,
+    pub(super) want: Want,
+    pub(super) no_wait: bool,
     /// The binding its coordinator was told of.
-    pub(crate) told: Option<Reg>,
+    pub(super) told: Option<Reg>,
     /// When it came here.
-    pub(crate) since: Time,
+    pub(super) since: Time,
 }
 
 impl Request {
+    pub(crate) fn wants(&self, want: &Want) -> bool {
+        self.want == *want
+    }
+    /// When it came here.
+    pub(crate) fn since(&self) -> Time {
+        self.since
+    }
+    /// The process that wants a lock; 0 for a name.
+    pub(crate) fn serial(&self) -> u64 {
+        if let Want::Lock { serial, .. } = self.want { serial } else { 0 }
+    }
     /// The LockRequesterId. Claims of names have none: they never share.
     pub(crate) fn requester(&self) -> Option<&Name> {
         match &self.want {

@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Ballot {
     /// Claims that were granted and are not complete yet, as far as is known here. At most one for a name; those for a
     /// lock have one requester.
-    pub(crate) granted: BTreeMap<Tx, Request>,
-    pub(crate) queue: Queue,
+    pub(super) granted: BTreeMap<Tx, Request>,
+    pub(super) queue: Queue,
     wounded: BTreeSet<Tx>,
     /// They have come during this input, and wait.
     unanswered: Vec<Tx>,

@@ -16,8 +16,8 @@ const MAX_CASES: usize = 64;
 /// What becomes of the two sides of a pair; `None`: it keeps the name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Decision {
-    pub(crate) low: Option<Treatment>,
-    pub(crate) high: Option<Treatment>,
+    pub(super) low: Option<Treatment>,
+    pub(super) high: Option<Treatment>,
 }
 
 /// How far the lower home is with a pair.

@@ -216,7 +216,7 @@ impl Engine {
     ) -> Result<(), &'static str> {
         self.learn_existence(from, parts)?;
         if !last {
-            if self.view.links.get(&from).is_some_and(|link| !link.synced) {
+            if self.view.is_linked(from) && !self.view.is_synced(from) {
                 self.note_tables(from, false); // it belongs to the snapshot
             }
             return Ok(());
@@ -237,7 +237,7 @@ impl Engine {
     /// What peers have made this node remember stays bounded; `trim` says how. Says whether groups have lost something.
     fn trim_dots(&mut self, from: NodeId) -> bool {
         let Groups { dots, makers, .. } = &mut self.groups;
-        let members = self.view.links.keys().copied().chain([self.config.node]).chain(makers.all());
+        let members = self.view.nodes().map(|(node, _)| node).chain([self.config.node]).chain(makers.all());
         let trimmed = dots.trim(&self.config.limits, members);
         for group in &trimmed.groups {
             self.groups.touch(group, false);

@@ -26,15 +26,15 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default, Debug)]
 pub(crate) struct Seen {
     /// All up to this number.
-    pub(crate) up_to: u64,
+    pub(super) up_to: u64,
     /// And these beyond.
-    pub(crate) beyond: BTreeSet<u64>,
+    pub(super) beyond: BTreeSet<u64>,
     /// Those that are live.
-    pub(crate) made: Made,
+    pub(super) made: Made,
     /// Groups with live dots of it.
     groups: usize,
     /// The names of those groups, for each dot.
-    pub(crate) bytes: usize,
+    pub(super) bytes: usize,
     /// When it is to be forgotten, unless it has a link or a live dot then.
     forget_at: Option<Time>,
 }
@@ -42,16 +42,16 @@ pub(crate) struct Seen {
 /// What this node knows of the existence of groups.
 #[derive(Default, Debug)]
 pub(crate) struct Dots {
-    pub(crate) live: BTreeMap<Name, DotSet>,
-    pub(crate) seen: BTreeMap<NodeId, Seen>,
+    pub(super) live: BTreeMap<Name, DotSet>,
+    pub(super) seen: BTreeMap<NodeId, Seen>,
     /// Over all live dots, independent of their order.
     digest: u64,
     /// And over what was seen of each incarnation.
     context: u64,
-    pub(crate) live_count: usize,
+    pub(super) live_count: usize,
     /// The names of the groups, for each live dot.
-    pub(crate) live_bytes: usize,
-    pub(crate) beyond_count: usize,
+    pub(super) live_bytes: usize,
+    pub(super) beyond_count: usize,
 }
 
 impl Dots {

@@ -18,8 +18,8 @@ pub(crate) const MAX_COUNT: u64 = 1 << 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
-    pub(crate) count: u64,
-    pub(crate) dots: BTreeSet<Dot>,
+    pub(super) count: u64,
+    pub(super) dots: BTreeSet<Dot>,
 }
 
 /// Rows of one group, by home and serial.
@@ -43,11 +43,11 @@ struct Owned {
 
 #[derive(Default, Debug)]
 pub(crate) struct Groups {
-    pub(crate) dots: Dots,
+    pub(super) dots: Dots,
     rows: BTreeMap<Name, Inhabited>,
     owned: BTreeMap<NodeId, Owned>,
     /// What the memberships of each node take.
-    pub(crate) tally: Tally,
+    pub(super) tally: Tally,
     watchers: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
     /// Members elsewhere that a delete has ended and whose homes have not withdrawn them yet.
     doomed: BTreeMap<Name, BTreeSet<Pid>>,
@@ -57,22 +57,45 @@ pub(crate) struct Groups {
     dirty: Vec<(Name, bool)>,
     /// The list of all groups without members.
     nobody: Members,
-    pub(crate) joinings: Joinings,
-    pub(crate) withdrawals: Withdrawals,
+    pub(super) joinings: Joinings,
+    pub(super) withdrawals: Withdrawals,
     /// Deletes of this node that are not acknowledged by all: what they have ended.
-    pub(crate) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
-    pub(crate) makers: Makers,
+    pub(super) deletes: BTreeMap<Tx, (Name, BTreeSet<Dot>)>,
+    pub(super) makers: Makers,
     /// What peers are in the middle of telling.
-    pub(crate) told: BTreeMap<NodeId, Told>,
+    pub(super) told: BTreeMap<NodeId, Told>,
     /// When peers that differed were told all.
-    pub(crate) told_all: BTreeMap<NodeId, Time>,
+    pub(super) told_all: BTreeMap<NodeId, Time>,
     /// Peers that were told all and have not answered, and whether they differed again since.
-    pub(crate) asked: BTreeMap<NodeId, bool>,
+    pub(super) asked: BTreeMap<NodeId, bool>,
     /// Digests that each peer was told and has not answered: so often it may ask for everything.
-    pub(crate) unanswered: BTreeMap<NodeId, u64>,
+    pub(super) unanswered: BTreeMap<NodeId, u64>,
 }
 
 impl Groups {
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+    pub(crate) fn withdrawal_tally(&self) -> &Tally {
+        &self.withdrawals.tally
+    }
+    /// Withdrawals that deletes wait for: the groups, and whose deletes.
+    pub(crate) fn withdrawals(
+        &self,
+    ) -> impl Iterator<Item = (&Tx, &BTreeSet<Name>, &BTreeSet<(NodeId, Tx)>)> {
+        self.withdrawals.under_way()
+    }
+    /// Whether this publication is a withdrawal: deletes of other nodes may wait for it.
+    pub(crate) fn is_withdrawal(&self, tx: Tx) -> bool {
+        self.withdrawals.is_under_way(&tx)
+    }
+    /// Whether it is a delete of this node's: that is repeated on new links, and acknowledged by itself.
+    pub(crate) fn is_delete(&self, tx: Tx) -> bool {
+        self.deletes.contains_key(&tx)
+    }
+    pub(crate) fn forget_delete(&mut self, tx: Tx) {
+        self.deletes.remove(&tx);
+    }
     /// "A group exists while it has a live dot or a visible member."
     pub(crate) fn exists(&self, group: &Name) -> bool {
         self.dots.is_live(group) || self.rows.contains_key(group)
@@ -215,13 +238,7 @@ impl Engine {
             if count == 0 {
                 self.groups.joinings.forget(&group, serial);
             }
-            if let Some(process) = self.processes.get_mut(serial) {
-                if count > 0 {
-                    process.groups.insert(group.clone());
-                } else {
-                    process.groups.remove(&group);
-                }
-            }
+            self.processes.note_membership(serial, &group, count > 0);
         }
         if count == old {
             return;

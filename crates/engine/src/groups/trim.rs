@@ -45,9 +45,9 @@ pub(crate) fn max_unlinked_incarnations(limits: &Limits) -> usize {
 #[derive(Default, Debug, PartialEq)]
 pub(crate) struct Trimmed {
     /// Groups with fewer live dots than before.
-    pub(crate) groups: BTreeSet<Name>,
+    pub(super) groups: BTreeSet<Name>,
     /// Incarnations that nothing is known of any more.
-    pub(crate) forgotten: Vec<NodeId>,
+    pub(super) forgotten: Vec<NodeId>,
 }
 
 impl Dots {

@@ -25,7 +25,7 @@ pub(crate) struct Withdrawals {
     under_way: BTreeMap<Tx, Withdrawal>,
     last: BTreeMap<Name, Tx>,
     /// What the deletes of each peer that wait here take.
-    pub(crate) tally: Tally,
+    pub(super) tally: Tally,
 }
 
 impl Withdrawals {

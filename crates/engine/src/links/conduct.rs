@@ -133,17 +133,19 @@ impl Conduct {
 
 /// A peer in its pause.
 pub(crate) struct Parted<'a> {
-    pub(crate) node: NodeId,
-    pub(crate) name: &'a str,
-    pub(crate) address: &'a str,
-    pub(crate) left: Duration,
-    pub(crate) level: u32,
-    pub(crate) why: Option<Misconduct>,
+    pub(super) node: NodeId,
+    pub(super) name: &'a str,
+    pub(super) address: &'a str,
+    pub(super) left: Duration,
+    pub(super) level: u32,
+    pub(super) why: Option<Misconduct>,
 }
 
 #[derive(Default, Debug)]
 pub(crate) struct Conducts {
     by_node: BTreeMap<NodeId, Conduct>,
+    /// Peers that owe an answer to an operation of this node, and since when by the clock of attention.
+    owed: BTreeMap<Tx, BTreeMap<NodeId, Time>>,
 }
 
 impl Conducts {
@@ -164,6 +166,13 @@ impl Conducts {
             let why = conduct.why;
             (left > Duration::ZERO).then_some(Parted { node: *node, name, address, left, level, why })
         })
+    }
+    /// The link with the peer is over.
+    pub(crate) fn forget_owed_by(&mut self, peer: NodeId) {
+        self.owed.retain(|_, peers| {
+            peers.remove(&peer);
+            !peers.is_empty()
+        });
     }
     pub(crate) fn owed_of(&self, node: NodeId) -> Duration {
         self.by_node.get(&node).map(Conduct::owed).unwrap_or_default()
@@ -206,14 +215,10 @@ impl Engine {
 
     /// From now on these peers owe an answer to the operation.
     pub(crate) fn expect_answers(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
-        let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-        if matches!(op.publication, claims::Publication::Delete { .. }) {
-            return;
-        }
         for node in nodes {
             let Some(link) = self.view.links.get_mut(node) else { continue };
             let since = self.awake.max(link.excused_until);
-            if let Some(old) = op.owed.insert(*node, since) {
+            if let Some(old) = self.conducts.owed.entry(tx).or_default().insert(*node, since) {
                 link.owed.remove(&(old, tx));
             }
             link.owed.insert((since, tx));
@@ -222,8 +227,11 @@ impl Engine {
 
     /// The peer has answered the operation, or says that others are to be waited for.
     pub(crate) fn note_answer(&mut self, tx: Tx, node: NodeId) {
-        let op = self.claims.operations.get_mut(&tx);
-        let Some(since) = op.and_then(|op| op.owed.remove(&node)) else { return };
+        let Some(owed) = self.conducts.owed.get_mut(&tx) else { return };
+        let Some(since) = owed.remove(&node) else { return };
+        if owed.is_empty() {
+            self.conducts.owed.remove(&tx);
+        }
         self.charge(node);
         if let Some(link) = self.view.links.get_mut(&node) {
             link.owed.remove(&(since, tx));
@@ -232,8 +240,7 @@ impl Engine {
 
     /// The operation is over.
     pub(crate) fn forget_owed_to(&mut self, tx: Tx) {
-        let owed = self.claims.operations.get_mut(&tx).map(|op| std::mem::take(&mut op.owed));
-        for (node, since) in owed.unwrap_or_default() {
+        for (node, since) in self.conducts.owed.remove(&tx).unwrap_or_default() {
             self.charge(node);
             if let Some(link) = self.view.links.get_mut(&node) {
                 link.owed.remove(&(since, tx));

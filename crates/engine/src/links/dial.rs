@@ -15,16 +15,16 @@ use std::time::Duration;
 
 #[derive(Default, Debug)]
 pub(crate) struct Dials {
-    pub(crate) targets: DialTargets,
+    pub(super) targets: DialTargets,
     /// Calls that wait for a link to an address.
-    pub(crate) connects: BTreeMap<Ref, (u64, String)>,
+    pub(super) connects: BTreeMap<Ref, (u64, String)>,
     /// Incarnations that this node parted from on purpose: not dialled because others know them.
     parted: BTreeSet<NodeId>,
     /// Where nodes without a link are dialled, of which peers have told.
     told: BTreeMap<NodeId, String>,
     /// Peers that were asked where others are, and have not answered.
-    pub(crate) asked: BTreeSet<NodeId>,
-    pub(crate) tellers: Tellers,
+    pub(super) asked: BTreeSet<NodeId>,
+    pub(super) tellers: Tellers,
 }
 
 impl Dials {
@@ -490,9 +490,7 @@ impl Engine {
                 target.parted = false;
             }
         }
-        if let Some(process) = self.processes.get_mut(process) {
-            process.calls.insert(op, calls::Work::Connect);
-        }
+        self.processes.begin_call(process, op, calls::Work::Connect);
         if let Some(deadline) = deadline.at {
             self.timers.set(Timer::Connect(op), deadline);
         }

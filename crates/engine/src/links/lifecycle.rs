@@ -492,11 +492,8 @@ impl Engine {
         self.closed = true;
         self.end_all_connects(Status::Closed);
         self.syncs.clear(); // answered below, with all other calls
-        for serial in self.processes.serials() {
-            let calls = self.processes.get_mut(serial).map(|p| std::mem::take(&mut p.calls));
-            for op in calls.unwrap_or_default().into_keys() {
-                self.event(Effect::Answer { process: serial, op, outcome: Outcome::of(Status::Closed) });
-            }
+        for (process, op) in self.processes.end_all_calls() {
+            self.event(Effect::Answer { process, op, outcome: Outcome::of(Status::Closed) });
         }
         // The goodbye goes first: it withdraws everything in one message.
         for node in self.view.linked() {

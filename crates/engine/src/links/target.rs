@@ -10,42 +10,42 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default, Debug)]
 pub(crate) struct DialTarget {
     /// Dialled for ever, also after an orderly goodbye.
-    pub(crate) seed: bool,
+    pub(super) seed: bool,
     /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
-    pub(crate) unproven: bool,
+    pub(super) unproven: bool,
     /// Since when every dial of it was refused because another node of the same name is believed in.
-    pub(crate) in_doubt: Option<Time>,
+    pub(super) in_doubt: Option<Time>,
     /// A dial of it led to a node that was linked.
-    pub(crate) reached: bool,
+    pub(super) reached: bool,
     /// Who answers here, as far as known.
     name: String,
     /// The link that makes a dial needless. Of a name: one of those that its addresses led to.
     linked: Option<NodeId>,
     /// A dial or a look-up is under way.
-    pub(crate) dialling: bool,
-    pub(crate) failures: u32,
+    pub(super) dialling: bool,
+    pub(super) failures: u32,
     /// `disconnect` was called: not dialled until somebody asks.
-    pub(crate) parted: bool,
+    pub(super) parted: bool,
     /// This very node listens here, as its own options say: never dialled.
-    pub(crate) myself: bool,
+    pub(super) myself: bool,
     /// This very node answered here last. Behind a balancer or a redirection another one may answer next time.
-    pub(crate) led_back: bool,
+    pub(super) led_back: bool,
     /// Whoever it is linked to says to be dialled elsewhere: it may lead to others too.
-    pub(crate) is_alias: bool,
+    pub(super) is_alias: bool,
     /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
-    pub(crate) successor: bool,
+    pub(super) successor: bool,
     /// Who answers here was merged with at least once, or could not be had. Of a name: it was looked up.
-    pub(crate) met: bool,
+    pub(super) met: bool,
     /// A node has said here who it is, and was not lost since.
-    pub(crate) answered: bool,
+    pub(super) answered: bool,
     /// It is a name, and stood for these addresses when it was looked up last.
     found: Option<BTreeSet<String>>,
     /// It stands among the addresses of a name.
-    pub(crate) listed: bool,
+    pub(super) listed: bool,
     /// Whoever answered here keeps others waiting, and is left alone for a while.
-    pub(crate) rests: Option<NodeId>,
+    pub(super) rests: Option<NodeId>,
     /// It did, and does no longer: it is forgotten when it is not linked.
-    pub(crate) vanished: bool,
+    pub(super) vanished: bool,
 }
 
 impl DialTarget {

@@ -13,61 +13,61 @@ use std::time::Duration;
 /// The one authenticated connection to another node.
 #[derive(Debug)]
 pub(crate) struct Link {
-    pub(crate) connection: ConnectionId,
-    pub(crate) name: String,
-    pub(crate) address: String,
+    pub(super) connection: ConnectionId,
+    pub(super) name: String,
+    pub(super) address: String,
     /// Its snapshot is complete here.
-    pub(crate) synced: bool,
+    pub(super) synced: bool,
     /// Mine is complete there.
-    pub(crate) acked: bool,
+    pub(super) acked: bool,
     /// For how long the peer had been waited for when the link came up.
-    pub(crate) waited: Duration,
+    pub(super) waited: Duration,
     /// Since when both tables are merged.
-    pub(crate) merged: Option<Time>,
-    pub(crate) last_heard: Time,
-    pub(crate) counts: PeerCounts,
+    pub(super) merged: Option<Time>,
+    pub(super) last_heard: Time,
+    pub(super) counts: PeerCounts,
     /// Since when part of a frame has been there, and not the whole.
-    pub(crate) part_since: Option<Time>,
+    pub(super) part_since: Option<Time>,
     /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
     /// must not make the peer's own snapshots stale.
-    pub(crate) clock: u64,
-    pub(crate) last_sent: Time,
+    pub(super) clock: u64,
+    pub(super) last_sent: Time,
     /// Operations whose publication my snapshot contained: acknowledged with it.
-    pub(crate) in_snapshot: BTreeSet<Tx>,
+    pub(super) in_snapshot: BTreeSet<Tx>,
     /// Registrations that the peer's snapshot has named so far.
-    pub(crate) snapshot: BTreeSet<Reg>,
-    pub(crate) goodbye: Option<Goodbye>,
+    pub(super) snapshot: BTreeSet<Reg>,
+    pub(super) goodbye: Option<Goodbye>,
     /// When the peer has dialled although it is linked. Once, that may be a dial that crossed what led to the link, or one
     /// that looks for others at an address that leads to several.
-    pub(crate) redialled: Option<Time>,
+    pub(super) redialled: Option<Time>,
     /// Pinged, because this node claims its name or its place; and the number of that ping.
-    pub(crate) doubted: Option<(u64, NodeId)>,
+    pub(super) doubted: Option<(u64, NodeId)>,
     /// Others that want to know whether it is heard, and the ping whose answer shows it.
-    pub(crate) inquiries: Option<(u64, BTreeSet<NodeId>)>,
+    pub(super) inquiries: Option<(u64, BTreeSet<NodeId>)>,
     /// How much of its present silence was forgiven because this node was paused itself.
-    pub(crate) forgiven: Duration,
+    pub(super) forgiven: Duration,
     /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
-    pub(crate) suspected: Option<BTreeSet<NodeId>>,
+    pub(super) suspected: Option<BTreeSet<NodeId>>,
     /// The highest number of a ping that it has answered, or of one before the link was there.
-    pub(crate) answered: u64,
+    pub(super) answered: u64,
     /// The ping whose answer is measured, and when it was sent.
-    pub(crate) pinged: Option<(u64, Time)>,
-    pub(crate) round_trip: Option<Duration>,
+    pub(super) pinged: Option<(u64, Time)>,
+    pub(super) round_trip: Option<Duration>,
     /// The shortest one so far.
-    pub(crate) fastest: Option<Duration>,
+    pub(super) fastest: Option<Duration>,
     // ---- how the peer behaves: see `conduct`
     /// What it owes answers to, and since when, by the clock of this node's attention.
-    pub(crate) owed: BTreeSet<(Time, Tx)>,
+    pub(super) owed: BTreeSet<(Time, Tx)>,
     /// Until then it reads the tables of this node.
-    pub(crate) excused_until: Time,
+    pub(super) excused_until: Time,
     /// What was owed until then has been added up.
-    pub(crate) charged_until: Time,
+    pub(super) charged_until: Time,
     /// What was owed while it was silent, and counts if it is heard again.
-    pub(crate) unsaid: Duration,
+    pub(super) unsaid: Duration,
     /// The peer did not want it after this side's Go: whether that is a failure the refusal says.
-    pub(crate) refused: bool,
+    pub(super) refused: bool,
     /// It was merged for a detection time.
-    pub(crate) has_lasted: bool,
+    pub(super) has_lasted: bool,
 }
 
 impl Link {
@@ -84,31 +84,31 @@ impl Link {
 /// A connection that waits for the arbiter.
 #[derive(Debug)]
 pub(crate) struct Candidate {
-    pub(crate) peer: Identity,
-    pub(crate) dialled: Option<String>,
+    pub(super) peer: Identity,
+    pub(super) dialled: Option<String>,
 }
 
 #[derive(Default, Debug)]
 pub(crate) struct View {
     /// Links come and go through [`View::insert`] and [`View::remove`] alone, which keep `by_name`.
-    pub(crate) links: BTreeMap<NodeId, Link>,
+    pub(super) links: BTreeMap<NodeId, Link>,
     by_name: Index<String, NodeId>,
-    pub(crate) by_connection: BTreeMap<ConnectionId, NodeId>,
-    pub(crate) candidates: BTreeMap<ConnectionId, Candidate>,
-    pub(crate) dials: Dials,
-    pub(crate) missing: MissingNodes,
-    pub(crate) links_made: u64,
+    pub(super) by_connection: BTreeMap<ConnectionId, NodeId>,
+    pub(super) candidates: BTreeMap<ConnectionId, Candidate>,
+    pub(super) dials: Dials,
+    pub(super) missing: MissingNodes,
+    pub(super) links_made: u64,
     /// What peers have done whose links are over.
-    pub(crate) past: PastPeers,
+    pub(super) past: PastPeers,
     /// Lines of the log about links, by their subject.
-    pub(crate) lines: BTreeMap<log::Topic, Paced>,
+    pub(super) lines: BTreeMap<log::Topic, Paced>,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,
-    pub(crate) pings: u64,
+    pub(super) pings: u64,
     /// This node was paused after the ping with this number was: who has answered an earlier one only may have given it up.
-    pub(crate) paused_at: u64,
+    pub(super) paused_at: u64,
     /// This node's own health, 0 (well) to 6: how late its timers were lately. A slow node is patient with others.
-    pub(crate) local_health: u32,
+    pub(super) local_health: u32,
 }
 
 impl View {
@@ -130,6 +130,62 @@ impl View {
         self.by_connection.remove(&link.connection);
         self.by_name.remove(&link.name, &node);
         Some(link)
+    }
+    /// The name of a linked node.
+    pub(crate) fn name(&self, node: NodeId) -> Option<&String> {
+        self.links.get(&node).map(|link| &link.name)
+    }
+    pub(crate) fn last_heard(&self, node: NodeId) -> Option<Time> {
+        self.links.get(&node).map(|link| link.last_heard)
+    }
+    pub(crate) fn is_suspected(&self, node: NodeId) -> bool {
+        self.links.get(&node).is_some_and(|link| link.suspected.is_some())
+    }
+    pub(crate) fn is_alone(&self) -> bool {
+        self.links.is_empty()
+    }
+    pub(crate) fn local_health(&self) -> u32 {
+        self.local_health
+    }
+    /// Every linked node, and whether its snapshot is complete here.
+    pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeId, bool)> {
+        self.links.iter().map(|(node, link)| (*node, link.synced))
+    }
+    /// Every linked node with its name and its address.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (NodeId, &str, &str)> {
+        self.links.iter().map(|(node, link)| (*node, link.name.as_str(), link.address.as_str()))
+    }
+    /// The connection to send on. What is sent is noted, for heartbeats fill pauses only.
+    pub(crate) fn send_on(&mut self, node: NodeId, now: Time) -> Option<ConnectionId> {
+        let link = self.links.get_mut(&node)?;
+        link.last_sent = now;
+        Some(link.connection)
+    }
+    /// A message with this clock was heard on the link.
+    pub(crate) fn note_message(&mut self, node: NodeId, clock: u64) {
+        if let Some(link) = self.links.get_mut(&node) {
+            link.clock = link.clock.max(clock);
+            link.counts.messages += 1;
+        }
+    }
+    /// Nodes whose links broke, and that may come back.
+    pub(crate) fn missing(&self) -> BTreeSet<NodeId> {
+        self.missing.nodes().collect()
+    }
+    pub(crate) fn is_missing(&self, node: NodeId) -> bool {
+        self.missing.contains(node)
+    }
+    /// Whether it will be known in a moment that the node is dead, or is not.
+    pub(crate) fn is_unclear(&self, node: NodeId) -> bool {
+        self.missing.is_unclear(node)
+    }
+    /// Whether somebody is being met whom a call waits for.
+    pub(crate) fn is_meeting(&self, silent_too: bool) -> bool {
+        self.dials.is_meeting(silent_too)
+    }
+    /// Addresses that are dialled or remembered.
+    pub(crate) fn targets(&self) -> usize {
+        self.dials.len()
     }
     /// The node of this name that has a link.
     pub(crate) fn named(&self, name: &str) -> Option<NodeId> {

@@ -3,7 +3,7 @@
 use super::node_set::Change;
 use super::own::{Own, Part};
 use crate::calls::Caller;
-use crate::claims::{Claim, Locking, OperationKind, Publication};
+use crate::claims::{Claim, Publication};
 use crate::fault::Fault;
 use crate::links::Departure;
 use crate::machine::Engine;
@@ -39,6 +39,14 @@ fn time_in_queue(retries: u64) -> Duration {
     Duration::from_millis(doubling.saturating_add(retries.saturating_sub(5).saturating_mul(4000)))
 }
 
+/// What a claim for a lock has come to.
+pub(crate) struct Acquired {
+    pub(crate) view: bool,
+    pub(crate) scope: Option<Ref>,
+    pub(crate) nodes: BTreeSet<NodeId>,
+    pub(crate) token: u64,
+}
+
 impl Engine {
     // ---- acquire
 
@@ -64,8 +72,7 @@ impl Engine {
         let tx = self.next_tx();
         let no_wait = deadline.no_wait || retries == Some(0);
         let (view, nodes) = nodes;
-        let kind = OperationKind::Lock(Locking { requester, view, scope, token: 0 });
-        let claim = Claim { serial: process, kind, no_wait };
+        let claim = Claim::on_lock(process, requester, view, scope, no_wait);
         self.start_claim(tx, Key::Lock(resource), claim, caller, nodes, deadline);
         if let Some(retries) = retries.filter(|_| !no_wait) {
             self.timers.set(Timer::NoWait(tx), self.now + time_in_queue(retries));
@@ -77,7 +84,7 @@ impl Engine {
             return Err(Outcome::of(Status::NoProcess));
         }
         self.config.check_lock(&id.1, &id.2).map_err(Outcome::of)?;
-        let held = self.holds.own.len() + self.claims.locking;
+        let held = self.holds.own.len() + self.claims.counts().locking;
         if held >= self.config.limits.locks && !self.holds.own.contains_key(id) {
             return Err(Outcome::of(Status::Full));
         }
@@ -91,10 +98,7 @@ impl Engine {
         let mut nodes = self.view.synced();
         nodes.insert(self.config.node);
         if !view {
-            let name_of = |node: &NodeId| match self.view.links.get(node) {
-                Some(link) => link.name.as_str(),
-                None => self.config.name.as_str(),
-            };
+            let name_of = |node: &NodeId| self.view.name(*node).unwrap_or(&self.config.name).as_str();
             nodes.retain(|node| names.contains(name_of(node)));
             if nodes.len() < names.len() {
                 let found: BTreeSet<&str> = nodes.iter().map(name_of).collect();
@@ -109,36 +113,21 @@ impl Engine {
         Ok((view, nodes))
     }
 
-    /// All have granted: the process holds the lock, and everybody is told.
-    pub(crate) fn publish_hold(&mut self, tx: Tx, resource: Name) {
-        let Some(op) = self.claims.operations.get(&tx) else { return };
-        let OperationKind::Lock(locking) = &op.claim.kind else { return };
-        let id = (op.claim.serial, resource, locking.requester.clone());
-        // What is kept and was lost is held again only where all of it is granted anew. What a scope acquires makes nothing
-        // good that was lost outside of it.
-        if locking.scope.is_none() && !self.is_broken(Fault::LostIsHeldAgainInPart) {
-            let wanted = self.holds.own.get(&id).map(Own::to_be_granted_anew).unwrap_or_default();
-            let missing: BTreeSet<NodeId> = wanted.difference(&op.nodes).copied().collect();
-            if !missing.is_empty() {
-                return self.ask_more(tx, &missing);
-            }
-        }
-        let Some(op) = self.end_operation(tx) else { return };
-        self.counters.acquiring.add(self.now.since(op.since));
-        self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
-        let OperationKind::Lock(Locking { view, token, scope, .. }) = op.claim.kind else { return };
-        let before = self.holds.own.get(&id).and_then(Own::check);
+    /// All have granted: the process holds the lock, and everybody is told. Returns the token.
+    pub(crate) fn hold_acquired(&mut self, tx: Tx, id: &Id, acquired: Acquired) -> u64 {
+        let Acquired { view, scope, nodes, token } = acquired;
+        let before = self.holds.own.get(id).and_then(Own::check);
         let makes_good = scope.is_some() && self.is_broken(Fault::ScopeMakesGood);
         let own = self.holds.own.entry(id.clone()).or_default();
         if makes_good {
             own.make_good();
         }
-        own.acquired(scope, view, op.nodes, token, &mut self.holds.sets);
+        own.acquired(scope, view, nodes, token, &mut self.holds.sets);
         let token = own.token;
-        self.holds.told_lost.retain(|(told, _)| *told != id);
-        self.publish_check(&id, before);
-        self.announce(tx, &id);
-        self.conclude(op.caller, Outcome::value(token));
+        self.holds.told_lost.retain(|(told, _)| told != id);
+        self.publish_check(id, before);
+        self.announce(tx, id);
+        token
     }
 
     /// The hold as it is now, to every linked node and to this node's own voter.
@@ -230,8 +219,8 @@ impl Engine {
         let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(Rest::Nowhere) };
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let stays = |node: &NodeId| {
-            let link = self.view.links.get(node).map(|link| &link.name);
-            let name = link.or_else(|| own.name_of_broken(node)).unwrap_or(&self.config.name);
+            let name =
+                self.view.name(*node).or_else(|| own.name_of_broken(node)).unwrap_or(&self.config.name);
             !names.contains(name.as_str())
         };
         let nodes = own.nodes();
@@ -351,8 +340,7 @@ impl Engine {
             return;
         }
         let Some(own) = self.holds.own.get(id) else { return };
-        let unclear: BTreeSet<NodeId> =
-            own.broken().filter(|node| self.view.missing.is_unclear(*node)).collect();
+        let unclear: BTreeSet<NodeId> = own.broken().filter(|node| self.view.is_unclear(*node)).collect();
         self.lose_hold(id, Reason::MINORITY, |own| own.lose_minorities(|node| unclear.contains(&node)));
     }
 
@@ -389,10 +377,10 @@ impl Engine {
         if self.is_broken(Fault::NewcomerIsNotCounted) {
             return;
         }
-        let Some(link) = self.view.links.get(&node) else { return };
+        let Some(name) = self.view.name(node) else { return };
         let mut change = (Change::default(), Change::default());
         for own in self.holds.own.values_mut() {
-            own.join(node, &link.name, &mut change, &mut self.holds.sets);
+            own.join(node, name, &mut change, &mut self.holds.sets);
         }
     }
 
@@ -439,8 +427,8 @@ impl Engine {
         let id = (serial, resource, requester);
         let Some(own) = self.holds.own.get(&id).filter(|own| own.is_bound_on(from)) else { return Ok(()) };
         // Where this node votes too it knows of waiters itself: with some there another one is no news.
-        let ballot = self.claims.ballots.get(&key).filter(|_| own.is_bound_on(me) && from != me);
-        if ballot.is_some_and(|ballot| ballot.queue.others(&id.2) > 0) {
+        let queue = self.claims.waiting(&key).filter(|_| own.is_bound_on(me) && from != me);
+        if queue.is_some_and(|queue| queue.others(&id.2) > 0) {
             return Ok(());
         }
         let Some(watches) = self.holds.watches.get_mut(&id) else { return Ok(()) };

@@ -27,9 +27,9 @@ const STEP: u64 = 1 << 32;
 /// One process's share of a lock.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Share {
-    pub(crate) resource: Name,
-    pub(crate) requester: Name,
-    pub(crate) pid: Pid,
+    pub(super) resource: Name,
+    pub(super) requester: Name,
+    pub(super) pid: Pid,
 }
 
 /// A lock that is claimed here, or known to be held.
@@ -45,25 +45,40 @@ struct Lock {
 pub(crate) struct Holds {
     /// By resource. Shares of this node's processes too.
     locks: BTreeMap<Name, Lock>,
-    pub(crate) conflicts: Conflicts,
+    pub(super) conflicts: Conflicts,
     /// Shares of each home.
     counts: BTreeMap<NodeId, usize>,
     /// And what they take.
-    pub(crate) tally: Tally,
+    pub(super) tally: Tally,
     /// The highest token that this node gave or heard of.
     last_token: u64,
     /// What processes of this node hold, by process, resource and requester.
-    pub(crate) own: BTreeMap<(u64, Name, Name), Own>,
+    pub(super) own: BTreeMap<(u64, Name, Name), Own>,
     /// The sets of nodes that they are on.
-    pub(crate) sets: NodeSets,
-    pub(crate) watches: BTreeMap<(u64, Name, Name), Watches>,
+    pub(super) sets: NodeSets,
+    pub(super) watches: BTreeMap<(u64, Name, Name), Watches>,
     /// The losses that were told during this input.
-    pub(crate) told_lost: BTreeSet<((u64, Name, Name), Reason)>,
+    pub(super) told_lost: BTreeSet<((u64, Name, Name), Reason)>,
 }
 
 impl Holds {
     pub(crate) fn new(first_token: u64) -> Holds {
         Holds { last_token: first_token, ..Holds::default() }
+    }
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+    /// The nodes that must grant the lock anew before the process has again what it has lost of it.
+    pub(crate) fn to_be_granted_anew(&self, id: &(u64, Name, Name)) -> BTreeSet<NodeId> {
+        self.own.get(id).map(Own::to_be_granted_anew).unwrap_or_default()
+    }
+    /// What processes of this node hold.
+    pub(crate) fn count_own(&self) -> usize {
+        self.own.len()
+    }
+    /// The next input's losses are told of by themselves.
+    pub(crate) fn end_input(&mut self) {
+        self.told_lost.clear();
     }
     pub(crate) fn next_token(&mut self) -> u64 {
         self.last_token = (self.last_token + 1).min(MAX_TOKEN);
@@ -151,7 +166,7 @@ impl Engine {
         let key = Key::Lock(hold.resource.clone());
         let request = self.claims.end_request(tx, &key);
         let want = Want::Lock { requester: hold.requester.clone(), serial: hold.serial };
-        if request.as_ref().is_some_and(|request| request.want != want) {
+        if request.as_ref().is_some_and(|request| !request.wants(&want)) {
             return Err("a hold that is not what was claimed");
         }
         self.bind(from, hold, request.is_some())
@@ -235,8 +250,7 @@ impl Engine {
         if bound_before && !binds {
             self.share_unbinds(&share);
         } else if binds {
-            let ballot = self.claims.ballots.get(&key);
-            let claimed = ballot.and_then(|ballot| ballot.granted.values().next()?.requester()); // the others' is the same
+            let claimed = self.claims.claimant(&key);
             let meets_another = meets_another || claimed.is_some_and(|claimed| *claimed != share.requester);
             if let Some(lock) = self.holds.locks.get_mut(&share.resource) {
                 if here && lock.epoch != 0 {
@@ -299,10 +313,10 @@ impl Engine {
 
     /// Somebody has begun to wait. The first of another requester is told of to those who watch the lock.
     pub(crate) fn tell_first_waiter(&mut self, resource: &Name) {
-        let Some(ballot) = self.claims.ballots.get(&Key::Lock(resource.clone())) else { return };
+        let Some(queue) = self.claims.waiting(&Key::Lock(resource.clone())) else { return };
         let lock = self.holds.locks.get(resource);
         let watched = lock.into_iter().flat_map(|lock| lock.shares.watched());
-        let told = watched.filter(|(requester, _)| ballot.queue.others(requester) == 1);
+        let told = watched.filter(|(requester, _)| queue.others(requester) == 1);
         let told = told.map(|(requester, pid)| Share {
             resource: resource.clone(),
             requester: requester.clone(),
@@ -318,10 +332,9 @@ impl Engine {
         if self.is_broken(Fault::WaiterIsNotTold) {
             return;
         }
-        let Some(ballot) = self.claims.ballots.get(&Key::Lock(share.resource.clone())) else { return };
-        let Some((tx, request)) = ballot.queue.oldest_other(&share.requester) else { return };
-        let Want::Lock { serial, .. } = request.want else { return };
-        let waiter = Pid { node: tx.node, serial };
+        let Some(queue) = self.claims.waiting(&Key::Lock(share.resource.clone())) else { return };
+        let Some((tx, request)) = queue.oldest_other(&share.requester) else { return };
+        let waiter = Pid { node: tx.node, serial: request.serial() };
         let Share { resource, requester, pid } = share.clone();
         self.send(pid.node, Message::Wanted { tx, resource, requester, serial: pid.serial, waiter });
     }
@@ -332,7 +345,7 @@ impl Engine {
     pub(crate) fn lock_rows(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
         let wanted = |name: &Name| resource.is_none_or(|resource| name.as_bytes() == resource);
         let first = Name::new(resource.unwrap_or_default());
-        let ms_since = |since: Time| u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+        let ms_since = |since: Time| ms(now.since(since));
         let locks = self.holds.locks.range(first.clone()..).take_while(|(name, _)| wanted(name));
         let holders = locks.flat_map(|(name, lock)| lock.shares.iter().map(move |share| (name, share)));
         let holders = holders.map(|(resource, (requester, pid, row))| LockRow {
@@ -343,20 +356,16 @@ impl Engine {
             is_waiter: false,
             since_ms: ms_since(row.since),
         });
-        let locks = self.claims.ballots.range(Key::Lock(first)..).filter_map(|(key, ballot)| match key {
-            Key::Lock(resource) => Some((resource, ballot)),
-            Key::Name(_) => None,
-        });
-        let waiters = locks.take_while(|(resource, _)| wanted(resource)).flat_map(|(resource, ballot)| {
-            ballot.queue.iter().filter_map(move |(tx, request)| {
-                let Want::Lock { requester, serial } = &request.want else { return None };
+        let locks = self.claims.waiting_from(first).take_while(|(resource, _)| wanted(resource));
+        let waiters = locks.flat_map(|(resource, queue)| {
+            queue.iter().filter_map(move |(tx, request)| {
                 Some(LockRow {
                     resource: resource.clone(),
-                    requester: requester.clone(),
-                    pid: Pid { node: tx.node, serial: *serial },
+                    requester: request.requester()?.clone(),
+                    pid: Pid { node: tx.node, serial: request.serial() },
                     token: 0,
                     is_waiter: true,
-                    since_ms: ms_since(request.since),
+                    since_ms: ms_since(request.since()),
                 })
             })
         });

@@ -51,7 +51,7 @@ impl Part {
 /// A lock that a process of this node holds, or believes to.
 #[derive(Default, Debug)]
 pub(crate) struct Own {
-    pub(crate) token: u64,
+    pub(super) token: u64,
     broken: Option<Arc<Broken>>,
     kept: Option<Part>,
     /// `None`: what the scope had was given back before its end.

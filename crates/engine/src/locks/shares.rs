@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 /// What is kept of a share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Row {
-    pub(crate) token: u64,
+    pub(super) token: u64,
     /// When this node learned of it.
-    pub(crate) since: Time,
+    pub(super) since: Time,
     /// It keeps others from the lock here.
-    pub(crate) binds: bool,
+    pub(super) binds: bool,
     /// It binds here, and its home wants to hear when others wait.
-    pub(crate) watched: bool,
+    pub(super) watched: bool,
 }
 
 /// Who has a lock here for good: the requesters of the shares that bind. More than one only after a split.

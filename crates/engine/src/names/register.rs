@@ -1,7 +1,7 @@
 //! How a name is registered, moved and unregistered, at the home of the process and at all that are linked with it.
 
 use crate::calls::Caller;
-use crate::claims::{Claim, Naming, OperationKind, Phase, Publication};
+use crate::claims::{Claim, Publication};
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::*;
@@ -173,8 +173,7 @@ impl Engine {
         let tx = self.next_tx();
         let mut nodes = self.view.synced();
         nodes.insert(self.config.node);
-        let kind = OperationKind::Name(Naming::new(replace, resolver));
-        let claim = Claim { serial, kind, no_wait: deadline.no_wait };
+        let claim = Claim::on_name(serial, replace, resolver, deadline.no_wait);
         self.start_claim(tx, key, claim, caller, nodes, deadline);
     }
 
@@ -197,7 +196,7 @@ impl Engine {
         if !replace && self.names.shows(name) {
             return Err(Status::Exists);
         }
-        let held = self.names.count(self.config.node) + self.claims.naming;
+        let held = self.names.count(self.config.node) + self.claims.counts().naming;
         if self.mine(name).is_none() && held >= self.config.limits.names {
             return Err(Status::Full);
         }
@@ -205,7 +204,7 @@ impl Engine {
     }
 
     fn has_another_name(&self, process: &processes::Process, name: &Name) -> bool {
-        self.config.one_name_per_pid && process.names.iter().any(|held| held != name)
+        self.config.one_name_per_pid && process.has_another_name(name)
     }
 
     /// Withdraws my binding of the name, and answers when every linked node has. `reg`: the one that the caller saw. What has
@@ -231,56 +230,42 @@ impl Engine {
         }
     }
 
-    /// All granted: the home publishes the binding.
-    pub(crate) fn publish_binding(&mut self, tx: Tx, name: &Name) {
+    /// All have granted: the home publishes the binding. `shown`: for a re-register, what the voters show.
+    pub(crate) fn publish_binding(
+        &mut self,
+        tx: Tx,
+        name: &Name,
+        serial: u64,
+        resolver: Resolver,
+        shown: Option<BTreeSet<Reg>>,
+    ) -> Result<Reg, Outcome> {
         let me = self.config.node;
-        let claimed = self.claims.operations.get(&tx).and_then(|op| self.processes.get(op.claim.serial));
-        if claimed.is_some_and(|process| self.has_another_name(process, name)) {
+        if self.processes.get(serial).is_some_and(|process| self.has_another_name(process, name)) {
             // It got the other name while this claim was under way.
-            return self.fail(tx, Outcome::of(Status::Exists));
+            return Err(Outcome::of(Status::Exists));
         }
-        let acks = self.view.linked();
-        let reg = self.names_next_reg();
-        let unvoted = self.is_broken(Fault::UnvotedIsNotCovered);
-        let Some(op) = self.claims.operations.get_mut(&tx) else { return };
-        let (serial, voters) = (op.claim.serial, op.nodes.clone());
-        let Some(naming) = op.naming_mut() else { return };
         // All that a voter showed is covered, whoever owns it: that voter's readers must not go on seeing it after this call is
         // answered. Its owner may have withdrawn it already, or be dead, or have no link to this node and so no vote: then a
         // node between tells it that it was replaced. It stays covered even if the voter's link breaks now: after a heal it
         // is replaced without a resolver.
-        let supersedes: BTreeSet<Reg> = if naming.replace {
-            let shown = self.names.all(name).into_iter().map(|b| b.reg);
-            let elsewhere = naming.shown.iter().map(|(_, reg)| *reg);
-            let elsewhere = elsewhere.filter(|reg| !unvoted || voters.contains(&reg.node));
-            elsewhere.chain(shown).filter(|reg| reg.node != me).collect()
-        } else {
-            BTreeSet::new()
-        };
-        if supersedes.len() > MAX_LIST {
-            let text = "too many registrations of this name are under way";
-            return self.fail(tx, Outcome::failed(Status::Full, text));
+        let mut supersedes = BTreeSet::new();
+        if let Some(shown) = shown {
+            let here = self.names.all(name).into_iter().map(|binding| binding.reg);
+            supersedes.extend(shown.into_iter().chain(here).filter(|reg| reg.node != me));
         }
-        let resolver = naming.resolver.clone();
+        if supersedes.len() > MAX_LIST {
+            return Err(Outcome::failed(Status::Full, "too many registrations of this name are under way"));
+        }
+        let reg = self.names.next_reg(self.now);
         let binding = Binding { reg, serial, resolver, supersedes, settled: false };
-        naming.reg = Some(reg);
-        op.phase = Phase::Committing(acks.clone());
         self.processes.remember_name(serial, name);
-        self.expect_answers(tx, &acks);
-        self.send_to_all(&acks, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
+        self.broadcast(Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.names.push(name, binding);
         self.row_changed(name);
         if self.is_broken(Fault::SettledAtCommit) {
             self.settle_binding(name, reg);
         }
-        self.free_claim(tx, &Key::Name(name.clone()));
-        self.dirty.mark_operation(tx);
-    }
-
-    /// The number is the time of the commit: a clash asks for the age of a binding, and no row has to keep it.
-    fn names_next_reg(&mut self) -> Reg {
-        self.claims.last_seq = self.now.0.max(self.claims.last_seq + 1);
-        Reg { node: self.config.node, seq: self.claims.last_seq }
+        Ok(reg)
     }
 
     /// Every linked node has acknowledged: the registration covers for good.

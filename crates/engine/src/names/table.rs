@@ -54,6 +54,8 @@ pub(crate) struct Names {
     owned: HashMap<NodeId, HashSet<Name, FixedState>, FixedState>,
     hasher: FixedState,
     seen: i64,
+    /// The number of the last binding that this node made.
+    last_seq: u64,
     /// This node's registrations beneath those that it shows, the oldest first.
     beneath: BTreeMap<Name, Vec<Binding>>,
     /// What the bindings of each owner take.
@@ -69,6 +71,7 @@ impl Names {
             owned: HashMap::with_hasher(FixedState::with_seed(seed)),
             hasher: FixedState::with_seed(seed),
             seen: 0,
+            last_seq: 0,
             beneath: BTreeMap::new(),
             tally: Tally::default(),
         }
@@ -118,6 +121,13 @@ impl Names {
     }
     pub(crate) fn count(&self, owner: NodeId) -> usize {
         self.owned.get(&owner).map_or(0, HashSet::len)
+    }
+
+    /// For a new binding of this node. The number is the time of the commit: a clash asks for the age of a binding, and no row has
+    /// to keep it.
+    pub(crate) fn next_reg(&mut self, now: Time) -> Reg {
+        self.last_seq = now.0.max(self.last_seq + 1);
+        Reg { node: self.me, seq: self.last_seq }
     }
 
     /// The owner shows this binding from now on.

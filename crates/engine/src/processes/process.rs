@@ -32,11 +32,11 @@ struct Watcher {
 #[derive(Default, Debug)]
 pub(crate) struct Process {
     /// Names it holds.
-    pub(crate) names: BTreeSet<Name>,
+    pub(super) names: BTreeSet<Name>,
     /// Groups it is a member of.
-    pub(crate) groups: BTreeSet<Name>,
+    pub(super) groups: BTreeSet<Name>,
     /// Its operations that have not been answered.
-    pub(crate) calls: BTreeMap<Ref, Work>,
+    pub(super) calls: BTreeMap<Ref, Work>,
     monitors: BTreeMap<Ref, Watch>,
     watchers: BTreeSet<Watcher>,
 }
@@ -49,12 +49,15 @@ pub(crate) struct Processes {
     /// Monitors of each other node on processes here: (target, watcher, reference).
     watched_by: BTreeMap<NodeId, BTreeSet<(u64, u64, u64)>>,
     /// What they take.
-    pub(crate) tally: Tally,
+    pub(super) tally: Tally,
     by_name: BTreeMap<Name, BTreeSet<(u64, Ref)>>,
     of_nodes: BTreeSet<(u64, Ref)>,
 }
 
 impl Process {
+    pub(crate) fn has_another_name(&self, name: &Name) -> bool {
+        self.names.iter().any(|held| held != name)
+    }
     pub(crate) fn add_monitor(&mut self, reference: Ref, watch: Watch) {
         self.monitors.insert(reference, watch);
     }
@@ -88,6 +91,35 @@ impl Processes {
     }
     pub(crate) fn name_watchers(&self, name: &Name) -> Vec<(u64, Ref)> {
         self.by_name.get(name).map(|set| set.iter().copied().collect()).unwrap_or_default()
+    }
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+    pub(crate) fn note_membership(&mut self, serial: u64, group: &Name, is_member: bool) {
+        let Some(process) = self.alive.get_mut(&serial) else { return };
+        if is_member {
+            process.groups.insert(group.clone());
+        } else {
+            process.groups.remove(group);
+        }
+    }
+    /// The process has a call that is doing this. Says whether the process is there.
+    pub(crate) fn begin_call(&mut self, serial: u64, op: Ref, work: Work) -> bool {
+        self.alive.get_mut(&serial).map(|process| process.calls.insert(op, work)).is_some()
+    }
+    pub(crate) fn call(&self, serial: u64, op: Ref) -> Option<&Work> {
+        self.alive.get(&serial)?.calls.get(&op)
+    }
+    pub(crate) fn end_call(&mut self, serial: u64, op: Ref) {
+        if let Some(process) = self.alive.get_mut(&serial) {
+            process.calls.remove(&op);
+        }
+    }
+    /// The node closes: nothing that is called is waited for any more.
+    pub(crate) fn end_all_calls(&mut self) -> Vec<(u64, Ref)> {
+        let calls =
+            self.alive.iter_mut().map(|(serial, process)| (*serial, std::mem::take(&mut process.calls)));
+        calls.flat_map(|(serial, calls)| calls.into_keys().map(move |op| (serial, op))).collect()
     }
     /// Says whether the process is there.
     pub(crate) fn add_monitor(&mut self, serial: u64, reference: Ref, watch: Watch) -> bool {
@@ -153,11 +185,11 @@ impl Engine {
         let Some(process) = self.processes.get_mut(serial) else { return };
         process.monitors.insert(reference, Watch::Nodes);
         self.processes.of_nodes.insert((serial, reference));
-        let present = self.view.links.iter().map(|(node, link)| Event::NodeUp {
+        let present = self.view.addresses().map(|(node, name, address)| Event::NodeUp {
             reference,
-            node: *node,
-            name: link.name.clone(),
-            address: link.address.clone(),
+            node,
+            name: name.to_owned(),
+            address: address.to_owned(),
         });
         for event in present.chain([Event::SnapshotEnd { reference }]).collect::<Vec<_>>() {
             self.event(Effect::Notify { process: serial, event });
