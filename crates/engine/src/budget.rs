@@ -105,7 +105,7 @@ fn longest_name(message: &Message) -> usize {
 impl Engine {
     /// The peer may not say this, for it has a name that is too long for this node.
     pub(super) fn long_name_in(&self, message: &Message) -> Option<Misconduct> {
-        let (bytes, limit) = (longest_name(message), self.config.limits.name);
+        let (bytes, limit) = (longest_name(message), self.cx.config.limits.name);
         (bytes > limit).then_some(Misconduct::LongName { bytes, limit })
     }
 
@@ -128,12 +128,12 @@ impl Engine {
     /// Bytes that are kept here of what all peers have published.
     pub fn published(&self) -> usize {
         let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
-        all - self.published_by(self.config.node)
+        all - self.published_by(self.cx.config.node)
     }
 
     /// The most that one of them may have: the other half is for all others.
     fn most_of_one(&self) -> usize {
-        self.config.limits.published / 2
+        self.cx.config.limits.published / 2
     }
 
     /// After a message of the peer. Whoever says too much is parted; where all do together, the one that has just said more.
@@ -143,7 +143,7 @@ impl Engine {
             return; // the rule, and quick
         }
         let published = self.published_by(from);
-        if published > self.most_of_one() || self.published() > self.config.limits.published {
+        if published > self.most_of_one() || self.published() > self.cx.config.limits.published {
             self.part(from, Misconduct::TooMuch { bytes: published });
         }
     }

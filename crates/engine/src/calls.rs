@@ -3,5 +3,4 @@
 mod forward;
 mod sync;
 
-pub(crate) use forward::{Caller, Forwards, Work};
-pub(crate) use sync::Meeting;
+pub(crate) use forward::{Caller, Calls, Work};

@@ -4,5 +4,4 @@ mod pair;
 mod relay;
 mod resolver;
 
-pub(crate) use pair::Clash;
-pub(crate) use resolver::Resolvers;
+pub(crate) use pair::Clashes;

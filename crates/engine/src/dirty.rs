@@ -52,17 +52,17 @@ impl Engine {
     pub(super) fn settle(&mut self) {
         loop {
             self.drain_self_queue();
-            let names = take(&mut self.dirty.names);
+            let names = take(&mut self.cx.dirty.names);
             if !names.is_empty() {
                 names.iter().for_each(|name| self.reconcile_name(name));
                 continue;
             }
-            let keys = take(&mut self.dirty.keys);
+            let keys = take(&mut self.cx.dirty.keys);
             if !keys.is_empty() {
                 keys.iter().for_each(|key| self.reconcile_key(key));
                 continue;
             }
-            let operations = take(&mut self.dirty.operations);
+            let operations = take(&mut self.cx.dirty.operations);
             if operations.is_empty() {
                 return;
             }
@@ -77,15 +77,15 @@ impl Engine {
             .keys()
             .into_iter()
             .filter_map(|key| if let Key::Name(name) = key { Some(name) } else { None });
-        let names = self.names.crowded().iter().chain(self.clashes.keys()).cloned().chain(claimed);
-        self.dirty.names.extend(names);
+        let names = self.names.crowded().iter().chain(self.clashes.names()).cloned().chain(claimed);
+        self.cx.dirty.names.extend(names);
     }
 
     pub(super) fn mark_all_keys(&mut self) {
-        self.dirty.keys.extend(self.claims.contested().cloned());
+        self.cx.dirty.keys.extend(self.claims.contested().cloned());
     }
 
     pub(super) fn mark_all_operations(&mut self) {
-        self.dirty.operations.extend(self.claims.operations());
+        self.cx.dirty.operations.extend(self.claims.operations());
     }
 }

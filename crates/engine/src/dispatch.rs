@@ -6,7 +6,7 @@ use super::*;
 
 impl Engine {
     pub(super) fn command(&mut self, command: Command) {
-        if self.closed {
+        if self.cx.is_closed() {
             return self.answer_closed(command);
         }
         match command {
@@ -25,7 +25,7 @@ impl Engine {
                     replace,
                     no_wait: deadline.no_wait,
                 };
-                match self.config.check_name(name.as_bytes()) {
+                match self.cx.config.check_name(name.as_bytes()) {
                     Err(status) => self.answer_call(process, op, Outcome::of(status)),
                     Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), deadline),
                 }

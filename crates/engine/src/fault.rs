@@ -234,12 +234,12 @@ impl Engine {
     /// From now on the engine breaks this rule.
     #[cfg(feature = "faults")]
     pub fn break_rule(&mut self, fault: Option<Fault>) {
-        self.fault = fault;
+        self.cx.set_fault(fault);
     }
 
     /// Is this rule to be broken?
     #[cfg(feature = "faults")]
     pub(super) fn is_broken(&self, fault: Fault) -> bool {
-        self.fault == Some(fault)
+        self.cx.fault() == Some(fault)
     }
 }

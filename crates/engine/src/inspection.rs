@@ -18,7 +18,7 @@ impl Engine {
             parted: self.parted_rows(now),
             targets: self.target_rows(now),
             operations: self.operation_rows(now),
-            forwarded: Rows::new(self.forwards.asked(), |(id, caller, home, since, cancelled)| ForwardRow {
+            forwarded: Rows::new(self.calls.asked(), |(id, caller, home, since, cancelled)| ForwardRow {
                 home: row(home),
                 caller: self.caller_row(caller),
                 since_ms: ms(now.since(since)),
@@ -26,7 +26,7 @@ impl Engine {
                 cancelled,
                 deadline_in_ms: self.left(now, &Timer::Forward(id)),
             }),
-            served: self.forwards.served(),
+            served: self.calls.served(),
             meetings: self.meeting_rows(),
             contended: self.contended_rows(now),
             clashes: Rows::new(self.clash_rows(), |(name, role, other, state, since)| ClashRow {
@@ -36,7 +36,7 @@ impl Engine {
                 state,
                 since_ms: since.map(|since| ms(now.since(since))),
             }),
-            resolver_calls: Rows::new(self.resolvers.calls(), |(name, a, b, since)| CallRow {
+            resolver_calls: Rows::new(self.clashes.resolvers().calls(), |(name, a, b, since)| CallRow {
                 name: name.into(),
                 a: self.pid_row(a),
                 b: self.pid_row(b),
@@ -47,16 +47,17 @@ impl Engine {
                 deletes_of: Rows::inner(deletes, |(node, _)| row(*node)),
                 waits_for: Rows::inner(self.not_acknowledged(*tx), row),
             }),
-            names_own: self.names.count(self.config.node),
+            names_own: self.names.count(self.cx.config.node),
             locks: self.holds.len(),
             locks_own: self.holds.count_own(),
             local_health: self.view.local_health(),
-            clock: self.clock,
+            clock: self.cx.clock(),
         }
     }
 
     pub(super) fn node_row(&self, node: NodeId) -> NodeRow {
-        let name = if node == self.config.node { Some(&self.config.name) } else { self.view.name(node) };
+        let name =
+            if node == self.cx.config.node { Some(&self.cx.config.name) } else { self.view.name(node) };
         NodeRow { incarnation: format!("{:016x}", node.0), name: name.map(|name| Text::new(name.as_bytes())) }
     }
 
@@ -69,7 +70,7 @@ impl Engine {
     }
 
     pub(super) fn left(&self, now: Time, timer: &Timer) -> Option<u64> {
-        self.timers.at(timer).map(|at| ms(at.since(now)))
+        self.cx.timers.at(timer).map(|at| ms(at.since(now)))
     }
 
     pub(super) fn caller_row(&self, caller: &calls::Caller) -> CallerRow {

@@ -10,6 +10,7 @@ mod budget;
 mod calls;
 mod claims;
 mod clashes;
+mod context;
 mod counters;
 mod decode;
 mod dirty;

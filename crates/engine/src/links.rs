@@ -5,6 +5,7 @@ mod conduct;
 mod departure;
 mod dial;
 mod lifecycle;
+mod link;
 mod liveness;
 mod lookup;
 mod paced;
@@ -14,7 +15,7 @@ mod target;
 mod told;
 mod view;
 
-pub(crate) use conduct::{Conducts, Misconduct};
+pub(crate) use conduct::Misconduct;
 pub(crate) use departure::Departure;
 pub use departure::Ending;
 pub(crate) use lifecycle::in_parts;

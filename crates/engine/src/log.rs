@@ -6,12 +6,12 @@ pub(super) use super::{Level, Short, Topic};
 
 impl Engine {
     pub(super) fn is_logged(&self, level: Level) -> bool {
-        level.number() <= self.log_level
+        self.cx.is_logged(level)
     }
 
     pub(super) fn log(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Engine) -> String) {
         // `Closed` is the last word.
-        if self.is_logged(level) && !self.closed {
+        if self.is_logged(level) && !self.cx.is_closed() {
             let text = text(self);
             self.event(Effect::Log { level, topic, text });
         }
@@ -21,7 +21,7 @@ impl Engine {
     pub(super) fn name_of(&self, node: NodeId) -> String {
         match self.view.name(node) {
             Some(name) => Short(name.as_bytes()).to_string(),
-            None if node == self.config.node => "this node".to_owned(),
+            None if node == self.cx.config.node => "this node".to_owned(),
             None => format!("{node:?}, which has no link"),
         }
     }

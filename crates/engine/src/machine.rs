@@ -1,32 +1,18 @@
 //! The engine's state, inputs and outputs. What the inputs do stands in the files of their subjects.
 
-use super::calls::Forwards;
-use super::calls::Meeting;
+use super::calls::Calls;
 use super::claims::Claims;
-use super::clashes::Clash;
-use super::clashes::Resolvers;
-use super::dirty::Dirty;
+use super::clashes::Clashes;
+use super::context::Context;
 use super::fault::Fault;
 use super::groups::Groups;
-use super::links::Conducts;
 use super::links::View;
 use super::locks::Holds;
 use super::message::{DataHeader, Inbound, Window};
 use super::names::Names;
-use super::names::Table;
 use super::processes::Processes;
-use super::timers::Timers;
 use super::*;
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-
-/// A queue that a flood has made long gives its room back.
-fn give_back<T>(queue: &mut VecDeque<T>) {
-    if queue.capacity() > 16_384 {
-        *queue = VecDeque::new();
-    }
-}
+use std::collections::BTreeSet;
 
 /// A node's state machine.
 ///
@@ -41,50 +27,16 @@ fn give_back<T>(queue: &mut VecDeque<T>) {
 ///   events and answers. So a caller who has an answer reads tables that are no older, and an EXIT never arrives before the
 ///   state it tells of.
 pub struct Engine {
-    pub(super) config: Config,
-    pub(super) rng: StdRng,
-    /// The time of the present input.
-    pub(super) now: Time,
-    pub(super) opened: Time,
-    /// A clock that stands still while this node does not run: by it others are judged.
-    pub(super) awake: Time,
-    /// Records up to this level are made; 0: none.
-    pub(super) log_level: u8,
-    pub(super) counters: Counters,
-    /// The Lamport clock; every message carries it.
-    pub(super) clock: u64,
-    pub(super) closed: bool,
+    pub(super) cx: Context,
     pub(super) view: View,
-    pub(super) conducts: Conducts,
     pub(super) names: Names,
     pub(super) claims: Claims,
     pub(super) holds: Holds,
-    pub(super) clashes: BTreeMap<Name, Clash>,
-    pub(super) resolvers: Resolvers,
-    /// Homes without a link and the third node that can pass clash messages to them.
-    pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) clashes: Clashes,
     pub(super) groups: Groups,
     pub(super) processes: Processes,
-    pub(super) forwards: Forwards,
-    /// Calls of `sync` and `join` that wait.
-    pub(super) syncs: BTreeMap<Ref, Meeting>,
+    pub(super) calls: Calls,
     pub(super) inbound: Inbound,
-    pub(super) timers: Timers,
-    /// Messages to oneself: handled at the end of each input, never re-entrantly.
-    self_queue: VecDeque<Message>,
-    /// What is judged anew at the end of this input.
-    pub(super) dirty: Dirty,
-    /// Names whose visible binding may have changed during this input; some stand here more than once.
-    pub(super) unpublished: Vec<Name>,
-    pub(super) tables: VecDeque<Table>,
-    orders: VecDeque<Wire>,
-    pub(super) events: VecDeque<Effect>,
-    /// The one rule that this engine breaks.
-    #[cfg(feature = "faults")]
-    pub(super) fault: Option<Fault>,
-    /// Messages to oneself during this input: a broken rule may make them endless.
-    #[cfg(feature = "faults")]
-    handled: usize,
 }
 
 /// What any engine does.
@@ -110,12 +62,12 @@ impl Machine for Engine {
     }
 
     fn handle_timeout(&mut self, now: Time) {
-        if let Some(due) = self.timers.next() {
+        if let Some(due) = self.cx.timers.next() {
             self.notice_own_pause(now.since(due), now);
         }
         self.begin(now);
-        while !self.closed
-            && let Some(timer) = self.timers.pop_due(now)
+        while !self.cx.is_closed()
+            && let Some(timer) = self.cx.timers.pop_due(now)
         {
             self.timer(timer);
             self.settle();
@@ -124,23 +76,16 @@ impl Machine for Engine {
     }
 
     fn poll_timeout(&self) -> Option<Time> {
-        self.timers.next()
+        self.cx.timers.next()
     }
 
     fn poll_output(&mut self) -> Option<Output> {
         self.publish_groups();
-        let table = self.tables.pop_front().map(|table| Output::Effect(table.into()));
-        let output = table.or_else(|| self.orders.pop_front().map(Output::Wire));
-        if output.is_none() {
-            give_back(&mut self.tables);
-            give_back(&mut self.orders);
-        }
-        output
+        self.cx.out.poll()
     }
 
     fn drain_events(&mut self, into: &mut Vec<Effect>) {
-        into.extend(self.events.drain(..));
-        give_back(&mut self.events);
+        self.cx.out.drain_events(into);
     }
 
     fn locks(&self, now: Time, resource: Option<&[u8]>) -> Vec<LockRow> {
@@ -149,14 +94,14 @@ impl Machine for Engine {
 
     fn observe(&self, now: Time, inspect: bool) -> Observation {
         Observation {
-            counters: self.counters.clone(),
+            counters: self.cx.counters.clone(),
             gauges: self.gauges(now),
             inspection: inspect.then(|| self.inspect(now)),
         }
     }
 
     fn set_log_level(&mut self, level: Option<Level>) {
-        self.log_level = level.map_or(0, Level::number);
+        self.cx.set_log_level(level);
         if self.is_logged(Level::Warn) && self.claims.operations().len() > 0 {
             self.watch_claims();
         }
@@ -173,39 +118,16 @@ impl Engine {
     /// give the same outputs, byte for byte.
     pub fn new(config: Config, seed: u64, now: Time) -> Engine {
         let mut engine = Engine {
-            rng: StdRng::seed_from_u64(seed),
-            now,
-            opened: now,
-            awake: now,
-            log_level: 0,
-            counters: Counters::default(),
-            clock: 0,
-            closed: false,
             view: View::default(),
-            conducts: Conducts::default(),
             names: Names::new(config.node, seed),
             claims: Claims::default(),
             holds: Holds::new(config.first_token),
-            clashes: BTreeMap::new(),
-            resolvers: Resolvers::default(),
-            messengers: BTreeMap::new(),
+            clashes: Clashes::default(),
             groups: Groups::default(),
             processes: Processes::default(),
-            forwards: Forwards::default(),
-            syncs: BTreeMap::new(),
+            calls: Calls::default(),
             inbound: Inbound::new(&config.limits),
-            timers: Timers::default(),
-            self_queue: VecDeque::new(),
-            dirty: Dirty::default(),
-            unpublished: Vec::new(),
-            tables: VecDeque::new(),
-            orders: VecDeque::new(),
-            events: VecDeque::new(),
-            #[cfg(feature = "faults")]
-            fault: None,
-            #[cfg(feature = "faults")]
-            handled: 0,
-            config,
+            cx: Context::new(config, seed, now),
         };
         engine.dial_seeds();
         engine
@@ -288,7 +210,7 @@ impl Engine {
             {
                 self.link_down(from, Reason::NODE_UNREACHABLE, Some(Goodbye::Stale));
             } else {
-                let clock = self.follow(stamped.clock);
+                let clock = self.cx.follow(stamped.clock);
                 self.view.note_message(from, clock);
                 if let Some(misconduct) = self.long_name_in(&stamped.message) {
                     self.part(from, misconduct);
@@ -330,7 +252,7 @@ impl Engine {
 
     /// Where this node can be dialled, once that is known.
     pub fn set_address(&mut self, address: String) {
-        self.config.address = address;
+        self.cx.config.address = address;
     }
 
     // ---- outputs
@@ -338,13 +260,13 @@ impl Engine {
     /// The next output of any kind, in their order.
     #[must_use]
     pub fn poll_any(&mut self) -> Option<Output> {
-        self.poll_output().or_else(|| self.events.pop_front().map(Output::Effect))
+        self.poll_output().or_else(|| self.cx.out.poll_event().map(Output::Effect))
     }
 
     // ---- getters
 
     pub fn node(&self) -> NodeId {
-        self.config.node
+        self.cx.config.node
     }
 
     /// The process that readers of this node see under the name.
@@ -383,9 +305,9 @@ impl Engine {
             ("operations", self.claims.operations().len()),
             ("claims at this voter", self.claims.contested().len()),
             ("holds", self.holds.residue()),
-            ("forwarded operations", self.forwards.residue()),
-            ("calls of sync", self.syncs.len()),
-            ("unanswered calls of resolvers", self.resolvers.residue()),
+            ("forwarded operations", self.calls.residue()),
+            ("calls of sync", self.calls.syncs().len()),
+            ("unanswered calls of resolvers", self.clashes.resolvers().residue()),
             ("unfinished work on groups", self.groups.residue()),
             ("undecided clashes", self.undecided_clashes()),
             ("answers that peers owe", self.owed_answers()),
@@ -395,46 +317,36 @@ impl Engine {
     /// A readable picture of the state, for failures of tests.
     pub fn describe(&self) -> String {
         format!(
-            "{:?} ({}) clock {}\n  view {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  forwards {:?}\n  timers {:?}",
-            self.config.node,
-            self.config.name,
-            self.clock,
+            "{:?} ({}) clock {}\n  view {:?}\n  names {:?}\n  claims {:?}\n  holds {:?}\n  clashes {:?}\n  resolvers {:?}\n  groups {:?}\n  processes {:?}\n  calls {:?}\n  timers {:?}",
+            self.cx.config.node,
+            self.cx.config.name,
+            self.cx.clock(),
             self.view,
             self.names,
             self.claims,
             self.holds,
-            self.clashes,
-            self.resolvers,
+            self.clashes.cases(),
+            self.clashes.resolvers(),
             self.groups,
             self.processes,
-            self.forwards,
-            self.timers,
+            self.calls,
+            self.cx.timers,
         )
     }
 
     // ---- the frame of every input
 
-    /// Moves the clock past that of a message, as far as one message may. Returns what of the message's clock counts.
-    fn follow(&mut self, clock: u64) -> u64 {
-        let counts = clock.min(self.clock.saturating_add(MAX_CLOCK_STEP)).min(LAST_CLOCK);
-        self.clock = self.clock.max(counts) + 1;
-        counts
-    }
-
     fn begin(&mut self, now: Time) {
         // The driver's clock is monotonic; a simulator's mistake must not turn time back here.
-        let before = self.now;
-        self.now = before.max(now);
+        let before = self.cx.now;
+        self.cx.now = before.max(now);
         self.count_awake(before);
         self.notice_gap(before);
     }
 
     fn finish(&mut self) {
         self.settle();
-        #[cfg(feature = "faults")]
-        {
-            self.handled = 0;
-        }
+        self.cx.out.end_input();
         self.begin_waiting_dials();
         self.answer_syncs();
         self.publish_names();
@@ -442,13 +354,8 @@ impl Engine {
     }
 
     pub(super) fn drain_self_queue(&mut self) {
-        while let Some(message) = self.self_queue.pop_front() {
-            #[cfg(feature = "faults")]
-            {
-                self.handled += 1;
-                assert!(self.handled < 100_000, "messages to oneself do not cease: {message:?}");
-            }
-            let me = self.config.node;
+        while let Some(message) = self.cx.out.next_to_self() {
+            let me = self.cx.config.node;
             let sane = self.message(me, message);
             debug_assert!(sane.is_ok(), "own message refused: {sane:?}");
         }
@@ -458,30 +365,30 @@ impl Engine {
 
     /// To a linked node or to oneself; to a node without a link it is dropped: what it was about ended with the link.
     pub(super) fn send(&mut self, to: NodeId, message: Message) {
-        if to == self.config.node {
-            self.self_queue.push_back(message);
+        if to == self.cx.config.node {
+            self.cx.out.say_to_self(message);
             if self.is_broken(Fault::SelfMessagesAreReentrant) {
                 self.drain_self_queue();
             }
-        } else if let Some(connection) = self.view.send_on(to, self.now) {
-            let message = Stamped { clock: self.clock, message };
-            self.orders.push_back(Wire::Send { to: vec![connection], message });
+        } else if let Some(connection) = self.view.send_on(to, self.cx.now) {
+            let message = Stamped { clock: self.cx.clock(), message };
+            self.cx.out.order(Wire::Send { to: vec![connection], message });
         }
     }
 
     /// One message to several nodes: encoded once. This node itself may be among them.
     pub(super) fn send_to_all(&mut self, nodes: &BTreeSet<NodeId>, message: Message) {
         let mut to = Vec::with_capacity(nodes.len());
-        to.extend(nodes.iter().filter_map(|node| self.view.send_on(*node, self.now)));
-        if nodes.contains(&self.config.node) {
-            self.self_queue.push_back(message.clone());
+        to.extend(nodes.iter().filter_map(|node| self.view.send_on(*node, self.cx.now)));
+        if nodes.contains(&self.cx.config.node) {
+            self.cx.out.say_to_self(message.clone());
             if self.is_broken(Fault::SelfMessagesAreReentrant) {
                 self.drain_self_queue();
             }
         }
         if !to.is_empty() {
-            let message = Stamped { clock: self.clock, message };
-            self.orders.push_back(Wire::Send { to, message });
+            let message = Stamped { clock: self.cx.clock(), message };
+            self.cx.out.order(Wire::Send { to, message });
         }
     }
 
@@ -492,19 +399,18 @@ impl Engine {
     }
 
     pub(super) fn next_tx(&mut self) -> Tx {
-        self.clock += 1;
-        Tx { lamport: self.clock, node: self.config.node }
+        Tx { lamport: self.cx.tick(), node: self.cx.config.node }
     }
 
     pub(super) fn order(&mut self, order: Wire) {
-        self.orders.push_back(order);
+        self.cx.out.order(order);
     }
 
     pub(super) fn event(&mut self, effect: Effect) {
-        self.events.push_back(effect);
+        self.cx.out.event(effect);
     }
 
     pub(super) fn publish_peer(&mut self, effect: Effect) {
-        self.tables.push_back(Table::Other(Box::new(effect)));
+        self.cx.out.publish(effect);
     }
 }

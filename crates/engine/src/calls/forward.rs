@@ -1,5 +1,6 @@
 //! Who an operation is answered to, and operations for a pid that lives elsewhere: they are run by its home.
 
+use super::sync::Meeting;
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::timers::Timer;
@@ -78,15 +79,17 @@ struct Joint {
 }
 
 #[derive(Default, Debug)]
-pub(crate) struct Forwards {
+pub(crate) struct Calls {
     asked: BTreeMap<Tx, Asked>,
     /// What this node runs for others.
     served: BTreeMap<Tx, Option<Tx>>,
     joints: BTreeMap<u64, Joint>,
     last_joint: u64,
+    /// Calls of `sync` and `join` that wait.
+    pub(super) syncs: BTreeMap<Ref, Meeting>,
 }
 
-impl Forwards {
+impl Calls {
     /// What other nodes run for this one: whose it is, where, since when, and whether it is to stop.
     pub(crate) fn asked(&self) -> impl Iterator<Item = (Tx, &Caller, NodeId, Time, bool)> {
         let rows = self.asked.iter();
@@ -97,6 +100,10 @@ impl Forwards {
     }
     pub(crate) fn residue(&self) -> usize {
         self.asked.len() + self.served.len() + self.joints.len()
+    }
+    /// Calls of `sync` and `join` that wait, and whose they are.
+    pub(crate) fn syncs(&self) -> impl ExactSizeIterator<Item = (Ref, u64)> {
+        self.syncs.iter().map(|(op, meeting)| (*op, meeting.process))
     }
 }
 
@@ -114,12 +121,12 @@ impl Engine {
                 self.processes.begin_call(*process, *op, work);
             }
             Caller::Forwarded { id } => {
-                if let (Some(served), Work::Operation(tx)) = (self.forwards.served.get_mut(id), work) {
+                if let (Some(served), Work::Operation(tx)) = (self.calls.served.get_mut(id), work) {
                     *served = Some(tx);
                 }
             }
             Caller::Part { joint, .. } => {
-                if let Some(joint) = self.forwards.joints.get_mut(joint) {
+                if let Some(joint) = self.calls.joints.get_mut(joint) {
                     joint.parts.push(work);
                 }
             }
@@ -132,13 +139,13 @@ impl Engine {
         match caller {
             Caller::Call { process, op } => self.answer_call(process, op, outcome),
             Caller::Forwarded { id } => {
-                if self.forwards.served.remove(&id).is_some() {
+                if self.calls.served.remove(&id).is_some() {
                     let Outcome { status, value, .. } = outcome;
                     self.send(id.node, Message::Answer { id, status, value });
                 }
             }
             Caller::Part { joint, covered } => {
-                let Some(whole) = self.forwards.joints.get_mut(&joint) else { return };
+                let Some(whole) = self.calls.joints.get_mut(&joint) else { return };
                 // What is covered was replaced for good, or else is not seen here any more: a home that is out of reach
                 // does not make a failure of it.
                 let is_void = covered && outcome.status == Status::Unreachable;
@@ -147,7 +154,7 @@ impl Engine {
                 }
                 whole.left -= 1;
                 if whole.left == 0
-                    && let Some(whole) = self.forwards.joints.remove(&joint)
+                    && let Some(whole) = self.calls.joints.remove(&joint)
                 {
                     self.conclude(whole.caller, whole.outcome);
                 }
@@ -181,7 +188,7 @@ impl Engine {
             Work::Operation(tx) => self.undo(tx, Outcome::of(why)),
             Work::Forward(id) => self.stop_forward(id, why),
             Work::Joint(joint) => {
-                let parts = self.forwards.joints.get(&joint).map(|j| j.parts.clone()).unwrap_or_default();
+                let parts = self.calls.joints.get(&joint).map(|j| j.parts.clone()).unwrap_or_default();
                 for part in parts {
                     self.stop(part, why);
                 }
@@ -191,7 +198,7 @@ impl Engine {
     }
 
     fn stop_forward(&mut self, id: Tx, why: Status) {
-        if let Some(asked) = self.forwards.asked.get_mut(&id)
+        if let Some(asked) = self.calls.asked.get_mut(&id)
             && asked.cancelled.is_none()
         {
             asked.cancelled = Some(why);
@@ -200,7 +207,7 @@ impl Engine {
                 self.send(home, Message::Cancel { id });
             }
             // The home answers in one round trip, or the link goes down; this is for a home that does neither.
-            self.timers.set(Timer::Forward(id), self.now + self.config.detection);
+            self.cx.timers.set(Timer::Forward(id), self.cx.now + self.cx.config.detection);
         }
     }
 
@@ -212,13 +219,13 @@ impl Engine {
                 self.undo(tx, Outcome::of(Status::NoProcess));
             }
             Work::Forward(id) => {
-                if let Some(asked) = self.forwards.asked.get_mut(&id) {
+                if let Some(asked) = self.calls.asked.get_mut(&id) {
                     asked.caller = Caller::Nobody;
                 }
                 self.stop_forward(id, Status::NoProcess);
             }
             Work::Joint(joint) => {
-                let parts = self.forwards.joints.remove(&joint).map(|j| j.parts).unwrap_or_default();
+                let parts = self.calls.joints.remove(&joint).map(|j| j.parts).unwrap_or_default();
                 for part in parts {
                     self.abandon(part);
                 }
@@ -261,7 +268,7 @@ impl Engine {
     }
 
     fn run_at(&mut self, caller: Caller, home: NodeId, task: Task, deadline: Deadline) {
-        if home == self.config.node {
+        if home == self.cx.config.node {
             return self.run_here(caller, task, deadline);
         }
         if !self.view.is_linked(home) {
@@ -273,13 +280,13 @@ impl Engine {
         let id = self.next_tx();
         self.track_work(&caller, Work::Forward(id));
         let reverse = Reverse::of(&task);
-        self.forwards.asked.insert(id, Asked { caller, home, since: self.now, cancelled: None, reverse });
-        self.counters.forwards += 1;
+        self.calls.asked.insert(id, Asked { caller, home, since: self.cx.now, cancelled: None, reverse });
+        self.cx.counters.forwards += 1;
         if let Some(deadline) = deadline.at {
-            self.timers.set(Timer::Forward(id), deadline);
+            self.cx.timers.set(Timer::Forward(id), deadline);
         }
         let told = deadline.at.filter(|_| !self.is_broken(Fault::HomeIsNotAskedToStop));
-        let left = told.map(|at| at.since(self.now).as_millis().try_into().unwrap_or(u64::MAX));
+        let left = told.map(|at| at.since(self.cx.now).as_millis().try_into().unwrap_or(u64::MAX));
         self.send(home, Message::Forward { id, task, remaining_ms: left });
     }
 
@@ -290,12 +297,12 @@ impl Engine {
         if !self.processes.exists(process) {
             return self.conclude(caller, Outcome::of(Status::NoProcess));
         }
-        if let Err(status) = self.config.check_name(name.as_bytes()) {
+        if let Err(status) = self.cx.config.check_name(name.as_bytes()) {
             return self.conclude(caller, Outcome::of(status));
         }
         let shown = self.names.all(&name);
         let covered = shown.iter().flat_map(|binding| &binding.supersedes).copied();
-        let covered = covered.filter(|reg| reg.node == self.config.node || self.view.is_linked(reg.node));
+        let covered = covered.filter(|reg| reg.node == self.cx.config.node || self.view.is_linked(reg.node));
         let regs: BTreeSet<Reg> = shown.iter().map(|binding| binding.reg).chain(covered).collect();
         let is_covered = |reg: Reg| shown.iter().any(|binding| binding.covers(reg));
         let regs: Vec<(Reg, bool)> = regs.into_iter().map(|reg| (reg, is_covered(reg))).collect();
@@ -303,12 +310,12 @@ impl Engine {
             [] => self.conclude(caller, Outcome::of(Status::Ok)),
             [(reg, _)] => self.run_at(caller, reg.node, Task::Unregister { name, reg }, deadline),
             _ => {
-                self.forwards.last_joint += 1;
-                let joint = self.forwards.last_joint;
+                self.calls.last_joint += 1;
+                let joint = self.calls.last_joint;
                 self.track_work(&caller, Work::Joint(joint));
                 let whole =
                     Joint { caller, parts: Vec::new(), left: regs.len(), outcome: Outcome::of(Status::Ok) };
-                self.forwards.joints.insert(joint, whole);
+                self.calls.joints.insert(joint, whole);
                 for (reg, covered) in regs {
                     let task = Task::Unregister { name: name.clone(), reg };
                     self.run_at(Caller::Part { joint, covered }, reg.node, task, deadline);
@@ -324,7 +331,7 @@ impl Engine {
         status: Status,
         value: u64,
     ) -> Result<(), &'static str> {
-        if self.forwards.asked.get(&id).is_some_and(|asked| asked.home != from) {
+        if self.calls.asked.get(&id).is_some_and(|asked| asked.home != from) {
             return Err("an answer to what another node was asked");
         }
         if let Some(Asked { caller, home, cancelled, reverse, .. }) = self.end_forward(id) {
@@ -346,13 +353,13 @@ impl Engine {
     }
 
     fn end_forward(&mut self, id: Tx) -> Option<Asked> {
-        self.timers.cancel(&Timer::Forward(id));
-        self.forwards.asked.remove(&id)
+        self.cx.timers.cancel(&Timer::Forward(id));
+        self.calls.asked.remove(&id)
     }
 
     /// The home is asked to undo it; only its answer says that it has.
     pub(crate) fn forward_deadline(&mut self, id: Tx) {
-        if self.forwards.asked.get(&id).is_some_and(|asked| asked.cancelled.is_none()) {
+        if self.calls.asked.get(&id).is_some_and(|asked| asked.cancelled.is_none()) {
             self.stop_forward(id, Status::Timeout);
         } else if let Some(asked) = self.end_forward(id) {
             let outcome =
@@ -363,7 +370,7 @@ impl Engine {
 
     /// The link to a home is lost before its answer: the outcome is unknown here.
     pub(crate) fn drop_forwards_of(&mut self, peer: NodeId) {
-        let lost = self.forwards.asked.iter().filter(|(_, asked)| asked.home == peer).map(|(id, _)| *id);
+        let lost = self.calls.asked.iter().filter(|(_, asked)| asked.home == peer).map(|(id, _)| *id);
         for id in lost.collect::<Vec<_>>() {
             if let Some(asked) = self.end_forward(id) {
                 let text = "the link to the home was lost before its answer; the outcome is unknown";
@@ -371,7 +378,7 @@ impl Engine {
             }
         }
         let mut orphans = Vec::new();
-        self.forwards.served.retain(|id, tx| {
+        self.calls.served.retain(|id, tx| {
             if id.node == peer {
                 orphans.extend(*tx);
             }
@@ -395,20 +402,20 @@ impl Engine {
         task: Task,
         remaining_ms: Option<u64>,
     ) -> Result<(), &'static str> {
-        if id.node != from || self.forwards.served.contains_key(&id) {
+        if id.node != from || self.calls.served.contains_key(&id) {
             return Err("a forwarded operation of another node, or twice the same");
         }
-        if self.forwards.served.len() >= self.config.limits.operations {
+        if self.calls.served.len() >= self.cx.config.limits.operations {
             self.send(from, Message::Answer { id, status: Status::Full, value: 0 });
             return Ok(());
         }
-        if let Err(status) = task.name().map_or(Ok(()), |name| self.config.check_name(name.as_bytes())) {
+        if let Err(status) = task.name().map_or(Ok(()), |name| self.cx.config.check_name(name.as_bytes())) {
             // The caller's node may have another limit.
             self.send(from, Message::Answer { id, status, value: 0 });
             return Ok(());
         }
-        self.forwards.served.insert(id, None);
-        let deadline = Config::deadline(self.now, remaining_ms.map(Duration::from_millis));
+        self.calls.served.insert(id, None);
+        let deadline = Config::deadline(self.cx.now, remaining_ms.map(Duration::from_millis));
         let no_wait = matches!(task, Task::Register { no_wait: true, .. });
         if let Task::Unregister { name, .. } = &task
             && self.mine(name).is_some()
@@ -430,7 +437,7 @@ impl Engine {
         if id.node != from {
             return Err("a forwarded operation of another node");
         }
-        if let Some(Some(tx)) = self.forwards.served.get(&id).copied() {
+        if let Some(Some(tx)) = self.calls.served.get(&id).copied() {
             self.undo(tx, Outcome::of(Status::Cancelled));
         }
         Ok(())

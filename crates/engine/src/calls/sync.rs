@@ -30,13 +30,6 @@ pub(crate) struct Meeting {
     join: Option<LastCall>,
 }
 
-impl Meeting {
-    /// Whose call it is.
-    pub(crate) fn process(&self) -> u64 {
-        self.process
-    }
-}
-
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum LastCall {
     /// Nobody has answered.
@@ -61,27 +54,27 @@ impl Engine {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
         }
         if let Some(deadline) = deadline.at {
-            self.timers.set(Timer::Sync(op), deadline);
+            self.cx.timers.set(Timer::Sync(op), deadline);
         }
-        self.syncs.insert(op, Meeting { process, join }); // answered at the end of this input, if all is merged already
+        self.calls.syncs.insert(op, Meeting { process, join }); // answered at the end of this input, if all is merged already
     }
 
     /// At the end of every input: it may have been what the callers wait for.
     pub(crate) fn answer_syncs(&mut self) {
-        if self.syncs.is_empty() {
+        if self.calls.syncs.is_empty() {
             return;
         }
         if !self.view.is_alone() {
-            for (op, meeting) in &mut self.syncs {
+            for (op, meeting) in &mut self.calls.syncs {
                 if meeting.join == Some(LastCall::NotYet) {
                     meeting.join = Some(LastCall::Running);
-                    self.timers.set(Timer::LastCall(*op), self.now + LAST_CALL);
+                    self.cx.timers.set(Timer::LastCall(*op), self.cx.now + LAST_CALL);
                 }
             }
         }
         let (all_met, all_answered_met) = (self.is_all_met(true), self.is_all_met(false));
         let is_over = |meeting: &Meeting| all_met || all_answered_met && meeting.join == Some(LastCall::Over);
-        let over = self.syncs.iter().filter(|(_, meeting)| is_over(meeting));
+        let over = self.calls.syncs.iter().filter(|(_, meeting)| is_over(meeting));
         for op in over.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.end_sync(op, Outcome::of(Status::Ok));
         }
@@ -94,13 +87,13 @@ impl Engine {
 
     /// Those who say nothing are passed over; the end of this input looks whether anybody is left.
     pub(crate) fn last_call_over(&mut self, op: Ref) {
-        if let Some(meeting) = self.syncs.get_mut(&op) {
+        if let Some(meeting) = self.calls.syncs.get_mut(&op) {
             meeting.join = Some(LastCall::Over);
         }
     }
 
     pub(crate) fn sync_deadline(&mut self, op: Ref) {
-        let is_join = self.syncs.get(&op).is_some_and(|meeting| meeting.join.is_some());
+        let is_join = self.calls.syncs.get(&op).is_some_and(|meeting| meeting.join.is_some());
         let met = is_join && self.is_all_met(self.is_broken(Fault::SilentFailJoin));
         self.end_sync(op, Outcome::of(if met { Status::Ok } else { Status::Timeout }));
     }
@@ -112,13 +105,13 @@ impl Engine {
     }
 
     fn forget_sync(&mut self, op: Ref) -> Option<Meeting> {
-        self.timers.cancel(&Timer::Sync(op));
-        self.timers.cancel(&Timer::LastCall(op));
-        self.syncs.remove(&op)
+        self.cx.timers.cancel(&Timer::Sync(op));
+        self.cx.timers.cancel(&Timer::LastCall(op));
+        self.calls.syncs.remove(&op)
     }
 
     pub(crate) fn drop_syncs_without_process(&mut self) {
-        let gone = self.syncs.iter().filter(|(_, meeting)| !self.processes.exists(meeting.process));
+        let gone = self.calls.syncs.iter().filter(|(_, meeting)| !self.processes.exists(meeting.process));
         for op in gone.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.forget_sync(op);
         }

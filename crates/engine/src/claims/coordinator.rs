@@ -27,7 +27,7 @@ impl Engine {
         nodes: BTreeSet<NodeId>,
         deadline: Deadline,
     ) {
-        self.counters.claims += 1;
+        self.cx.counters.claims += 1;
         self.log(Level::Trace, Topic::Claim, |engine| {
             let (what, nodes) = (log::of_key(Some(&key)), engine.names_of(nodes.iter()));
             format!("{tx:?} claims {what} for process {} on {nodes}", claim.serial)
@@ -66,7 +66,7 @@ impl Engine {
         let is_awaited = !self.is_broken(Fault::PublicationIsNotAwaited);
         let phase = Phase::Committing(if is_awaited { self.view.linked() } else { BTreeSet::new() });
         self.start_operation(tx, key, claim, publication, caller, BTreeSet::new(), phase, deadline);
-        self.dirty.mark_operation(tx);
+        self.cx.dirty.mark_operation(tx);
     }
 
     #[allow(clippy::too_many_arguments)] // the one constructor of an operation
@@ -85,12 +85,12 @@ impl Engine {
         if let Some(deadline) = deadline.at
             && !self.is_broken(Fault::DeadlineIsIgnored)
         {
-            self.timers.set(Timer::Operation(tx), deadline);
+            self.cx.timers.set(Timer::Operation(tx), deadline);
         }
         if self.is_logged(Level::Warn) {
             self.watch_claims();
         }
-        let (granted, since) = (BTreeSet::new(), self.now);
+        let (granted, since) = (BTreeSet::new(), self.cx.now);
         let unasked = BTreeSet::new();
         let acks = if let Phase::Committing(acks) = &phase { acks.clone() } else { BTreeSet::new() };
         let op =
@@ -120,7 +120,7 @@ impl Engine {
 
     pub(crate) fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
         for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::NoWait(tx)] {
-            self.timers.cancel(&timer);
+            self.cx.timers.cancel(&timer);
         }
         self.groups.forget_delete(tx);
         self.forget_owed_to(tx);
@@ -163,7 +163,7 @@ impl Engine {
             }
             OperationKind::Lock(locking) => locking.token = locking.token.max(epoch),
         }
-        self.dirty.mark_operation(tx);
+        self.cx.dirty.mark_operation(tx);
         Ok(())
     }
 
@@ -197,9 +197,9 @@ impl Engine {
         {
             naming.busy.insert(from, reg);
             let is_first = naming.busy.len() == 1;
-            self.dirty.mark_operation(tx);
+            self.cx.dirty.mark_operation(tx);
             if let Some(Key::Name(name)) = op.key.clone() {
-                self.dirty.mark_name(&name);
+                self.cx.dirty.mark_name(&name);
                 if judged_once && is_first {
                     self.refuse_if_taken(&name);
                 }
@@ -248,7 +248,7 @@ impl Engine {
             && let Phase::Committing(acks) = &mut op.phase
         {
             acks.remove(&from);
-            self.dirty.mark_operation(tx);
+            self.cx.dirty.mark_operation(tx);
         }
         Ok(())
     }
@@ -266,7 +266,7 @@ impl Engine {
             // Only nodes that are asked are in `granted`.
             Phase::Acquiring if op.granted.len() == op.nodes.len() => {
                 let key = op.key.clone();
-                self.timers.cancel(&Timer::Grace(tx));
+                self.cx.timers.cancel(&Timer::Grace(tx));
                 match key {
                     Some(Key::Name(name)) => self.complete_registration(tx, &name),
                     Some(Key::Lock(resource)) => self.complete_acquisition(tx, resource),
@@ -276,7 +276,7 @@ impl Engine {
             Phase::Committing(acks) if acks.is_empty() => {
                 let Some(op) = self.end_operation(tx) else { return };
                 if matches!(op.claim.kind, OperationKind::Name(_)) {
-                    self.counters.registering.add(self.now.since(op.since));
+                    self.cx.counters.registering.add(self.cx.now.since(op.since));
                     self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
                 }
                 let mut settled = None;
@@ -293,7 +293,7 @@ impl Engine {
                 self.conclude(op.caller, Outcome::value(value));
                 self.withdrawal_over(tx);
                 if let Some((name, _)) = settled {
-                    self.dirty.mark_name(&name); // it waited for that
+                    self.cx.dirty.mark_name(&name); // it waited for that
                 }
             }
             _ => {}
@@ -320,7 +320,7 @@ impl Engine {
                 }
                 self.expect_answers(tx, &acks);
                 self.free_claim(tx, &Key::Name(name.clone()));
-                self.dirty.mark_operation(tx);
+                self.cx.dirty.mark_operation(tx);
             }
         }
     }
@@ -338,7 +338,7 @@ impl Engine {
             }
         }
         let Some(op) = self.end_operation(tx) else { return };
-        self.counters.acquiring.add(self.now.since(op.since));
+        self.cx.counters.acquiring.add(self.cx.now.since(op.since));
         self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is done"));
         let OperationKind::Lock(Locking { view, token, scope, .. }) = op.claim.kind else { return };
         let token = self.hold_acquired(tx, &id, Acquired { view, scope, nodes: op.nodes, token });
@@ -368,7 +368,7 @@ impl Engine {
     }
 
     fn claim_failed(&mut self, tx: Tx, outcome: &Outcome) {
-        self.counters.claims_failed += 1;
+        self.cx.counters.claims_failed += 1;
         self.log(Level::Trace, Topic::Claim, |_| format!("{tx:?} is given up: {:?}", outcome.status));
     }
 
@@ -384,7 +384,7 @@ impl Engine {
         }
         if self.groups.is_withdrawal(tx) {
             // Deletes of other nodes may wait for it.
-            self.timers.cancel(&Timer::Operation(tx));
+            self.cx.timers.cancel(&Timer::Operation(tx));
             let Some(op) = self.claims.operations.get_mut(&tx) else { return };
             let caller = std::mem::replace(&mut op.caller, Caller::Nobody);
             return self.conclude(caller, outcome);
@@ -399,7 +399,7 @@ impl Engine {
             self.claim_failed(tx, &outcome);
             self.undo_registration(&name, reg);
             self.conclude(op.caller, outcome);
-            self.dirty.mark_name(&name);
+            self.cx.dirty.mark_name(&name);
         } else {
             self.undo_publication(tx, op.publication);
             self.conclude(op.caller, outcome);
@@ -426,7 +426,7 @@ impl Engine {
             return;
         }
         let waits = !self.unseen_owners(tx).is_empty();
-        let now = self.now;
+        let now = self.cx.now;
         let Some(naming) = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut) else {
             return;
         };
@@ -434,18 +434,18 @@ impl Engine {
         if !waits {
             naming.unseen_since = None;
             self.claims.out_of_sight.remove(&tx);
-            self.timers.cancel(&timer);
+            self.cx.timers.cancel(&timer);
         } else if naming.unseen_since.is_none() {
             naming.unseen_since = Some(now);
             self.claims.out_of_sight.insert(tx);
-            self.timers.set(timer, now + self.grace());
+            self.cx.timers.set(timer, now + self.grace());
         }
     }
 
     /// Longer than the voter may take to give up a dead owner, unless one of the two is paused meanwhile.
     fn grace(&self) -> Duration {
         let detections = if self.is_broken(Fault::GraceIsShort) { 0.02 } else { 1.5 };
-        self.config.detection.mul_f64(detections)
+        self.cx.config.detection.mul_f64(detections)
     }
 
     /// The voters that show a plain registration a binding of an owner without a merged link to this node, and those owners.
@@ -453,7 +453,7 @@ impl Engine {
         let op = self.claims.operations.get(&tx).filter(|op| op.is_registering());
         let busy = op.and_then(Operation::naming).into_iter().flat_map(|naming| &naming.busy);
         let pairs = busy.map(|(voter, reg)| (*voter, reg.node));
-        pairs.filter(|(_, owner)| !self.view.is_synced(*owner) && *owner != self.config.node).collect()
+        pairs.filter(|(_, owner)| !self.view.is_synced(*owner) && *owner != self.cx.config.node).collect()
     }
 
     /// The voters may have been paused while the owner died, or starved, and show it still: so each is asked, and asked
@@ -470,12 +470,12 @@ impl Engine {
         for (voter, node) in unseen {
             self.send(voter, Message::Vouch { node });
         }
-        self.timers.set(Timer::Grace(tx), self.now + self.config.detection.mul_f64(0.5));
+        self.cx.timers.set(Timer::Grace(tx), self.cx.now + self.cx.config.detection.mul_f64(0.5));
     }
 
     /// The voter hears this node.
     pub(crate) fn on_vouched(&mut self, from: NodeId, node: NodeId) {
-        let due = self.now - self.grace();
+        let due = self.cx.now - self.grace();
         for tx in self.claims.out_of_sight.iter().copied().collect::<Vec<_>>() {
             let naming = self.claims.operations.get(&tx).and_then(Operation::naming);
             let is_due = naming.and_then(|naming| naming.unseen_since).is_some_and(|since| since <= due);
@@ -543,7 +543,7 @@ impl Engine {
         }
         self.mark_all_keys();
         let waited_for = self.view.is_missing(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
-        self.conducts.forget_owed_by(peer);
+        self.view.forget_owed_by(peer);
         for op in self.claims.operations.values_mut() {
             op.granted.remove(&peer);
             if let Some(naming) = op.naming_mut() {

@@ -10,8 +10,8 @@ const AT_ONCE: usize = 16;
 impl Engine {
     /// A look at the claims is due one detection time from now, if none is.
     pub(crate) fn watch_claims(&mut self) {
-        if !self.timers.is_set(&Timer::Claims) {
-            self.timers.set(Timer::Claims, self.now + self.config.detection);
+        if !self.cx.timers.is_set(&Timer::Claims) {
+            self.cx.timers.set(Timer::Claims, self.cx.now + self.cx.config.detection);
         }
     }
 
@@ -20,8 +20,8 @@ impl Engine {
         if !self.is_logged(Level::Warn) {
             return;
         }
-        let detection = self.config.detection;
-        let is_due = |since: Time| self.now.since(since) >= detection;
+        let detection = self.cx.config.detection;
+        let is_due = |since: Time| self.cx.now.since(since) >= detection;
         let late = self.claims.operations.iter().filter(|(_, op)| !op.told && is_due(op.since));
         for (number, tx) in late.map(|(tx, _)| *tx).collect::<Vec<_>>().into_iter().enumerate() {
             match number {

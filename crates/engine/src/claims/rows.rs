@@ -142,7 +142,7 @@ impl Engine {
         let mut text = format!(
             "{kind} of {} has waited for {} ms for {}",
             log::of_key(op.key.as_ref()),
-            ms(self.now.since(op.since)),
+            ms(self.cx.now.since(op.since)),
             self.names_of(nodes.iter())
         );
         let key = op.key.as_ref().filter(|_| op.is_acquiring());

@@ -107,7 +107,7 @@ impl Engine {
         if self.claims.ballots.get(&key).is_some_and(|ballot| ballot.has_claim(tx)) {
             return Err("a claim that is here already");
         }
-        let request = Request { want, no_wait, told: None, since: self.now };
+        let request = Request { want, no_wait, told: None, since: self.cx.now };
         self.claims.add_request(from, &key, &request);
         let admitted = self.is_admitted(&key, &request);
         let waits = self.claims.ballots.get(&key).is_some_and(|ballot| !ballot.queue.is_empty());
@@ -122,7 +122,7 @@ impl Engine {
             if let Some(ballot) = self.claims.ballots.get_mut(&key) {
                 ballot.unanswered.push(tx);
             }
-            self.dirty.mark_key(&key);
+            self.cx.dirty.mark_key(&key);
         }
         Ok(())
     }
@@ -267,7 +267,7 @@ impl Engine {
     fn tell_queued(&mut self, key: &Key) {
         let Some(ballot) = self.claims.ballots.get_mut(key) else { return };
         let mut unanswered = std::mem::take(&mut ballot.unanswered);
-        let me = self.config.node;
+        let me = self.cx.config.node;
         let waits = |tx: &Tx| ballot.queue.get(*tx).is_some_and(|request| request.told.is_none());
         unanswered.retain(|tx| tx.node != me && waits(tx));
         for tx in unanswered {
@@ -285,7 +285,7 @@ impl Engine {
                 self.enqueue(tx, &key, request);
             }
         }
-        self.dirty.mark_key(&key);
+        self.cx.dirty.mark_key(&key);
         Ok(())
     }
 
@@ -295,7 +295,7 @@ impl Engine {
             return Err("a claim of another node");
         }
         if self.claims.ballots.get_mut(&key).is_some_and(|ballot| ballot.queue.hurry(tx)) {
-            self.dirty.mark_key(&key);
+            self.cx.dirty.mark_key(&key);
         }
         Ok(())
     }
@@ -327,6 +327,6 @@ impl Engine {
     /// The claim is over at this voter.
     pub(crate) fn free_claim(&mut self, tx: Tx, key: &Key) {
         self.claims.end_request(tx, key);
-        self.dirty.mark_key(key);
+        self.cx.dirty.mark_key(key);
     }
 }

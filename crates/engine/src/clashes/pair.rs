@@ -4,6 +4,7 @@
 //! link that flaps meanwhile does not call a resolver again. How it is decided stands in `resolver`; how homes without a
 //! link to each other speak, in `hearsay`.
 
+use super::resolver::Resolvers;
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::*;
@@ -69,6 +70,40 @@ pub(crate) struct Clash {
     waiting: BTreeMap<Pair, u64>,
 }
 
+/// All clashes of this node's bindings, and what deciding them needs.
+#[derive(Default, Debug)]
+pub(crate) struct Clashes {
+    by_name: BTreeMap<Name, Clash>,
+    pub(super) resolvers: Resolvers,
+    /// Homes without a link and the third node that can pass clash messages to them.
+    pub(super) messengers: BTreeMap<NodeId, NodeId>,
+}
+
+impl Clashes {
+    /// Names with a clash, under way or decided.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Name> {
+        self.by_name.keys()
+    }
+    /// For a picture of the state.
+    pub(crate) fn cases(&self) -> &impl std::fmt::Debug {
+        &self.by_name
+    }
+    pub(crate) fn resolvers(&self) -> &Resolvers {
+        &self.resolvers
+    }
+    pub(crate) fn link_up(&mut self, node: NodeId) {
+        self.messengers.remove(&node); // it can be reached itself
+    }
+    pub(crate) fn link_down(&mut self, node: NodeId) {
+        self.messengers.retain(|_, through| *through != node);
+    }
+    /// The node closes: what was asked is not waited for any more.
+    pub(crate) fn clear(&mut self) {
+        self.by_name.clear();
+        self.resolvers.forget_calls();
+    }
+}
+
 impl Clash {
     fn is_empty(&self) -> bool {
         self.cases.is_empty() && self.engaged.is_none() && self.waiting.is_empty()
@@ -103,9 +138,9 @@ impl Engine {
         if self.names.crowded().contains(name) {
             let open: Vec<(Reg, Pid)> = self.names.open(name).iter().map(|b| (b.reg, b.pid())).collect();
             if let [(low, _), (high, high_pid), ..] = open[..] {
-                if low.node == self.config.node {
+                if low.node == self.cx.config.node {
                     self.pair(name, Pair { low, high }, high_pid);
-                } else if high.node != self.config.node {
+                } else if high.node != self.cx.config.node {
                     self.watch_as_third(name);
                 }
             }
@@ -114,13 +149,13 @@ impl Engine {
             }
         }
         self.tell_pending_verdicts(name);
-        if self.clashes.get(name).is_some_and(Clash::is_empty) {
-            self.clashes.remove(name);
+        if self.clashes.by_name.get(name).is_some_and(Clash::is_empty) {
+            self.clashes.by_name.remove(name);
         }
         if !self.is_broken(Fault::BusyIsJudgedOnce) {
             self.refuse_if_taken(name);
         }
-        self.dirty.mark_key(&Key::Name(name.clone()));
+        self.cx.dirty.mark_key(&Key::Name(name.clone()));
     }
 
     /// A verdict that neither wins is over when the higher home has withdrawn, and is in the way of my other pairs until
@@ -129,7 +164,7 @@ impl Engine {
         if self.is_broken(Fault::VerdictIsToldOnce) {
             return;
         }
-        let Some(clash) = self.clashes.get(name) else { return };
+        let Some(clash) = self.clashes.by_name.get(name) else { return };
         let mine = self.mine(name);
         let pending = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
             Verdict::Decided(decision @ Decision { low: Some(_), high: Some(_) })
@@ -145,7 +180,7 @@ impl Engine {
     }
 
     fn verdict(&self, name: &Name, pair: Pair) -> Option<Verdict> {
-        self.clashes.get(name)?.cases.get(&pair).map(|case| case.verdict)
+        self.clashes.by_name.get(name)?.cases.get(&pair).map(|case| case.verdict)
     }
 
     fn set_verdict(&mut self, name: &Name, pair: Pair, verdict: Verdict) {
@@ -157,7 +192,7 @@ impl Engine {
     }
 
     fn with_clash(&mut self, name: &Name, change: impl FnOnce(&mut Clash)) {
-        if let Some(clash) = self.clashes.get_mut(name) {
+        if let Some(clash) = self.clashes.by_name.get_mut(name) {
             change(clash);
         }
     }
@@ -185,9 +220,11 @@ impl Engine {
                 }
                 if asked.is_none() {
                     let round = self.next_tx().lamport;
-                    let clash = self.clashes.entry(name.clone()).or_default();
+                    let clash = self.clashes.by_name.entry(name.clone()).or_default();
                     clash.make_room(|node| self.view.is_linked(node));
-                    clash.cases.insert(pair, Case { verdict: Verdict::Asked, high, since: self.now, round });
+                    clash
+                        .cases
+                        .insert(pair, Case { verdict: Verdict::Asked, high, since: self.cx.now, round });
                     self.clash_found(name, high);
                 }
                 self.engage(name, pair);
@@ -196,7 +233,7 @@ impl Engine {
     }
 
     fn engage(&mut self, name: &Name, pair: Pair) {
-        let case = self.clashes.get(name).and_then(|clash| clash.cases.get(&pair));
+        let case = self.clashes.by_name.get(name).and_then(|clash| clash.cases.get(&pair));
         let Some(round) = case.map(|case| case.round) else { return };
         self.send_clash(pair.high.node, ClashMessage::Engage { name: name.clone(), pair, round });
     }
@@ -207,7 +244,7 @@ impl Engine {
         if self.is_broken(Fault::NothingIsForfeited) {
             return None;
         }
-        let mut cases = self.clashes.get(name)?.cases.iter();
+        let mut cases = self.clashes.by_name.get(name)?.cases.iter();
         cases.find_map(|(pair, case)| match case.verdict {
             Verdict::Decided(Decision { low: Some(treatment), high: Some(_) })
                 if pair.low == mine && !self.view.is_linked(pair.high.node) =>
@@ -224,7 +261,7 @@ impl Engine {
         if self.is_broken(Fault::UnlinkedPairsOverlap) {
             return;
         }
-        let Some(clash) = self.clashes.get_mut(name) else { return };
+        let Some(clash) = self.clashes.by_name.get_mut(name) else { return };
         let linked = |node| self.view.is_linked(node);
         clash.cases.retain(|pair, case| {
             *pair == except || pair.low != mine || case.verdict != Verdict::Asked || linked(pair.high.node)
@@ -235,7 +272,7 @@ impl Engine {
     /// Whether my binding is in another running pair. Between unlinked homes a pair blocks nothing, so waits only go
     /// upward and end; a function is called for one pair of a binding at a time, and ends by its deadline.
     fn takes_part(&self, name: &Name, mine: Reg, except: Pair) -> bool {
-        let Some(clash) = self.clashes.get(name) else { return false };
+        let Some(clash) = self.clashes.by_name.get(name) else { return false };
         let as_lower = clash.cases.iter().any(|(pair, case)| {
             let linked = |node| self.view.is_linked(node);
             let running = case.is_running(pair, linked, |reg| self.shows_reg(name, reg));
@@ -257,7 +294,7 @@ impl Engine {
     /// Names with a clash that is under way.
     pub(crate) fn undecided_clashes(&self) -> usize {
         let linked = |node| self.view.is_linked(node);
-        let all = self.clashes.iter();
+        let all = self.clashes.by_name.iter();
         all.filter(|(name, clash)| !clash.is_at_rest(linked, |reg| self.shows_reg(name, reg))).count()
     }
 
@@ -268,7 +305,7 @@ impl Engine {
         let is_under_way = |(name, clash): &(&Name, &Clash)| {
             !clash.is_at_rest(|node| self.view.is_linked(node), |reg| self.shows_reg(name, reg))
         };
-        self.clashes.iter().filter(is_under_way).flat_map(|(name, clash)| {
+        self.clashes.by_name.iter().filter(is_under_way).flat_map(|(name, clash)| {
             let cases = clash.cases.iter().map(move |(pair, case)| {
                 let state = match case.verdict {
                     Verdict::Asked => "asked",
@@ -284,7 +321,7 @@ impl Engine {
     }
 
     fn clash_found(&mut self, name: &Name, high: Pid) {
-        self.counters.clashes += 1;
+        self.cx.counters.clashes += 1;
         self.log(Level::Info, Topic::Clash, |engine| {
             let (name, home) = (Short(name.as_bytes()), engine.name_of(high.node));
             format!("the name {name} is bound here and on {home}; this node decides")
@@ -292,7 +329,7 @@ impl Engine {
     }
 
     fn clash_decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
-        self.counters.clashes_decided += 1;
+        self.cx.counters.clashes_decided += 1;
         self.log(Level::Info, Topic::Clash, |engine| {
             let (name, home) = (Short(name.as_bytes()), engine.name_of(pair.high.node));
             let who = match decision {
@@ -306,11 +343,11 @@ impl Engine {
 
     /// The higher home: takes the next pair that waits for my binding.
     fn engage_next(&mut self, name: &Name) {
-        if !self.clashes.contains_key(name) {
+        if !self.clashes.by_name.contains_key(name) {
             return;
         }
         let mine = self.mine(name);
-        if let Some(pair) = self.clashes.get(name).and_then(|c| c.engaged) {
+        if let Some(pair) = self.clashes.by_name.get(name).and_then(|c| c.engaged) {
             let low_gone = self.view.is_linked(pair.low.node)
                 && self.names.of(name, pair.low.node).map(|b| b.reg) != Some(pair.low);
             if mine != Some(pair.high) || low_gone {
@@ -318,7 +355,8 @@ impl Engine {
             }
         }
         loop {
-            let waiting = self.clashes.get(name).map(|c| c.waiting.keys().copied().collect::<Vec<_>>());
+            let waiting =
+                self.clashes.by_name.get(name).map(|c| c.waiting.keys().copied().collect::<Vec<_>>());
             let ready = |pair: &Pair| {
                 mine != Some(pair.high)
                     || self.may_clash(name, pair.high) && !self.takes_part(name, pair.high, *pair)
@@ -356,11 +394,11 @@ impl Engine {
     ) -> Result<(), &'static str> {
         match message {
             ClashMessage::Engage { name, pair, round } => {
-                if pair.low.node != from || pair.high.node != self.config.node {
+                if pair.low.node != from || pair.high.node != self.cx.config.node {
                     return Err("a clash of other nodes");
                 }
                 if self.mine(&name) == Some(pair.high) {
-                    self.clashes.entry(name.clone()).or_default().waiting.insert(pair, round);
+                    self.clashes.by_name.entry(name.clone()).or_default().waiting.insert(pair, round);
                     self.engage_next(&name);
                 } else {
                     self.send_clash(pair.low.node, ClashMessage::ClashEnded { name, pair });
@@ -385,15 +423,15 @@ impl Engine {
                     }
                     _ => {}
                 }
-                self.dirty.mark_name(&name);
+                self.cx.dirty.mark_name(&name);
             }
             ClashMessage::Verdict { name, pair, treatment } => {
-                if pair.low.node != from || pair.high.node != self.config.node {
+                if pair.low.node != from || pair.high.node != self.cx.config.node {
                     return Err("a verdict on a clash of other nodes");
                 }
                 if self.mine(&name) == Some(pair.high) {
                     // Through a third node it may come late: from a home that has lost since, to one that has beaten others since.
-                    let takes_part = self.clashes.get(&name).is_some_and(|c| c.engaged == Some(pair));
+                    let takes_part = self.clashes.by_name.get(&name).is_some_and(|c| c.engaged == Some(pair));
                     let counts = takes_part
                         || self.view.is_linked(from)
                         || self.is_broken(Fault::UnlinkedPairsOverlap);
@@ -412,7 +450,7 @@ impl Engine {
 
     /// The higher home takes part: the pair is decided, once.
     fn engaged(&mut self, name: Name, pair: Pair, round: u64, high_age_ms: u64) {
-        let mut case = self.clashes.get(&name).and_then(|c| c.cases.get(&pair).copied());
+        let mut case = self.clashes.by_name.get(&name).and_then(|c| c.cases.get(&pair).copied());
         let alive = self.mine(&name) == Some(pair.low);
         if case.is_some_and(|case| case.round != round) {
             return; // an answer to what was given up; that to the last question follows
@@ -431,7 +469,7 @@ impl Engine {
                     Some(decision) => self.decided(&name, pair, decision),
                     None => self.set_verdict(&name, pair, Verdict::Running { over: false }),
                 }
-                self.dirty.mark_name(&name);
+                self.cx.dirty.mark_name(&name);
             }
             Some((Verdict::Running { .. }, _)) => {}
             Some((Verdict::Decided(decision), _)) if alive => self.carry_out(&name, pair, decision),
@@ -456,7 +494,7 @@ impl Engine {
             // My binding is gone.
             _ => return,
         }
-        self.dirty.mark_name(name);
+        self.cx.dirty.mark_name(name);
     }
 
     /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.
@@ -464,7 +502,7 @@ impl Engine {
         self.set_verdict(name, pair, Verdict::Decided(decision));
         self.clash_decided(name, pair, decision);
         let is_known = self.names.of(name, pair.high.node).is_some_and(|b| b.reg == pair.high)
-            || self.messengers.contains_key(&pair.high.node);
+            || self.clashes.messengers.contains_key(&pair.high.node);
         if is_known && self.mine(name) == Some(pair.low) {
             self.carry_out(name, pair, decision);
         }
@@ -494,7 +532,7 @@ impl Engine {
         if self.is_broken(Fault::VerdictIsToldOnce) {
             return;
         }
-        let Some(clash) = self.clashes.get(name) else { return };
+        let Some(clash) = self.clashes.by_name.get(name) else { return };
         // Not while it is not certain that mine stays: what it beats must not lose to one that has lost itself.
         let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
             Verdict::Decided(decision) if !self.is_judged(clash, pair.low, *pair) => Some((*pair, decision)),
@@ -541,7 +579,7 @@ impl Engine {
     fn forget_cases_of_replaced(&mut self, name: &Name) {
         let mine = self.mine(name);
         let is_old = |clash: &Clash| clash.cases.keys().any(|pair| Some(pair.low) != mine);
-        if self.clashes.get(name).is_some_and(is_old) {
+        if self.clashes.by_name.get(name).is_some_and(is_old) {
             let beneath: Vec<Reg> = self.names.beneath(name).iter().map(|binding| binding.reg).collect();
             self.with_clash(name, |clash| {
                 clash.cases.retain(|pair, _| Some(pair.low) == mine || beneath.contains(&pair.low));
@@ -579,8 +617,11 @@ impl Engine {
     /// Of the registrations of a peer only these are left.
     pub(crate) fn rivals_left(&mut self, peer: NodeId, have: &BTreeSet<Reg>) {
         let gone = |reg: Reg| reg.node == peer && !have.contains(&reg);
-        let cases =
-            self.clashes.iter().flat_map(|(name, clash)| clash.cases.keys().map(move |p| (name, p.high)));
+        let cases = self
+            .clashes
+            .by_name
+            .iter()
+            .flat_map(|(name, clash)| clash.cases.keys().map(move |p| (name, p.high)));
         let gone = cases.filter(|(_, high)| gone(*high)).map(|(name, high)| (name.clone(), high));
         for (name, high) in gone.collect::<Vec<_>>() {
             self.rival_gone(&name, high);
@@ -590,7 +631,7 @@ impl Engine {
     /// A link came up or went down: what this node asked of the peer, or promised it, ended with the old link.
     pub(crate) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
         let forgets = self.is_broken(Fault::VerdictIsForgotten);
-        for clash in self.clashes.values_mut() {
+        for clash in self.clashes.by_name.values_mut() {
             let ends = |case: &Case| case.verdict == Verdict::Asked || forgets;
             clash.cases.retain(|pair, case| !(ends(case) && pair.high.node == peer));
             if clash.engaged.is_some_and(|pair| pair.low.node == peer) {

@@ -13,14 +13,14 @@ impl Engine {
     /// There is something between two other homes that they may not know.
     pub(crate) fn watch_as_third(&mut self, name: &Name) {
         let timer = Timer::Hearsay(name.clone());
-        if !self.timers.is_set(&timer) {
-            self.timers.set(timer, self.now + self.config.detection);
+        if !self.cx.timers.is_set(&timer) {
+            self.cx.timers.set(timer, self.cx.now + self.cx.config.detection);
         }
     }
 
     /// Bindings of other nodes that those of yet others have replaced for good: by which, and which.
     pub(crate) fn replaced_of_others(&self, name: &Name) -> impl Iterator<Item = (&Binding, Reg)> {
-        let me = self.config.node;
+        let me = self.cx.config.node;
         self.names.replaced(name).into_iter().filter(move |(by, reg)| by.reg.node != me && reg.node != me)
     }
 
@@ -36,13 +36,13 @@ impl Engine {
         }
         let open: Vec<(Reg, Pid)> = self.names.open(&name).iter().map(|b| (b.reg, b.pid())).collect();
         if let [(low, _), (high, high_pid), ..] = open[..]
-            && low.node != self.config.node
-            && high.node != self.config.node
+            && low.node != self.cx.config.node
+            && high.node != self.cx.config.node
             && !self.is_broken(Fault::ThirdNodeIsSilent)
         {
             let pair = Pair { low, high };
             self.send(low.node, Message::Hearsay { name: name.clone(), pair, high: high_pid });
-            self.timers.set(Timer::Hearsay(name), self.now + self.config.detection);
+            self.cx.timers.set(Timer::Hearsay(name), self.cx.now + self.cx.config.detection);
         }
     }
 
@@ -54,7 +54,7 @@ impl Engine {
         high: Pid,
     ) -> Result<(), &'static str> {
         if self.mine(&name) == Some(pair.low)
-            && pair.high.node != self.config.node
+            && pair.high.node != self.cx.config.node
             && !self.view.is_linked(pair.high.node)
         {
             self.remember_messenger(pair.high.node, from);
@@ -70,7 +70,7 @@ impl Engine {
         origin: NodeId,
         clash: ClashMessage,
     ) -> Result<(), &'static str> {
-        if to == self.config.node {
+        if to == self.cx.config.node {
             if !self.may_be_passed_on(from, origin) {
                 return Ok(());
             }
@@ -91,7 +91,7 @@ impl Engine {
     /// very node: such a word crossed the link that has just come up, where it is said anew, or is a lie. It is void, and no
     /// violation, since the first may befall an honest node.
     pub(crate) fn may_be_passed_on(&mut self, from: NodeId, origin: NodeId) -> bool {
-        let may = origin != self.config.node && !self.view.is_linked(origin);
+        let may = origin != self.cx.config.node && !self.view.is_linked(origin);
         if !may {
             self.refuse_relay(from, origin);
         }
@@ -99,7 +99,7 @@ impl Engine {
     }
 
     pub(crate) fn refuse_relay(&mut self, from: NodeId, origin: NodeId) {
-        self.counters.relays_refused += 1;
+        self.cx.counters.relays_refused += 1;
         self.view.count_for(from, |counts| counts.relays_refused += 1);
         self.log_paced(Level::Info, Topic::Clash, |engine| {
             let (from, origin) = (engine.identity_of(from), engine.identity_of(origin));
@@ -109,13 +109,15 @@ impl Engine {
 
     /// Whoever it is that can be reached so, there are no more of them than there may be peers.
     fn remember_messenger(&mut self, to: NodeId, through: NodeId) {
-        if self.messengers.contains_key(&to) || self.messengers.len() < self.config.limits.peers {
-            self.messengers.insert(to, through);
+        if self.clashes.messengers.contains_key(&to)
+            || self.clashes.messengers.len() < self.cx.config.limits.peers
+        {
+            self.clashes.messengers.insert(to, through);
         }
     }
 
     pub(crate) fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
-        if to == self.config.node || self.view.is_linked(to) {
+        if to == self.cx.config.node || self.view.is_linked(to) {
             let message = match clash {
                 ClashMessage::Engage { name, pair, round } => Message::Engage { name, pair, round },
                 ClashMessage::Engaged { name, pair, round, age_ms } => {
@@ -125,8 +127,8 @@ impl Engine {
                 ClashMessage::Verdict { name, pair, treatment } => Message::Verdict { name, pair, treatment },
             };
             self.send(to, message);
-        } else if let Some(messenger) = self.messengers.get(&to).copied() {
-            self.send(messenger, Message::Relayed { to, from: self.config.node, clash });
+        } else if let Some(messenger) = self.clashes.messengers.get(&to).copied() {
+            self.send(messenger, Message::Relayed { to, from: self.cx.config.node, clash });
         }
     }
 }

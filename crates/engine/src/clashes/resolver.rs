@@ -45,12 +45,12 @@ impl Resolvers {
 
 impl Engine {
     pub(crate) fn add_resolver(&mut self, resolver: Name) {
-        self.resolvers.functions.insert(resolver);
+        self.clashes.resolvers.functions.insert(resolver);
     }
 
     /// For how long a registration of mine stands: since its commit, by this node's clock (D21 of the design).
     pub(crate) fn age_ms(&self, reg: Reg) -> u64 {
-        u64::try_from(self.now.since(committed_at(reg)).as_millis()).unwrap_or(u64::MAX)
+        u64::try_from(self.cx.now.since(committed_at(reg)).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// By the resolver of my binding, the lower one: "the function is the one stored on that side". `None`: a function was
@@ -74,11 +74,11 @@ impl Engine {
         Some(match mine.resolver.clone() {
             // "It randomly chooses one of the pids for registration and kills the other one."
             Resolver::RandomExit => {
-                let is_low = self.rng.random();
+                let is_low = self.cx.rng.random();
                 keeps(is_low, Treatment::Kill { by: Some(if is_low { low } else { high }) })
             }
             // "... and sends the message {global_name_conflict, Name} to the other pid": without the winner's.
-            Resolver::RandomNotify => keeps(self.rng.random(), Treatment::Notify { other: None }),
+            Resolver::RandomNotify => keeps(self.cx.rng.random(), Treatment::Notify { other: None }),
             Resolver::NotifyAll => neither(low, high),
             // A tie goes to the smaller binding.
             Resolver::KeepOldest => {
@@ -86,11 +86,11 @@ impl Engine {
                 keeps(is_low, Treatment::Notify { other: Some(if is_low { low } else { high }) })
             }
             Resolver::Function(resolver) => {
-                self.resolvers.last_call += 1;
-                let id = self.resolvers.last_call;
-                let call = Call { name: name.clone(), pair, a: low, b: high, since: self.now };
-                self.counters.resolver_calls += 1;
-                self.resolvers.calls.insert(id, call);
+                self.clashes.resolvers.last_call += 1;
+                let id = self.clashes.resolvers.last_call;
+                let call = Call { name: name.clone(), pair, a: low, b: high, since: self.cx.now };
+                self.cx.counters.resolver_calls += 1;
+                self.clashes.resolvers.calls.insert(id, call);
                 let clash = ClashCall {
                     id,
                     resolver: (*resolver).clone(),
@@ -108,9 +108,9 @@ impl Engine {
 
     /// The first answer to a call counts.
     pub(crate) fn resolved(&mut self, id: u64, answer: ClashAnswer) {
-        if let Some(Call { name, pair, a, b, .. }) = self.resolvers.calls.remove(&id) {
+        if let Some(Call { name, pair, a, b, .. }) = self.clashes.resolvers.calls.remove(&id) {
             if answer == ClashAnswer::Failed {
-                self.counters.resolver_failures += 1;
+                self.cx.counters.resolver_failures += 1;
                 self.log(Level::Warn, Topic::Resolver, |_| {
                     let name = log::of_name(&name);
                     format!("the resolver function for the name {name} failed: neither process keeps it")

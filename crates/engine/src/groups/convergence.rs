@@ -41,33 +41,33 @@ fn is_present(config: &Config, view: &View, makers: &Makers) -> impl Fn(NodeId) 
 impl Engine {
     /// Something was learned that peers may not know. One digest for all that happens within a heartbeat.
     fn existence_changed(&mut self) {
-        if !self.timers.is_set(&Timer::GroupDigest) && !self.is_broken(Fault::NoDigest) {
-            self.timers.set(Timer::GroupDigest, self.now + self.config.heartbeat);
+        if !self.cx.timers.is_set(&Timer::GroupDigest) && !self.is_broken(Fault::NoDigest) {
+            self.cx.timers.set(Timer::GroupDigest, self.cx.now + self.cx.config.heartbeat);
         }
     }
 
     /// Something was learned of these incarnations. Of those without a link nobody will say that they have left.
     pub(crate) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
         let absent: Vec<NodeId> = {
-            let is_present = is_present(&self.config, &self.view, &self.groups.makers);
+            let is_present = is_present(&self.cx.config, &self.view, &self.groups.makers);
             nodes.into_iter().filter(|node| !is_present(*node)).collect()
         };
-        if self.groups.dots.forget_later(self.now + MEMORY, absent) {
-            self.arm_group_memory(self.now + MEMORY);
+        if self.groups.dots.forget_later(self.cx.now + MEMORY, absent) {
+            self.arm_group_memory(self.cx.now + MEMORY);
         }
     }
 
     fn arm_group_memory(&mut self, at: Time) {
-        if !self.timers.is_set(&Timer::GroupMemory) {
-            self.timers.set(Timer::GroupMemory, at);
+        if !self.cx.timers.is_set(&Timer::GroupMemory) {
+            self.cx.timers.set(Timer::GroupMemory, at);
         }
     }
 
     /// Looks at all of them, so at most once in a while, and not for each of those that have left one after the other.
     pub(crate) fn group_memory_due(&mut self) {
-        let is_present = is_present(&self.config, &self.view, &self.groups.makers);
-        if let Some(next) = self.groups.dots.forget_due(self.now, self.now + MEMORY, is_present) {
-            self.arm_group_memory(next.max(self.now + LOOK));
+        let is_present = is_present(&self.cx.config, &self.view, &self.groups.makers);
+        if let Some(next) = self.groups.dots.forget_due(self.cx.now, self.cx.now + MEMORY, is_present) {
+            self.arm_group_memory(next.max(self.cx.now + LOOK));
         }
     }
 
@@ -94,11 +94,11 @@ impl Engine {
     /// At most once in a heartbeat, which is how often an honest node sends a digest: all that is known may be very much, and
     /// a digest and an empty answer are a few bytes.
     fn tell_all_in_turn(&mut self, to: NodeId) {
-        let due = self.groups.told_all.get(&to).map_or(self.now, |last| *last + self.config.heartbeat);
-        if due > self.now {
-            return self.timers.set(Timer::GroupAnswer(to), due);
+        let due = self.groups.told_all.get(&to).map_or(self.cx.now, |last| *last + self.cx.config.heartbeat);
+        if due > self.cx.now {
+            return self.cx.timers.set(Timer::GroupAnswer(to), due);
         }
-        self.groups.told_all.insert(to, self.now);
+        self.groups.told_all.insert(to, self.cx.now);
         self.groups.asked.insert(to, false);
         self.tell_existence(to, true);
     }
@@ -154,11 +154,11 @@ impl Engine {
                 Existence::Live { dot, .. } | Existence::Beyond(dot) => *dot,
                 Existence::Seen { node, up_to } => Dot { node: *node, number: *up_to },
             };
-            self.groups.makers.heard_of(self.config.node, dot);
+            self.groups.makers.heard_of(self.cx.config.node, dot);
         }
         let told = self.groups.told.entry(from).or_default();
         parts.into_iter().for_each(|part| told.add(part));
-        if told.is_within(&self.config.limits) { Ok(()) } else { Err("more groups than the limit") }
+        if told.is_within(&self.cx.config.limits) { Ok(()) } else { Err("more groups than the limit") }
     }
 
     /// What the peer knows is complete.
@@ -187,9 +187,9 @@ impl Engine {
         if nodes.len() < self.groups.dots.incarnations().len() / 8 {
             return self.remember_absent(nodes);
         }
-        let is_present = is_present(&self.config, &self.view, &self.groups.makers);
-        if self.groups.dots.forget_absent_later(self.now + MEMORY, is_present) {
-            self.arm_group_memory(self.now + MEMORY);
+        let is_present = is_present(&self.cx.config, &self.view, &self.groups.makers);
+        if self.groups.dots.forget_absent_later(self.cx.now + MEMORY, is_present) {
+            self.arm_group_memory(self.cx.now + MEMORY);
         }
     }
 
@@ -197,8 +197,8 @@ impl Engine {
     pub(crate) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
         let mut is_news = false;
         let makers: BTreeSet<NodeId> = dots.iter().map(|dot| dot.node).collect();
-        for dot in dots.into_iter().filter(|dot| self.groups.makers.node(dot.node) != self.config.node) {
-            is_news |= self.groups.dots.has_room(&self.config.limits) && self.groups.dots.add(group, dot);
+        for dot in dots.into_iter().filter(|dot| self.groups.makers.node(dot.node) != self.cx.config.node) {
+            is_news |= self.groups.dots.has_room(&self.cx.config.limits) && self.groups.dots.add(group, dot);
         }
         if is_news {
             self.groups.touch(group, false);
@@ -237,8 +237,9 @@ impl Engine {
     /// What peers have made this node remember stays bounded; `trim` says how. Says whether groups have lost something.
     fn trim_dots(&mut self, from: NodeId) -> bool {
         let Groups { dots, makers, .. } = &mut self.groups;
-        let members = self.view.nodes().map(|(node, _)| node).chain([self.config.node]).chain(makers.all());
-        let trimmed = dots.trim(&self.config.limits, members);
+        let members =
+            self.view.nodes().map(|(node, _)| node).chain([self.cx.config.node]).chain(makers.all());
+        let trimmed = dots.trim(&self.cx.config.limits, members);
         for group in &trimmed.groups {
             self.groups.touch(group, false);
         }
@@ -266,11 +267,11 @@ impl Engine {
         self.groups.asked.remove(&node);
         self.groups.unanswered.remove(&node);
         self.groups.told_all.remove(&node);
-        self.timers.cancel(&Timer::GroupAnswer(node));
+        self.cx.timers.cancel(&Timer::GroupAnswer(node));
         let numbers = self.groups.makers.of(node).chain([node]).collect::<Vec<_>>();
         for number in numbers {
-            if self.groups.dots.forget_at(self.now + MEMORY, number) {
-                self.arm_group_memory(self.now + MEMORY);
+            if self.groups.dots.forget_at(self.cx.now + MEMORY, number) {
+                self.arm_group_memory(self.cx.now + MEMORY);
             }
         }
         self.groups.makers.forget(node);

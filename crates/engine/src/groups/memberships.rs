@@ -7,7 +7,6 @@ use super::withdrawal::Withdrawals;
 use crate::Entries;
 use crate::budget::{self, Tally};
 use crate::machine::Engine;
-use crate::names::Table;
 use crate::processes::Watch;
 use crate::*;
 use foldhash::quality::FixedState;
@@ -233,8 +232,9 @@ impl Engine {
     pub(crate) fn set_membership(&mut self, owner: NodeId, membership: Membership) {
         let Membership { group, serial, count, dots, why } = membership;
         let pid = Pid { node: owner, serial };
-        let old = self.groups.put(self.config.node, &group, pid, (count > 0).then_some(Row { count, dots }));
-        if owner == self.config.node {
+        let old =
+            self.groups.put(self.cx.config.node, &group, pid, (count > 0).then_some(Row { count, dots }));
+        if owner == self.cx.config.node {
             if count == 0 {
                 self.groups.joinings.forget(&group, serial);
             }
@@ -323,7 +323,7 @@ impl Engine {
             groups.push((group, members));
         }
         if !groups.is_empty() {
-            self.tables.push_back(Table::Other(Box::new(Effect::PublishGroups { groups })));
+            self.cx.out.publish(Effect::PublishGroups { groups });
         }
     }
 

@@ -26,7 +26,7 @@ impl Engine {
     /// A call of a process of this node on this group is answered if it cannot be made. Says whether it was.
     fn reject_unless_valid(&mut self, process: u64, op: Ref, group: &Name) -> bool {
         let refused = if self.processes.exists(process) {
-            self.config.check_name(group.as_bytes()).err()
+            self.cx.config.check_name(group.as_bytes()).err()
         } else {
             Some(Status::NoProcess)
         };
@@ -60,8 +60,8 @@ impl Engine {
     /// "Groups that processes of this node may make". One that is there may be made anew. What all have made together is far
     /// below what a peer would take for a violation, so that the parts of a cluster can join.
     fn has_room_for_dot(&self, group: &Name) -> bool {
-        let (dots, limits) = (&self.groups.dots, &self.config.limits);
-        let me = self.config.node;
+        let (dots, limits) = (&self.groups.dots, &self.cx.config.limits);
+        let me = self.cx.config.node;
         let made = self.groups.makers.of(me).chain([me]).map(|number| dots.groups_made_by(number));
         let has_room = made.sum::<usize>() < limits.groups
             && dots.groups().len() < limits.existence
@@ -72,7 +72,7 @@ impl Engine {
 
     /// Every making of a group has a dot of its own, so that undoing one takes away exactly that one.
     fn make_dot(&mut self, group: &Name, ack: Option<Tx>) -> Dot {
-        let (dot, generation) = self.groups.makers.make(self.config.node);
+        let (dot, generation) = self.groups.makers.make(self.cx.config.node);
         self.groups.dots.add(group, dot);
         self.groups.touch(group, false);
         self.broadcast(Message::Create { group: group.clone(), dot, generation, ack });
@@ -159,7 +159,7 @@ impl Engine {
 
     /// A peer says that these dots are no more.
     fn learn_dead_dots(&mut self, from: NodeId, dots: &BTreeSet<Dot>) {
-        dots.iter().for_each(|dot| self.groups.makers.heard_of(self.config.node, *dot));
+        dots.iter().for_each(|dot| self.groups.makers.heard_of(self.cx.config.node, *dot));
         self.keep_dots_within(from);
         self.remember_absent(dots.iter().map(|dot| dot.node).collect::<BTreeSet<_>>());
     }
@@ -225,7 +225,7 @@ impl Engine {
         let (mut ended, mut doomed) = (Vec::new(), Vec::new());
         for (node, rows) in self.groups.rows_of(group).into_iter().flatten() {
             for (serial, row) in rows {
-                if *node == self.config.node {
+                if *node == self.cx.config.node {
                     ended.extend(self.groups.joinings.what_is_over(group, *serial, row, is_over));
                 } else if is_over(&row.dots) {
                     doomed.push(Pid { node: *node, serial: *serial });
@@ -235,7 +235,7 @@ impl Engine {
         if !doomed.is_empty() {
             // A home that has no link with the deleter does not hear of it, and nobody says so.
             if !self.is_broken(Fault::DoomedForEver) {
-                self.timers.set(Timer::Doomed(group.clone()), self.now + self.config.detection);
+                self.cx.timers.set(Timer::Doomed(group.clone()), self.cx.now + self.cx.config.detection);
             }
         }
         for pid in doomed {
@@ -288,7 +288,7 @@ impl Engine {
         if !self.groups.can_be_joined(&group) {
             return self.answer_call(process, op, Outcome::of(Status::NotFound));
         }
-        let dots = if pid.node == self.config.node {
+        let dots = if pid.node == self.cx.config.node {
             BTreeSet::new()
         } else {
             self.groups.dots.some_of(&group, MOST_NAMED)
@@ -305,7 +305,7 @@ impl Engine {
         dots: BTreeSet<Dot>,
         deadline: Deadline,
     ) {
-        if let Err(status) = self.config.check_name(group.as_bytes()) {
+        if let Err(status) = self.cx.config.check_name(group.as_bytes()) {
             return self.conclude(caller, Outcome::of(status));
         }
         self.learn_dots(&group, dots);
@@ -320,7 +320,7 @@ impl Engine {
             }
             dot = Some(self.make_dot(&group, None));
         }
-        let pid = Pid { node: self.config.node, serial };
+        let pid = Pid { node: self.cx.config.node, serial };
         let dots = self.groups.dots.some_of(&group, MOST_NAMED);
         let tx = self.next_tx();
         let row = self.groups.row(&group, pid);
@@ -339,9 +339,9 @@ impl Engine {
         if !self.groups.can_be_joined(group) {
             return Err(Status::NotFound);
         }
-        let me = self.config.node;
+        let me = self.cx.config.node;
         let count = self.groups.row(group, Pid { node: me, serial }).map_or(0, |row| row.count);
-        if count >= MAX_COUNT || self.groups.entries_of(me) >= self.config.limits.groups as u64 {
+        if count >= MAX_COUNT || self.groups.entries_of(me) >= self.cx.config.limits.groups as u64 {
             return Err(Status::Full);
         }
         Ok(())
@@ -374,14 +374,14 @@ impl Engine {
 
     /// The membership of a process of this node after it has left once.
     fn one_less(&self, group: &Name, serial: u64) -> Option<Membership> {
-        let row = self.groups.row(group, Pid { node: self.config.node, serial })?;
+        let row = self.groups.row(group, Pid { node: self.cx.config.node, serial })?;
         let (count, dots) = (row.count - 1, row.dots.clone());
         Some(Membership { group: group.clone(), serial, count, dots, why: Reason::NORMAL })
     }
 
     /// A fact of this node, for all.
     pub(crate) fn publish_membership(&mut self, membership: Membership, ack: Option<Tx>) {
-        self.set_membership(self.config.node, membership.clone());
+        self.set_membership(self.cx.config.node, membership.clone());
         self.broadcast(Message::Membership { membership, ack });
     }
 
@@ -450,7 +450,7 @@ impl Engine {
     fn undo_creation(&mut self, group: Name, dot: Dot) {
         let mut dots = BTreeSet::from([dot]);
         if self.is_broken(Fault::UndoneCreateTakesAll) {
-            dots = self.groups.dots.made_by(&group, self.config.node);
+            dots = self.groups.dots.made_by(&group, self.cx.config.node);
         }
         if self.is_broken(Fault::RepeatedCreateIsNotUndone) && self.groups.dots.of(&group).len() > 1 {
             return;
@@ -479,7 +479,7 @@ impl Engine {
 
     /// The memberships of this node's processes, for a snapshot.
     pub(crate) fn own_memberships(&self) -> impl Iterator<Item = Membership> {
-        let me = self.config.node;
+        let me = self.cx.config.node;
         self.groups.owned_by(me).into_iter().filter_map(move |(group, serial)| {
             let row = self.groups.row(&group, Pid { node: me, serial })?;
             let (count, dots) = (row.count, row.dots.clone());

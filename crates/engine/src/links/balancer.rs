@@ -55,7 +55,7 @@ impl Engine {
         let is_alias = |at: &&String| self.view.dials.targets.get(at).is_some_and(|target| target.is_alias);
         let aliases: Vec<&String> = found.iter().filter(is_alias).collect();
         if !aliases.is_empty() {
-            let chosen = self.rng.random_range(0..aliases.len());
+            let chosen = self.cx.rng.random_range(0..aliases.len());
             self.dial_anyway(aliases[chosen]);
         }
     }

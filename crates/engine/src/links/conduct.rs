@@ -15,7 +15,7 @@
 //!   none while most of the other peers are silent too: then this node is the one that is cut off, or the network is.
 
 use super::departure::Departure;
-use super::view::Link;
+use super::link::Link;
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::*;
@@ -184,12 +184,12 @@ impl Engine {
 
     /// The link with the peer begins: it owes its tables, and the word that it has the rows that are sent to it.
     pub(crate) fn expect_tables(&mut self, node: NodeId, rows: usize) {
-        let awake = self.awake;
+        let awake = self.cx.awake;
         let Some(link) = self.view.links.get_mut(&node) else { return };
-        link.excused_until = awake + PER_ROW.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX));
-        link.charged_until = awake;
+        link.debts.excused_until = awake + PER_ROW.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX));
+        link.debts.charged_until = awake;
         for what in [TABLES, TABLES_ACK] {
-            link.owed.insert((link.excused_until, Tx { lamport: what, node }));
+            link.debts.owed.insert((link.debts.excused_until, Tx { lamport: what, node }));
         }
     }
 
@@ -197,9 +197,9 @@ impl Engine {
     pub(crate) fn note_tables(&mut self, node: NodeId, last: bool) {
         // Large tables take their time; as long as they come nothing is overdue.
         self.settle_tables(node, Tx { lamport: TABLES, node });
-        let awake = self.awake;
+        let awake = self.cx.awake;
         let Some(link) = self.view.links.get_mut(&node).filter(|_| !last) else { return };
-        link.owed.insert((awake.max(link.excused_until), Tx { lamport: TABLES, node }));
+        link.debts.owed.insert((awake.max(link.debts.excused_until), Tx { lamport: TABLES, node }));
     }
 
     pub(crate) fn tables_acknowledged(&mut self, node: NodeId) {
@@ -209,7 +209,7 @@ impl Engine {
     fn settle_tables(&mut self, node: NodeId, what: Tx) {
         self.charge(node);
         if let Some(link) = self.view.links.get_mut(&node) {
-            link.owed.retain(|(_, tx)| *tx != what);
+            link.debts.owed.retain(|(_, tx)| *tx != what);
         }
     }
 
@@ -217,59 +217,59 @@ impl Engine {
     pub(crate) fn expect_answers(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         for node in nodes {
             let Some(link) = self.view.links.get_mut(node) else { continue };
-            let since = self.awake.max(link.excused_until);
-            if let Some(old) = self.conducts.owed.entry(tx).or_default().insert(*node, since) {
-                link.owed.remove(&(old, tx));
+            let since = self.cx.awake.max(link.debts.excused_until);
+            if let Some(old) = self.view.conducts.owed.entry(tx).or_default().insert(*node, since) {
+                link.debts.owed.remove(&(old, tx));
             }
-            link.owed.insert((since, tx));
+            link.debts.owed.insert((since, tx));
         }
     }
 
     /// The peer has answered the operation, or says that others are to be waited for.
     pub(crate) fn note_answer(&mut self, tx: Tx, node: NodeId) {
-        let Some(owed) = self.conducts.owed.get_mut(&tx) else { return };
+        let Some(owed) = self.view.conducts.owed.get_mut(&tx) else { return };
         let Some(since) = owed.remove(&node) else { return };
         if owed.is_empty() {
-            self.conducts.owed.remove(&tx);
+            self.view.conducts.owed.remove(&tx);
         }
         self.charge(node);
         if let Some(link) = self.view.links.get_mut(&node) {
-            link.owed.remove(&(since, tx));
+            link.debts.owed.remove(&(since, tx));
         }
     }
 
     /// The operation is over.
     pub(crate) fn forget_owed_to(&mut self, tx: Tx) {
-        for (node, since) in self.conducts.owed.remove(&tx).unwrap_or_default() {
+        for (node, since) in self.view.conducts.owed.remove(&tx).unwrap_or_default() {
             self.charge(node);
             if let Some(link) = self.view.links.get_mut(&node) {
-                link.owed.remove(&(since, tx));
+                link.debts.owed.remove(&(since, tx));
             }
         }
     }
 
     /// Answers to operations of this node that peers owe: none when none is under way.
     pub(crate) fn owed_answers(&self) -> usize {
-        let me = self.config.node;
-        self.view.links.values().flat_map(|link| &link.owed).filter(|(_, tx)| tx.node == me).count()
+        let me = self.cx.config.node;
+        self.view.links.values().flat_map(|link| &link.debts.owed).filter(|(_, tx)| tx.node == me).count()
     }
 
     // ---- what is overdue
 
     /// Adds up what the peer has owed since this was asked last.
     pub(crate) fn charge(&mut self, node: NodeId) {
-        let (now, awake, detection) = (self.now, self.awake, self.config.detection);
+        let (now, awake, detection) = (self.cx.now, self.cx.awake, self.cx.config.detection);
         let Some(link) = self.view.links.get_mut(&node) else { return };
         // Of a peer that hardly ever runs the shortest round trip may be long: no more than a twentieth for that.
-        let way = (link.fastest.unwrap_or_default() * 3).min(detection / 20);
+        let way = (link.pulse.round_trip.fastest.unwrap_or_default() * 3).min(detection / 20);
         let deadline = way.max(detection / 50).max(SHORTEST);
-        let oldest = link.owed.first().map(|(since, _)| *since + deadline);
-        let from = oldest.map(|overdue| overdue.max(link.charged_until)).filter(|from| *from < awake);
-        link.charged_until = awake;
+        let oldest = link.debts.owed.first().map(|(since, _)| *since + deadline);
+        let from = oldest.map(|overdue| overdue.max(link.debts.charged_until)).filter(|from| *from < awake);
+        link.debts.charged_until = awake;
         let Some(from) = from else { return };
         let by = awake.since(from);
-        let silent = |link: &Link| now.since(link.last_heard) > self.config.heartbeat * 3 / 2;
-        let (is_silent, has_lasted) = (silent(link), link.has_lasted);
+        let silent = |link: &Link| now.since(link.pulse.last_heard) > self.cx.config.heartbeat * 3 / 2;
+        let (is_silent, has_lasted) = (silent(link), link.merge.has_lasted());
         if is_silent && has_lasted {
             let others = self.view.links.iter().filter(|(other, _)| **other != node);
             let (all, mute) =
@@ -277,7 +277,7 @@ impl Engine {
             if all == 0 {
                 // Whether the peer is slow or the network down shows when it is heard again.
                 if let Some(link) = self.view.links.get_mut(&node) {
-                    link.unsaid += by;
+                    link.debts.unsaid += by;
                 }
                 return;
             }
@@ -285,15 +285,16 @@ impl Engine {
                 return;
             }
         }
-        let unsaid = self.view.links.get_mut(&node).map(|link| std::mem::take(&mut link.unsaid));
+        let unsaid = self.view.links.get_mut(&node).map(|link| std::mem::take(&mut link.debts.unsaid));
         let conduct = self.conduct_of(node);
         conduct.charged[(conduct.latest % WINDOW as u64) as usize] += by + unsaid.unwrap_or_default();
     }
 
     fn conduct_of(&mut self, node: NodeId) -> &mut Conduct {
-        let slot = self.now.0 / u64::try_from(self.config.detection.as_micros()).unwrap_or(u64::MAX).max(1);
-        let most = self.config.limits.peers.saturating_mul(2);
-        let conducts = &mut self.conducts.by_node;
+        let slot =
+            self.cx.now.0 / u64::try_from(self.cx.config.detection.as_micros()).unwrap_or(u64::MAX).max(1);
+        let most = self.cx.config.limits.peers.saturating_mul(2);
+        let conducts = &mut self.view.conducts.by_node;
         if conducts.len() >= most && !conducts.contains_key(&node) {
             // The one that has shown nothing for longest.
             let stalest = conducts.iter().min_by_key(|(_, conduct)| (conduct.until, conduct.latest));
@@ -308,25 +309,27 @@ impl Engine {
 
     /// For how many windows the peer has been linked without being parted.
     fn good_windows(&self, node: NodeId) -> u32 {
-        let until = self.conducts.by_node.get(&node).and_then(|conduct| conduct.until).unwrap_or(Time(0));
-        let merged = self.view.links.get(&node).map(|link| link.merged_for(self.now)).unwrap_or_default();
-        let window = self.config.detection.as_micros() * WINDOW as u128;
-        u32::try_from(merged.min(self.now.since(until)).as_micros() / window.max(1)).unwrap_or(u32::MAX)
+        let until =
+            self.view.conducts.by_node.get(&node).and_then(|conduct| conduct.until).unwrap_or(Time(0));
+        let merged =
+            self.view.links.get(&node).map(|link| link.merge.lasted(self.cx.now)).unwrap_or_default();
+        let window = self.cx.config.detection.as_micros() * WINDOW as u128;
+        u32::try_from(merged.min(self.cx.now.since(until)).as_micros() / window.max(1)).unwrap_or(u32::MAX)
     }
 
     /// A look at the peer, with every heartbeat. `true`: it was parted.
     pub(crate) fn judge_conduct(&mut self, node: NodeId) -> bool {
         self.charge(node);
-        if !self.conducts.by_node.contains_key(&node) {
+        if !self.view.conducts.by_node.contains_key(&node) {
             return false;
         }
-        let (detection, good) = (self.config.detection, self.good_windows(node));
-        let stays = !self.config.part_slow || self.is_broken(Fault::SlowPeersStay);
+        let (detection, good) = (self.cx.config.detection, self.good_windows(node));
+        let stays = !self.cx.config.part_slow || self.is_broken(Fault::SlowPeersStay);
         let conduct = self.conduct_of(node);
         let owed = conduct.owed();
         if owed <= detection {
             if owed.is_zero() && good > conduct.level {
-                self.conducts.by_node.remove(&node);
+                self.view.conducts.by_node.remove(&node);
             }
             return false;
         }
@@ -341,14 +344,15 @@ impl Engine {
     pub(crate) fn part(&mut self, node: NodeId, why: Misconduct) {
         let Some(link) = self.view.links.get(&node) else { return };
         let (name, address) = (link.name.clone(), link.address.clone());
-        let (window, now, good) = (self.config.detection * WINDOW as u32, self.now, self.good_windows(node));
+        let (window, now, good) =
+            (self.cx.config.detection * WINDOW as u32, self.cx.now, self.good_windows(node));
         let conduct = self.conduct_of(node);
         conduct.level = conduct.level.saturating_sub(good).min(16) + 1;
         conduct.charged = [Duration::ZERO; WINDOW];
         let (pause, level) = ((window * (1 << (conduct.level - 1))).min(window * LONGEST), conduct.level);
         (conduct.until, conduct.why) = (Some(now + pause), Some(why));
         (conduct.name, conduct.address) = (name.clone(), address);
-        let rows = &mut self.counters.parted;
+        let rows = &mut self.cx.counters.parted;
         let many = rows.len() >= NAMES_COUNTED && rows.iter().all(|(known, _)| *known != name);
         counters::count(rows, if many { "others".to_owned() } else { name });
         let severity = if matches!(why, Misconduct::Slow { .. }) { Level::Warn } else { Level::Error };
@@ -363,10 +367,9 @@ impl Engine {
 
     /// With every heartbeat: a link that has lasted ends the back-off of the addresses that led to it.
     pub(crate) fn notice_lasting(&mut self, node: NodeId) {
-        let (now, detection) = (self.now, self.config.detection);
+        let (now, detection) = (self.cx.now, self.cx.config.detection);
         let Some(link) = self.view.links.get_mut(&node) else { return };
-        if !link.has_lasted && link.merged_for(now) >= detection {
-            link.has_lasted = true;
+        if link.merge.begins_to_have_lasted(now, detection) {
             self.link_lasts(node);
         }
     }
@@ -375,11 +378,11 @@ impl Engine {
 
     /// Before each input: the time since the last one counts, unless the node was asleep when it was to do something.
     pub(crate) fn count_awake(&mut self, before: Time) {
-        let gap = self.now.since(before);
-        let slack = (self.config.detection / 100).max(Duration::from_millis(5));
-        let overslept = self.timers.next().is_some_and(|due| self.now > due + slack);
+        let gap = self.cx.now.since(before);
+        let slack = (self.cx.config.detection / 100).max(Duration::from_millis(5));
+        let overslept = self.cx.timers.next().is_some_and(|due| self.cx.now > due + slack);
         if !overslept {
-            self.awake = self.awake + gap;
+            self.cx.awake = self.cx.awake + gap;
         }
     }
 }

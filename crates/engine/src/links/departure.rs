@@ -9,7 +9,7 @@
 //! When a connection ends as the death of an OS process ends it, but might have ended for another reason, the address where the
 //! peer listened is dialled at once. Nobody listens there, or somebody else does: it is dead.
 
-use super::view::Link;
+use super::link::Link;
 use crate::machine::Engine;
 use crate::timers::Timer;
 use crate::*;
@@ -117,58 +117,53 @@ impl Engine {
         rows.map(|(node, missing)| (*node, missing.waited, missing.confirming.is_some()))
     }
 
-    /// Each has the other's table.
-    pub(crate) fn note_merged(&mut self, node: NodeId) {
-        if let Some(link) = self.view.links.get_mut(&node).filter(|link| link.is_merged()) {
-            link.merged = Some(self.now);
-        }
-    }
-
     /// The link is over.
     pub(crate) fn note_missing(&mut self, node: NodeId, link: &Link, departure: &Departure) {
         // Who comes and goes all the time is waited for once, until a link with it has lasted.
-        let lasted = link.merged_for(self.now) >= self.config.detection;
+        let lasted = link.merge.lasted(self.cx.now) >= self.cx.config.detection;
         let before =
-            if lasted { Duration::ZERO } else { self.view.missing.waited(node).unwrap_or(link.waited) };
+            if lasted { Duration::ZERO } else { self.view.missing.waited(node).unwrap_or(link.merge.waited) };
         let confirming = match departure {
             Departure::Unclear(address) => Some(address.clone()),
             _ => None,
         };
-        let full = self.view.missing.rows.len() >= self.config.limits.peers;
-        let waited_for = before < self.config.detection || confirming.is_some();
+        let full = self.view.missing.rows.len() >= self.cx.config.limits.peers;
+        let waited_for = before < self.cx.config.detection || confirming.is_some();
         if departure.is_final() || *departure == Departure::Parted || full || !waited_for {
             self.view.missing.rows.remove(&node);
             return;
         }
         if confirming.is_some() {
-            self.timers.set(Timer::Confirm(node), self.now + CONFIRMATION.min(self.config.detection));
+            self.cx
+                .timers
+                .set(Timer::Confirm(node), self.cx.now + CONFIRMATION.min(self.cx.config.detection));
         }
-        let missing = Missing { name: link.name.clone(), waited: before, counted: self.now, confirming };
+        let missing = Missing { name: link.name.clone(), waited: before, counted: self.cx.now, confirming };
         self.view.missing.rows.insert(node, missing);
         self.arm_missing();
     }
 
     /// The next step of the wait for those who have no link; who has one is waited for until it is synced, or breaks.
     fn arm_missing(&mut self) {
-        let step = self.config.detection / STEPS;
+        let step = self.cx.config.detection / STEPS;
         let is_due = |(node, missing): &(&NodeId, &Missing)| {
             missing.confirming.is_none() && !self.view.is_linked(**node)
         };
         let rows = self.view.missing.rows.iter().filter(is_due);
-        let left = rows.map(|(_, missing)| self.config.detection.saturating_sub(missing.waited)).min();
+        let left = rows.map(|(_, missing)| self.cx.config.detection.saturating_sub(missing.waited)).min();
         match left {
-            Some(left) => self.timers.set(Timer::Missing, self.now + left.min(step)),
-            None => self.timers.cancel(&Timer::Missing),
+            Some(left) => self.cx.timers.set(Timer::Missing, self.cx.now + left.min(step)),
+            None => self.cx.timers.cancel(&Timer::Missing),
         }
     }
 
     pub(crate) fn missing_due(&mut self) {
-        let step = self.config.detection / STEPS;
+        let step = self.cx.config.detection / STEPS;
         let mut over = Vec::new();
         for (node, missing) in &mut self.view.missing.rows {
-            missing.waited += self.now.since(missing.counted).min(step);
-            missing.counted = self.now;
-            if missing.waited >= self.config.detection
+            missing.waited += self.cx.now.since(missing.counted).min(step);
+            missing.counted = self.cx.now;
+            if missing.waited >= self.cx.config.detection
                 && missing.confirming.is_none()
                 && !self.view.links.contains_key(node)
             {
@@ -195,7 +190,7 @@ impl Engine {
     /// It is linked and synced: whoever waited for it asks it now.
     pub(crate) fn end_wait_for(&mut self, node: NodeId, name: &str) {
         self.view.missing.rows.remove(&node);
-        self.timers.cancel(&Timer::Confirm(node));
+        self.cx.timers.cancel(&Timer::Confirm(node));
         // Nobody waits for one whose name another node has now.
         let replaced = self.view.missing.rows.iter().filter(|(_, missing)| missing.name == name);
         for old in replaced.map(|(old, _)| *old).collect::<Vec<_>>() {
@@ -243,7 +238,7 @@ impl Engine {
 
     /// It is a broken link, and no more.
     fn end_confirmation(&mut self, node: NodeId) {
-        self.timers.cancel(&Timer::Confirm(node));
+        self.cx.timers.cancel(&Timer::Confirm(node));
         if let Some(missing) = self.view.missing.rows.get_mut(&node)
             && missing.confirming.take().is_some()
         {
@@ -253,7 +248,7 @@ impl Engine {
     }
 
     fn confirm_death(&mut self, node: NodeId, how: &'static str) {
-        self.timers.cancel(&Timer::Confirm(node));
+        self.cx.timers.cancel(&Timer::Confirm(node));
         let Some(missing) = self.view.missing.rows.remove(&node) else { return };
         self.log_paced(Level::Info, log::Topic::Link, |_| {
             format!("node {} is dead: {how}", Short(missing.name.as_bytes()))

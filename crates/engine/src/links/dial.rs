@@ -2,10 +2,10 @@
 //!
 //! A target may turn out to be a name, which stands for a changing set of addresses: see `lookup`.
 
+use super::link::Link;
 use super::liveness::DOUBT;
 use super::target::{DialTarget, DialTargets};
 use super::told::{self, Begun, Tellers};
-use super::view::Link;
 use crate::machine::Engine;
 use crate::timers::Timer;
 use crate::*;
@@ -85,10 +85,10 @@ pub(crate) fn myself() -> Outcome {
 
 impl Engine {
     pub(crate) fn dial_seeds(&mut self) {
-        for address in self.config.seeds.clone() {
+        for address in self.cx.config.seeds.clone() {
             let target = self.view.dials.targets.at(&address);
             target.seed = true;
-            target.myself |= self.config.is_own(&address);
+            target.myself |= self.cx.config.is_own(&address);
             self.dial(&address);
         }
     }
@@ -107,15 +107,15 @@ impl Engine {
         }
         let may_be_dialled = self.view.dials.targets.get(address).is_some_and(DialTarget::may_be_dialled);
         if may_be_dialled
-            && !self.closed
+            && !self.cx.is_closed()
             && let Some(begun) = self.begin_dial(address)
         {
             if let Some(target) = self.view.dials.targets.get_mut(address) {
                 target.dialling = true;
             }
-            self.timers.cancel(&Timer::Dial(address.to_owned()));
+            self.cx.timers.cancel(&Timer::Dial(address.to_owned()));
             if begun == Begun::Now {
-                self.counters.dials += 1;
+                self.cx.counters.dials += 1;
                 self.order(Wire::Dial { address: address.to_owned() });
             }
         }
@@ -137,7 +137,7 @@ impl Engine {
     /// For how long the address is not dialled because whoever answered there keeps others waiting.
     fn rests_for(&self, address: &str) -> Option<Duration> {
         let node = self.view.dials.targets.get(address)?.rests?;
-        self.conducts.parted_for(node, self.now)
+        self.view.conducts.parted_for(node, self.cx.now)
     }
 
     pub(crate) fn dial_due(&mut self, address: String) {
@@ -146,22 +146,22 @@ impl Engine {
 
     pub(crate) fn dial_later(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.get(address) else { return };
-        if target.dialling || !target.wants_dial() || self.closed {
+        if target.dialling || !target.wants_dial() || self.cx.is_closed() {
             return;
         }
-        let doubled = self.config.dial_min.saturating_mul(1 << target.failures.min(16));
+        let doubled = self.cx.config.dial_min.saturating_mul(1 << target.failures.min(16));
         let pause = match target.linked() {
             // A name whose other addresses may come to life, or change; an address that leads to several nodes.
-            Some(_) if self.is_all_settled(target) => self.config.seeds_refresh,
-            Some(_) => doubled.min(self.config.seeds_refresh.max(self.config.dial_max)),
+            Some(_) if self.is_all_settled(target) => self.cx.config.seeds_refresh,
+            Some(_) => doubled.min(self.cx.config.seeds_refresh.max(self.cx.config.dial_max)),
             // Another node may answer next time; there is no sign of one, so the pause grows beyond that of other dials.
-            None if target.led_back => doubled.min(self.config.seeds_refresh),
-            None if target.is_unproven() => doubled.min(self.config.dial_max * told::LONGEST_PAUSE),
-            None => doubled.min(self.config.dial_max),
+            None if target.led_back => doubled.min(self.cx.config.seeds_refresh),
+            None if target.is_unproven() => doubled.min(self.cx.config.dial_max * told::LONGEST_PAUSE),
+            None => doubled.min(self.cx.config.dial_max),
         };
-        let pause = pause.mul_f64(self.rng.random_range(0.5..1.0));
+        let pause = pause.mul_f64(self.cx.rng.random_range(0.5..1.0));
         let pause = self.rests_for(address).unwrap_or_default() + pause;
-        self.timers.set(Timer::Dial(address.to_owned()), self.now + pause);
+        self.cx.timers.set(Timer::Dial(address.to_owned()), self.cx.now + pause);
     }
 
     // ---- nodes that peers have links to
@@ -173,10 +173,10 @@ impl Engine {
     }
 
     pub(crate) fn is_to_be_met(&self, node: NodeId) -> bool {
-        node != self.config.node
+        node != self.cx.config.node
             && !self.view.is_linked(node)
             && !self.view.dials.parted.contains(&node)
-            && self.conducts.parted_for(node, self.now).is_none()
+            && self.view.conducts.parted_for(node, self.cx.now).is_none()
     }
 
     /// The peer has links to these nodes.
@@ -250,12 +250,12 @@ impl Engine {
             || peer.address.is_empty()
             || peer.address.len() > MAX_TEXT
             || peer.name.len() > MAX_TEXT
-            || self.config.is_own(&peer.address)
+            || self.cx.config.is_own(&peer.address)
         {
             return;
         }
         let Some(is_new) = self.note_told(from, &peer.address) else { return };
-        let limit = self.config.limits.peers.saturating_mul(2);
+        let limit = self.cx.config.limits.peers.saturating_mul(2);
         let dials = &mut self.view.dials;
         dials.targets.at(&peer.address).vanished = false;
         dials.targets.set_name(&peer.address, &peer.name);
@@ -295,7 +295,7 @@ impl Engine {
         } else {
             self.let_go(address);
         }
-        self.counters.dials_failed += 1;
+        self.cx.counters.dials_failed += 1;
         // An address that never answers is told of ever more rarely.
         if failures.is_power_of_two() {
             self.log(Level::Info, log::Topic::Dial, |_| {
@@ -326,7 +326,7 @@ impl Engine {
         }
         match why {
             // The proof is the incarnation, and not what a peer says.
-            Refusal::Myself if peer == self.config.node => self.dial_led_back(address),
+            Refusal::Myself if peer == self.cx.config.node => self.dial_led_back(address),
             // Another address of a peer that is linked already.
             Refusal::Linked if linked => {
                 target.dialling = false;
@@ -347,9 +347,9 @@ impl Engine {
                     // Which of two namesakes stays they find out between themselves, within a second or so; and never, where
                     // nothing passes between them.
                     let is_in_doubt = why == Refusal::NameInDoubt;
-                    let since = target.in_doubt.filter(|_| is_in_doubt).unwrap_or(self.now);
+                    let since = target.in_doubt.filter(|_| is_in_doubt).unwrap_or(self.cx.now);
                     target.in_doubt = is_in_doubt.then_some(since);
-                    if self.now.since(since) > 2 * DOUBT {
+                    if self.cx.now.since(since) > 2 * DOUBT {
                         target.failures = target.failures.saturating_add(1);
                     }
                     self.dial_later(address);
@@ -399,7 +399,7 @@ impl Engine {
             self.note_leads_to(at, node);
             let target = self.view.dials.targets.get(at);
             if !target.is_some_and(DialTarget::leads_to_several) {
-                self.timers.cancel(&Timer::Dial(at.to_owned()));
+                self.cx.timers.cancel(&Timer::Dial(at.to_owned()));
             } else if !target.is_some_and(DialTarget::is_name) {
                 self.dial_later(at);
             }
@@ -412,7 +412,7 @@ impl Engine {
     pub(crate) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) -> BTreeSet<String> {
         self.view.dials.asked.remove(&node);
         self.forget_told_by(node);
-        let rests = self.conducts.parted_for(node, self.now).is_some();
+        let rests = self.view.conducts.parted_for(node, self.cx.now).is_some();
         if parted {
             self.view.dials.parted.insert(node);
         }
@@ -466,14 +466,15 @@ impl Engine {
         if !self.processes.exists(process) {
             return self.answer_call(process, op, Outcome::of(Status::NoProcess));
         }
-        if self.config.is_own(&address) {
+        if self.cx.config.is_own(&address) {
             return self.answer_call(process, op, myself());
         }
         self.is_known_by_itself(&address);
         let target = self.view.dials.targets.at(&address);
         target.parted = false;
         target.vanished = false;
-        if target.linked().is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.synced)) {
+        if target.linked().is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.merge.is_synced()))
+        {
             return self.answer_call(process, op, Outcome::of(Status::Ok));
         }
         if target.myself {
@@ -492,7 +493,7 @@ impl Engine {
         }
         self.processes.begin_call(process, op, calls::Work::Connect);
         if let Some(deadline) = deadline.at {
-            self.timers.set(Timer::Connect(op), deadline);
+            self.cx.timers.set(Timer::Connect(op), deadline);
         }
         self.view.dials.connects.insert(op, (process, address.clone()));
         self.dial(&address);
@@ -503,7 +504,7 @@ impl Engine {
     }
 
     pub(crate) fn end_connect(&mut self, op: Ref, outcome: Outcome) {
-        self.timers.cancel(&Timer::Connect(op));
+        self.cx.timers.cancel(&Timer::Connect(op));
         if let Some((process, _)) = self.view.dials.connects.remove(&op) {
             self.answer_call(process, op, outcome);
         }
@@ -562,7 +563,7 @@ impl Engine {
     pub(crate) fn drop_connects_without_process(&mut self) {
         let gone = self.view.dials.connects.iter().filter(|(_, (p, _))| !self.processes.exists(*p));
         for op in gone.map(|(op, _)| *op).collect::<Vec<_>>() {
-            self.timers.cancel(&Timer::Connect(op));
+            self.cx.timers.cancel(&Timer::Connect(op));
             self.view.dials.connects.remove(&op);
         }
     }

@@ -5,20 +5,20 @@
 
 use super::conduct::Misconduct;
 use super::departure::Departure;
+use super::link::{Debts, Link, Merge, Pulse};
 use super::liveness::DOUBT;
-use super::view::{Candidate, Link};
+use super::view::Candidate;
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::timers::Timer;
 use crate::*;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 impl Engine {
     // ---- a connection becomes a link
 
     fn uptime_ms(&self) -> i64 {
-        i64::try_from(self.now.since(self.opened).as_millis()).unwrap_or(i64::MAX)
+        i64::try_from(self.cx.now.since(self.cx.opened).as_millis()).unwrap_or(i64::MAX)
     }
 
     /// When a node that says it has been open for so long was opened, in ms of this node's uptime.
@@ -57,7 +57,7 @@ impl Engine {
         self.note_met(peer.node, dialled.as_deref());
         if let Some(why) = self.judge_candidate(&peer, dialled.is_some()) {
             self.order(Wire::Refuse { connection, why });
-            counters::count(&mut self.counters.refused, format!("{why:?}"));
+            counters::count(&mut self.cx.counters.refused, format!("{why:?}"));
             // Dials that cross are the rule when nodes meet.
             let usual = match why {
                 Refusal::Linked | Refusal::Myself | Refusal::NameInDoubt => true,
@@ -74,7 +74,7 @@ impl Engine {
             }
             return;
         }
-        if self.config.node < peer.node {
+        if self.cx.config.node < peer.node {
             self.order(Wire::Open { connection });
             self.link_up(connection, peer, dialled);
         } else {
@@ -84,21 +84,21 @@ impl Engine {
 
     /// Why this connection may not become a link.
     fn judge_candidate(&mut self, peer: &Identity, dialled: bool) -> Option<Refusal> {
-        if self.closed {
+        if self.cx.is_closed() {
             return Some(Refusal::Closing);
         }
-        if peer.node == self.config.node || peer.node.0 == 0 {
+        if peer.node == self.cx.config.node || peer.node.0 == 0 {
             return Some(Refusal::Myself);
         }
-        if let Some(why) = self.conducts.refusal(peer.node, self.now) {
+        if let Some(why) = self.view.conducts.refusal(peer.node, self.cx.now) {
             return Some(why);
         }
-        if peer.name == self.config.name && !self.is_broken(Fault::NamesakesGoOn) {
+        if peer.name == self.cx.config.name && !self.is_broken(Fault::NamesakesGoOn) {
             self.ask_unsure_peers();
-            if peer.node < self.config.node {
+            if peer.node < self.cx.config.node {
                 return None; // the arbiter decides, so that near a tie not both go
             }
-            let mine = (self.connectivity(self.now), 0, self.config.node);
+            let mine = (self.connectivity(self.cx.now), 0, self.cx.config.node);
             return Some(
                 match self.first_stays(mine, (peer.connectivity, self.opened_ms(peer), peer.node)) {
                     Some(true) => Refusal::NameTaken,
@@ -111,12 +111,12 @@ impl Engine {
             );
         }
         if self.view.is_linked(peer.node) {
-            if self.config.node < peer.node {
+            if self.cx.config.node < peer.node {
                 // Its dial crossed what led to the link; or, if it dials again after this refusal and is not heard on the
                 // link any more, it has no link, and a dead one will not answer.
                 if !dialled && let Some(link) = self.view.links.get_mut(&peer.node) {
-                    let before = link.redialled.replace(self.now);
-                    if before.is_some_and(|before| link.last_heard <= before + DOUBT) {
+                    let before = link.redialled.replace(self.cx.now);
+                    if before.is_some_and(|before| link.pulse.last_heard <= before + DOUBT) {
                         self.doubt(peer.node);
                     }
                 }
@@ -131,7 +131,7 @@ impl Engine {
             self.challenge(old, peer);
             return Some(Refusal::NameInDoubt);
         }
-        (self.view.links.len() >= self.config.limits.peers).then_some(Refusal::TooManyPeers)
+        (self.view.links.len() >= self.cx.config.limits.peers).then_some(Refusal::TooManyPeers)
     }
 
     /// Another node of this name has shown that it has it, and stays.
@@ -167,7 +167,7 @@ impl Engine {
             };
             format!("node {name} refuses the connection: {why:?}")
         });
-        let is_namesake = |candidate: &Candidate| candidate.peer.name == self.config.name;
+        let is_namesake = |candidate: &Candidate| candidate.peer.name == self.cx.config.name;
         if why == Refusal::NameTaken
             && let Some(Candidate { peer, .. }) = candidate.as_ref().filter(|it| is_namesake(it))
         {
@@ -216,52 +216,34 @@ impl Engine {
             self.dial_over(address);
         }
         // A snapshot is newer than all that was said on links before.
-        self.clock += 1;
+        self.cx.tick();
         self.view.links_made += 1;
         self.inbound.link_up(node, self.view.links_made);
         self.forget_engagements(node, false);
         let in_snapshot = self.join_acknowledgements(node);
-        self.counters.links_up += 1;
-        self.counters.reconnects += u64::from(self.view.was_linked(node));
+        self.cx.counters.links_up += 1;
+        self.cx.counters.reconnects += u64::from(self.view.was_linked(node));
         self.log_paced(Level::Info, Topic::Link, |_| {
             let (name, address) = (Short(peer.name.as_bytes()), Short(peer.address.as_bytes()));
             let how = if dialled.is_some() { "dialled" } else { "accepted" };
             format!("the link with node {name} at {address} is up ({how}, {node:?})")
         });
+        let waited = self.view.missing.waited(node).unwrap_or_default();
         let link = Link {
             connection,
             name: peer.name.clone(),
             address: peer.address.clone(),
-            synced: false,
-            acked: false,
-            waited: self.view.missing.waited(node).unwrap_or_default(),
-            merged: None,
-            last_heard: self.now,
             counts: PeerCounts::default(),
-            part_since: None,
             clock: 0,
-            last_sent: self.now,
-            in_snapshot,
-            snapshot: BTreeSet::new(),
             goodbye: None,
             redialled: None,
-            doubted: None,
-            inquiries: None,
-            forgiven: Duration::ZERO,
-            suspected: None,
-            answered: self.view.pings,
-            pinged: None,
-            round_trip: None,
-            fastest: None,
-            owed: BTreeSet::new(),
-            excused_until: self.awake,
-            charged_until: self.awake,
-            unsaid: Duration::ZERO,
             refused: false,
-            has_lasted: false,
+            merge: Merge::new(in_snapshot, waited),
+            pulse: Pulse::new(self.cx.now, self.view.pings),
+            debts: Debts::new(self.cx.awake),
         };
         self.view.insert(node, link);
-        self.messengers.remove(&node);
+        self.clashes.link_up(node);
         let (name, address) = (peer.name, peer.address);
         self.publish_peer(Effect::PublishPeer {
             node,
@@ -272,7 +254,7 @@ impl Engine {
         });
         self.dial_linked(node, &name, &address, dialled.as_deref());
         self.arm_heartbeat(node);
-        self.timers.set(Timer::Silence(node), self.now + self.patience());
+        self.cx.timers.set(Timer::Silence(node), self.cx.now + self.patience());
         self.send_snapshot(node, peer.groups);
         self.repeat_deletes(node);
         for (process, reference) in self.processes.node_watchers() {
@@ -284,7 +266,7 @@ impl Engine {
     /// The link starts with all that this node owns, and what it knows of groups; changes follow in order. `groups`: what the peer
     /// knew of those when it said who it is. It has learned since, and forgotten nothing that it must be told again.
     fn send_snapshot(&mut self, to: NodeId, groups: u64) {
-        let me = self.config.node;
+        let me = self.cx.config.node;
         let names: BTreeSet<&Name> = self.processes.all_names().collect();
         let own = |name: &Name| {
             let mut binding = self.names.of(name, me)?.clone();
@@ -319,7 +301,7 @@ impl Engine {
         facts: Vec<Fact>,
         last: bool,
     ) -> Result<(), &'static str> {
-        if self.view.links.get(&from).is_some_and(|link| link.synced) {
+        if self.view.links.get(&from).is_some_and(|link| link.merge.is_synced()) {
             return Err("a second snapshot");
         }
         for fact in facts {
@@ -331,10 +313,8 @@ impl Engine {
         }
         self.merge_existence(from);
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
-        link.synced = true;
-        let (have, name) = (std::mem::take(&mut link.snapshot), link.name.clone());
+        let (have, name) = (link.merge.end_reading(self.cx.now), link.name.clone());
         self.rivals_left(from, &have);
-        self.note_merged(from);
         self.send(from, Message::HelloAck);
         self.ask_newcomer(from);
         self.end_wait_for(from, &name);
@@ -360,20 +340,17 @@ impl Engine {
 
     fn record_snapshot_entry(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
-        link.snapshot.insert(reg);
-        let named = link.snapshot.len();
+        let named = link.merge.read(reg);
         if named > self.most_in_snapshot() { Err("more registrations than a peer may have") } else { Ok(()) }
     }
 
     pub(crate) fn on_hello_ack(&mut self, from: NodeId) -> Result<(), &'static str> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
-        link.acked = true;
-        let in_snapshot = std::mem::take(&mut link.in_snapshot);
+        let in_snapshot = link.merge.acknowledged(self.cx.now);
         self.tables_acknowledged(from);
         for tx in in_snapshot {
             self.on_ack(from, tx)?;
         }
-        self.note_merged(from);
         self.holds_with(from);
         Ok(())
     }
@@ -396,23 +373,23 @@ impl Engine {
         let counts = self.counts_of(node);
         let Some(link) = self.view.remove(node) else { return };
         self.view.past.remember(node, &link.name, counts);
-        counters::count(&mut self.counters.links_down, reason);
+        counters::count(&mut self.cx.counters.links_down, reason);
         let in_order = matches!(reason, Reason::NODE_CLOSED | Reason::DISCONNECTED);
         self.log_paced(if in_order { Level::Info } else { Level::Warn }, Topic::Link, |engine| {
-            let silent = engine.now.since(link.last_heard).as_millis();
+            let silent = engine.cx.now.since(link.pulse.last_heard).as_millis();
             let name = Short(link.name.as_bytes());
             let how = if departure == Departure::Dead { " (it is dead)" } else { "" };
             format!("the link with node {name} is down: {reason:?}{how}; it was heard {silent} ms ago")
         });
-        if !(link.has_lasted || link.refused || in_order) {
+        if !(link.merge.has_lasted() || link.refused || in_order) {
             self.link_fails(node, 1);
         }
-        self.view.remember_clock(node, link.clock, self.config.limits.peers);
+        self.view.remember_clock(node, link.clock, self.cx.config.limits.peers);
         for timer in [Timer::Heartbeat(node), Timer::Silence(node), Timer::Doubt(node)] {
-            self.timers.cancel(&timer);
+            self.cx.timers.cancel(&timer);
         }
         for other in self.view.links.values_mut() {
-            if let Some(asked) = &mut other.suspected {
+            if let Some(asked) = &mut other.pulse.suspected {
                 asked.remove(&node);
             }
         }
@@ -426,7 +403,7 @@ impl Engine {
         self.order(Wire::Close { connection: link.connection, goodbye });
         self.inbound.link_down(node);
         self.send_credits_due();
-        self.messengers.retain(|_, through| *through != node);
+        self.clashes.link_down(node);
         self.forget_engagements(node, true);
         self.drop_groups_of(node, reason);
         let touched = self.drop_bindings_of(node);
@@ -442,7 +419,7 @@ impl Engine {
         }
         for name in touched {
             self.tell_settled_without_link(&name, node);
-            self.dirty.mark_name(&name);
+            self.cx.dirty.mark_name(&name);
         }
         self.mark_all_names();
         self.drop_monitors_of(node, reason);
@@ -453,7 +430,7 @@ impl Engine {
         }
         let parted = reason == Reason::DISCONNECTED;
         let names = self.dial_lost(node, reason == Reason::NODE_CLOSED || parted, parted);
-        if link.has_lasted || in_order {
+        if link.merge.has_lasted() || in_order {
             self.end_back_off(&names);
         }
         for name in names {
@@ -474,14 +451,14 @@ impl Engine {
     }
 
     pub(crate) fn violated(&mut self, from: NodeId, what: &'static str) {
-        self.counters.violations += 1;
+        self.cx.counters.violations += 1;
         self.view.count_for(from, |counts| counts.violations += 1);
         self.part(from, Misconduct::Violation(what));
     }
 
     /// Leaves in order. The peers learn of the end of every process here by the goodbye.
     pub(crate) fn close(&mut self, reason: Reason) {
-        if self.closed {
+        if self.cx.is_closed() {
             return;
         }
         let level = if reason == Reason::NORMAL { Level::Info } else { Level::Error };
@@ -489,9 +466,8 @@ impl Engine {
             Reason::NORMAL => "the node closes".to_owned(),
             _ => format!("the node closes: {reason:?}"),
         });
-        self.closed = true;
+        self.cx.close();
         self.end_all_connects(Status::Closed);
-        self.syncs.clear(); // answered below, with all other calls
         for (process, op) in self.processes.end_all_calls() {
             self.event(Effect::Answer { process, op, outcome: Outcome::of(Status::Closed) });
         }
@@ -512,17 +488,16 @@ impl Engine {
             self.order(Wire::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
-        self.dirty.clear();
+        self.cx.dirty.clear();
         self.forget_all_holds();
-        self.forwards = Default::default();
+        self.calls = Default::default();
         self.groups.forget_work();
         self.clashes.clear();
-        self.resolvers.forget_calls();
         for serial in self.processes.serials() {
             self.process_exits(serial, Reason::NODE_CLOSED, Payload::default(), None);
         }
         self.drop_all_groups();
-        self.timers.clear();
+        self.cx.timers.clear();
         self.event(Effect::Closed { reason });
     }
 }

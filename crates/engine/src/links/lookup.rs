@@ -50,7 +50,7 @@ impl Engine {
             target.unproven |= is_new && is_unproven;
             target.listed = true;
             target.vanished = false;
-            target.myself |= self.config.is_own(address);
+            target.myself |= self.cx.config.is_own(address);
             self.dial(address);
         }
         self.dial_some_alias(&found);
@@ -65,8 +65,8 @@ impl Engine {
 
     /// What others tell this node to dial must not fill its memory, by way of a name neither. Seeds have room of their own.
     pub(crate) fn room_for_targets(&self) -> usize {
-        let of_seeds = self.config.seeds.len().saturating_mul(MAX_FOUND + 1);
-        let most = self.config.limits.peers.saturating_mul(4).saturating_add(of_seeds);
+        let of_seeds = self.cx.config.seeds.len().saturating_mul(MAX_FOUND + 1);
+        let most = self.cx.config.limits.peers.saturating_mul(4).saturating_add(of_seeds);
         most.saturating_sub(self.view.dials.targets.len())
     }
 
@@ -111,7 +111,7 @@ impl Engine {
                 targets.set_name(name, &peer);
             }
             if !seed {
-                self.timers.cancel(&Timer::Dial(name.clone()));
+                self.cx.timers.cancel(&Timer::Dial(name.clone()));
             }
         }
     }
@@ -150,7 +150,7 @@ impl Engine {
         match self.view.dials.targets.get(address) {
             Some(target) if target.listed => {
                 self.view.dials.targets.set_name(address, "");
-                self.timers.cancel(&Timer::Dial(address.to_owned()));
+                self.cx.timers.cancel(&Timer::Dial(address.to_owned()));
             }
             _ => self.forget(address),
         }
@@ -158,7 +158,7 @@ impl Engine {
 
     fn forget(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.remove(address) else { return };
-        self.timers.cancel(&Timer::Dial(address.to_owned()));
+        self.cx.timers.cancel(&Timer::Dial(address.to_owned()));
         self.view.dials.tellers.forget(address);
         for found in target.found().into_iter().flatten() {
             self.release(found, false);
@@ -184,8 +184,8 @@ impl Engine {
 
     /// These are the seeds from now on. Links stay; who was a seed and is not linked is forgotten.
     pub(crate) fn set_seeds(&mut self, seeds: Vec<String>) {
-        self.config.seeds = seeds;
-        let seeds: BTreeSet<&str> = self.config.seeds.iter().map(String::as_str).collect();
+        self.cx.config.seeds = seeds;
+        let seeds: BTreeSet<&str> = self.cx.config.seeds.iter().map(String::as_str).collect();
         let rows = self.view.dials.targets.iter();
         let dropped = rows.filter(|(at, target)| target.seed && !seeds.contains(*at));
         let dropped: Vec<String> = dropped.map(|(address, _)| address.to_owned()).collect();

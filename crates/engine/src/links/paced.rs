@@ -55,7 +55,7 @@ impl Engine {
         if !self.is_logged(level) {
             return;
         }
-        let now = self.now;
+        let now = self.cx.now;
         let Some(untold) = self.view.lines.entry(topic).or_default().is_due(now) else { return };
         self.log(level, topic, |engine| match untold {
             0 => text(engine),

@@ -11,13 +11,17 @@ impl Engine {
         Rows::new(&self.view.links, |(node, link)| LinkRow {
             node: self.node_row(*node),
             address: Text::new(link.address.as_bytes()),
-            synced: link.synced,
-            acknowledged: link.is_merged(),
-            silent_ms: ms(now.since(link.last_heard)),
-            round_trip_us: link.round_trip.map(|took| took.as_micros().try_into().unwrap_or(u64::MAX)),
-            suspected: link.suspected.as_ref().map(BTreeSet::len),
-            doubted: link.doubted.is_some(),
-            owed_ms: ms(self.conducts.owed_of(*node)),
+            synced: link.merge.is_synced(),
+            acknowledged: link.merge.is_complete(),
+            silent_ms: ms(now.since(link.pulse.last_heard)),
+            round_trip_us: link
+                .pulse
+                .round_trip
+                .last
+                .map(|took| took.as_micros().try_into().unwrap_or(u64::MAX)),
+            suspected: link.pulse.suspected.as_ref().map(BTreeSet::len),
+            doubted: link.pulse.doubted.is_some(),
+            owed_ms: ms(self.view.conducts.owed_of(*node)),
             published: self.published_by(*node),
             counts: self.counts_of(*node),
         })
@@ -29,7 +33,7 @@ impl Engine {
     }
 
     pub(crate) fn parted_rows(&self, now: Time) -> Rows<PartedRow> {
-        Rows::new(self.conducts.parted(now), |parted| PartedRow {
+        Rows::new(self.view.conducts.parted(now), |parted| PartedRow {
             incarnation: format!("{:016x}", parted.node.0),
             name: Text::new(parted.name.as_bytes()),
             address: Text::new(parted.address.as_bytes()),
@@ -53,9 +57,9 @@ impl Engine {
     /// Calls of `connect`, `sync` and `join`, and whom they wait for.
     pub(crate) fn meeting_rows(&self) -> Rows<MeetingRow> {
         let connects = self.view.dials.connects().map(|(op, process, address)| (op, process, Some(address)));
-        let syncs = self.syncs.iter().map(|(op, meeting)| (*op, meeting.process(), None));
+        let syncs = self.calls.syncs().map(|(op, process)| (op, process, None));
         Rows::new(connects.chain(syncs), |(op, process, address)| {
-            let unmerged = self.view.links.iter().filter(|(_, link)| !link.is_merged());
+            let unmerged = self.view.links.iter().filter(|(_, link)| !link.merge.is_complete());
             MeetingRow {
                 kind: if address.is_some() { "connect" } else { "sync" },
                 process,

@@ -163,7 +163,7 @@ impl DialTarget {
 
 impl Engine {
     fn most_told(&self) -> usize {
-        self.config.limits.peers.min(MOST_TOLD)
+        self.cx.config.limits.peers.min(MOST_TOLD)
     }
 
     /// A peer tells of this address: for the first time? `None`: there is no room for what it tells of.
@@ -234,7 +234,7 @@ impl Engine {
             return;
         }
         target.unproven = true;
-        let (me, most) = (self.config.node, self.most_told());
+        let (me, most) = (self.cx.config.node, self.most_told());
         let remembered = self.view.dials.tellers.told.get(&me);
         if remembered.is_some_and(|remembered| remembered.len() >= most) {
             let failures = |at: &String| self.view.dials.targets.get(at).map_or(u32::MAX, |it| it.failures);
@@ -250,7 +250,7 @@ impl Engine {
 
     /// The peer has links to these nodes, of which this one knows nothing: it is asked where some of them are, and later for others.
     pub(crate) fn ask_where(&mut self, teller: NodeId, nodes: BTreeSet<NodeId>) {
-        let most = self.config.limits.peers.min(MAX_LIST);
+        let most = self.cx.config.limits.peers.min(MAX_LIST);
         let unasked = self.view.dials.tellers.unasked.entry(teller).or_default();
         unasked.extend(nodes);
         while unasked.len() > most {
@@ -275,7 +275,7 @@ impl Engine {
         if nodes.len() > most - known {
             // Beginning anywhere: where many cannot be reached, other peers are asked for others.
             let all: Vec<NodeId> = nodes.iter().copied().collect();
-            let at = all[self.rng.random_range(0..all.len())];
+            let at = all[self.cx.rng.random_range(0..all.len())];
             let (before, after) = (nodes.range(..at), nodes.range(at..));
             let chosen: BTreeSet<NodeId> = after.chain(before).take(most - known).copied().collect();
             rest = nodes.difference(&chosen).copied().collect();

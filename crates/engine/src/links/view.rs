@@ -1,85 +1,15 @@
 //! What a node has of its peers at this moment: the links, the connections that wait for one, and what is remembered of
 //! links that are over. How they come and go stands in `links`.
 
+use super::conduct::Conducts;
 use super::departure::MissingNodes;
 use super::dial::Dials;
+use super::link::Link;
 use super::paced::Paced;
 use super::peer_counts::PastPeers;
 use crate::index::Index;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
-/// The one authenticated connection to another node.
-#[derive(Debug)]
-pub(crate) struct Link {
-    pub(super) connection: ConnectionId,
-    pub(super) name: String,
-    pub(super) address: String,
-    /// Its snapshot is complete here.
-    pub(super) synced: bool,
-    /// Mine is complete there.
-    pub(super) acked: bool,
-    /// For how long the peer had been waited for when the link came up.
-    pub(super) waited: Duration,
-    /// Since when both tables are merged.
-    pub(super) merged: Option<Time>,
-    pub(super) last_heard: Time,
-    pub(super) counts: PeerCounts,
-    /// Since when part of a frame has been there, and not the whole.
-    pub(super) part_since: Option<Time>,
-    /// The highest clock that was heard on it, as far as it counts: what a namesake of the peer claims to have counted to
-    /// must not make the peer's own snapshots stale.
-    pub(super) clock: u64,
-    pub(super) last_sent: Time,
-    /// Operations whose publication my snapshot contained: acknowledged with it.
-    pub(super) in_snapshot: BTreeSet<Tx>,
-    /// Registrations that the peer's snapshot has named so far.
-    pub(super) snapshot: BTreeSet<Reg>,
-    pub(super) goodbye: Option<Goodbye>,
-    /// When the peer has dialled although it is linked. Once, that may be a dial that crossed what led to the link, or one
-    /// that looks for others at an address that leads to several.
-    pub(super) redialled: Option<Time>,
-    /// Pinged, because this node claims its name or its place; and the number of that ping.
-    pub(super) doubted: Option<(u64, NodeId)>,
-    /// Others that want to know whether it is heard, and the ping whose answer shows it.
-    pub(super) inquiries: Option<(u64, BTreeSet<NodeId>)>,
-    /// How much of its present silence was forgiven because this node was paused itself.
-    pub(super) forgiven: Duration,
-    /// Silent for a while: the neighbours that were asked and have not said that they do not hear it either.
-    pub(super) suspected: Option<BTreeSet<NodeId>>,
-    /// The highest number of a ping that it has answered, or of one before the link was there.
-    pub(super) answered: u64,
-    /// The ping whose answer is measured, and when it was sent.
-    pub(super) pinged: Option<(u64, Time)>,
-    pub(super) round_trip: Option<Duration>,
-    /// The shortest one so far.
-    pub(super) fastest: Option<Duration>,
-    // ---- how the peer behaves: see `conduct`
-    /// What it owes answers to, and since when, by the clock of this node's attention.
-    pub(super) owed: BTreeSet<(Time, Tx)>,
-    /// Until then it reads the tables of this node.
-    pub(super) excused_until: Time,
-    /// What was owed until then has been added up.
-    pub(super) charged_until: Time,
-    /// What was owed while it was silent, and counts if it is heard again.
-    pub(super) unsaid: Duration,
-    /// The peer did not want it after this side's Go: whether that is a failure the refusal says.
-    pub(super) refused: bool,
-    /// It was merged for a detection time.
-    pub(super) has_lasted: bool,
-}
-
-impl Link {
-    /// The peer's table is merged here, and this node's there.
-    pub(crate) fn is_merged(&self) -> bool {
-        self.synced && self.acked
-    }
-    /// For how long it has been merged.
-    pub(crate) fn merged_for(&self, now: Time) -> Duration {
-        self.merged.map(|since| now.since(since)).unwrap_or_default()
-    }
-}
 
 /// A connection that waits for the arbiter.
 #[derive(Debug)]
@@ -102,6 +32,8 @@ pub(crate) struct View {
     pub(super) past: PastPeers,
     /// Lines of the log about links, by their subject.
     pub(super) lines: BTreeMap<log::Topic, Paced>,
+    /// How peers behave, those whose links are over too.
+    pub(super) conducts: Conducts,
     /// The highest clock heard from each peer on links that are over.
     heard_clocks: BTreeMap<NodeId, u64>,
     pub(super) pings: u64,
@@ -136,10 +68,10 @@ impl View {
         self.links.get(&node).map(|link| &link.name)
     }
     pub(crate) fn last_heard(&self, node: NodeId) -> Option<Time> {
-        self.links.get(&node).map(|link| link.last_heard)
+        self.links.get(&node).map(|link| link.pulse.last_heard)
     }
     pub(crate) fn is_suspected(&self, node: NodeId) -> bool {
-        self.links.get(&node).is_some_and(|link| link.suspected.is_some())
+        self.links.get(&node).is_some_and(|link| link.pulse.suspected.is_some())
     }
     pub(crate) fn is_alone(&self) -> bool {
         self.links.is_empty()
@@ -149,7 +81,7 @@ impl View {
     }
     /// Every linked node, and whether its snapshot is complete here.
     pub(crate) fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeId, bool)> {
-        self.links.iter().map(|(node, link)| (*node, link.synced))
+        self.links.iter().map(|(node, link)| (*node, link.merge.is_synced()))
     }
     /// Every linked node with its name and its address.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = (NodeId, &str, &str)> {
@@ -158,7 +90,7 @@ impl View {
     /// The connection to send on. What is sent is noted, for heartbeats fill pauses only.
     pub(crate) fn send_on(&mut self, node: NodeId, now: Time) -> Option<ConnectionId> {
         let link = self.links.get_mut(&node)?;
-        link.last_sent = now;
+        link.pulse.last_sent = now;
         Some(link.connection)
     }
     /// A message with this clock was heard on the link.
@@ -167,6 +99,13 @@ impl View {
             link.clock = link.clock.max(clock);
             link.counts.messages += 1;
         }
+    }
+    pub(crate) fn conducts(&self) -> &Conducts {
+        &self.conducts
+    }
+    /// The peer owes no answer any more, for its link is over.
+    pub(crate) fn forget_owed_by(&mut self, peer: NodeId) {
+        self.conducts.forget_owed_by(peer);
     }
     /// Nodes whose links broke, and that may come back.
     pub(crate) fn missing(&self) -> BTreeSet<NodeId> {
@@ -198,7 +137,7 @@ impl View {
         self.links.contains_key(&node)
     }
     pub(crate) fn is_synced(&self, node: NodeId) -> bool {
-        self.links.get(&node).is_some_and(|link| link.synced)
+        self.links.get(&node).is_some_and(|link| link.merge.is_synced())
     }
     pub(crate) fn connection(&self, node: NodeId) -> Option<ConnectionId> {
         self.links.get(&node).map(|link| link.connection)
@@ -218,12 +157,12 @@ impl View {
     }
     /// Every peer's table is merged here, and this node's there.
     pub(crate) fn is_merged(&self) -> bool {
-        self.links.values().all(Link::is_merged)
+        self.links.values().all(|link| link.merge.is_complete())
     }
     pub(crate) fn linked(&self) -> BTreeSet<NodeId> {
         self.links.keys().copied().collect()
     }
     pub(crate) fn synced(&self) -> BTreeSet<NodeId> {
-        self.links.iter().filter(|(_, link)| link.synced).map(|(node, _)| *node).collect()
+        self.links.iter().filter(|(_, link)| link.merge.is_synced()).map(|(node, _)| *node).collect()
     }
 }

@@ -7,7 +7,6 @@ use crate::claims::{Claim, Publication};
 use crate::fault::Fault;
 use crate::links::Departure;
 use crate::machine::Engine;
-use crate::names::Table;
 use crate::processes::Watch;
 use crate::timers::Timer;
 use crate::*;
@@ -75,7 +74,7 @@ impl Engine {
         let claim = Claim::on_lock(process, requester, view, scope, no_wait);
         self.start_claim(tx, Key::Lock(resource), claim, caller, nodes, deadline);
         if let Some(retries) = retries.filter(|_| !no_wait) {
-            self.timers.set(Timer::NoWait(tx), self.now + time_in_queue(retries));
+            self.cx.timers.set(Timer::NoWait(tx), self.cx.now + time_in_queue(retries));
         }
     }
 
@@ -83,9 +82,9 @@ impl Engine {
         if !self.processes.exists(id.0) {
             return Err(Outcome::of(Status::NoProcess));
         }
-        self.config.check_lock(&id.1, &id.2).map_err(Outcome::of)?;
+        self.cx.config.check_lock(&id.1, &id.2).map_err(Outcome::of)?;
         let held = self.holds.own.len() + self.claims.counts().locking;
-        if held >= self.config.limits.locks && !self.holds.own.contains_key(id) {
+        if held >= self.cx.config.limits.locks && !self.holds.own.contains_key(id) {
             return Err(Outcome::of(Status::Full));
         }
         Ok(())
@@ -96,9 +95,9 @@ impl Engine {
         let names: BTreeSet<&str> = names.unwrap_or_default().iter().map(String::as_str).collect();
         let view = names.is_empty();
         let mut nodes = self.view.synced();
-        nodes.insert(self.config.node);
+        nodes.insert(self.cx.config.node);
         if !view {
-            let name_of = |node: &NodeId| self.view.name(*node).unwrap_or(&self.config.name).as_str();
+            let name_of = |node: &NodeId| self.view.name(*node).unwrap_or(&self.cx.config.name).as_str();
             nodes.retain(|node| names.contains(name_of(node)));
             if nodes.len() < names.len() {
                 let found: BTreeSet<&str> = nodes.iter().map(name_of).collect();
@@ -139,7 +138,7 @@ impl Engine {
 
     fn everybody(&self) -> BTreeSet<NodeId> {
         let mut nodes = self.view.linked();
-        nodes.insert(self.config.node);
+        nodes.insert(self.cx.config.node);
         nodes
     }
 
@@ -169,7 +168,7 @@ impl Engine {
         }
         let (process, resource, requester) = id.clone();
         let output = Effect::PublishHold { process, resource, requester, token };
-        self.tables.push_back(Table::Other(Box::new(output)));
+        self.cx.out.publish(output);
     }
 
     // ---- release
@@ -214,13 +213,13 @@ impl Engine {
         if !self.processes.exists(id.0) {
             return Err(Status::NoProcess);
         }
-        self.config.check_lock(&id.1, &id.2)?;
+        self.cx.config.check_lock(&id.1, &id.2)?;
         let own = self.holds.own.get(id).ok_or(Status::NotOwner)?;
         let Some(names) = names.filter(|names| !names.is_empty()) else { return Ok(Rest::Nowhere) };
         let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         let stays = |node: &NodeId| {
             let name =
-                self.view.name(*node).or_else(|| own.name_of_broken(node)).unwrap_or(&self.config.name);
+                self.view.name(*node).or_else(|| own.name_of_broken(node)).unwrap_or(&self.cx.config.name);
             !names.contains(name.as_str())
         };
         let nodes = own.nodes();
@@ -305,7 +304,7 @@ impl Engine {
         if !self.holds.told_lost.insert((id.clone(), reason)) {
             return;
         }
-        self.counters.locks_lost += 1;
+        self.cx.counters.locks_lost += 1;
         self.log(Level::Warn, Topic::Lock, |_| {
             let (resource, serial) = (log::of_name(&id.1), id.0);
             format!("process {serial} can no longer rely on the lock {resource}: {reason:?}")
@@ -423,7 +422,7 @@ impl Engine {
         serial: u64,
         waiter: Pid,
     ) -> Result<(), &'static str> {
-        let (me, key) = (self.config.node, Key::Lock(resource.clone()));
+        let (me, key) = (self.cx.config.node, Key::Lock(resource.clone()));
         let id = (serial, resource, requester);
         let Some(own) = self.holds.own.get(&id).filter(|own| own.is_bound_on(from)) else { return Ok(()) };
         // Where this node votes too it knows of waiters itself: with some there another one is no news.

@@ -186,7 +186,7 @@ impl Engine {
             None => {
                 let share = Share { resource, requester, pid: Pid { node: from, serial } };
                 self.unbind_share(&share);
-                self.dirty.mark_key(&Key::Lock(share.resource));
+                self.cx.dirty.mark_key(&Key::Lock(share.resource));
             }
             Some(hold) => {
                 if (&hold.resource, &hold.requester, hold.serial) != (&resource, &requester, serial) {
@@ -197,7 +197,7 @@ impl Engine {
                 }
             }
         }
-        if let Some(tx) = ack.filter(|_| from != self.config.node) {
+        if let Some(tx) = ack.filter(|_| from != self.cx.config.node) {
             self.send(from, Message::Ack { tx });
         }
         Ok(())
@@ -209,11 +209,11 @@ impl Engine {
     /// give tokens that the next one does not follow. Beyond it a message moves the counter by a small step, for nodes that are
     /// there go on counting; and what is ahead by a day more is a violation.
     pub(crate) fn followed_token(&self, token: u64) -> Result<u64, &'static str> {
-        if self.config.first_token == 0 {
+        if self.cx.config.first_token == 0 {
             return if token > MAX_TOKEN { Err("a token beyond all reason") } else { Ok(token) };
         }
-        let open = u64::try_from(self.now.since(self.opened).as_millis()).unwrap_or(u64::MAX);
-        let now = self.config.first_token.saturating_add(open.saturating_mul(PER_MS));
+        let open = u64::try_from(self.cx.now.since(self.cx.opened).as_millis()).unwrap_or(u64::MAX);
+        let now = self.cx.config.first_token.saturating_add(open.saturating_mul(PER_MS));
         let latest = (now / DAY).saturating_add(2).saturating_mul(DAY).min(MAX_TOKEN);
         if token > latest.saturating_add(DAY).min(MAX_TOKEN) {
             return Err("a token that is days ahead of the clock");
@@ -226,7 +226,7 @@ impl Engine {
     /// A hold becomes known here, or known anew; it binds if this node is in its set. `here`: this voter had granted its
     /// claim.
     pub(crate) fn bind(&mut self, from: NodeId, hold: Hold, here: bool) -> Result<(), &'static str> {
-        let me = self.config.node;
+        let me = self.cx.config.node;
         if hold.resource.as_bytes().is_empty() || hold.requester.as_bytes().is_empty() || hold.serial == 0 {
             return Err("an empty resource, requester or pid");
         }
@@ -244,7 +244,7 @@ impl Engine {
             lock.is_some_and(|lock| lock.shares.bound().is_by_another_than(Some(&share.requester)));
         let bound_before = before.is_some_and(|row| row.binds);
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
-        let since = before.map_or(self.now, |row| row.since);
+        let since = before.map_or(self.cx.now, |row| row.since);
         let survives = self.is_broken(Fault::EpochSurvivesForeignHold);
         self.holds.put(&share, Row { token, since, binds, watched: watched && binds });
         if bound_before && !binds {
@@ -267,7 +267,7 @@ impl Engine {
                 self.share_binds(&share.resource);
             }
         }
-        self.dirty.mark_key(&key);
+        self.cx.dirty.mark_key(&key);
         if binds && watched {
             self.tell_waiter(&share);
         }
@@ -297,7 +297,7 @@ impl Engine {
         }
         for share in gone {
             self.unbind_share(&share);
-            self.dirty.mark_key(&Key::Lock(share.resource));
+            self.cx.dirty.mark_key(&Key::Lock(share.resource));
         }
     }
 

@@ -24,26 +24,26 @@ const KEPT: usize = 1024;
 impl Engine {
     /// A row of the name has changed: readers may see something else, and what hangs on the name is judged anew.
     pub(crate) fn row_changed(&mut self, name: &Name) {
-        if self.unpublished.last() != Some(name) {
-            self.unpublished.push(name.clone());
+        if self.names.unpublished.last() != Some(name) {
+            self.names.unpublished.push(name.clone());
         }
-        self.dirty.mark_name(name);
+        self.cx.dirty.mark_name(name);
     }
 
     pub(crate) fn publish_names(&mut self) {
-        let mut unpublished = std::mem::take(&mut self.unpublished);
+        let mut unpublished = std::mem::take(&mut self.names.unpublished);
         unpublished.sort_unstable();
         unpublished.dedup();
         for name in unpublished.drain(..) {
             let Some((old, new)) = self.names.publish(&name) else { continue };
-            self.tables.push_back(Table::Name(name.clone(), new));
+            self.cx.out.table(Table::Name(name.clone(), new));
             for (process, reference) in self.processes.name_watchers(&name) {
                 let event = Event::NameChanged { reference, name: name.clone(), old, new };
-                self.events.push_back(Effect::Notify { process, event });
+                self.cx.out.event(Effect::Notify { process, event });
             }
         }
         if unpublished.capacity() <= KEPT {
-            self.unpublished = unpublished;
+            self.names.unpublished = unpublished;
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 impl Engine {
     pub(crate) fn mine(&self, name: &Name) -> Option<Reg> {
-        self.names.of(name, self.config.node).map(|b| b.reg)
+        self.names.of(name, self.cx.config.node).map(|b| b.reg)
     }
 
     /// A peer's binding becomes known, or known anew.
@@ -25,7 +25,7 @@ impl Engine {
     /// All nodes show a binding that covers these: registrations of mine among them go, those beneath the shown one too. Only now:
     /// until here the withdrawal would uncover them.
     pub(crate) fn settled(&mut self, name: &Name, supersedes: &BTreeSet<Reg>) {
-        let mine = supersedes.iter().filter(|reg| reg.node == self.config.node);
+        let mine = supersedes.iter().filter(|reg| reg.node == self.cx.config.node);
         let Some(up_to) = mine.map(|reg| reg.seq).max() else { return };
         if !self.is_broken(Fault::CoveredStaysBeneath) {
             let gone = self.names.cut(name, up_to);
@@ -106,7 +106,7 @@ impl Engine {
 
     pub(crate) fn remove_mine(&mut self, name: &Name, reg: Reg) {
         let mut gone = self.names.cut(name, u64::MAX);
-        if let Some(shown) = self.names.remove(name, self.config.node) {
+        if let Some(shown) = self.names.remove(name, self.cx.config.node) {
             debug_assert_eq!(shown.reg, reg);
             gone.push(shown);
         }
@@ -139,7 +139,7 @@ impl Engine {
             self.send(from, Message::Ack { tx });
         }
         self.rival_gone(&name, reg);
-        self.dirty.mark_name(&name);
+        self.cx.dirty.mark_name(&name);
         Ok(())
     }
 
@@ -172,7 +172,7 @@ impl Engine {
         }
         let tx = self.next_tx();
         let mut nodes = self.view.synced();
-        nodes.insert(self.config.node);
+        nodes.insert(self.cx.config.node);
         let claim = Claim::on_name(serial, replace, resolver, deadline.no_wait);
         self.start_claim(tx, key, claim, caller, nodes, deadline);
     }
@@ -185,9 +185,9 @@ impl Engine {
         replace: bool,
     ) -> Result<(), Status> {
         let process = self.processes.get(serial).ok_or(Status::NoProcess)?;
-        self.config.check_name(name.as_bytes())?;
+        self.cx.config.check_name(name.as_bytes())?;
         // It may have to be called here: the home of a binding is where its clashes are decided.
-        if !self.resolvers.has(resolver) {
+        if !self.clashes.resolvers().has(resolver) {
             return Err(Status::NotFound);
         }
         if self.has_another_name(process, name) {
@@ -196,21 +196,21 @@ impl Engine {
         if !replace && self.names.shows(name) {
             return Err(Status::Exists);
         }
-        let held = self.names.count(self.config.node) + self.claims.counts().naming;
-        if self.mine(name).is_none() && held >= self.config.limits.names {
+        let held = self.names.count(self.cx.config.node) + self.claims.counts().naming;
+        if self.mine(name).is_none() && held >= self.cx.config.limits.names {
             return Err(Status::Full);
         }
         Ok(())
     }
 
     fn has_another_name(&self, process: &processes::Process, name: &Name) -> bool {
-        self.config.one_name_per_pid && process.has_another_name(name)
+        self.cx.config.one_name_per_pid && process.has_another_name(name)
     }
 
     /// Withdraws my binding of the name, and answers when every linked node has. `reg`: the one that the caller saw. What has
     /// come later stays; what is older is back, or may come back, because that one was withdrawn, and goes with it.
     pub(crate) fn unregister_here(&mut self, caller: Caller, name: &Name, reg: Reg, deadline: Deadline) {
-        if reg.node != self.config.node {
+        if reg.node != self.cx.config.node {
             return self.conclude(caller, Outcome::of(Status::Ok)); // no honest node asks that
         }
         let mine = self.mine(name).filter(|mine| mine.seq <= reg.seq);
@@ -239,7 +239,7 @@ impl Engine {
         resolver: Resolver,
         shown: Option<BTreeSet<Reg>>,
     ) -> Result<Reg, Outcome> {
-        let me = self.config.node;
+        let me = self.cx.config.node;
         if self.processes.get(serial).is_some_and(|process| self.has_another_name(process, name)) {
             // It got the other name while this claim was under way.
             return Err(Outcome::of(Status::Exists));
@@ -256,7 +256,7 @@ impl Engine {
         if supersedes.len() > MAX_LIST {
             return Err(Outcome::failed(Status::Full, "too many registrations of this name are under way"));
         }
-        let reg = self.names.next_reg(self.now);
+        let reg = self.names.next_reg(self.cx.now);
         let binding = Binding { reg, serial, resolver, supersedes, settled: false };
         self.processes.remember_name(serial, name);
         self.broadcast(Message::Commit { tx, name: name.clone(), binding: binding.clone() });
@@ -289,7 +289,7 @@ impl Engine {
 
     /// The link to an owner ended, and it may not have heard what was on its way: a node between tells it.
     pub(crate) fn tell_settled_without_link(&mut self, name: &Name, owner: NodeId) {
-        let mine = self.names.of(name, self.config.node).filter(|mine| mine.settled);
+        let mine = self.names.of(name, self.cx.config.node).filter(|mine| mine.settled);
         let supersedes = mine.map(|mine| (mine.reg, mine.supersedes.clone()));
         if let Some((reg, supersedes)) =
             supersedes.filter(|(_, supersedes)| supersedes.iter().any(|under| under.node == owner))
@@ -308,13 +308,13 @@ impl Engine {
         to: NodeId,
         supersedes: BTreeSet<Reg>,
     ) -> Result<(), &'static str> {
-        if to == self.config.node {
+        if to == self.cx.config.node {
             if reg.node == from || self.may_be_passed_on(from, reg.node) {
                 self.settled(&name, &supersedes);
             }
         } else if reg.node == from {
             self.names.mark_settled(&name, reg);
-            self.dirty.mark_name(&name);
+            self.cx.dirty.mark_name(&name);
             self.send(to, Message::Settled { name, reg, to, supersedes });
         } else {
             self.refuse_relay(from, reg.node);

@@ -56,6 +56,8 @@ pub(crate) struct Names {
     seen: i64,
     /// The number of the last binding that this node made.
     last_seq: u64,
+    /// Names whose visible binding may have changed during this input; some stand here more than once.
+    pub(super) unpublished: Vec<Name>,
     /// This node's registrations beneath those that it shows, the oldest first.
     beneath: BTreeMap<Name, Vec<Binding>>,
     /// What the bindings of each owner take.
@@ -72,6 +74,7 @@ impl Names {
             hasher: FixedState::with_seed(seed),
             seen: 0,
             last_seq: 0,
+            unpublished: Vec::new(),
             beneath: BTreeMap::new(),
             tally: Tally::default(),
         }

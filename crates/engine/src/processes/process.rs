@@ -146,7 +146,7 @@ impl Engine {
         if !self.processes.exists(serial) {
             return;
         }
-        let me = self.config.node;
+        let me = self.cx.config.node;
         let gone = if target.node == me {
             (!self.processes.exists(target.serial)).then_some(Reason::NO_PROCESS)
         } else {
@@ -205,7 +205,7 @@ impl Engine {
     }
 
     fn unwatch(&mut self, serial: u64, reference: Ref, watch: Watch) {
-        let me = self.config.node;
+        let me = self.cx.config.node;
         match watch {
             Watch::Process(target) if target.node == me => {
                 if let Some(process) = self.processes.get_mut(target.serial) {
@@ -315,7 +315,7 @@ impl Engine {
         killed: Option<Option<Pid>>,
     ) {
         let Some(process) = self.processes.alive.remove(&serial) else { return };
-        let me = self.config.node;
+        let me = self.cx.config.node;
         let pid = Pid { node: me, serial };
         // First of all: what its own calls undo must not bring back a row of it, nor tell of one that it has no more.
         if !self.is_broken(Fault::BeneathOutlivesProcess) {
@@ -385,8 +385,8 @@ impl Engine {
 
     pub(crate) fn kill(&mut self, from: u64, target: Pid, reason: Reason) {
         let reason = if reason == Reason::NORMAL { Reason::KILLED } else { reason };
-        let killer = Pid { node: self.config.node, serial: from };
-        if target.node == self.config.node {
+        let killer = Pid { node: self.cx.config.node, serial: from };
+        if target.node == self.cx.config.node {
             self.process_exits(target.serial, reason, Payload::default(), Some(Some(killer)));
         } else if let Some(to) = self.view.connection(target.node) {
             let header = DataHeader::Kill { from, to: target.serial, reason: reason.0 };
