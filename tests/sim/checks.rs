@@ -24,6 +24,9 @@ impl World {
             self.note_who_is_together();
         }
         let Some(engine) = self.hosts[slot].engine.as_ref() else { return Ok(()) };
+        if self.checks_invariants {
+            engine.check_invariants().map_err(|what| format!("invariant of h{slot}: {what}"))?;
+        }
         let host = &self.hosts[slot];
         if host.closing {
             return Err(format!("P5: processes of h{slot} are gone for no reason, or it does not close"));

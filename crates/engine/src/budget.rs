@@ -50,6 +50,16 @@ impl Tally {
         self.total -= self.by_node.remove(&node).unwrap_or_default();
     }
 
+    /// It is what these rows take.
+    pub(super) fn check(&self, what: &str, rows: impl Iterator<Item = (NodeId, usize)>) -> Sound {
+        let mut counted = Tally::default();
+        rows.for_each(|(node, bytes)| counted.add(node, bytes));
+        counted.by_node.retain(|_, bytes| *bytes > 0);
+        let told = self.by_node.iter().filter(|(_, bytes)| **bytes > 0);
+        same(what, told.collect::<Vec<_>>(), counted.by_node.iter().collect())?;
+        same(what, self.total, counted.total)
+    }
+
     fn of(&self, node: NodeId) -> usize {
         self.by_node.get(&node).copied().unwrap_or_default()
     }

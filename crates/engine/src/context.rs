@@ -29,6 +29,9 @@ pub(super) struct Context {
     /// The Lamport clock; every message carries it.
     clock: u64,
     closed: bool,
+    /// Inputs so far.
+    #[cfg(debug_assertions)]
+    inputs: u64,
     /// The one rule that this engine breaks.
     #[cfg(feature = "faults")]
     fault: Option<Fault>,
@@ -49,11 +52,19 @@ impl Context {
             log_level: 0,
             clock: 0,
             closed: false,
+            #[cfg(debug_assertions)]
+            inputs: 0,
             #[cfg(feature = "faults")]
             fault: None,
         }
     }
 
+    /// The number of this input.
+    #[cfg(debug_assertions)]
+    pub(super) fn next_input(&mut self) -> u64 {
+        self.inputs += 1;
+        self.inputs
+    }
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }

@@ -40,6 +40,9 @@ impl Dirty {
     pub(super) fn mark_operation(&mut self, tx: Tx) {
         mark(&mut self.operations, &tx);
     }
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty() && self.keys.is_empty() && self.operations.is_empty()
+    }
     /// The node closes.
     pub(super) fn clear(&mut self) {
         *self = Dirty::default();

@@ -1,5 +1,6 @@
 //! Where the rows with a certain value are, for tables that are searched by something else than their key.
 
+use super::{Sound, same};
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,17 @@ impl<V: Ord, K: Ord> Index<V, K> {
                 self.0.remove(value);
             }
         }
+    }
+
+    /// It is made of these rows.
+    pub(super) fn check(&self, what: &str, rows: impl Iterator<Item = (V, K)>) -> Sound
+    where
+        V: std::fmt::Debug,
+        K: std::fmt::Debug,
+    {
+        let mut made = Index::default();
+        rows.for_each(|(value, key)| made.insert(value, key));
+        same(what, &self.0, &made.0)
     }
 
     /// In the order of the keys.

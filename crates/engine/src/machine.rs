@@ -351,6 +351,8 @@ impl Engine {
         self.answer_syncs();
         self.publish_names();
         self.holds.end_input();
+        #[cfg(debug_assertions)]
+        self.assert_invariants();
     }
 
     pub(super) fn drain_self_queue(&mut self) {

@@ -317,3 +317,54 @@ impl Claims {
         self.tally.forget(node);
     }
 }
+
+impl Claims {
+    /// Operations in whose way is a binding of an owner that this node cannot see.
+    pub(crate) fn out_of_sight(&self) -> impl Iterator<Item = Tx> {
+        self.out_of_sight.iter().copied()
+    }
+
+    pub(crate) fn check_invariants(&self) -> Sound {
+        let (mut by_key, mut by_serial) = (BTreeMap::<Key, BTreeSet<Tx>>::new(), BTreeSet::new());
+        let (mut naming, mut locking) = (0, 0);
+        for (tx, op) in &self.operations {
+            if let Some(key) = &op.key {
+                by_key.entry(key.clone()).or_default().insert(*tx);
+            }
+            if op.claim.serial != 0 {
+                by_serial.insert((op.claim.serial, *tx));
+            }
+            naming += usize::from(matches!(op.claim.kind, OperationKind::Name(_)));
+            locking += usize::from(matches!(op.claim.kind, OperationKind::Lock(_)));
+            ensure(op.granted.is_subset(&op.nodes), || {
+                format!("{tx:?} was granted by nodes that it does not need")
+            })?;
+            ensure(op.unasked.is_subset(&op.nodes), || {
+                format!("{tx:?} is to ask nodes that it does not need")
+            })?;
+            let is_over = matches!(&op.phase, Phase::Committing(acks) if acks.is_empty())
+                || op.is_acquiring() && op.granted.len() == op.nodes.len();
+            ensure(!is_over, || format!("{tx:?} waits for nobody"))?;
+        }
+        same("operations by key", &self.by_key, &by_key)?;
+        same("operations by process", &self.by_serial, &by_serial)?;
+        same("registrations and acquisitions", (self.naming, self.locking), (naming, locking))?;
+        let known = self.out_of_sight.iter().all(|tx| self.operations.contains_key(tx));
+        ensure(known, || "an operation that is over waits for an unseen owner".to_owned())?;
+        let requests = || {
+            self.ballots.iter().flat_map(|(key, ballot)| {
+                let granted = ballot.granted.iter().map(|(tx, request)| (*tx, request));
+                granted.chain(ballot.queue.iter()).map(move |(tx, request)| (key, tx, request))
+            })
+        };
+        same("claims at this voter", self.requests, requests().count())?;
+        let bytes = requests().map(|(key, tx, request)| (tx.node, budget::of_request(key, &request.want)));
+        self.tally.check("bytes of claims", bytes)?;
+        let idle =
+            self.ballots.iter().find(|(_, ballot)| ballot.granted.is_empty() && ballot.queue.is_empty());
+        ensure(idle.is_none(), || "a ballot without a claim".to_owned())?;
+        let crowd =
+            self.ballots.iter().find(|(key, ballot)| matches!(key, Key::Name(_)) && ballot.granted.len() > 1);
+        ensure(crowd.is_none(), || "a name that is granted to two".to_owned())
+    }
+}

@@ -88,6 +88,12 @@ impl Clashes {
     pub(crate) fn cases(&self) -> &impl std::fmt::Debug {
         &self.by_name
     }
+    pub(crate) fn check_invariants(&self) -> Sound {
+        let empty = self.by_name.iter().find(|(_, clash)| clash.is_empty());
+        ensure(empty.is_none(), || {
+            format!("a clash of which nothing is left: {:?}", empty.map(|(name, _)| name))
+        })
+    }
     pub(crate) fn resolvers(&self) -> &Resolvers {
         &self.resolvers
     }
@@ -631,14 +637,16 @@ impl Engine {
     /// A link came up or went down: what this node asked of the peer, or promised it, ended with the old link.
     pub(crate) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
         let forgets = self.is_broken(Fault::VerdictIsForgotten);
-        for clash in self.clashes.by_name.values_mut() {
+        for (name, clash) in &mut self.clashes.by_name {
             let ends = |case: &Case| case.verdict == Verdict::Asked || forgets;
+            let before = clash.cases.len() + clash.waiting.len() + usize::from(clash.engaged.is_some());
             clash.cases.retain(|pair, case| !(ends(case) && pair.high.node == peer));
-            if clash.engaged.is_some_and(|pair| pair.low.node == peer) {
-                clash.engaged = None;
-            }
+            clash.engaged.take_if(|pair| pair.low.node == peer);
             if link_down {
                 clash.waiting.retain(|pair, _| pair.low.node != peer);
+            }
+            if before > clash.cases.len() + clash.waiting.len() + usize::from(clash.engaged.is_some()) {
+                self.cx.dirty.mark_name(name);
             }
         }
     }

@@ -285,6 +285,44 @@ impl Dots {
     }
 }
 
+impl Dots {
+    pub(super) fn check_invariants(&self) -> Sound {
+        let live = || self.live.iter().flat_map(|(group, dots)| dots.iter().map(move |dot| (group, *dot)));
+        same("live dots", self.live_count, live().count())?;
+        same("bytes of live dots", self.live_bytes, live().map(|(group, _)| group.as_bytes().len()).sum())?;
+        same("digest", self.digest, live().fold(0, |sum, (group, dot)| sum.wrapping_add(hash(group, &dot))))?;
+        let made = self.seen.iter().flat_map(|(node, seen)| {
+            seen.made.iter().map(move |(number, group)| (Dot { node: *node, number }, group))
+        });
+        same(
+            "live dots by maker",
+            made.collect::<BTreeSet<_>>(),
+            live().map(|(group, dot)| (dot, group)).collect(),
+        )?;
+        let beyond = || {
+            let all = self.seen.iter();
+            all.flat_map(|(node, seen)| {
+                seen.beyond.iter().map(move |number| Dot { node: *node, number: *number })
+            })
+        };
+        same("dots beyond a gap", self.beyond_count, beyond().count())?;
+        let up_to = self.seen.iter().map(|(node, seen)| hash_up_to(*node, seen.up_to));
+        let context = up_to.chain(beyond().map(|dot| hash_beyond(&dot))).fold(0, u64::wrapping_add);
+        same("digest of what was seen", self.context, context)?;
+        for (node, seen) in &self.seen {
+            let groups: BTreeSet<&Name> = seen.made.iter().map(|(_, group)| group).collect();
+            same("groups by maker", seen.groups, groups.len())?;
+            let bytes = seen.made.iter().map(|(_, group)| group.as_bytes().len()).sum();
+            same("bytes by maker", seen.bytes, bytes)?;
+            let known = seen.made.iter().all(|(number, _)| self.knows(&Dot { node: *node, number }));
+            ensure(known, || format!("a live dot of {node:?} is not known"))?;
+            let is_beyond = seen.beyond.first().is_none_or(|first| *first > seen.up_to + 1);
+            ensure(is_beyond, || format!("what is known of {node:?} has no gap"))?;
+        }
+        Ok(())
+    }
+}
+
 /// Over the length and the bytes of the group, then node and number. The same on every machine: it is compared between nodes.
 fn hash(group: &Name, dot: &Dot) -> u64 {
     let group = group.as_bytes();

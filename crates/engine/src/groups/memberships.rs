@@ -332,3 +332,46 @@ impl Engine {
         groups.into_iter().map(|g| (g.clone(), self.groups.members(g))).collect()
     }
 }
+
+impl Groups {
+    /// Live dots.
+    #[cfg(debug_assertions)]
+    pub(crate) fn dots(&self) -> usize {
+        self.dots.live_count()
+    }
+
+    /// The memberships of this node's processes.
+    pub(crate) fn own_memberships(&self, me: NodeId) -> BTreeSet<(u64, &Name)> {
+        let owned = self.owned.get(&me).into_iter().flat_map(|owned| &owned.rows);
+        owned.map(|(group, serial)| (*serial, group)).collect()
+    }
+
+    pub(crate) fn check_invariants(&self) -> Sound {
+        let rows = || {
+            self.rows.iter().flat_map(|(group, inhabited)| {
+                let homes = inhabited.homes.iter();
+                homes.flat_map(move |(node, rows)| {
+                    rows.iter().map(move |(serial, row)| (group, *node, *serial, row))
+                })
+            })
+        };
+        let mut owned = BTreeMap::<NodeId, (BTreeSet<(Name, u64)>, u64)>::new();
+        for (group, node, serial, row) in rows() {
+            let (members, entries) = owned.entry(node).or_default();
+            members.insert((group.clone(), serial));
+            *entries += row.count;
+        }
+        let indexed = self.owned.iter().map(|(node, owned)| (*node, (owned.rows.clone(), owned.entries)));
+        same("memberships by home", &owned, &indexed.collect())?;
+        let bytes = rows()
+            .map(|(group, node, _, row)| (node, budget::of_membership(group, row.count, row.dots.len())));
+        self.tally.check("bytes of memberships", bytes)?;
+        for (group, inhabited) in &self.rows {
+            let count: u64 = inhabited.homes.values().flat_map(BTreeMap::values).map(|row| row.count).sum();
+            same("entries of a group", inhabited.entries.members().as_slice().len() as u64, count)?;
+            let doomed = self.doomed.get(group).map_or(0, BTreeSet::len);
+            ensure(doomed as u64 <= count, || format!("members of {group:?} that are none are about to go"))?;
+        }
+        self.dots.check_invariants()
+    }
+}

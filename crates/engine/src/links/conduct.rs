@@ -15,7 +15,7 @@
 //!   none while most of the other peers are silent too: then this node is the one that is cut off, or the network is.
 
 use super::departure::Departure;
-use super::link::Link;
+use super::link::{Debts, Link};
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::*;
@@ -173,6 +173,22 @@ impl Conducts {
             peers.remove(&peer);
             !peers.is_empty()
         });
+    }
+    /// The node closes, and waits for nobody.
+    pub(super) fn forget_all_owed(&mut self) {
+        self.owed.clear();
+    }
+    /// What peers owe stands with the operation and with the link.
+    pub(super) fn check_debts<'a>(&self, debts: impl Iterator<Item = (NodeId, &'a Debts)>) -> Sound {
+        let is_answer = |node: NodeId, tx: &Tx| tx.node != node;
+        let of_links =
+            debts.flat_map(|(node, debts)| debts.owed.iter().map(move |(since, tx)| (*tx, node, *since)));
+        let of_links: BTreeSet<_> = of_links.filter(|(tx, node, _)| is_answer(*node, tx)).collect();
+        let of_operations = self
+            .owed
+            .iter()
+            .flat_map(|(tx, peers)| peers.iter().map(move |(node, since)| (*tx, *node, *since)));
+        same("answers that are owed", of_links, of_operations.collect())
     }
     pub(crate) fn owed_of(&self, node: NodeId) -> Duration {
         self.by_node.get(&node).map(Conduct::owed).unwrap_or_default()

@@ -488,6 +488,7 @@ impl Engine {
             self.order(Wire::Refuse { connection, why: Refusal::Closing });
         }
         self.claims = Default::default();
+        self.view.conducts.forget_all_owed();
         self.cx.dirty.clear();
         self.forget_all_holds();
         self.calls = Default::default();

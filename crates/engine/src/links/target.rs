@@ -116,6 +116,17 @@ pub(crate) struct DialTargets {
 }
 
 impl DialTargets {
+    pub(super) fn check_invariants(&self) -> Sound {
+        let named = self.by_address.iter().filter(|(_, target)| !target.name.is_empty());
+        self.by_name.check(
+            "targets by name",
+            named.map(|(address, target)| (target.name.clone(), address.clone())),
+        )?;
+        let linked =
+            self.by_address.iter().filter_map(|(address, target)| Some((target.linked()?, address.clone())));
+        self.by_link.check("targets by link", linked)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_address.len()
     }

@@ -166,3 +166,16 @@ impl View {
         self.links.iter().filter(|(_, link)| link.merge.is_synced()).map(|(node, _)| *node).collect()
     }
 }
+
+impl View {
+    pub(crate) fn check_invariants(&self) -> Sound {
+        self.by_name
+            .check("links by name", self.links.iter().map(|(node, link)| (link.name.clone(), *node)))?;
+        let connections = self.links.iter().map(|(node, link)| (link.connection, *node));
+        same("links by connection", &self.by_connection, &connections.collect())?;
+        let both = self.candidates.keys().find(|connection| self.by_connection.contains_key(connection));
+        same("a candidate that is a link", both, None)?;
+        self.conducts.check_debts(self.links.iter().map(|(node, link)| (*node, &link.debts)))?;
+        self.dials.targets.check_invariants()
+    }
+}

@@ -372,3 +372,18 @@ impl Engine {
         holders.chain(waiters).collect()
     }
 }
+
+impl Holds {
+    pub(crate) fn check_invariants(&self) -> Sound {
+        let rows = || {
+            self.locks.iter().flat_map(|(resource, lock)| {
+                lock.shares.iter().map(move |(requester, pid, _)| (resource, requester, pid.node))
+            })
+        };
+        let mut counts = BTreeMap::<NodeId, usize>::new();
+        rows().for_each(|(.., home)| *counts.entry(home).or_default() += 1);
+        same("shares by home", &self.counts, &counts)?;
+        let bytes = rows().map(|(resource, requester, home)| (home, budget::of_share(resource, requester)));
+        self.tally.check("bytes of shares", bytes)
+    }
+}

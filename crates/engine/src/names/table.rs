@@ -224,3 +224,44 @@ impl std::fmt::Debug for Names {
         f.debug_map().entries(sorted.iter().map(|(name, entry)| (name, &entry.rows))).finish()
     }
 }
+
+impl Names {
+    /// Names that anything is known of.
+    #[cfg(debug_assertions)]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The registrations of this node's processes, shown or beneath.
+    pub(crate) fn registrations(&self) -> impl Iterator<Item = (u64, &Name)> {
+        let shown = self.all_bindings().filter(|(_, binding)| binding.reg.node == self.me);
+        let beneath =
+            self.beneath.iter().flat_map(|(name, stack)| stack.iter().map(move |binding| (name, binding)));
+        shown.chain(beneath).map(|(name, binding)| (binding.serial, name))
+    }
+
+    pub(crate) fn check_invariants(&self) -> Sound {
+        same("names to be published", self.unpublished.len(), 0)?;
+        let crowded =
+            self.entries.iter().filter(|(_, entry)| entry.rows.len() > 1).map(|(name, _)| name.clone());
+        same("names with several rows", &self.crowded, &crowded.collect())?;
+        let empty = self.entries.iter().find(|(_, entry)| entry.rows.is_empty());
+        ensure(empty.is_none(), || "a name without a row".to_owned())?;
+        let mut owned = BTreeMap::<NodeId, BTreeSet<&Name>>::new();
+        for (name, binding) in self.all_bindings() {
+            owned.entry(binding.reg.node).or_default().insert(name);
+        }
+        let indexed = self.owned.iter().map(|(owner, names)| (*owner, names.iter().collect()));
+        same("names by owner", &owned, &indexed.collect())?;
+        let bytes =
+            self.all_bindings().map(|(name, binding)| (binding.reg.node, budget::of_binding(name, binding)));
+        self.tally.check("bytes of bindings", bytes)?;
+        for (name, stack) in &self.beneath {
+            let top = self.of(name, self.me).map(|binding| binding.reg);
+            let regs: Vec<Reg> = stack.iter().map(|binding| binding.reg).chain(top).collect();
+            let is_stack = !stack.is_empty() && top.is_some() && regs.is_sorted_by(|one, other| one < other);
+            ensure(is_stack, || format!("the registrations of {name:?} are no stack: {regs:?}"))?;
+        }
+        Ok(())
+    }
+}

@@ -494,3 +494,45 @@ impl Engine {
         }
     }
 }
+
+impl Processes {
+    #[cfg(debug_assertions)]
+    pub(crate) fn len(&self) -> usize {
+        self.alive.len()
+    }
+
+    pub(crate) fn held_names(&self) -> impl Iterator<Item = (u64, &Name)> {
+        self.alive.iter().flat_map(|(serial, process)| process.names.iter().map(move |name| (*serial, name)))
+    }
+
+    pub(crate) fn memberships(&self) -> BTreeSet<(u64, &Name)> {
+        let all = self.alive.iter();
+        all.flat_map(|(serial, process)| process.groups.iter().map(move |group| (*serial, group))).collect()
+    }
+
+    pub(crate) fn check_invariants(&self) -> Sound {
+        let watches = || {
+            let all = self.alive.iter();
+            all.flat_map(|(serial, process)| {
+                process.monitors.iter().map(move |(it, watch)| (*serial, *it, watch))
+            })
+        };
+        let names = watches().filter_map(|(serial, reference, watch)| match watch {
+            Watch::Name(name) => Some((name, (serial, reference))),
+            _ => None,
+        });
+        let indexed = self.by_name.iter().flat_map(|(name, all)| all.iter().map(move |it| (name, *it)));
+        same("monitors of names", indexed.collect::<BTreeSet<_>>(), names.collect())?;
+        let of_nodes =
+            watches().filter(|(.., watch)| **watch == Watch::Nodes).map(|(serial, it, _)| (serial, it));
+        same("monitors of nodes", &self.of_nodes, &of_nodes.collect())?;
+        let watched = self.watched_by.iter().flat_map(|(node, all)| all.iter().map(move |it| (*node, *it)));
+        let watched: BTreeSet<_> = watched.collect();
+        let watchers = self.alive.iter().flat_map(|(serial, process)| {
+            process.watchers.iter().map(move |it| (it.node, (*serial, it.serial, it.reference)))
+        });
+        let watchers = watchers.filter(|(node, _)| self.watched_by.contains_key(node));
+        same("monitors of other nodes", &watched, &watchers.collect())?;
+        self.tally.check("bytes of monitors", watched.iter().map(|(node, _)| (*node, budget::MONITOR)))
+    }
+}
