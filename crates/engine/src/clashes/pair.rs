@@ -23,21 +23,20 @@ pub(crate) struct Decision {
 
 /// How far the lower home is with a pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
+enum PairState {
     /// The higher home was asked to take part.
     Asked,
-    /// A function was called; it is not called again for this pair. `over`: the higher binding has gone for good
-    /// meanwhile, so there is nothing left to decide.
-    Running {
-        over: bool,
-    },
+    /// A function was called; it is not called again for this pair.
+    Resolving,
+    /// Likewise, and the higher binding has gone for good meanwhile: there is nothing left to decide.
+    Obsolete,
     Decided(Decision),
 }
 
 /// A pair at its lower home.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Case {
-    verdict: Verdict,
+    state: PairState,
     /// The process of the higher binding. A row of it need not be here, where a third node has told of it.
     high: Pid,
     since: Time,
@@ -51,11 +50,11 @@ impl Case {
     /// `shown`: of the higher home this binding is shown. One that its home has replaced in place withdraws only if it is
     /// shown again, and the verdict is told again then: it does not hold up the pair with the new one.
     fn is_running(&self, pair: &Pair, linked: impl Fn(NodeId) -> bool, shown: impl Fn(Reg) -> bool) -> bool {
-        match self.verdict {
-            Verdict::Running { .. } => true,
-            Verdict::Asked => linked(pair.high.node),
-            Verdict::Decided(Decision { high: Some(_), .. }) => linked(pair.high.node) && shown(pair.high),
-            Verdict::Decided(Decision { high: None, .. }) => false,
+        match self.state {
+            PairState::Resolving | PairState::Obsolete => true,
+            PairState::Asked => linked(pair.high.node),
+            PairState::Decided(Decision { high: Some(_), .. }) => linked(pair.high.node) && shown(pair.high),
+            PairState::Decided(Decision { high: None, .. }) => false,
         }
     }
 }
@@ -126,9 +125,9 @@ impl Clash {
         if self.cases.len() < MAX_CASES {
             return;
         }
-        let running = |case: &Case| matches!(case.verdict, Verdict::Running { .. });
+        let running = |case: &Case| matches!(case.state, PairState::Resolving | PairState::Obsolete);
         let idle = self.cases.iter().filter(|(pair, case)| !linked(pair.high.node) && !running(case));
-        if let Some(pair) = idle.min_by_key(|(_, case)| case.verdict != Verdict::Asked).map(|(pair, _)| *pair)
+        if let Some(pair) = idle.min_by_key(|(_, case)| case.state != PairState::Asked).map(|(pair, _)| *pair)
         {
             self.cases.remove(&pair);
         }
@@ -172,8 +171,8 @@ impl Engine {
         }
         let Some(clash) = self.clashes.by_name.get(name) else { return };
         let mine = self.mine(name);
-        let pending = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
-            Verdict::Decided(decision @ Decision { low: Some(_), high: Some(_) })
+        let pending = clash.cases.iter().filter_map(|(pair, case)| match case.state {
+            PairState::Decided(decision @ Decision { low: Some(_), high: Some(_) })
                 if mine == Some(pair.low) && self.shows_reg(name, pair.high) =>
             {
                 Some((*pair, decision))
@@ -185,14 +184,14 @@ impl Engine {
         }
     }
 
-    fn verdict(&self, name: &Name, pair: Pair) -> Option<Verdict> {
-        self.clashes.by_name.get(name)?.cases.get(&pair).map(|case| case.verdict)
+    fn state_of(&self, name: &Name, pair: Pair) -> Option<PairState> {
+        self.clashes.by_name.get(name)?.cases.get(&pair).map(|case| case.state)
     }
 
-    fn set_verdict(&mut self, name: &Name, pair: Pair, verdict: Verdict) {
+    fn set_state(&mut self, name: &Name, pair: Pair, state: PairState) {
         self.with_clash(name, |clash| {
             if let Some(case) = clash.cases.get_mut(&pair) {
-                case.verdict = verdict;
+                case.state = state;
             }
         });
     }
@@ -213,12 +212,12 @@ impl Engine {
     /// The lower home: a pair that is not decided yet is opened, a decided one is carried out again (a link may have
     /// broken before the verdict arrived; repeats are harmless).
     pub(crate) fn pair(&mut self, name: &Name, pair: Pair, high: Pid) {
-        match self.verdict(name, pair) {
+        match self.state_of(name, pair) {
             // What is shown of both is carried out by `clash`.
-            Some(Verdict::Decided(_)) if self.shows_reg(name, pair.high) => {}
+            Some(PairState::Decided(_)) if self.shows_reg(name, pair.high) => {}
             // Through a third node: it must take part anew to be told.
-            Some(Verdict::Decided(_)) => self.engage(name, pair),
-            Some(Verdict::Running { .. }) => {}
+            Some(PairState::Decided(_)) => self.engage(name, pair),
+            Some(PairState::Resolving | PairState::Obsolete) => {}
             _ if !self.may_clash(name, pair.low) || self.takes_part(name, pair.low, pair) => {}
             asked => {
                 if let Some(treatment) = self.forfeit(name, pair.low) {
@@ -230,7 +229,7 @@ impl Engine {
                     clash.make_room(|node| self.view.is_linked(node));
                     clash
                         .cases
-                        .insert(pair, Case { verdict: Verdict::Asked, high, since: self.cx.now, round });
+                        .insert(pair, Case { state: PairState::Asked, high, since: self.cx.now, round });
                     self.clash_found(name, high);
                 }
                 self.engage(name, pair);
@@ -251,8 +250,8 @@ impl Engine {
             return None;
         }
         let mut cases = self.clashes.by_name.get(name)?.cases.iter();
-        cases.find_map(|(pair, case)| match case.verdict {
-            Verdict::Decided(Decision { low: Some(treatment), high: Some(_) })
+        cases.find_map(|(pair, case)| match case.state {
+            PairState::Decided(Decision { low: Some(treatment), high: Some(_) })
                 if pair.low == mine && !self.view.is_linked(pair.high.node) =>
             {
                 Some(treatment)
@@ -270,7 +269,7 @@ impl Engine {
         let Some(clash) = self.clashes.by_name.get_mut(name) else { return };
         let linked = |node| self.view.is_linked(node);
         clash.cases.retain(|pair, case| {
-            *pair == except || pair.low != mine || case.verdict != Verdict::Asked || linked(pair.high.node)
+            *pair == except || pair.low != mine || case.state != PairState::Asked || linked(pair.high.node)
         });
         clash.engaged.take_if(|pair| *pair != except && !linked(pair.low.node));
     }
@@ -313,10 +312,10 @@ impl Engine {
         };
         self.clashes.by_name.iter().filter(is_under_way).flat_map(|(name, clash)| {
             let cases = clash.cases.iter().map(move |(pair, case)| {
-                let state = match case.verdict {
-                    Verdict::Asked => "asked",
-                    Verdict::Running { .. } => "its resolver runs",
-                    Verdict::Decided(_) => "decided",
+                let state = match case.state {
+                    PairState::Asked => "asked",
+                    PairState::Resolving | PairState::Obsolete => "its resolver runs",
+                    PairState::Decided(_) => "decided",
                 };
                 (name, "decides", pair.high.node, state, Some(case.since))
             });
@@ -417,14 +416,14 @@ impl Engine {
                         clash.engaged = None;
                     }
                 });
-                match self.verdict(&name, pair) {
-                    Some(Verdict::Asked) => {
+                match self.state_of(&name, pair) {
+                    Some(PairState::Asked) => {
                         self.with_clash(&name, |clash| {
                             clash.cases.remove(&pair);
                         });
                     }
                     // A home with a link withdraws where this one hears it.
-                    Some(Verdict::Decided(_)) if from == pair.high.node && !self.view.is_linked(from) => {
+                    Some(PairState::Decided(_)) if from == pair.high.node && !self.view.is_linked(from) => {
                         self.rival_gone(&name, pair.high);
                     }
                     _ => {}
@@ -462,23 +461,23 @@ impl Engine {
             return; // an answer to what was given up; that to the last question follows
         }
         if !self.view.is_linked(pair.high.node)
-            && case.is_some_and(|case| case.verdict == Verdict::Asked)
+            && case.is_some_and(|case| case.state == PairState::Asked)
             && self.takes_part(&name, pair.low, pair)
             && !self.is_broken(Fault::UnlinkedPairsOverlap)
         {
             case = None; // another pair has come first
         }
-        match case.map(|case| (case.verdict, case.high)) {
-            Some((Verdict::Asked, high)) if alive => {
+        match case.map(|case| (case.state, case.high)) {
+            Some((PairState::Asked, high)) if alive => {
                 self.give_up_others(&name, pair.low, pair);
                 match self.decide(&name, pair, high, high_age_ms) {
                     Some(decision) => self.decided(&name, pair, decision),
-                    None => self.set_verdict(&name, pair, Verdict::Running { over: false }),
+                    None => self.set_state(&name, pair, PairState::Resolving),
                 }
                 self.cx.dirty.mark_name(&name);
             }
-            Some((Verdict::Running { .. }, _)) => {}
-            Some((Verdict::Decided(decision), _)) if alive => self.carry_out(&name, pair, decision),
+            Some((PairState::Resolving | PairState::Obsolete, _)) => {}
+            Some((PairState::Decided(decision), _)) if alive => self.carry_out(&name, pair, decision),
             _ => {
                 self.with_clash(&name, |clash| {
                     clash.cases.remove(&pair);
@@ -492,9 +491,9 @@ impl Engine {
 
     /// The function that was called for the pair has answered, or has failed to.
     pub(crate) fn function_decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
-        match self.verdict(name, pair) {
-            Some(Verdict::Running { over: false }) => self.decided(name, pair, decision),
-            Some(Verdict::Running { over: true }) => self.with_clash(name, |clash| {
+        match self.state_of(name, pair) {
+            Some(PairState::Resolving) => self.decided(name, pair, decision),
+            Some(PairState::Obsolete) => self.with_clash(name, |clash| {
                 clash.cases.remove(&pair);
             }),
             // My binding is gone.
@@ -505,7 +504,7 @@ impl Engine {
 
     /// The verdict is kept; it is carried out if both are still there, else when the other one comes back.
     fn decided(&mut self, name: &Name, pair: Pair, decision: Decision) {
-        self.set_verdict(name, pair, Verdict::Decided(decision));
+        self.set_state(name, pair, PairState::Decided(decision));
         self.clash_decided(name, pair, decision);
         let is_known = self.names.of(name, pair.high.node).is_some_and(|b| b.reg == pair.high)
             || self.clashes.messengers.contains_key(&pair.high.node);
@@ -540,8 +539,10 @@ impl Engine {
         }
         let Some(clash) = self.clashes.by_name.get(name) else { return };
         // Not while it is not certain that mine stays: what it beats must not lose to one that has lost itself.
-        let decided = clash.cases.iter().filter_map(|(pair, case)| match case.verdict {
-            Verdict::Decided(decision) if !self.is_judged(clash, pair.low, *pair) => Some((*pair, decision)),
+        let decided = clash.cases.iter().filter_map(|(pair, case)| match case.state {
+            PairState::Decided(decision) if !self.is_judged(clash, pair.low, *pair) => {
+                Some((*pair, decision))
+            }
             _ => None,
         });
         for (pair, decision) in decided.collect::<Vec<_>>() {
@@ -602,15 +603,15 @@ impl Engine {
                 if pair.high != reg {
                     return true;
                 }
-                match &mut case.verdict {
-                    Verdict::Running { over } => {
-                        *over = true;
+                match &case.state {
+                    PairState::Resolving | PairState::Obsolete => {
+                        case.state = PairState::Obsolete;
                         return true;
                     }
-                    Verdict::Decided(Decision { low: Some(treatment), high: Some(_) }) => {
+                    PairState::Decided(Decision { low: Some(treatment), high: Some(_) }) => {
                         mine_goes = Some((pair.low, *treatment));
                     }
-                    Verdict::Asked | Verdict::Decided(_) => {}
+                    PairState::Asked | PairState::Decided(_) => {}
                 }
                 false
             });
@@ -638,7 +639,7 @@ impl Engine {
     pub(crate) fn forget_engagements(&mut self, peer: NodeId, link_down: bool) {
         let forgets = self.is_broken(Fault::VerdictIsForgotten);
         for (name, clash) in &mut self.clashes.by_name {
-            let ends = |case: &Case| case.verdict == Verdict::Asked || forgets;
+            let ends = |case: &Case| case.state == PairState::Asked || forgets;
             let before = clash.cases.len() + clash.waiting.len() + usize::from(clash.engaged.is_some());
             clash.cases.retain(|pair, case| !(ends(case) && pair.high.node == peer));
             clash.engaged.take_if(|pair| pair.low.node == peer);

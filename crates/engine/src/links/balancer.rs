@@ -19,9 +19,11 @@ impl Engine {
         let forever = self.is_broken(Fault::LedBackIsForEver);
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.dialling = false;
-        target.led_back = true;
-        target.myself |= forever;
-        target.met = true;
+        target.set_led_back();
+        if forever {
+            target.set_myself();
+        }
+        target.set_met();
         if target.linked().is_none() {
             target.failures = target.failures.saturating_add(1);
         }

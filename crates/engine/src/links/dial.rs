@@ -41,7 +41,7 @@ impl Dials {
             let state = match target {
                 _ if target.linked().is_some() => "linked",
                 _ if target.leads_back() => "myself",
-                DialTarget { parted: true, .. } => "parted",
+                _ if target.is_parted() => "parted",
                 DialTarget { rests: Some(_), .. } => "resting",
                 DialTarget { dialling: true, .. } => "dialling",
                 _ => "waiting",
@@ -52,7 +52,7 @@ impl Dials {
     /// A node that is to be linked was neither merged with nor found wanting yet, or a peer is to say where it is.
     /// `silent_too`: also where nobody has said a word.
     pub(crate) fn is_meeting(&self, silent_too: bool) -> bool {
-        let awaited = |target: &DialTarget| target.is_to_be_met() && (silent_too || target.answered);
+        let awaited = |target: &DialTarget| target.is_to_be_met() && (silent_too || target.has_answered());
         let is_to_ask = !self.asked.is_empty() || silent_too && self.tellers.is_to_ask();
         is_to_ask || self.targets.iter().any(|(_, target)| awaited(target))
     }
@@ -88,7 +88,9 @@ impl Engine {
         for address in self.cx.config.seeds.clone() {
             let target = self.view.dials.targets.at(&address);
             target.seed = true;
-            target.myself |= self.cx.config.is_own(&address);
+            if self.cx.config.is_own(&address) {
+                target.set_myself();
+            }
             self.dial(&address);
         }
     }
@@ -155,7 +157,7 @@ impl Engine {
             Some(_) if self.is_all_settled(target) => self.cx.config.seeds_refresh,
             Some(_) => doubled.min(self.cx.config.seeds_refresh.max(self.cx.config.dial_max)),
             // Another node may answer next time; there is no sign of one, so the pause grows beyond that of other dials.
-            None if target.led_back => doubled.min(self.cx.config.seeds_refresh),
+            None if target.has_led_back() => doubled.min(self.cx.config.seeds_refresh),
             None if target.is_unproven() => doubled.min(self.cx.config.dial_max * told::LONGEST_PAUSE),
             None => doubled.min(self.cx.config.dial_max),
         };
@@ -257,7 +259,7 @@ impl Engine {
         let Some(is_new) = self.note_told(from, &peer.address) else { return };
         let limit = self.cx.config.limits.peers.saturating_mul(2);
         let dials = &mut self.view.dials;
-        dials.targets.at(&peer.address).vanished = false;
+        dials.targets.at(&peer.address).set_not_vanished();
         dials.targets.set_name(&peer.address, &peer.name);
         if dials.told.len() >= limit {
             dials.told.pop_first();
@@ -281,9 +283,9 @@ impl Engine {
     pub(crate) fn dial_failed(&mut self, address: &str, status: Status, detail: &str) {
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.dialling = false;
-        target.led_back = false;
-        target.answered = false;
-        target.met = true;
+        target.set_not_led_back();
+        target.set_lost();
+        target.set_met();
         target.failures = target.failures.saturating_add(1);
         let failures = target.failures;
         let names = self.names_leading_to(address);
@@ -313,7 +315,7 @@ impl Engine {
     /// Who answers at the address has said who it is: it is not for want of an answer if it is not met.
     pub(crate) fn dial_answered(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address) {
-            target.answered = true;
+            target.set_answered();
         }
     }
 
@@ -330,7 +332,7 @@ impl Engine {
             // Another address of a peer that is linked already.
             Refusal::Linked if linked => {
                 target.dialling = false;
-                target.led_back = false;
+                target.set_not_led_back();
                 target.reached = true;
                 self.note_leads_to(address, peer);
                 let names = self.names_leading_to(address);
@@ -391,8 +393,8 @@ impl Engine {
             let target = targets.at(at);
             target.reached |= Some(at) == dialled;
             target.dialling &= Some(at) != dialled;
-            target.led_back = false;
-            target.parted = false;
+            target.set_not_led_back();
+            target.set_parted(false);
             target.successor = false;
             target.rests = None;
             targets.set_name(at, name);
@@ -420,15 +422,17 @@ impl Engine {
         for address in self.led_to(node) {
             self.view.dials.targets.set_linked(&address, None);
             let Some(target) = self.view.dials.targets.get_mut(&address) else { continue };
-            target.answered = false;
+            target.set_lost();
             // A name stands for others too.
-            target.parted = parted && !target.is_name();
+            target.set_parted(parted && !target.is_name());
             target.rests = (rests && !target.is_name() && !target.leads_to_several()).then_some(node);
-            target.met |= rests;
+            if rests {
+                target.set_met();
+            }
             let successor = std::mem::take(&mut target.successor);
             // What a name leads to is met again when it is looked up, and must be known then.
-            let known = target.seed || successor || (parted && target.listed);
-            again.push((address, (left || target.vanished) && !known));
+            let known = target.seed || successor || (parted && target.is_listed());
+            again.push((address, (left || target.has_vanished()) && !known));
         }
         let mut names = BTreeSet::new();
         for (address, forget) in again {
@@ -471,13 +475,13 @@ impl Engine {
         }
         self.is_known_by_itself(&address);
         let target = self.view.dials.targets.at(&address);
-        target.parted = false;
-        target.vanished = false;
+        target.set_parted(false);
+        target.set_not_vanished();
         if target.linked().is_some_and(|node| self.view.links.get(&node).is_some_and(|l| l.merge.is_synced()))
         {
             return self.answer_call(process, op, Outcome::of(Status::Ok));
         }
-        if target.myself {
+        if target.is_myself() {
             return self.answer_call(process, op, myself());
         }
         if self.rests_for(&address).is_some() {
@@ -488,7 +492,7 @@ impl Engine {
         let Some(target) = self.view.dials.targets.get(&address) else { return };
         for found in target.found().cloned().unwrap_or_default() {
             if let Some(target) = self.view.dials.targets.get_mut(&found) {
-                target.parted = false;
+                target.set_parted(false);
             }
         }
         self.processes.begin_call(process, op, calls::Work::Connect);
@@ -523,7 +527,7 @@ impl Engine {
         for address in self.led_to(node) {
             self.is_known_by_itself(&address);
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
-                target.met = true;
+                target.set_met();
             }
             self.end_connects_to(&address, &Outcome::of(Status::Ok));
         }

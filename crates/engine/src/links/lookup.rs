@@ -38,7 +38,7 @@ impl Engine {
         }
         let Some(target) = self.view.dials.targets.get_mut(name) else { return };
         target.dialling = false;
-        target.met = true;
+        target.set_met();
         let before = self.view.dials.targets.set_found(name, found.clone());
         for gone in before.difference(&found) {
             self.release(gone, true);
@@ -48,9 +48,10 @@ impl Engine {
             let is_new = !self.view.dials.targets.contains(address);
             let target = self.view.dials.targets.at(address);
             target.unproven |= is_new && is_unproven;
-            target.listed = true;
-            target.vanished = false;
-            target.myself |= self.cx.config.is_own(address);
+            target.set_listed();
+            if self.cx.config.is_own(address) {
+                target.set_myself();
+            }
             self.dial(address);
         }
         self.dial_some_alias(&found);
@@ -92,7 +93,7 @@ impl Engine {
     /// The names among whose addresses this one is.
     pub(crate) fn names_leading_to(&self, address: &str) -> Vec<String> {
         let targets = &self.view.dials.targets;
-        if !targets.get(address).is_some_and(|target| target.listed) {
+        if !targets.get(address).is_some_and(|target| target.is_listed()) {
             return Vec::new();
         }
         let leading = targets.names().filter(|(_, found)| found.contains(address));
@@ -148,7 +149,7 @@ impl Engine {
     /// Not dialled any more for its own sake.
     pub(crate) fn let_go(&mut self, address: &str) {
         match self.view.dials.targets.get(address) {
-            Some(target) if target.listed => {
+            Some(target) if target.is_listed() => {
                 self.view.dials.targets.set_name(address, "");
                 self.cx.timers.cancel(&Timer::Dial(address.to_owned()));
             }
@@ -169,13 +170,12 @@ impl Engine {
     fn release(&mut self, address: &str, vanished: bool) {
         let listed = !self.names_leading_to(address).is_empty();
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
-        target.listed = listed;
         if listed {
-            return;
+            return target.set_listed();
         }
-        target.vanished |= vanished;
+        target.set_unlisted(vanished);
         let idle = target.linked().is_none() && !target.dialling;
-        if idle && (!target.is_kept() || target.parted) {
+        if idle && (!target.is_kept() || target.is_parted()) {
             self.forget(address);
             let text = "the name does not stand for this address any more";
             self.end_connects_to(address, &Outcome::failed(Status::Unreachable, text));

@@ -7,6 +7,40 @@ use crate::index::Index;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What speaks against a dial, whoever answers there.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Obstacle {
+    #[default]
+    Nothing,
+    /// This very node answered here last. Behind a balancer or a redirection another one may answer next time.
+    LedBack,
+    /// `disconnect` was called: not dialled until somebody asks.
+    Parted,
+    /// This very node listens here, as its own options say: never dialled.
+    Myself,
+}
+
+/// How far this node is with who answers here.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Meeting {
+    #[default]
+    Unknown,
+    /// A node has said here who it is, and was not lost since.
+    Answered,
+    /// It was merged with at least once, or could not be had. Of a name: it was looked up.
+    Met,
+}
+
+/// Whether it stands among the addresses of a name.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+enum Listing {
+    #[default]
+    Unlisted,
+    Listed,
+    /// It did, and does no longer: it is forgotten when it is not linked.
+    Vanished,
+}
+
 #[derive(Default, Debug)]
 pub(crate) struct DialTarget {
     /// Dialled for ever, also after an orderly goodbye.
@@ -24,28 +58,17 @@ pub(crate) struct DialTarget {
     /// A dial or a look-up is under way.
     pub(super) dialling: bool,
     pub(super) failures: u32,
-    /// `disconnect` was called: not dialled until somebody asks.
-    pub(super) parted: bool,
-    /// This very node listens here, as its own options say: never dialled.
-    pub(super) myself: bool,
-    /// This very node answered here last. Behind a balancer or a redirection another one may answer next time.
-    pub(super) led_back: bool,
+    obstacle: Obstacle,
+    meeting: Meeting,
+    listing: Listing,
     /// Whoever it is linked to says to be dialled elsewhere: it may lead to others too.
     pub(super) is_alias: bool,
     /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
     pub(super) successor: bool,
-    /// Who answers here was merged with at least once, or could not be had. Of a name: it was looked up.
-    pub(super) met: bool,
-    /// A node has said here who it is, and was not lost since.
-    pub(super) answered: bool,
     /// It is a name, and stood for these addresses when it was looked up last.
     found: Option<BTreeSet<String>>,
-    /// It stands among the addresses of a name.
-    pub(super) listed: bool,
     /// Whoever answered here keeps others waiting, and is left alone for a while.
     pub(super) rests: Option<NodeId>,
-    /// It did, and does no longer: it is forgotten when it is not linked.
-    pub(super) vanished: bool,
 }
 
 impl DialTarget {
@@ -68,28 +91,28 @@ impl DialTarget {
 
     /// Dialled for its own sake, for ever.
     pub(crate) fn is_kept(&self) -> bool {
-        self.seed || (!self.name.is_empty() && !self.vanished)
+        self.seed || (!self.name.is_empty() && self.listing != Listing::Vanished)
     }
 
     /// This very node answers here, for ever or for now.
     pub(crate) fn leads_back(&self) -> bool {
-        self.myself || self.led_back
+        matches!(self.obstacle, Obstacle::Myself | Obstacle::LedBack)
     }
 
     /// A dial would hardly find anything new here.
     pub(crate) fn is_settled(&self) -> bool {
-        self.linked.is_some() || self.leads_back() || self.parted
+        self.linked.is_some() || self.obstacle != Obstacle::Nothing
     }
 
     /// A node that is to be linked was neither merged with nor found wanting yet.
     pub(crate) fn is_to_be_met(&self) -> bool {
-        let wanted = self.seed || !self.name.is_empty() || self.listed;
-        wanted && !(self.met || self.leads_back() || self.parted)
+        let wanted = self.seed || !self.name.is_empty() || self.is_listed();
+        wanted && self.meeting != Meeting::Met && self.obstacle == Obstacle::Nothing
     }
 
     /// It is not known yet what a dial leads to.
     pub(crate) fn is_open(&self) -> bool {
-        self.dialling || !(self.met || self.is_settled())
+        self.dialling || !(self.meeting == Meeting::Met || self.is_settled())
     }
 
     /// A seed that may lead to several nodes, which is dialled also when it led to a link: others may have come.
@@ -102,7 +125,84 @@ impl DialTarget {
     }
 
     pub(crate) fn may_be_dialled(&self) -> bool {
-        !(self.dialling || self.myself || self.parted)
+        !(self.dialling || matches!(self.obstacle, Obstacle::Myself | Obstacle::Parted))
+    }
+
+    pub(crate) fn is_myself(&self) -> bool {
+        self.obstacle == Obstacle::Myself
+    }
+    pub(crate) fn has_led_back(&self) -> bool {
+        self.obstacle == Obstacle::LedBack
+    }
+    pub(crate) fn is_parted(&self) -> bool {
+        self.obstacle == Obstacle::Parted
+    }
+    pub(crate) fn has_answered(&self) -> bool {
+        self.meeting == Meeting::Answered
+    }
+    pub(crate) fn is_listed(&self) -> bool {
+        self.listing == Listing::Listed
+    }
+    pub(crate) fn has_vanished(&self) -> bool {
+        self.listing == Listing::Vanished
+    }
+
+    // ---- what becomes of it: each is a step from any state
+
+    /// It is this node's own address, for good.
+    pub(crate) fn set_myself(&mut self) {
+        self.obstacle = Obstacle::Myself;
+    }
+    /// This node itself answered.
+    pub(crate) fn set_led_back(&mut self) {
+        if !self.is_myself() {
+            self.obstacle = Obstacle::LedBack;
+        }
+    }
+    /// Another one answered, or nobody.
+    pub(crate) fn set_not_led_back(&mut self) {
+        if self.has_led_back() {
+            self.obstacle = Obstacle::Nothing;
+        }
+    }
+    /// Who answers here was disconnected, or is not any more.
+    pub(crate) fn set_parted(&mut self, parted: bool) {
+        match (parted, self.obstacle) {
+            (true, Obstacle::Nothing | Obstacle::LedBack) => self.obstacle = Obstacle::Parted,
+            (false, Obstacle::Parted) => self.obstacle = Obstacle::Nothing,
+            _ => {}
+        }
+    }
+    pub(crate) fn set_answered(&mut self) {
+        if self.meeting == Meeting::Unknown {
+            self.meeting = Meeting::Answered;
+        }
+    }
+    pub(crate) fn set_met(&mut self) {
+        self.meeting = Meeting::Met;
+    }
+    /// Who answered was lost.
+    pub(crate) fn set_lost(&mut self) {
+        if self.meeting == Meeting::Answered {
+            self.meeting = Meeting::Unknown;
+        }
+    }
+    pub(crate) fn set_listed(&mut self) {
+        self.listing = Listing::Listed;
+    }
+    /// No name stands for it any more; `vanished`: one did.
+    pub(crate) fn set_unlisted(&mut self, vanished: bool) {
+        if vanished {
+            self.listing = Listing::Vanished;
+        } else if self.is_listed() {
+            self.listing = Listing::Unlisted;
+        }
+    }
+    /// Somebody says that it is good for something.
+    pub(crate) fn set_not_vanished(&mut self) {
+        if self.has_vanished() {
+            self.listing = Listing::Unlisted;
+        }
     }
 }
 
@@ -211,6 +311,57 @@ impl DialTargets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// From every state, what each step leads to.
+    #[test]
+    fn the_steps_of_a_target() {
+        use Obstacle::{LedBack, Myself, Nothing, Parted};
+        let step = |from: Obstacle, step: fn(&mut DialTarget)| {
+            let mut target = DialTarget { obstacle: from, ..DialTarget::default() };
+            step(&mut target);
+            target.obstacle
+        };
+        for (from, led_back, not_led_back, parted, not_parted) in [
+            (Nothing, LedBack, Nothing, Parted, Nothing),
+            (LedBack, LedBack, Nothing, Parted, LedBack),
+            (Parted, LedBack, Parted, Parted, Nothing),
+            (Myself, Myself, Myself, Myself, Myself),
+        ] {
+            assert_eq!(step(from, DialTarget::set_myself), Myself);
+            assert_eq!(step(from, DialTarget::set_led_back), led_back);
+            assert_eq!(step(from, DialTarget::set_not_led_back), not_led_back);
+            assert_eq!(step(from, |target| target.set_parted(true)), parted);
+            assert_eq!(step(from, |target| target.set_parted(false)), not_parted);
+        }
+        use Meeting::{Answered, Met, Unknown};
+        for (from, answered, lost) in
+            [(Unknown, Answered, Unknown), (Answered, Answered, Unknown), (Met, Met, Met)]
+        {
+            let at = |step: fn(&mut DialTarget)| {
+                let mut target = DialTarget { meeting: from, ..DialTarget::default() };
+                step(&mut target);
+                target.meeting
+            };
+            assert_eq!((at(DialTarget::set_answered), at(DialTarget::set_lost)), (answered, lost));
+            assert_eq!(at(DialTarget::set_met), Met);
+        }
+        use Listing::{Listed, Unlisted, Vanished};
+        for (from, gone, not_vanished) in
+            [(Unlisted, Unlisted, Unlisted), (Listed, Unlisted, Listed), (Vanished, Vanished, Unlisted)]
+        {
+            let at = |step: fn(&mut DialTarget)| {
+                let mut target = DialTarget { listing: from, ..DialTarget::default() };
+                step(&mut target);
+                target.listing
+            };
+            assert_eq!(at(|target| target.set_unlisted(false)), gone);
+            assert_eq!(at(|target| target.set_unlisted(true)), Vanished);
+            assert_eq!(
+                (at(DialTarget::set_not_vanished), at(DialTarget::set_listed)),
+                (not_vanished, Listed)
+            );
+        }
+    }
 
     /// What the indices say is what a look at every row says.
     fn check(targets: &DialTargets) {

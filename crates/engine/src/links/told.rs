@@ -230,7 +230,7 @@ impl Engine {
     /// node remembers it, and so few of those that nobody fills anything by coming and going under many names.
     pub(crate) fn remember_unreached(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
-        if target.reached || target.seed || target.listed || target.unproven {
+        if target.reached || target.seed || target.is_listed() || target.unproven {
             return;
         }
         target.unproven = true;
