@@ -90,7 +90,7 @@ pub(crate) fn is_cut(a: &str, b: &str) -> bool {
 }
 
 /// Ends the link between two nodes; none comes to be until it is healed. Either may be opened later, or anew.
-pub fn cut(a: &str, b: &str, noticed: Noticed) {
+pub fn cut(a: &str, b: &str, noticed: Noticed<'_>) {
     cables().cut.insert(pair(a, b));
     let act = |node: &str| match noticed {
         Noticed::ByBoth => Some(Act::End),

@@ -43,9 +43,9 @@ struct Way {
 }
 
 impl Way {
-    fn to(address: &str, pass: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Way {
+    fn to(address: &str, pass: impl Fn(&mut [u8]) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let way = Way { address: listener.local_addr().unwrap().to_string() };
+        let way = Self { address: listener.local_addr().unwrap().to_string() };
         let to: SocketAddr = address.parse().unwrap();
         let pass = Arc::new(pass);
         thread::spawn(move || {
@@ -373,10 +373,10 @@ fn of_user(file: &Path, set: &[(&str, &str)]) -> Options {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
+    fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("convoke-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
-        Scratch(path)
+        Self(path)
     }
 }
 

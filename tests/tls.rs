@@ -23,10 +23,10 @@ const LONG: i64 = 30_000;
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
+    fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("convoke-tls-{name}-{}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
-        Scratch(path)
+        Self(path)
     }
 
     fn path(&self, file: &str) -> String {

@@ -180,8 +180,8 @@ pub fn done(queue: Queue) -> Result<u64, String> {
 pub struct Pending<T>(VecDeque<(u64, T)>);
 
 impl<T> Pending<T> {
-    pub fn new() -> Pending<T> {
-        Pending(VecDeque::new())
+    pub fn new() -> Self {
+        Self(VecDeque::new())
     }
     pub fn push(&mut self, op: u64, what: T) {
         self.0.push_back((op, what));

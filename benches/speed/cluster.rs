@@ -23,16 +23,16 @@ pub fn children() -> Vec<u32> {
 pub struct Pairs(BTreeMap<String, String>);
 
 impl Pairs {
-    pub fn new() -> Pairs {
-        Pairs::default()
+    pub fn new() -> Self {
+        Self::default()
     }
-    pub fn with(mut self, key: &str, value: impl Display) -> Pairs {
+    pub fn with(mut self, key: &str, value: impl Display) -> Self {
         self.0.insert(key.to_owned(), value.to_string());
         self
     }
-    pub fn parse(text: &str) -> Pairs {
+    pub fn parse(text: &str) -> Self {
         let pairs = text.split(' ').filter_map(|pair| pair.split_once('='));
-        Pairs(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
+        Self(pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect())
     }
     pub fn text(&self, key: &str) -> Result<&str, String> {
         self.0.get(key).map(String::as_str).ok_or_else(|| format!("no {key}"))
@@ -51,7 +51,7 @@ impl Pairs {
 }
 
 impl Display for Pairs {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|(key, value)| write!(f, " {key}={value}"))
     }
 }
@@ -73,7 +73,7 @@ pub struct Peer {
 
 impl Peer {
     /// Starts this program in a role.
-    pub fn start(role: &str, label: &str) -> Result<Peer, String> {
+    pub fn start(role: &str, label: &str) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut child = Command::new(program)
             .args(["--role", role])
@@ -89,7 +89,7 @@ impl Peer {
         std::thread::spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).all(|line| send.send(line).is_ok())
         });
-        Ok(Peer { child, stdin, lines, label: label.to_owned(), address: String::new() })
+        Ok(Self { child, stdin, lines, label: label.to_owned(), address: String::new() })
     }
 
     pub fn id(&self) -> u32 {
@@ -144,21 +144,21 @@ pub struct Cluster {
 
 impl Cluster {
     /// `n` nodes n1, n2, ..., all linked.
-    pub fn start(n: usize) -> Result<Cluster, String> {
-        Cluster::named("n", n)
+    pub fn start(n: usize) -> Result<Self, String> {
+        Self::named("n", n)
     }
 
     /// The same with another beginning of their names.
-    pub fn named(prefix: &str, n: usize) -> Result<Cluster, String> {
-        Cluster { nodes: Vec::new(), secret: None }.filled(prefix, n)
+    pub fn named(prefix: &str, n: usize) -> Result<Self, String> {
+        Self { nodes: Vec::new(), secret: None }.filled(prefix, n)
     }
 
     /// The same with encrypted links.
-    pub fn with_secret(prefix: &str, n: usize, secret: &'static str) -> Result<Cluster, String> {
-        Cluster { nodes: Vec::new(), secret: Some(secret) }.filled(prefix, n)
+    pub fn with_secret(prefix: &str, n: usize, secret: &'static str) -> Result<Self, String> {
+        Self { nodes: Vec::new(), secret: Some(secret) }.filled(prefix, n)
     }
 
-    fn filled(self, prefix: &str, n: usize) -> Result<Cluster, String> {
+    fn filled(self, prefix: &str, n: usize) -> Result<Self, String> {
         let mut cluster = self;
         for index in 1..=n {
             let node = cluster.join(&format!("{prefix}{index}"))?.0;

@@ -34,10 +34,10 @@ enum Kind {
 }
 
 impl Floors {
-    pub fn start() -> Result<Floors, String> {
+    pub fn start() -> Result<Self, String> {
         let mut child = Peer::start("floor", "the floor's child")?;
         child.address = child.finish(BOUND)?.text("address")?.to_owned();
-        Ok(Floors { child })
+        Ok(Self { child })
     }
 
     fn connect(&self, kind: Kind) -> io::Result<TcpStream> {
@@ -148,7 +148,7 @@ fn prepare(stream: &TcpStream) -> io::Result<()> {
 pub fn serve() {
     die_with_parent();
     std::thread::spawn(|| {
-        let _ = std::io::stdin().lock().lines().map_while(Result::ok).count();
+        let _ = io::stdin().lock().lines().map_while(Result::ok).count();
         std::process::exit(0);
     });
     let run = || {

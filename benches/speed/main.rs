@@ -28,6 +28,7 @@ use std::process::Command;
 use std::time::Duration;
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // switches of a command line
 struct Arguments {
     only: Vec<String>,
     full: bool,

@@ -60,8 +60,8 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    pub fn start(children: &[u32]) -> Foreign {
-        Foreign { started: now_ns(), busy: machine_busy_s(), own: own_s(children) }
+    pub fn start(children: &[u32]) -> Self {
+        Self { started: now_ns(), busy: machine_busy_s(), own: own_s(children) }
     }
     /// CPUs in use by others on the mean since the start. `children`: those that live now.
     pub fn cpus(&self, children: &[u32]) -> f64 {
@@ -91,9 +91,9 @@ fn own_s(children: &[u32]) -> f64 {
 pub struct Samples(Vec<u64>);
 
 impl Samples {
-    pub fn new(mut all: Vec<u64>) -> Samples {
+    pub fn new(mut all: Vec<u64>) -> Self {
         all.sort_unstable();
-        Samples(all)
+        Self(all)
     }
     pub fn len(&self) -> usize {
         self.0.len()
@@ -124,12 +124,12 @@ pub struct Spread {
 
 impl Spread {
     /// Of several rounds, the median of each percentile.
-    pub fn median(rounds: &[Spread]) -> Spread {
-        let of = |pick: fn(&Spread) -> f64| median(rounds.iter().map(pick).collect());
-        Spread { p50: of(|s| s.p50), p99: of(|s| s.p99), p999: of(|s| s.p999), max: of(|s| s.max) }
+    pub fn median(rounds: &[Self]) -> Self {
+        let of = |pick: fn(&Self) -> f64| median(rounds.iter().map(pick).collect());
+        Self { p50: of(|s| s.p50), p99: of(|s| s.p99), p999: of(|s| s.p999), max: of(|s| s.max) }
     }
-    pub fn sum(self, other: Spread) -> Spread {
-        Spread {
+    pub fn sum(self, other: Self) -> Self {
+        Self {
             p50: self.p50 + other.p50,
             p99: self.p99 + other.p99,
             p999: self.p999 + other.p999,

@@ -19,19 +19,19 @@ pub enum Mark {
 impl Mark {
     fn text(self) -> String {
         match self {
-            Mark::AtMost(limit) => format!("<= {}", short(limit)),
-            Mark::AtLeast(limit) => format!(">= {}", short(limit)),
-            Mark::Times(limit) => format!("<= {}x", short(limit)),
-            Mark::AtLeastTimes(limit) => format!(">= {}x", short(limit)),
+            Self::AtMost(limit) => format!("<= {}", short(limit)),
+            Self::AtLeast(limit) => format!(">= {}", short(limit)),
+            Self::Times(limit) => format!("<= {}x", short(limit)),
+            Self::AtLeastTimes(limit) => format!(">= {}x", short(limit)),
         }
     }
     /// `None`: the floor is missing.
     fn holds(self, value: f64, ratio: Option<f64>) -> Option<bool> {
         match self {
-            Mark::AtMost(limit) => Some(value <= limit),
-            Mark::AtLeast(limit) => Some(value >= limit),
-            Mark::Times(limit) => ratio.map(|r| r <= limit),
-            Mark::AtLeastTimes(limit) => ratio.map(|r| r >= limit),
+            Self::AtMost(limit) => Some(value <= limit),
+            Self::AtLeast(limit) => Some(value >= limit),
+            Self::Times(limit) => ratio.map(|r| r <= limit),
+            Self::AtLeastTimes(limit) => ratio.map(|r| r >= limit),
         }
     }
 }
@@ -56,8 +56,8 @@ pub struct Figure {
 }
 
 impl Figure {
-    pub fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Figure {
-        Figure {
+    pub fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self {
             row: "",
             what: what.into(),
             value,
@@ -71,24 +71,24 @@ impl Figure {
             foreign: 0.0,
         }
     }
-    pub fn floor(mut self, what: impl Into<String>, value: f64) -> Figure {
+    pub fn floor(mut self, what: impl Into<String>, value: f64) -> Self {
         self.floor = Some((what.into(), value));
         self
     }
-    pub fn goal(mut self, mark: Mark) -> Figure {
+    pub fn goal(mut self, mark: Mark) -> Self {
         self.goal = Some(mark);
         self
     }
     /// The mark to reach first, on the way to the goal.
-    pub fn first(mut self, mark: Mark) -> Figure {
+    pub fn first(mut self, mark: Mark) -> Self {
         self.first = Some(mark);
         self
     }
-    pub fn raw(mut self, what: impl Into<String>, value: f64) -> Figure {
+    pub fn raw(mut self, what: impl Into<String>, value: f64) -> Self {
         self.raw.push((what.into(), value));
         self
     }
-    pub fn otp(mut self, metric: &'static str, factor: f64) -> Figure {
+    pub fn otp(mut self, metric: &'static str, factor: f64) -> Self {
         self.otp = Some((metric, factor));
         self
     }
@@ -108,8 +108,8 @@ pub struct Report {
 
 impl Report {
     /// `head`: what the figures depend on.
-    pub fn new(head: Vec<(&'static str, String)>) -> Report {
-        Report { head, ..Report::default() }
+    pub fn new(head: Vec<(&'static str, String)>) -> Self {
+        Self { head, ..Self::default() }
     }
     pub fn head(&self) -> &[(&'static str, String)] {
         &self.head

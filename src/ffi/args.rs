@@ -15,12 +15,12 @@ impl<T> Out<T> {
     /// # Safety
     /// NULL, or room for a `T` that nobody else uses during the call. Alignment is not asked for: packed structs of C
     /// programs have none.
-    pub(super) unsafe fn new(to: *mut T, nothing: T) -> Out<T> {
+    pub(super) unsafe fn new(to: *mut T, nothing: T) -> Self {
         if !to.is_null() {
             // SAFETY: the caller's promise.
             unsafe { to.write_unaligned(nothing) };
         }
-        Out(to)
+        Self(to)
     }
 
     pub(super) fn is_null(&self) -> bool {
@@ -28,7 +28,7 @@ impl<T> Out<T> {
     }
 
     /// E_INVALID with this text when the pointer is NULL.
-    pub(super) fn required(self, text: &'static str) -> Result<Out<T>> {
+    pub(super) fn required(self, text: &'static str) -> Result<Self> {
         if self.is_null() { Err(Failure::invalid(text)) } else { Ok(self) }
     }
 
@@ -140,13 +140,13 @@ pub(super) struct TextOut {
 impl TextOut {
     /// # Safety
     /// `buf` is NULL or room for `cap` bytes; `len` as for [`Out::new`].
-    pub(super) unsafe fn new(buf: *mut c_char, cap: usize, len: *mut usize) -> TextOut {
+    pub(super) unsafe fn new(buf: *mut c_char, cap: usize, len: *mut usize) -> Self {
         if !buf.is_null() && cap > 0 {
             // SAFETY: there is room for at least one byte.
             unsafe { buf.write(0) };
         }
         // SAFETY: passed on.
-        TextOut { buf, cap, len: unsafe { Out::new(len, 0) } }
+        Self { buf, cap, len: unsafe { Out::new(len, 0) } }
     }
 
     /// Room without a pointer is a mistake of the caller.

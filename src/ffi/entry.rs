@@ -19,24 +19,24 @@ pub(super) struct Failure {
 pub(super) type Result<T = (), E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
-    pub(super) fn new(status: Status, detail: &'static str) -> Failure {
-        Failure { status, detail: Cow::Borrowed(detail) }
+    pub(super) fn new(status: Status, detail: &'static str) -> Self {
+        Self { status, detail: Cow::Borrowed(detail) }
     }
     /// E_INVALID, with the argument that is at fault.
-    pub(super) fn invalid(detail: &'static str) -> Failure {
-        Failure::new(Status::Invalid, detail)
+    pub(super) fn invalid(detail: &'static str) -> Self {
+        Self::new(Status::Invalid, detail)
     }
 }
 
 impl From<Status> for Failure {
-    fn from(status: Status) -> Failure {
-        Failure::new(status, "")
+    fn from(status: Status) -> Self {
+        Self::new(status, "")
     }
 }
 
 impl From<node::Error> for Failure {
-    fn from(error: node::Error) -> Failure {
-        Failure { status: error.status, detail: Cow::Owned(error.detail) }
+    fn from(error: node::Error) -> Self {
+        Self { status: error.status, detail: Cow::Owned(error.detail) }
     }
 }
 

@@ -77,9 +77,9 @@ pub(super) struct BytesOut {
 impl BytesOut {
     /// # Safety
     /// As for [`Out::new`].
-    pub(super) unsafe fn new(data: *mut *const c_void, len: *mut usize) -> BytesOut {
+    pub(super) unsafe fn new(data: *mut *const c_void, len: *mut usize) -> Self {
         // SAFETY: passed on.
-        unsafe { BytesOut { data: Out::new(data, std::ptr::null()), len: Out::new(len, 0) } }
+        unsafe { Self { data: Out::new(data, std::ptr::null()), len: Out::new(len, 0) } }
     }
 
     pub(super) fn check(&self) -> Result {

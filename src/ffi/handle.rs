@@ -138,8 +138,8 @@ pub(super) struct Table<T: Checked> {
 }
 
 impl<T: Checked> Table<T> {
-    pub(super) const fn new() -> Table<T> {
-        Table {
+    pub(super) const fn new() -> Self {
+        Self {
             chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS],
             fresh: AtomicU32::new(0),
             free: Stack(AtomicU64::new(0)),

@@ -97,7 +97,7 @@ fn what_is_given_up_in_a_signal_handler_is_dropped_later() {
     impl Checked for Late {
         type Lanes = Single;
         const TAG: usize = 13;
-        fn table() -> &'static Table<Late> {
+        fn table() -> &'static Table<Self> {
             &TABLE
         }
         fn poison(&self) {}

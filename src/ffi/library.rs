@@ -33,7 +33,7 @@ const fn number(digits: &str) -> u32 {
 struct Texts<const LEN: usize>([[u8; LEN]; Status::ALL.len()]);
 
 impl<const LEN: usize> Texts<LEN> {
-    const fn new(of_names: bool) -> Texts<LEN> {
+    const fn new(of_names: bool) -> Self {
         let mut texts = [[0; LEN]; Status::ALL.len()];
         let mut row = 0;
         while row < texts.len() {
@@ -47,7 +47,7 @@ impl<const LEN: usize> Texts<LEN> {
             }
             row += 1;
         }
-        Texts(texts)
+        Self(texts)
     }
 
     fn get(&'static self, number: i32, unknown: &'static std::ffi::CStr) -> *const c_char {

@@ -19,7 +19,7 @@ use std::ffi::c_char;
 impl Checked for Node {
     type Lanes = Striped;
     const TAG: usize = 1;
-    fn table() -> &'static Table<Node> {
+    fn table() -> &'static Table<Self> {
         static TABLE: Table<Node> = Table::new();
         &TABLE
     }
@@ -492,7 +492,7 @@ impl StatsOut {
     ///
     /// # Safety
     /// `to` is NULL, or points to as many bytes as the first member says.
-    unsafe fn new(to: *mut convoke_stats) -> Result<StatsOut> {
+    unsafe fn new(to: *mut convoke_stats) -> Result<Self> {
         if to.is_null() {
             return Err(Failure::invalid("stats is NULL"));
         }
@@ -504,7 +504,7 @@ impl StatsOut {
         }
         // SAFETY: `size` bytes, by the caller's promise.
         unsafe { to.cast::<u8>().add(size_of::<usize>()).write_bytes(0, size - size_of::<usize>()) };
-        Ok(StatsOut { to, size })
+        Ok(Self { to, size })
     }
 
     /// Writes as much as there is room for; what the library does not know stays zero.

@@ -27,9 +27,9 @@ pub(super) struct Held {
 impl Held {
     /// # Safety
     /// NULL, or options that are not freed during the call.
-    pub(super) unsafe fn get<'a>(options: *const convoke_options) -> Result<&'a Held> {
+    pub(super) unsafe fn get<'a>(options: *const convoke_options) -> Result<&'a Self> {
         // SAFETY: the caller's promise; a `convoke_options` is a `Held` made by `convoke_options_new`.
-        unsafe { options.cast::<Held>().as_ref() }.ok_or_else(|| Failure::invalid("options is NULL"))
+        unsafe { options.cast::<Self>().as_ref() }.ok_or_else(|| Failure::invalid("options is NULL"))
     }
 
     pub(super) fn lock(&self) -> Result<MutexGuard<'_, Options>> {

@@ -36,7 +36,7 @@ impl Deref for ProcessHandle {
 impl Checked for ProcessHandle {
     type Lanes = Single;
     const TAG: usize = 3;
-    fn table() -> &'static Table<ProcessHandle> {
+    fn table() -> &'static Table<Self> {
         static TABLE: Table<ProcessHandle> = Table::new();
         &TABLE
     }

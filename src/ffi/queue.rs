@@ -29,7 +29,7 @@ pub(super) struct QueueHandle {
 impl Checked for QueueHandle {
     type Lanes = Single;
     const TAG: usize = 2;
-    fn table() -> &'static Table<QueueHandle> {
+    fn table() -> &'static Table<Self> {
         static TABLE: Table<QueueHandle> = Table::new();
         &TABLE
     }

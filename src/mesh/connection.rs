@@ -194,6 +194,7 @@ pub(super) fn begin<C: Core>(
     })
 }
 
+#[allow(clippy::struct_excessive_bools)] // each says of another part of the task how far it is
 struct Task<C: Core> {
     mesh: Mesh<C>,
     connection: Rc<Connection<C::Outbox>>,
@@ -225,7 +226,7 @@ struct Task<C: Core> {
 }
 
 impl<C: Core> Task<C> {
-    fn poll(&mut self, cx: &mut Context) -> Poll<End> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         match &mut *self.connection.waker.borrow_mut() {
             Some(waker) => waker.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
@@ -244,7 +245,7 @@ impl<C: Core> Task<C> {
         self.poll_deadline(cx)
     }
 
-    fn poll_write(&mut self, cx: &mut Context) {
+    fn poll_write(&mut self, cx: &mut Context<'_>) {
         loop {
             let mut out = self.connection.out.borrow_mut();
             if out.is_blocked() {
@@ -264,7 +265,7 @@ impl<C: Core> Task<C> {
     }
 
     /// One turn of reading, unless the peer rests. `Break`: the connection is over.
-    fn poll_turn(&mut self, cx: &mut Context) -> ControlFlow<End> {
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         if let Some(rest) = &mut self.rest {
             if rest.as_mut().poll(cx).is_pending() {
                 return ControlFlow::Continue(());
@@ -284,7 +285,7 @@ impl<C: Core> Task<C> {
     }
 
     /// Reads what is there, up to a turn's worth. `Break`: the connection is over.
-    fn poll_read(&mut self, cx: &mut Context) -> ControlFlow<End> {
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         let mut left = READ_TURN;
         self.poll_job(cx)?;
         if std::mem::take(&mut self.has_more) {
@@ -344,7 +345,7 @@ impl<C: Core> Task<C> {
     }
 
     /// Takes what was read through the channel, then its frames.
-    fn handle_bytes(&mut self, cx: &mut Context) -> ControlFlow<End> {
+    fn handle_bytes(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         loop {
             // Nothing that comes now is of interest; only its end is.
             if self.connection.is_closing() {
@@ -361,7 +362,7 @@ impl<C: Core> Task<C> {
         }
     }
 
-    fn handle_step(&mut self, step: Result<Step, WireError>, cx: &mut Context) -> ControlFlow<End> {
+    fn handle_step(&mut self, step: Result<Step, WireError>, cx: &mut Context<'_>) -> ControlFlow<End> {
         let shown = self.connection.channel.borrow().shown();
         if !self.has_dialled && shown != self.shown {
             self.shown = shown;
@@ -505,7 +506,7 @@ impl<C: Core> Task<C> {
         }
     }
 
-    fn poll_deadline(&mut self, cx: &mut Context) -> Poll<End> {
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         let broken = self.connection.out.borrow().why_broken().is_some();
         let (limit, time) = match self.connection.stage.get() {
             Stage::Closing => (Limit::Farewell, self.mesh.settings().farewell),

@@ -55,21 +55,21 @@ pub(super) struct Failure {
 }
 
 impl From<String> for Failure {
-    fn from(text: String) -> Failure {
-        Failure { status: Status::Unreachable, refused: false, text }
+    fn from(text: String) -> Self {
+        Self { status: Status::Unreachable, refused: false, text }
     }
 }
 
 impl Failure {
     /// It is this machine's.
-    pub(super) fn here(text: &str) -> Failure {
-        Failure { status: Status::Io, refused: false, text: text.to_owned() }
+    pub(super) fn here(text: &str) -> Self {
+        Self { status: Status::Io, refused: false, text: text.to_owned() }
     }
 
     /// `Io` if this machine did not even try, whoever is at the other end.
-    pub(super) fn of_system(error: &io::Error, text: String) -> Failure {
+    pub(super) fn of_system(error: &io::Error, text: String) -> Self {
         let status = if os::is_own_trouble(error) { Status::Io } else { Status::Unreachable };
-        Failure { status, refused: error.kind() == io::ErrorKind::ConnectionRefused, text }
+        Self { status, refused: error.kind() == io::ErrorKind::ConnectionRefused, text }
     }
 }
 

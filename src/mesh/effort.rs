@@ -26,8 +26,8 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    pub(super) fn new() -> Effort {
-        Effort { began: Instant::now(), worth: Duration::ZERO, left: PER_SECOND }
+    pub(super) fn new() -> Self {
+        Self { began: Instant::now(), worth: Duration::ZERO, left: PER_SECOND }
     }
 
     /// A turn begins.
@@ -66,7 +66,7 @@ impl Effort {
 
 /// A task that has more to do goes on when the others had their turn, and those too whose sockets have become ready meanwhile: a plain wake-up
 /// would come before the runtime looks at the sockets again, many times over.
-pub(crate) fn give_way(cx: &mut Context) {
+pub(crate) fn give_way(cx: &mut Context<'_>) {
     if std::pin::pin!(tokio::task::yield_now()).poll(cx).is_ready() {
         cx.waker().wake_by_ref();
     }

@@ -29,7 +29,7 @@ impl Half<OwnedReadHalf> {
 impl Half<OwnedWriteHalf> {
     /// Gives it up without ending the stream.
     pub(super) fn forget(self) {
-        let Half { _own, half } = self;
+        let Self { _own, half } = self;
         drop(_own);
         half.forget();
     }

@@ -23,10 +23,10 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) fn new(socket: TcpListener) -> Listening {
+    pub(super) fn new(socket: TcpListener) -> Self {
         // What it was made with does, if this does not.
         let _ = os::set_backlog(&socket, BACKLOG);
-        Listening { _own: OwnFd::new(&socket), socket }
+        Self { _own: OwnFd::new(&socket), socket }
     }
 }
 

@@ -27,13 +27,13 @@ pub struct Hosts(Arc<Find>);
 
 impl Hosts {
     /// It may block; it is called on threads of its own.
-    pub fn new(find: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Hosts {
-        Hosts(Arc::new(find))
+    pub fn new(find: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
     }
 
     /// What the operating system is configured to ask: the file of hosts, DNS.
-    pub fn of_system() -> Hosts {
-        Hosts::new(|host| {
+    pub fn of_system() -> Self {
+        Self::new(|host| {
             #[cfg(feature = "test-hooks")]
             if let Some(found) = crate::testing::addresses_of(host) {
                 return found;
@@ -53,7 +53,7 @@ impl Hosts {
 }
 
 impl fmt::Debug for Hosts {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hosts")
     }
 }

@@ -67,8 +67,8 @@ const HALF_OPEN: usize = 1024;
 const PART: usize = 4;
 
 impl Settings {
-    pub fn new(node: NodeId, cluster: &str) -> Settings {
-        Settings {
+    pub fn new(node: NodeId, cluster: &str) -> Self {
+        Self {
             node,
             opening: Opening([0; 32]),
             is_proven: |identity, opening| opening.opens(identity),
@@ -105,8 +105,8 @@ const WRITE_TURN: usize = 256 << 10;
 pub struct Mesh<C: Core>(Rc<Inner<C>>);
 
 impl<C: Core> Clone for Mesh<C> {
-    fn clone(&self) -> Mesh<C> {
-        Mesh(self.0.clone())
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
@@ -136,9 +136,9 @@ struct Inner<C: Core> {
 }
 
 impl<C: Core> Mesh<C> {
-    pub fn new(settings: Settings, core: C) -> Mesh<C> {
+    pub fn new(settings: Settings, core: C) -> Self {
         let places = RefCell::new(Places::new(settings.half_open));
-        Mesh(Rc::new(Inner {
+        Self(Rc::new(Inner {
             settings,
             core: RefCell::new(core),
             connections: RefCell::default(),

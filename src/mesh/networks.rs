@@ -8,9 +8,9 @@ pub struct Networks(Option<Vec<(IpAddr, u8)>>);
 
 impl Networks {
     /// `any`, or networks like `10.0.0.0/8` and `fd00::/8`, or single addresses, with commas between them.
-    pub fn parse(text: &str) -> Result<Networks, String> {
+    pub fn parse(text: &str) -> Result<Self, String> {
         if text == "any" {
-            return Ok(Networks(None));
+            return Ok(Self(None));
         }
         let network = |part: &str| {
             let (address, bits) =
@@ -26,10 +26,7 @@ impl Networks {
             }
             Ok((network, bits))
         };
-        text.split(',')
-            .map(|part| network(part.trim()))
-            .collect::<Result<_, _>>()
-            .map(|all| Networks(Some(all)))
+        text.split(',').map(|part| network(part.trim())).collect::<Result<_, _>>().map(|all| Self(Some(all)))
     }
 
     pub fn contain(&self, address: IpAddr) -> bool {

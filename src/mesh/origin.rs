@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv6Addr};
 pub(crate) struct Origin(Option<IpAddr>);
 
 impl Origin {
-    pub(crate) fn of(address: Option<IpAddr>) -> Origin {
-        Origin(address.map(|address| match address.to_canonical() {
+    pub(crate) fn of(address: Option<IpAddr>) -> Self {
+        Self(address.map(|address| match address.to_canonical() {
             IpAddr::V6(v6) if !v6.is_loopback() => {
                 IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
             }

@@ -92,7 +92,7 @@ pub(super) struct Outgoing<O> {
 impl<O: Clone> Outgoing<O> {
     /// `rekey`: for how long the cipher uses one key.
     pub(super) fn new(socket: Half<OwnedWriteHalf>, rekey: Duration) -> Self {
-        Outgoing {
+        Self {
             socket: Some(socket),
             sealed: Pending::default(),
             rekey: (None, rekey),

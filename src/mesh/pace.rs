@@ -18,8 +18,8 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new() -> Pace {
-        Pace { unsent: MOST }
+    pub(super) fn new() -> Self {
+        Self { unsent: MOST }
     }
 
     /// The kernel has taken nothing for so long: meanwhile half of what it may hold went out, which is when it takes more.

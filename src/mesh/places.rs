@@ -61,7 +61,7 @@ pub(super) struct Places<T> {
 
 impl<T> Places<T> {
     pub(super) fn new(limit: usize) -> Self {
-        Places {
+        Self {
             limit: limit.max(1),
             rows: BTreeMap::new(),
             ranked: Default::default(),
@@ -220,8 +220,8 @@ mod tests {
     }
 
     impl Test {
-        fn new(limit: usize) -> Test {
-            Test { places: Places::new(limit), last: 0, now: Instant::now() }
+        fn new(limit: usize) -> Self {
+            Self { places: Places::new(limit), last: 0, now: Instant::now() }
         }
 
         /// One more of this origin; where the one was from whose place it got.

@@ -59,25 +59,25 @@ refused! {
 }
 
 impl Refused {
-    pub(super) fn of(error: &WireError) -> Refused {
+    pub(super) fn of(error: &WireError) -> Self {
         match error {
             WireError::Length { .. }
             | WireError::Lane(_)
             | WireError::Header
             | WireError::Malformed(_)
-            | WireError::Stranger => Refused::Stranger,
-            WireError::Version(..) => Refused::Version,
+            | WireError::Stranger => Self::Stranger,
+            WireError::Version(..) => Self::Version,
             WireError::Denied(denial) | WireError::DeniedByPeer(denial) => match denial {
-                Denial::Version => Refused::Version,
-                Denial::Mode => Refused::Mode,
-                Denial::Cluster => Refused::Cluster,
-                Denial::Secret => Refused::Secret,
-                Denial::Busy => Refused::Busy,
+                Denial::Version => Self::Version,
+                Denial::Mode => Self::Mode,
+                Denial::Cluster => Self::Cluster,
+                Denial::Secret => Self::Secret,
+                Denial::Busy => Self::Busy,
             },
-            WireError::DeniedUnknown(_) => Refused::Other,
-            WireError::Handshake | WireError::Identity => Refused::Handshake,
-            WireError::Certificate(_) | WireError::CertificateByPeer(_) => Refused::Certificate,
-            WireError::Forged => Refused::Record,
+            WireError::DeniedUnknown(_) => Self::Other,
+            WireError::Handshake | WireError::Identity => Self::Handshake,
+            WireError::Certificate(_) | WireError::CertificateByPeer(_) => Self::Certificate,
+            WireError::Forged => Self::Record,
         }
     }
 }

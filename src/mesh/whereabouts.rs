@@ -20,21 +20,21 @@ pub(super) struct Whereabouts {
 
 impl Whereabouts {
     /// `told`: where the peer says that it listens. `local`, `remote`: the ends of the connection.
-    pub(super) fn of(told: &str, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> Whereabouts {
+    pub(super) fn of(told: &str, local: Option<SocketAddr>, remote: Option<SocketAddr>) -> Self {
         let ip = |end: Option<SocketAddr>| end.map(|end| end.ip().to_canonical());
-        let (Some(local), Some(remote)) = (ip(local), ip(remote)) else { return Whereabouts::default() };
+        let (Some(local), Some(remote)) = (ip(local), ip(remote)) else { return Self::default() };
         let is_one = |a: IpAddr, b: IpAddr| a == b || a.is_loopback() && b.is_loopback();
         let is_here = is_one(local, remote);
         match told.parse::<SocketAddr>() {
             Ok(told_) if is_one(told_.ip().to_canonical(), remote) => {
-                Whereabouts { is_here, listens_at: Some(told.to_owned()) }
+                Self { is_here, listens_at: Some(told.to_owned()) }
             }
-            Ok(_) => Whereabouts::default(),
+            Ok(_) => Self::default(),
             // Nobody can dial it; or the one name that is an address of this machine.
             Err(_) => {
                 let host = split_address(told).map(|(host, ..)| host);
                 let is_localhost = host == Some("localhost") && remote.is_loopback();
-                Whereabouts { is_here: is_here && (told.is_empty() || is_localhost), listens_at: None }
+                Self { is_here: is_here && (told.is_empty() || is_localhost), listens_at: None }
             }
         }
     }

@@ -70,7 +70,7 @@ struct Turns<T> {
 
 impl<T> Turns<T> {
     fn new() -> Self {
-        Turns { waiting: BTreeMap::new(), order: VecDeque::new(), count: 0 }
+        Self { waiting: BTreeMap::new(), order: VecDeque::new(), count: 0 }
     }
 
     fn push(&mut self, origin: Origin, what: T) {
@@ -133,10 +133,11 @@ pub(crate) struct Workers {
 
 impl Default for Workers {
     fn default() -> Self {
+        #[allow(unused_qualifications)] // under shuttle `thread` is another one, which has no processors
         let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
         let queue = Queue { first: Turns::new(), last: Turns::new(), threads: 0, idle: 0, stopped: false };
         let shared = Shared { queue: Mutex::new(queue), changed: Condvar::new() };
-        Workers { shared: Arc::new(shared), most: (processors / 2).clamp(1, 4) }
+        Self { shared: Arc::new(shared), most: (processors / 2).clamp(1, 4) }
     }
 }
 

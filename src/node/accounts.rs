@@ -20,8 +20,8 @@ struct Refused<K> {
 }
 
 impl<K> Default for Refused<K> {
-    fn default() -> Refused<K> {
-        Refused { who: BTreeMap::new(), look_at: 64 }
+    fn default() -> Self {
+        Self { who: BTreeMap::new(), look_at: 64 }
     }
 }
 
@@ -85,13 +85,8 @@ pub(super) struct NodeAccount {
 }
 
 impl NodeAccount {
-    pub(super) fn new(cap: u64) -> NodeAccount {
-        NodeAccount {
-            cap,
-            used: AtomicU64::new(0),
-            any_refused: AtomicBool::new(false),
-            refused: Mutex::default(),
-        }
+    pub(super) fn new(cap: u64) -> Self {
+        Self { cap, used: AtomicU64::new(0), any_refused: AtomicBool::new(false), refused: Mutex::default() }
     }
 
     /// Bytes that wait, and how many may.

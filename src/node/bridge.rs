@@ -40,8 +40,8 @@ pub(super) struct Bridge {
 }
 
 impl Bridge {
-    pub(super) fn new(shared: Arc<Shared>, engine: Engine) -> Bridge {
-        Bridge {
+    pub(super) fn new(shared: Arc<Shared>, engine: Engine) -> Self {
+        Self {
             desk: Desk::new(shared, engine),
             lanes: HashMap::default(),
             connections: HashMap::default(),

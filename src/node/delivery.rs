@@ -32,8 +32,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    pub fn new(shared: Arc<Shared>) -> Delivery {
-        Delivery {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
             shared,
             pending: BTreeMap::new(),
             node_of: BTreeMap::new(),

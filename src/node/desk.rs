@@ -74,8 +74,8 @@ impl Requests {
 }
 
 impl<M: Machine> Desk<M> {
-    pub(super) fn new(shared: Arc<Shared>, engine: M) -> Desk<M> {
-        Desk {
+    pub(super) fn new(shared: Arc<Shared>, engine: M) -> Self {
+        Self {
             delivery: Delivery::new(shared.clone()),
             now: shared.clock.now(),
             engine,

@@ -71,8 +71,8 @@ pub(crate) struct Bound {
 }
 
 impl Bound {
-    pub(crate) fn new(listener: TcpListener) -> Bound {
-        Bound { own: OwnFd::new(&listener), listener }
+    pub(crate) fn new(listener: TcpListener) -> Self {
+        Self { own: OwnFd::new(&listener), listener }
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
@@ -231,7 +231,7 @@ struct Driver<'a, N> {
 }
 
 impl<'a, N: Network> Driver<'a, N> {
-    fn new(shared: &Arc<Shared>, network: &'a N, sleeper: &'a Sleeper) -> io::Result<Driver<'a, N>> {
+    fn new(shared: &Arc<Shared>, network: &'a N, sleeper: &'a Sleeper) -> io::Result<Self> {
         let timer = TimerFd::new()?;
         let (wakeup, expired) = (FdWatch::new(shared.inbox.event_fd())?, FdWatch::new(&timer)?);
         Ok(Driver {
@@ -279,7 +279,7 @@ impl<'a, N: Network> Driver<'a, N> {
 
     /// Polled whenever anything on this thread has been woken: does what callers have asked for, and says what else
     /// there is to do.
-    fn poll(&mut self, cx: &mut Context) -> Poll<Work> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Work> {
         self.sleeper.set_waker(Some(cx.waker()));
         self.network.watch(cx.waker());
         self.wakeup.poll(cx);
@@ -313,7 +313,7 @@ impl<'a, N: Network> Driver<'a, N> {
         self.network.with_desk(|desk| desk.take_requests(limit))
     }
 
-    fn poll_timer(&mut self, cx: &mut Context) -> Poll<Work> {
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<Work> {
         let Some(due) = self.network.with_desk(|desk| desk.poll_timeout()) else {
             self.network.with_desk(|desk| desk.driver_looks_at(self.armed));
             return Poll::Pending;

@@ -75,13 +75,13 @@ struct LinkRow {
 }
 
 impl LinkRow {
-    fn of(row: PeerRow, (bytes_read, bytes_written): (u64, u64)) -> LinkRow {
+    fn of(row: PeerRow, (bytes_read, bytes_written): (u64, u64)) -> Self {
         let (secret, certificate) = match row.protection {
             "secret" => (Some(row.credential), None),
             "tls" => (None, Some(CertificateRow { fingerprint: row.credential, expires: row.expires })),
             _ => (None, None),
         };
-        LinkRow {
+        Self {
             incarnation: hex(row.node.0),
             name: Text::new(row.name.as_bytes()),
             protection: row.protection,
@@ -96,9 +96,9 @@ impl LinkRow {
 }
 
 impl SecurityRow {
-    fn of(security: &Security) -> SecurityRow {
+    fn of(security: &Security) -> Self {
         let present = security.present();
-        SecurityRow {
+        Self {
             protection: match present.mode() {
                 Mode::Plain => "plain",
                 Mode::Secret => "secret",

@@ -12,19 +12,19 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub fn new(status: Status, detail: impl Into<String>) -> Error {
-        Error { status, detail: detail.into() }
+    pub fn new(status: Status, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into() }
     }
 }
 
 impl From<Status> for Error {
-    fn from(status: Status) -> Error {
-        Error { status, detail: String::new() }
+    fn from(status: Status) -> Self {
+        Self { status, detail: String::new() }
     }
 }
 
 impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.status.c_name())?;
         if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
     }

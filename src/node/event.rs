@@ -146,31 +146,31 @@ pub enum FieldType {
 impl Field {
     pub fn field_type(self) -> FieldType {
         match self {
-            Field::Name
-            | Field::Address
-            | Field::Payload
-            | Field::Detail
-            | Field::Requester
-            | Field::Target
-            | Field::Text
-            | Field::Protection
-            | Field::Credential => FieldType::Bytes,
-            Field::Pid | Field::Peer | Field::OldPid | Field::KilledBy => FieldType::Pid,
-            Field::Node
-            | Field::Reason
-            | Field::Ref
-            | Field::Value
-            | Field::Status
-            | Field::SinceMs
-            | Field::AgeMs
-            | Field::OtherAgeMs
-            | Field::Fence
-            | Field::IsWaiter
-            | Field::Count
-            | Field::Changes
-            | Field::Level
-            | Field::ExpiresMs
-            | Field::IsReplaced => FieldType::Number,
+            Self::Name
+            | Self::Address
+            | Self::Payload
+            | Self::Detail
+            | Self::Requester
+            | Self::Target
+            | Self::Text
+            | Self::Protection
+            | Self::Credential => FieldType::Bytes,
+            Self::Pid | Self::Peer | Self::OldPid | Self::KilledBy => FieldType::Pid,
+            Self::Node
+            | Self::Reason
+            | Self::Ref
+            | Self::Value
+            | Self::Status
+            | Self::SinceMs
+            | Self::AgeMs
+            | Self::OtherAgeMs
+            | Self::Fence
+            | Self::IsWaiter
+            | Self::Count
+            | Self::Changes
+            | Self::Level
+            | Self::ExpiresMs
+            | Self::IsReplaced => FieldType::Number,
         }
     }
 }
@@ -310,8 +310,8 @@ pub struct Event {
 
 impl Event {
     /// `process`: whom it is for; `None`: the queue as a whole.
-    pub(super) fn new(process: Option<Pid>, body: Body) -> Event {
-        Event { process: process.unwrap_or(NOBODY), body }
+    pub(super) fn new(process: Option<Pid>, body: Body) -> Self {
+        Self { process: process.unwrap_or(NOBODY), body }
     }
 
     pub fn kind(&self) -> EventKind {

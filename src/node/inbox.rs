@@ -39,15 +39,15 @@ impl Request {
     /// A quarter of the window that every pair has is much; less is told in passing.
     fn is_urgent(&self) -> bool {
         match self {
-            Request::Command { .. }
-            | Request::Locks { .. }
-            | Request::Observe { .. }
-            | Request::EndReplaced { .. }
-            | Request::Resolving { .. }
-            | Request::Resolved { .. } => true,
+            Self::Command { .. }
+            | Self::Locks { .. }
+            | Self::Observe { .. }
+            | Self::EndReplaced { .. }
+            | Self::Resolving { .. }
+            | Self::Resolved { .. } => true,
             #[cfg(feature = "test-hooks")]
-            Request::Hook(_) => true,
-            Request::Taken { messages, bytes, .. } => {
+            Self::Hook(_) => true,
+            Self::Taken { messages, bytes, .. } => {
                 *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
             }
         }
@@ -82,8 +82,8 @@ struct State {
 }
 
 impl Inbox {
-    pub fn new() -> io::Result<Inbox> {
-        Ok(Inbox { state: Mutex::default(), room_wanted: AtomicBool::new(false), fd: EventFd::new()? })
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { state: Mutex::default(), room_wanted: AtomicBool::new(false), fd: EventFd::new()? })
     }
 
     /// Hands over a request. `Closed`: the node's thread takes no more; the request is dropped.
@@ -201,7 +201,7 @@ impl Inbox {
         std::mem::take(&mut state.requests)
     }
 
-    fn wake(&self, mut state: MutexGuard<State>) {
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
         let sleeping = std::mem::take(&mut state.sleeping);
         drop(state);
         if sleeping {

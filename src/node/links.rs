@@ -20,42 +20,42 @@ pub enum Lane {
 impl Lane {
     fn send(&mut self, from: u64, to: u64, payload: &[u8]) -> Result<(), SendRefusal> {
         match self {
-            Lane::Native(outbox) => outbox.send(from, to, payload),
+            Self::Native(outbox) => outbox.send(from, to, payload),
         }
     }
     pub(super) fn is_empty(&self) -> bool {
         match self {
-            Lane::Native(outbox) => outbox.is_empty(),
+            Self::Native(outbox) => outbox.is_empty(),
         }
     }
     /// Bytes that wait to be written.
     pub fn backlog(&self) -> usize {
         match self {
-            Lane::Native(outbox) => outbox.backlog(),
+            Self::Native(outbox) => outbox.backlog(),
         }
     }
     /// The next block of whole frames; of a large payload `fragment` bytes at most.
     pub(super) fn next_block(&mut self, fragment: usize) -> Option<Vec<u8>> {
         match self {
-            Lane::Native(outbox) => outbox.next_block_of(fragment),
+            Self::Native(outbox) => outbox.next_block_of(fragment),
         }
     }
     /// The block is written. (sender, receiver) of those who may try again.
     pub(super) fn written(&mut self, block: Vec<u8>) -> Vec<(u64, u64)> {
         match self {
-            Lane::Native(outbox) => outbox.written(block),
+            Self::Native(outbox) => outbox.written(block),
         }
     }
     /// The sender is no more.
     pub(super) fn forget_sender(&mut self, serial: u64) {
         match self {
-            Lane::Native(outbox) => outbox.forget_sender(serial),
+            Self::Native(outbox) => outbox.forget_sender(serial),
         }
     }
     /// Drops what waits. (sender, receiver) of those who wait for room.
     fn close(&mut self) -> Vec<(u64, u64)> {
         match self {
-            Lane::Native(outbox) => outbox.close(),
+            Self::Native(outbox) => outbox.close(),
         }
     }
 }
@@ -94,10 +94,10 @@ impl Bytes {
 }
 
 impl LinkOutbox {
-    fn new(limits: &Limits, connection: ConnectionId, message_limit: u64) -> LinkOutbox {
+    fn new(limits: &Limits, connection: ConnectionId, message_limit: u64) -> Self {
         // Without random numbers the number of the connection must do: a peer that knows it can only slow this link.
         let seed = SysRng.try_next_u64().unwrap_or(connection.0);
-        LinkOutbox {
+        Self {
             outbox: Mutex::new(Lane::Native(Outbox::with_seed(limits, seed))),
             connection,
             bytes: Bytes::default(),
@@ -163,8 +163,8 @@ pub struct Links {
 }
 
 impl Links {
-    pub fn new(limits: &Limits) -> Links {
-        Links { limits: limits.clone(), map: RwLock::default() }
+    pub fn new(limits: &Limits) -> Self {
+        Self { limits: limits.clone(), map: RwLock::default() }
     }
 
     /// Makes the outbox of a connection that becomes a link, or gives the one that it has. Senders find it at once.

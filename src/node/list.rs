@@ -28,40 +28,40 @@ enum Rows {
 }
 
 impl List {
-    pub(super) fn of_names(rows: Vec<(Name, Pid)>) -> List {
+    pub(super) fn of_names(rows: Vec<(Name, Pid)>) -> Self {
         let (names, pids) = rows.into_iter().unzip();
-        List(Rows::Names { names, pids })
+        Self(Rows::Names { names, pids })
     }
 
-    pub(super) fn of_peers(rows: Vec<PeerRow>) -> List {
-        List(Rows::Peers(rows))
+    pub(super) fn of_peers(rows: Vec<PeerRow>) -> Self {
+        Self(Rows::Peers(rows))
     }
 
-    pub(super) fn of_groups(rows: Vec<(Name, u64)>) -> List {
-        List(Rows::Groups(rows))
+    pub(super) fn of_groups(rows: Vec<(Name, u64)>) -> Self {
+        Self(Rows::Groups(rows))
     }
 
-    pub(super) fn of_members(members: Members) -> List {
+    pub(super) fn of_members(members: Members) -> Self {
         let len = members.len();
-        List(Rows::Members(members, len))
+        Self(Rows::Members(members, len))
     }
 
     /// Those of this node only.
-    pub(super) fn of_local_members(members: Members) -> List {
+    pub(super) fn of_local_members(members: Members) -> Self {
         let len = members.local();
-        List(Rows::Members(members, len))
+        Self(Rows::Members(members, len))
     }
 
-    pub(super) fn of_locks(rows: Vec<LockRow>) -> List {
+    pub(super) fn of_locks(rows: Vec<LockRow>) -> Self {
         let pids = rows.iter().map(|row| row.pid).collect();
-        List(Rows::Locks { rows, pids })
+        Self(Rows::Locks { rows, pids })
     }
 
     /// One row, with Text. No text of ours has a zero in it.
-    pub(super) fn of_text(text: String) -> List {
+    pub(super) fn of_text(text: String) -> Self {
         let mut bytes = text.into_bytes();
         bytes.retain(|byte| *byte != 0);
-        List(Rows::Text(CString::new(bytes).unwrap_or_default()))
+        Self(Rows::Text(CString::new(bytes).unwrap_or_default()))
     }
 
     pub fn len(&self) -> usize {

@@ -34,20 +34,20 @@ fn requester_of(pid: Pid) -> Name {
 }
 
 impl Process {
-    fn lock_names(&self, id: LockId) -> Result<(Name, Name)> {
+    fn lock_names(&self, id: LockId<'_>) -> Result<(Name, Name)> {
         let requester = id.requester.map_or_else(|| Ok(requester_of(self.pid())), |name| self.name(name))?;
         Ok((self.name(id.resource)?, requester))
     }
 
     /// Value: the fencing token. `Timeout`: others have it, or a node did not answer in time. `Unreachable`: a node of
     /// the list has no link to this one. `Full`: `limits.locks` are held.
-    pub fn acquire(&self, id: LockId, attempt: Attempt, completion: Completion) -> Result<Done> {
+    pub fn acquire(&self, id: LockId<'_>, attempt: Attempt, completion: Completion) -> Result<Done> {
         self.acquire_for(id, attempt, None, completion)
     }
 
     fn acquire_for(
         &self,
-        id: LockId,
+        id: LockId<'_>,
         attempt: Attempt,
         scope: Option<Ref>,
         completion: Completion,
@@ -71,7 +71,7 @@ impl Process {
     /// Gives the process's share back: on these nodes, or all of it. `NotOwner`: it has none.
     pub fn release(
         &self,
-        id: LockId,
+        id: LockId<'_>,
         nodes: Option<Vec<String>>,
         timeout_ms: i64,
         completion: Completion,
@@ -81,7 +81,7 @@ impl Process {
 
     fn release_of(
         &self,
-        id: LockId,
+        id: LockId<'_>,
         nodes: Option<Vec<String>>,
         scope: Option<Ref>,
         timeout_ms: i64,
@@ -101,7 +101,7 @@ impl Process {
 
     /// Runs `f` with the fencing token under the lock, and gives back what was acquired for it, whatever becomes of `f`.
     /// `Aborted`: the lock was not obtained in time or retries; `f` runs exactly when this is `Ok`.
-    pub fn lock_with<R>(&self, id: LockId, attempt: Attempt, f: impl FnOnce(u64) -> R) -> Result<R> {
+    pub fn lock_with<R>(&self, id: LockId<'_>, attempt: Attempt, f: impl FnOnce(u64) -> R) -> Result<R> {
         let (scope, timeout_ms) = (self.shared.new_ref(), attempt.timeout_ms);
         let acquired = self.acquire_for(id, attempt, Some(scope), Completion::Wait);
         let acquired = acquired.map_err(|error| match error.status {
@@ -114,14 +114,14 @@ impl Process {
 
     /// The fencing token of a lock that the process holds and may rely on, as this node knows: asks nobody. `NotOwner`:
     /// it does not hold it, or has lost it.
-    pub fn lock_check(&self, id: LockId) -> Result<u64> {
+    pub fn lock_check(&self, id: LockId<'_>) -> Result<u64> {
         self.check_alive()?;
         let (resource, requester) = self.lock_names(id)?;
         self.core.hold(resource, requester).ok_or_else(|| Status::NotOwner.into())
     }
 
     /// LOCK_WANTED whenever others begin to wait for a lock that the process holds.
-    pub fn lock_watch(&self, id: LockId) -> Result<Ref> {
+    pub fn lock_watch(&self, id: LockId<'_>) -> Result<Ref> {
         let (resource, requester) = self.lock_names(id)?;
         self.watch(|process, reference| Command::WatchLock { process, reference, resource, requester })
     }

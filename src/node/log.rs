@@ -38,15 +38,15 @@ pub struct Record {
 
 impl Record {
     /// The one place where texts become records: whatever they quote, nothing in them acts on who reads them.
-    fn new(level: Level, topic: Topic, text: &str) -> Record {
+    fn new(level: Level, topic: Topic, text: &str) -> Self {
         let mut text = printable(text).into_owned();
         let end = (0..=LONGEST.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
         text.truncate(end.unwrap_or(0));
-        Record { level, topic, text: CString::new(text).unwrap_or_default() }
+        Self { level, topic, text: CString::new(text).unwrap_or_default() }
     }
     #[cfg(test)]
-    pub(super) fn sample() -> Arc<Record> {
-        Arc::new(Record::new(Level::Info, Topic::Node, "text"))
+    pub(super) fn sample() -> Arc<Self> {
+        Arc::new(Self::new(Level::Info, Topic::Node, "text"))
     }
     /// UTF-8.
     pub fn text(&self) -> &CStr {
@@ -189,8 +189,8 @@ struct Waiting {
 }
 
 impl Line {
-    fn start(logger: Logger) -> Result<Arc<Line>> {
-        let line = Arc::new(Line { state: Mutex::default(), changed: Condvar::new() });
+    fn start(logger: Logger) -> Result<Arc<Self>> {
+        let line = Arc::new(Self { state: Mutex::default(), changed: Condvar::new() });
         let its = line.clone();
         let started = with_signals_blocked(|| {
             std::thread::Builder::new().name("convoke/log".into()).spawn(move || its.serve(&logger))

@@ -32,8 +32,8 @@ impl Drop for Standing {
 thread_local! { static STANDING: Standing = const { Standing }; }
 
 impl<V> Map<V> {
-    pub(super) fn new() -> io::Result<Map<V>> {
-        Ok(Map(HashMap::with_hasher(hasher()?)))
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(HashMap::with_hasher(hasher()?)))
     }
 
     // ---- the node's thread

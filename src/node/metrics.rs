@@ -26,10 +26,10 @@ pub enum MetricKind {
 impl MetricKind {
     pub fn name(self) -> &'static str {
         match self {
-            MetricKind::Counter => "counter",
-            MetricKind::Gauge => "gauge",
-            MetricKind::Histogram => "histogram",
-            MetricKind::Info => "info",
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Info => "info",
         }
     }
 }
@@ -41,7 +41,7 @@ pub struct MetricInfo {
     pub meaning: &'static str,
     /// A label beside `node`, and what it says.
     pub label: &'static str,
-    value: fn(&Facts) -> Option<Value>,
+    value: fn(&Facts<'_>) -> Option<Value>,
 }
 
 impl MetricInfo {
@@ -138,7 +138,7 @@ fn counted_by<'a>(
 }
 
 /// Secrets are few: a node knows some, and a link has one that its node knew when it was made.
-fn by_secret(facts: &Facts) -> Vec<(String, u64)> {
+fn by_secret(facts: &Facts<'_>) -> Vec<(String, u64)> {
     let hints = facts.protection.hints();
     let hints: Vec<&str> = hints.iter().map(String::as_str).collect();
     let mut counts =
@@ -356,7 +356,7 @@ impl Node {
     }
 }
 
-fn text(facts: &Facts) -> String {
+fn text(facts: &Facts<'_>) -> String {
     let mut text = String::with_capacity(16 << 10);
     let node = format!("node=\"{}\"", escaped(&facts.shared.config.name));
     for metric in METRICS {
@@ -380,7 +380,7 @@ fn write_family(text: &mut String, metric: &MetricInfo, node: &str, value: &Valu
         MetricKind::Gauge | MetricKind::Histogram => "",
     };
     match value {
-        Value::Number(number) => writeln!(text, "{name}{suffix}{{{node}}} {number}"),
+        Number(number) => writeln!(text, "{name}{suffix}{{{node}}} {number}"),
         Value::Time(time) => writeln!(text, "{name}{suffix}{{{node}}} {:?}", time.as_secs_f64()),
         Value::Each(rows) => {
             let label = metric.label.split(':').next().unwrap_or_default();

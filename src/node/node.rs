@@ -54,7 +54,7 @@ impl Node {
     /// `Option`: options that do not fit together, or an address that is not allowed. `Io`: the address is taken, no
     /// descriptor, no thread. `Timeout`: a node has answered and was not merged in time; `Exists`: its name is taken. Then
     /// it is closed.
-    pub fn open(options: &Options) -> Result<Node> {
+    pub fn open(options: &Options) -> Result<Self> {
         watch_forks();
         let mut config = options.config(NOBODY.node)?;
         let opening = loop {
@@ -96,7 +96,7 @@ impl Node {
             shared.log(level, Topic::Node, || text);
         }
         let opened = options.without_secrets();
-        let node = Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
+        let node = Self(Arc::new(NodeCore { shared, opened, thread: Mutex::new(Some(thread)) }));
         let wait = options.join_wait_ms();
         // Without seeds there is nobody to meet.
         if wait > 0 && !node.shared().config.seeds.is_empty() {
@@ -130,12 +130,12 @@ impl Node {
 
     /// A node without a thread, for tests that drive it by hand.
     #[cfg(test)]
-    pub(super) fn without_thread(options: &Options) -> Result<Node> {
+    pub(super) fn without_thread(options: &Options) -> Result<Self> {
         let config = options.config(NodeId(random()?))?;
         let shared = Shared::new(config, String::new(), Security::default(), options.resolver_timeout());
         let shared = shared.map_err(|e| io("open", &e))?;
         let opened = options.without_secrets();
-        Ok(Node(Arc::new(NodeCore { shared, opened, thread: Mutex::new(None) })))
+        Ok(Self(Arc::new(NodeCore { shared, opened, thread: Mutex::new(None) })))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

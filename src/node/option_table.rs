@@ -29,7 +29,7 @@ pub enum OptionType {
 
 impl OptionType {
     pub(super) fn is_secret(self) -> bool {
-        matches!(self, OptionType::Secret | OptionType::Secrets)
+        matches!(self, Self::Secret | Self::Secrets)
     }
 }
 

@@ -36,34 +36,34 @@ pub struct Options {
 }
 
 impl Default for Options {
-    fn default() -> Options {
-        Options::new()
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Options {
     /// The defaults; in test runs, which leave the home of whoever runs them alone, with the secret of the environment or with none.
-    pub fn new() -> Options {
+    pub fn new() -> Self {
         #[cfg(feature = "test-hooks")]
         return match crate::testing::secret() {
             Some(secret) => {
-                Options { secrets: BTreeMap::from([("secret", vec![secret])]), ..Options::of_release() }
+                Self { secrets: BTreeMap::from([("secret", vec![secret])]), ..Self::of_release() }
             }
-            None => Options::without_secret(),
+            None => Self::without_secret(),
         };
         #[cfg(not(feature = "test-hooks"))]
         Options::of_release()
     }
 
     /// The defaults of a released library.
-    pub fn of_release() -> Options {
-        Options { set: BTreeMap::new(), secrets: BTreeMap::new() }
+    pub fn of_release() -> Self {
+        Self { set: BTreeMap::new(), secrets: BTreeMap::new() }
     }
 
     /// Without a secret, whatever the environment of a test run has to say about it: links are plain, and stay on this machine.
-    pub fn without_secret() -> Options {
+    pub fn without_secret() -> Self {
         let set = BTreeMap::from([("insecure.plaintext", "loopback".to_owned())]);
-        Options { set, ..Options::of_release() }
+        Self { set, ..Self::of_release() }
     }
 
     /// `Option`: there is no such key, or it does not take this value; the text says what would do.
@@ -151,7 +151,7 @@ impl Options {
     }
 
     /// `Option`: something differs that a node which was opened with these options cannot change.
-    pub(super) fn check_reload(&self, other: &Options) -> Result<()> {
+    pub(super) fn check_reload(&self, other: &Self) -> Result<()> {
         let is_fixed = |info: &&OptionInfo| !RELOADABLE.contains(&info.key);
         let differs = |info: &&OptionInfo| self.text(info.key) != other.text(info.key);
         match OPTIONS.iter().filter(is_fixed).find(differs) {
@@ -164,8 +164,8 @@ impl Options {
     }
 
     /// A copy that keeps no secrets.
-    pub(super) fn without_secrets(&self) -> Options {
-        Options { set: self.set.clone(), secrets: BTreeMap::new() }
+    pub(super) fn without_secrets(&self) -> Self {
+        Self { set: self.set.clone(), secrets: BTreeMap::new() }
     }
 
     fn number(&self, key: &str) -> u64 {

@@ -46,7 +46,7 @@ pub struct Process {
 impl Process {
     /// `queue`: where its events go; `None`: to a mailbox of its own, read by `recv`. `Full`: `limits.processes` are
     /// alive, or too many calls lie ahead of the node's thread. `Invalid`: the queue is another node's.
-    pub fn spawn(node: &Node, queue: Option<&Queue>) -> Result<Process> {
+    pub fn spawn(node: &Node, queue: Option<&Queue>) -> Result<Self> {
         let shared = node.shared().clone();
         shared.check_open()?;
         if let Some(queue) = queue {
@@ -74,7 +74,7 @@ impl Process {
             shared.processes.release();
             return Err(error);
         }
-        Ok(Process { shared, core })
+        Ok(Self { shared, core })
     }
 
     pub fn pid(&self) -> Pid {

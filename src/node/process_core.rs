@@ -18,8 +18,8 @@ use std::sync::{Arc, PoisonError};
 pub(super) struct Life(Arc<AtomicBool>);
 
 impl Life {
-    pub(super) fn new() -> Life {
-        Life(Arc::new(AtomicBool::new(true)))
+    pub(super) fn new() -> Self {
+        Self(Arc::new(AtomicBool::new(true)))
     }
 
     /// Says whether it was alive until now.
@@ -82,8 +82,8 @@ pub(super) struct ProcessCore {
 }
 
 impl ProcessCore {
-    pub(super) fn new(pid: Pid, queue: Arc<QueueCore>, has_mailbox: bool) -> ProcessCore {
-        ProcessCore {
+    pub(super) fn new(pid: Pid, queue: Arc<QueueCore>, has_mailbox: bool) -> Self {
+        Self {
             pid,
             queue,
             has_mailbox,
@@ -175,7 +175,7 @@ impl ProcessCore {
 }
 
 impl std::fmt::Debug for ProcessCore {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?}", self.pid)
     }
 }
@@ -196,8 +196,8 @@ pub(super) struct Processes {
 }
 
 impl Processes {
-    pub(super) fn new(node: NodeId) -> Processes {
-        Processes { node, shards: Default::default(), count: AtomicUsize::new(0), dying: AtomicUsize::new(0) }
+    pub(super) fn new(node: NodeId) -> Self {
+        Self { node, shards: Default::default(), count: AtomicUsize::new(0), dying: AtomicUsize::new(0) }
     }
 
     /// How many are alive.

@@ -18,14 +18,14 @@ pub struct Queue {
 
 impl Queue {
     /// `Closed`: the node is closed. `Io`: no descriptor is left.
-    pub fn new(node: &Node) -> Result<Queue> {
+    pub fn new(node: &Node) -> Result<Self> {
         let shared = node.shared();
         shared.check_open()?;
         let core = Arc::new(QueueCore::new());
         // Here and not later, so that `wake` finds it in a signal handler.
         core.fd()?;
         shared.add_queue(&core)?;
-        Ok(Queue { shared: shared.clone(), core })
+        Ok(Self { shared: shared.clone(), core })
     }
 
     /// A descriptor that is readable exactly while the queue has something (or was woken), until `close`. Level

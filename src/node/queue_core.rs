@@ -32,16 +32,16 @@ pub(super) struct Wait {
 }
 
 impl Wait {
-    pub(super) fn forever() -> Wait {
-        Wait { timeout_ms: -1, deadline: OnceCell::new() }
+    pub(super) fn forever() -> Self {
+        Self { timeout_ms: -1, deadline: OnceCell::new() }
     }
 
     /// From a timeout as in C.
-    pub(super) fn from_ms(timeout_ms: i64) -> Result<Wait> {
+    pub(super) fn from_ms(timeout_ms: i64) -> Result<Self> {
         if timeout_ms < -1 {
             return Err(Error::new(Status::Invalid, format!("timeout_ms is {timeout_ms}; -1 is for ever")));
         }
-        Ok(Wait { timeout_ms, deadline: OnceCell::new() })
+        Ok(Self { timeout_ms, deadline: OnceCell::new() })
     }
 
     /// `None`: for ever. What is beyond the clock's range is for ever too.
@@ -72,9 +72,9 @@ pub(super) enum End {
 impl End {
     pub(super) fn error(self) -> Error {
         match self {
-            End::Dead => Error::new(Status::NoProcess, "the process has exited"),
-            End::Freed => Error::new(Status::Closed, "the queue is freed"),
-            End::Open | End::Closed => Error::new(Status::Closed, "the node is closed"),
+            Self::Dead => Error::new(Status::NoProcess, "the process has exited"),
+            Self::Freed => Error::new(Status::Closed, "the queue is freed"),
+            Self::Open | Self::Closed => Error::new(Status::Closed, "the node is closed"),
         }
     }
 }
@@ -187,7 +187,7 @@ pub(super) struct QueueCore {
 
 impl QueueCore {
     /// A mailbox: its descriptor is made when somebody first waits, for most processes never.
-    pub(super) fn new() -> QueueCore {
+    pub(super) fn new() -> Self {
         let state = State {
             backlog: Backlog::default(),
             windows: Windows::default(),
@@ -201,7 +201,7 @@ impl QueueCore {
             log: false,
             log_dropped: 0,
         };
-        QueueCore {
+        Self {
             state: Mutex::new(state),
             fd: OnceLock::new(),
             wakes: AtomicU64::new(0),

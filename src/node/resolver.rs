@@ -151,7 +151,7 @@ pub(super) enum Late {
 }
 
 impl Resolvers {
-    pub(super) fn new(timeout: Duration) -> Resolvers {
+    pub(super) fn new(timeout: Duration) -> Self {
         let state = State {
             functions: BTreeMap::new(),
             waiting: VecDeque::new(),
@@ -160,7 +160,7 @@ impl Resolvers {
             idle: 0,
             stopped: false,
         };
-        Resolvers { timeout, state: Mutex::new(state), changed: Condvar::new() }
+        Self { timeout, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     pub(super) fn has(&self, name: &Name) -> bool {

@@ -33,8 +33,8 @@ pub struct Security {
 
 impl Security {
     /// For the node of this name. `Option`, `Io`, `Auth`, `Unsupported`: as [`protection`].
-    pub(super) fn new(options: &Options, name: &str) -> Result<Security> {
-        Ok(Security {
+    pub(super) fn new(options: &Options, name: &str) -> Result<Self> {
+        Ok(Self {
             protection: Arc::new(RwLock::new(protection(options, name)?)),
             plaintext_may_leave: options.plaintext_may_leave(),
             networks: options.networks(),
@@ -306,11 +306,11 @@ mod tests {
     struct Scratch(PathBuf);
 
     impl Scratch {
-        fn new(name: &str, text: &str, mode: u32) -> Scratch {
+        fn new(name: &str, text: &str, mode: u32) -> Self {
             let path = std::env::temp_dir().join(format!("convoke-{name}-{}", std::process::id()));
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-            Scratch(path)
+            Self(path)
         }
     }
 

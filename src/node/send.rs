@@ -30,7 +30,7 @@ impl Outgoing<'_> {
 }
 
 impl Shared {
-    pub(super) fn send(&self, from: &ProcessCore, to: Pid, outgoing: &Outgoing) -> Result<()> {
+    pub(super) fn send(&self, from: &ProcessCore, to: Pid, outgoing: &Outgoing<'_>) -> Result<()> {
         if to == NOBODY {
             return Err(Error::new(Status::Invalid, "the pid is none"));
         }
@@ -43,7 +43,7 @@ impl Shared {
         Ok(())
     }
 
-    fn send_here(&self, from: &ProcessCore, to: Pid, outgoing: &Outgoing) -> Result<()> {
+    fn send_here(&self, from: &ProcessCore, to: Pid, outgoing: &Outgoing<'_>) -> Result<()> {
         let receiver = self.processes.get(to.serial).filter(|process| process.is_alive());
         let Some(receiver) = receiver else { return Err(Status::NoProcess.into()) };
         let bytes = cost(outgoing.bytes.len());

@@ -28,8 +28,8 @@ pub struct Clock {
 }
 
 impl Clock {
-    pub fn start() -> Clock {
-        Clock { base: Instant::now() }
+    pub fn start() -> Self {
+        Self { base: Instant::now() }
     }
 
     pub fn now(&self) -> Time {
@@ -106,8 +106,8 @@ impl Shared {
         cluster: String,
         security: Security,
         resolver_timeout: Duration,
-    ) -> io::Result<Arc<Shared>> {
-        Ok(Arc::new(Shared {
+    ) -> io::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
             clock: Clock::start(),
             inbox: Inbox::new()?,
             tables: Tables::new(config.node)?,

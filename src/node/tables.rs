@@ -40,8 +40,8 @@ impl Published {
 }
 
 impl Tables {
-    pub(super) fn new(node: NodeId) -> io::Result<Tables> {
-        Ok(Tables { node, names: Map::new()?, groups: Map::new()?, peers: RwLock::default() })
+    pub(super) fn new(node: NodeId) -> io::Result<Self> {
+        Ok(Self { node, names: Map::new()?, groups: Map::new()?, peers: RwLock::default() })
     }
 
     // ---- the node's thread

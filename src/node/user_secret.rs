@@ -67,17 +67,17 @@ struct Place {
 
 impl Place {
     /// `None`: nobody says where.
-    fn of(given: &str, environment: impl Fn(&str) -> Option<OsString>) -> Option<Place> {
+    fn of(given: &str, environment: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
         if !given.is_empty() {
             let file = PathBuf::from(given);
             let folders = file.parent().filter(|folder| !folder.as_os_str().is_empty());
-            return Some(Place { folders: folders.map(Path::to_owned).into_iter().collect(), file });
+            return Some(Self { folders: folders.map(Path::to_owned).into_iter().collect(), file });
         }
         // As the specification of base directories has it, what is not absolute counts as not set.
         let absolute = |name| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
         let folder = config.join("convoke");
-        Some(Place { file: folder.join("secret"), folders: vec![config, folder] })
+        Some(Self { file: folder.join("secret"), folders: vec![config, folder] })
     }
 
     /// Whoever may write the folder may put another file in the place of this one.
@@ -145,10 +145,10 @@ mod tests {
     struct Home(PathBuf);
 
     impl Home {
-        fn new(name: &str) -> Home {
+        fn new(name: &str) -> Self {
             let path = std::env::temp_dir().join(format!("convoke-home-{name}-{}", std::process::id()));
             fs::create_dir_all(&path).unwrap();
-            Home(path)
+            Self(path)
         }
 
         fn find(&self) -> Result<Found> {

@@ -14,7 +14,7 @@ pub struct EventFd {
 }
 
 impl EventFd {
-    pub fn new() -> io::Result<EventFd> {
+    pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers are passed; the result is checked before it is owned.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if fd < 0 {
@@ -22,7 +22,7 @@ impl EventFd {
         }
         // SAFETY: `fd` was just made and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(EventFd { _own: OwnFd::new(&fd), fd })
+        Ok(Self { _own: OwnFd::new(&fd), fd })
     }
 
     /// Makes it readable. Setting it twice is the same as once.

@@ -17,13 +17,13 @@ pub struct FdWatch {
 
 impl FdWatch {
     /// Within a tokio runtime.
-    pub fn new(watched: &impl AsFd) -> io::Result<FdWatch> {
+    pub fn new(watched: &impl AsFd) -> io::Result<Self> {
         // A descriptor of its own for the same file, so that it stays open as long as it is watched.
         let fd = watched.as_fd().try_clone_to_owned()?;
         // SAFETY: an OwnedFd is open until it is dropped, and it is dropped after its registration.
         let watched = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
         let fd = watched.map_err(|e| e.into_parts().1)?;
-        Ok(FdWatch { _own: OwnFd::new(fd.get_ref()), fd })
+        Ok(Self { _own: OwnFd::new(fd.get_ref()), fd })
     }
 
     pub(super) fn number(&self) -> RawFd {
@@ -31,7 +31,7 @@ impl FdWatch {
     }
 
     /// Whether it has become readable since the last call. The task of `cx` is woken the next time.
-    pub fn poll(&self, cx: &mut Context) -> bool {
+    pub fn poll(&self, cx: &mut Context<'_>) -> bool {
         let mut readable = false;
         while let Poll::Ready(Ok(mut ready)) = self.fd.poll_read_ready(cx) {
             ready.clear_ready();

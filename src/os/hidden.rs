@@ -23,21 +23,21 @@ unsafe impl<T: Send> Send for Page<T> {}
 unsafe impl<T: Sync> Sync for Page<T> {}
 
 impl<T> Hidden<T> {
-    pub fn new(value: T) -> Hidden<T> {
-        Hidden(Arc::new(Page::new(value)))
+    pub fn new(value: T) -> Self {
+        Self(Arc::new(Page::new(value)))
     }
 }
 
 impl<T> Page<T> {
-    fn new(value: T) -> Page<T> {
+    fn new(value: T) -> Self {
         match map(size_of::<T>(), align_of::<T>()) {
             Some((page, mapped)) => {
                 let place = page.cast::<T>();
                 // SAFETY: a new mapping, long enough and aligned for it, that nobody else has.
                 unsafe { place.write(value) };
-                Page { value: place, mapped }
+                Self { value: place, mapped }
             }
-            None => Page { value: Box::leak(Box::new(value)).into(), mapped: 0 },
+            None => Self { value: Box::leak(Box::new(value)).into(), mapped: 0 },
         }
     }
 }
@@ -59,9 +59,9 @@ impl<T> Drop for Page<T> {
 }
 
 impl<T: Clone> Clone for Page<T> {
-    fn clone(&self) -> Page<T> {
+    fn clone(&self) -> Self {
         // SAFETY: it lives as long as the page, and is only read while it is shared.
-        Page::new(unsafe { self.value.as_ref() }.clone())
+        Self::new(unsafe { self.value.as_ref() }.clone())
     }
 }
 
@@ -81,19 +81,19 @@ impl<T: Clone> DerefMut for Hidden<T> {
 }
 
 impl<T> Clone for Hidden<T> {
-    fn clone(&self) -> Hidden<T> {
-        Hidden(self.0.clone())
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
 impl<T: Default> Default for Hidden<T> {
-    fn default() -> Hidden<T> {
-        Hidden::new(T::default())
+    fn default() -> Self {
+        Self::new(T::default())
     }
 }
 
 impl<T: PartialEq> PartialEq for Hidden<T> {
-    fn eq(&self, other: &Hidden<T>) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
@@ -101,7 +101,7 @@ impl<T: PartialEq> PartialEq for Hidden<T> {
 impl<T: Eq> Eq for Hidden<T> {}
 
 impl<T> fmt::Debug for Hidden<T> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hidden")
     }
 }

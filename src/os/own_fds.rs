@@ -18,13 +18,13 @@ static END: AtomicUsize = AtomicUsize::new(0);
 pub struct OwnFd(RawFd);
 
 impl OwnFd {
-    pub fn new(fd: &impl AsRawFd) -> OwnFd {
+    pub fn new(fd: &impl AsRawFd) -> Self {
         let fd = fd.as_raw_fd();
         if let Some((word, bit)) = place(fd) {
             END.fetch_max(word + 1, Ordering::SeqCst);
             OWN[word].fetch_or(bit, Ordering::SeqCst);
         }
-        OwnFd(fd)
+        Self(fd)
     }
 }
 

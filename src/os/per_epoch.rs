@@ -9,8 +9,8 @@ pub struct PerEpoch<T>(AtomicPtr<(u32, T)>);
 
 impl<T: Send + Sync + 'static> PerEpoch<T> {
     #[allow(clippy::new_without_default)] // only for statics, where a default cannot be called
-    pub const fn new() -> PerEpoch<T> {
-        PerEpoch(AtomicPtr::new(std::ptr::null_mut()))
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(std::ptr::null_mut()))
     }
 
     /// The value, made at the first use.

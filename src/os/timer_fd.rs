@@ -15,7 +15,7 @@ pub struct TimerFd {
 }
 
 impl TimerFd {
-    pub fn new() -> io::Result<TimerFd> {
+    pub fn new() -> io::Result<Self> {
         // SAFETY: no pointers are passed; the result is checked before it is owned.
         let fd =
             unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
@@ -24,7 +24,7 @@ impl TimerFd {
         }
         // SAFETY: `fd` was just made and nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(TimerFd { _own: OwnFd::new(&fd), fd })
+        Ok(Self { _own: OwnFd::new(&fd), fd })
     }
 
     /// Becomes readable once, so long from now; what was set before is forgotten.

@@ -98,7 +98,7 @@ const LARGE_BUFFER: usize = MAX_FRAME;
 
 impl Channel {
     /// This end has dialled.
-    pub fn dial(setup: Setup) -> Channel {
+    pub fn dial(setup: Setup) -> Self {
         let hints = match &setup.protection {
             Protection::Plain | Protection::Tls(_) => Vec::new(),
             Protection::Secret(keyring) => keyring.hints().collect(),
@@ -108,16 +108,16 @@ impl Channel {
             keyring.sign(&mut mine);
         }
         let handshake_bytes = mine.clone();
-        Channel { handshake_bytes, ..Channel::new(setup, Stage::Dials { mine }) }
+        Self { handshake_bytes, ..Self::new(setup, Stage::Dials { mine }) }
     }
 
     /// This end was dialled.
-    pub fn accept(setup: Setup) -> Channel {
-        Channel::new(setup, Stage::Accepts)
+    pub fn accept(setup: Setup) -> Self {
+        Self::new(setup, Stage::Accepts)
     }
 
-    fn new(setup: Setup, stage: Stage) -> Channel {
-        Channel {
+    fn new(setup: Setup, stage: Stage) -> Self {
+        Self {
             setup,
             stage,
             cipher: Cipher::Plain,

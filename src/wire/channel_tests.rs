@@ -49,8 +49,8 @@ struct End {
 }
 
 impl End {
-    fn new(channel: Channel) -> End {
-        End { channel, frames: FrameReader::new(), heard: Vec::new() }
+    fn new(channel: Channel) -> Self {
+        Self { channel, frames: FrameReader::new(), heard: Vec::new() }
     }
 
     /// Takes bytes in pieces of at most `piece`, until their end or the first error; gives what it answers.

@@ -55,22 +55,22 @@ pub enum Flaw {
 impl Flaw {
     pub fn text(self) -> &'static str {
         match self {
-            Flaw::Missing => "there is none",
-            Flaw::Expired => {
+            Self::Missing => "there is none",
+            Self::Expired => {
                 "it is not valid any more, or not yet: renew it (tls.cert), and compare the clocks of the machines"
             }
-            Flaw::Early => "it is not valid yet: compare the clocks of the machines",
-            Flaw::Issuer => {
+            Self::Early => "it is not valid yet: compare the clocks of the machines",
+            Self::Issuer => {
                 "no authority that is trusted has signed it: check tls.ca at the end that refuses it, and that tls.cert holds \
                  all certificates between it and the authority"
             }
-            Flaw::Revoked => "it was revoked (tls.crl)",
-            Flaw::NoList => "tls.crl has no good list of the authority that signed it",
-            Flaw::Name => "it is not valid for the name that the node claims",
-            Flaw::Purpose => {
+            Self::Revoked => "it was revoked (tls.crl)",
+            Self::NoList => "tls.crl has no good list of the authority that signed it",
+            Self::Name => "it is not valid for the name that the node claims",
+            Self::Purpose => {
                 "it is for another purpose: its extended key usage, if it has one, must have clientAuth"
             }
-            Flaw::Other => "it is not a valid one",
+            Self::Other => "it is not a valid one",
         }
     }
 }
@@ -79,43 +79,43 @@ impl WireError {
     /// What whoever dialled gets to hear.
     pub fn status(&self) -> Status {
         match self {
-            WireError::Version(..) => Status::Version,
-            WireError::Denied(denial) | WireError::DeniedByPeer(denial) => match denial {
+            Self::Version(..) => Status::Version,
+            Self::Denied(denial) | Self::DeniedByPeer(denial) => match denial {
                 Denial::Version => Status::Version,
                 Denial::Busy => Status::Unreachable,
                 Denial::Mode | Denial::Cluster | Denial::Secret => Status::Auth,
             },
-            WireError::DeniedUnknown(_)
-            | WireError::Handshake
-            | WireError::Certificate(_)
-            | WireError::CertificateByPeer(_)
-            | WireError::Identity => Status::Auth,
-            WireError::Length { .. }
-            | WireError::Lane(_)
-            | WireError::Header
-            | WireError::Malformed(_)
-            | WireError::Stranger
-            | WireError::Forged => Status::Unreachable,
+            Self::DeniedUnknown(_)
+            | Self::Handshake
+            | Self::Certificate(_)
+            | Self::CertificateByPeer(_)
+            | Self::Identity => Status::Auth,
+            Self::Length { .. }
+            | Self::Lane(_)
+            | Self::Header
+            | Self::Malformed(_)
+            | Self::Stranger
+            | Self::Forged => Status::Unreachable,
         }
     }
 }
 
 impl fmt::Display for WireError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WireError::Length { length, limit } => {
+            Self::Length { length, limit } => {
                 write!(f, "a frame of {length} bytes where at most {limit} are allowed")
             }
-            WireError::Lane(lane) => write!(f, "a frame on lane {lane}, which is not open"),
-            WireError::Header => f.write_str("the header of a frame was damaged on its way"),
-            WireError::Malformed(what) => write!(f, "a {what} that does not decode"),
-            WireError::Stranger => f.write_str("the peer does not speak Convoke's protocol"),
-            WireError::Version(theirs, mine) => write!(
+            Self::Lane(lane) => write!(f, "a frame on lane {lane}, which is not open"),
+            Self::Header => f.write_str("the header of a frame was damaged on its way"),
+            Self::Malformed(what) => write!(f, "a {what} that does not decode"),
+            Self::Stranger => f.write_str("the peer does not speak Convoke's protocol"),
+            Self::Version(theirs, mine) => write!(
                 f,
                 "the peer speaks protocol versions {} to {}, this node {} to {}",
                 theirs.0, theirs.1, mine.0, mine.1
             ),
-            WireError::Denied(denial) | WireError::DeniedByPeer(denial) => f.write_str(match denial {
+            Self::Denied(denial) | Self::DeniedByPeer(denial) => f.write_str(match denial {
                 Denial::Version => "the peer speaks no version of the protocol that this node does",
                 Denial::Mode => {
                     "one end protects its links by a secret or TLS and the other does not, or in another way: set the \
@@ -133,21 +133,21 @@ impl fmt::Display for WireError {
                     "the end that was dialled has too many handshakes under way, or too many from this address have failed"
                 }
             }),
-            WireError::DeniedUnknown(reason) => {
+            Self::DeniedUnknown(reason) => {
                 write!(f, "the peer refuses this node for a reason that only its version knows: {reason}")
             }
-            WireError::Handshake => f.write_str(
+            Self::Handshake => f.write_str(
                 "the encrypted handshake failed: the bytes were changed on their way, or the peer does not know the \
                  secret",
             ),
-            WireError::Certificate(flaw) => write!(f, "the certificate of the peer is refused: {}", flaw.text()),
-            WireError::CertificateByPeer(flaw) => {
+            Self::Certificate(flaw) => write!(f, "the certificate of the peer is refused: {}", flaw.text()),
+            Self::CertificateByPeer(flaw) => {
                 write!(f, "the peer refuses the certificate of this node: {}", flaw.text())
             }
-            WireError::Forged => f.write_str(
+            Self::Forged => f.write_str(
                 "a record does not open: it was changed, repeated, left out or moved on its way",
             ),
-            WireError::Identity => f.write_str("the peer is not the node that its handshake spoke of"),
+            Self::Identity => f.write_str("the peer is not the node that its handshake spoke of"),
         }
     }
 }

@@ -87,8 +87,8 @@ pub struct FrameReader {
 const LARGE_BUFFER: usize = MAX_FRAME + LENGTH;
 
 impl FrameReader {
-    pub fn new() -> FrameReader {
-        FrameReader::default()
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The connection is a link from the next frame on: control and data frames begin. (A frame of the handshake may

@@ -55,13 +55,13 @@ pub enum Handshake {
 
 impl Handshake {
     /// The identity frame of this node.
-    pub fn identity(cluster: &str, identity: Identity, opening: Opening) -> Handshake {
-        Handshake::Identity { cluster: cluster.to_owned(), identity, opening }
+    pub fn identity(cluster: &str, identity: Identity, opening: Opening) -> Self {
+        Self::Identity { cluster: cluster.to_owned(), identity, opening }
     }
 
-    pub(super) fn decode(body: &[u8]) -> Result<Handshake, WireError> {
+    pub(super) fn decode(body: &[u8]) -> Result<Self, WireError> {
         let handshake = codec::decode("handshake frame", body)?;
-        if let Handshake::Identity { cluster, identity, .. } = &handshake {
+        if let Self::Identity { cluster, identity, .. } = &handshake {
             let texts = [cluster, &identity.name, &identity.address];
             if texts.iter().any(|t| t.len() > MAX_TEXT)
                 || identity.name.is_empty()

@@ -69,13 +69,13 @@ impl Dialled {
         key: &Key,
         nonce: &Nonce,
         out: &mut Vec<u8>,
-    ) -> Result<Dialled, WireError> {
+    ) -> Result<Self, WireError> {
         leaving_no_trace(|| {
             let mut handshake = builder(prologue, key)?.build_initiator().map_err(broken)?;
             let said = append(out, HANDSHAKE_MESSAGE, |room| handshake.write_message(nonce, room));
             forget_key(&mut handshake);
             said.map_err(broken)?;
-            Ok(Dialled(Box::new(handshake), key.hint))
+            Ok(Self(Box::new(handshake), key.hint))
         })
     }
 
@@ -143,9 +143,9 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn new(handshake: HandshakeState, hint: Hint) -> Result<Session, WireError> {
+    fn new(handshake: HandshakeState, hint: Hint) -> Result<Self, WireError> {
         let state = handshake.into_transport_mode().map_err(broken)?;
-        Ok(Session { state: Box::new(state), sealed: 0, hint })
+        Ok(Self { state: Box::new(state), sealed: 0, hint })
     }
 
     pub(super) fn hint(&self) -> Hint {

@@ -46,8 +46,8 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn from_byte(byte: u8) -> Option<Mode> {
-        [Mode::Plain, Mode::Secret, Mode::Tls].into_iter().find(|mode| *mode as u8 == byte)
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Plain, Self::Secret, Self::Tls].into_iter().find(|mode| *mode as u8 == byte)
     }
 }
 
@@ -68,11 +68,10 @@ pub enum Denial {
 }
 
 impl Denial {
-    pub const ALL: [Denial; 5] =
-        [Denial::Version, Denial::Mode, Denial::Cluster, Denial::Secret, Denial::Busy];
+    pub const ALL: [Self; 5] = [Self::Version, Self::Mode, Self::Cluster, Self::Secret, Self::Busy];
 
-    fn from_byte(byte: u8) -> Option<Denial> {
-        Denial::ALL.into_iter().find(|denial| *denial as u8 == byte)
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|denial| *denial as u8 == byte)
     }
 }
 
@@ -134,8 +133,8 @@ impl Preamble {
         mode: Mode,
         word: Opcode,
         hints: impl IntoIterator<Item = Hint>,
-    ) -> Preamble {
-        let mut preamble = Preamble {
+    ) -> Self {
+        let mut preamble = Self {
             versions,
             mode: Some(mode),
             word,
@@ -164,7 +163,7 @@ impl Preamble {
     /// Of one that dials all but the MACs, which belong behind it.
     pub(super) fn encode(&self) -> Vec<u8> {
         let hints = self.hints();
-        let length = Preamble::length(self.word, hints.len());
+        let length = Self::length(self.word, hints.len());
         let mut out = Vec::with_capacity(length);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.versions.0.to_le_bytes());
@@ -186,7 +185,7 @@ impl Preamble {
 
     /// The preamble at the start of `bytes` and its length. `None`: there is more of it to come. Whatever cannot become
     /// one is an error as soon as that can be told, and so are ranges of versions that have none in common.
-    pub(super) fn decode(bytes: &[u8], mine: (u16, u16)) -> Result<Option<(Preamble, usize)>, WireError> {
+    pub(super) fn decode(bytes: &[u8], mine: (u16, u16)) -> Result<Option<(Self, usize)>, WireError> {
         let known = bytes.len().min(MAGIC.len());
         if bytes[..known] != MAGIC[..known] {
             return Err(WireError::Stranger);
@@ -206,13 +205,13 @@ impl Preamble {
             byte => Denial::from_byte(byte).map_or(Opcode::DenyUnknown(byte), Opcode::Deny),
         };
         let (length, count) = (usize::from(length), usize::from(count));
-        if count > MAX_SECRETS || length < Preamble::length(word, count) {
+        if count > MAX_SECRETS || length < Self::length(word, count) {
             return Err(WireError::Stranger);
         }
         let Some(whole) = bytes.get(..length) else { return Ok(None) };
         let (hints, _) = whole[FIXED..].as_chunks::<8>();
         let hints = hints.iter().copied().take(count);
-        let mut preamble = Preamble::new(versions, Mode::Plain, word, hints);
+        let mut preamble = Self::new(versions, Mode::Plain, word, hints);
         preamble.mode = Mode::from_byte(mode);
         preamble.binding.copy_from_slice(&whole[16..32]);
         preamble.cluster.copy_from_slice(&whole[32..40]);

@@ -22,38 +22,38 @@ pub enum Protection {
 impl Protection {
     pub fn mode(&self) -> Mode {
         match self {
-            Protection::Plain => Mode::Plain,
-            Protection::Secret(_) => Mode::Secret,
-            Protection::Tls(_) => Mode::Tls,
+            Self::Plain => Mode::Plain,
+            Self::Secret(_) => Mode::Secret,
+            Self::Tls(_) => Mode::Tls,
         }
     }
 
     /// The file of the secret, if it is one that was made for the user of this process.
     pub fn user_file(&self) -> Option<&Path> {
         match self {
-            Protection::Secret(keyring) => keyring.user_file(),
-            Protection::Plain | Protection::Tls(_) => None,
+            Self::Secret(keyring) => keyring.user_file(),
+            Self::Plain | Self::Tls(_) => None,
         }
     }
 
     /// Whether links may leave this machine: under what somebody has set up.
     pub fn may_leave(&self) -> bool {
-        !matches!(self, Protection::Plain) && self.user_file().is_none()
+        !matches!(self, Self::Plain) && self.user_file().is_none()
     }
 
     /// The hints of the secrets that are good, the preferred one first.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            Protection::Secret(keyring) => keyring.hints().map(|hint| hex(&hint)).collect(),
-            Protection::Plain | Protection::Tls(_) => Vec::new(),
+            Self::Secret(keyring) => keyring.hints().map(|hint| hex(&hint)).collect(),
+            Self::Plain | Self::Tls(_) => Vec::new(),
         }
     }
 
     /// The certificate of this node.
     pub fn certificate(&self) -> Option<Certificate> {
         match self {
-            Protection::Tls(credentials) => Some(credentials.certificate()),
-            Protection::Plain | Protection::Secret(_) => None,
+            Self::Tls(credentials) => Some(credentials.certificate()),
+            Self::Plain | Self::Secret(_) => None,
         }
     }
 }
@@ -94,37 +94,35 @@ impl LinkProtection {
     /// `plain`, `secret` or `tls`.
     pub fn word(&self) -> &'static str {
         match self {
-            LinkProtection::Plain => "plain",
-            LinkProtection::Secret(_) => "secret",
-            LinkProtection::Tls(_) => "tls",
+            Self::Plain => "plain",
+            Self::Secret(_) => "secret",
+            Self::Tls(_) => "tls",
         }
     }
 
     /// What the peer has shown, as hexadecimal digits: the hint of the secret, or the fingerprint of its certificate. Empty: nothing.
     pub fn credential(&self) -> String {
         match self {
-            LinkProtection::Plain => String::new(),
-            LinkProtection::Secret(hint) => hex(hint),
-            LinkProtection::Tls(certificates) => hex(&certificates.peer.fingerprint),
+            Self::Plain => String::new(),
+            Self::Secret(hint) => hex(hint),
+            Self::Tls(certificates) => hex(&certificates.peer.fingerprint),
         }
     }
 
     /// When what the peer has shown expires, in seconds since 1970.
     pub fn expires(&self) -> Option<u64> {
         match self {
-            LinkProtection::Plain | LinkProtection::Secret(_) => None,
-            LinkProtection::Tls(certificates) => certificates.peer.expires,
+            Self::Plain | Self::Secret(_) => None,
+            Self::Tls(certificates) => certificates.peer.expires,
         }
     }
 
     /// Whether such a link could not be made any more, because what it was made under has been replaced.
     pub fn is_replaced(&self, now: &Protection) -> bool {
         match (self, now) {
-            (LinkProtection::Plain, Protection::Plain) => false,
-            (LinkProtection::Secret(mark), Protection::Secret(keyring)) => {
-                !keyring.hints().any(|hint| hint == *mark)
-            }
-            (LinkProtection::Tls(then), Protection::Tls(credentials)) => then.mark != credentials.mark(),
+            (Self::Plain, Protection::Plain) => false,
+            (Self::Secret(mark), Protection::Secret(keyring)) => !keyring.hints().any(|hint| hint == *mark),
+            (Self::Tls(then), Protection::Tls(credentials)) => then.mark != credentials.mark(),
             _ => true,
         }
     }

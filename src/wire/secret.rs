@@ -28,14 +28,14 @@ type Erased = Hidden<Zeroizing<[u8; 32]>>;
 pub struct Secret(Erased);
 
 impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret")
     }
 }
 
 impl Secret {
     /// `Err`: what is wrong, and how to make a good one.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Secret, String> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         if bytes.len() != SECRET {
             return Err(format!(
                 "a secret is exactly {SECRET} random bytes, not {}. Passwords are refused: whoever records one \
@@ -51,11 +51,11 @@ impl Secret {
                  {HOW_TO_MAKE_ONE}"
             ));
         }
-        Ok(Secret(secret))
+        Ok(Self(secret))
     }
 
     /// 64 hexadecimal digits. `Err`: as for `from_bytes`; what was given is never repeated in it.
-    pub fn from_text(text: &str) -> Result<Secret, String> {
+    pub fn from_text(text: &str) -> Result<Self, String> {
         let digits = text.as_bytes();
         if digits.len() != 2 * SECRET || !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err(format!(
@@ -69,7 +69,7 @@ impl Secret {
         for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
             *byte = value(pair[0]) << 4 | value(pair[1]);
         }
-        Secret::from_bytes(&**bytes)
+        Self::from_bytes(&**bytes)
     }
 
     /// A number that nobody can compute who does not know the secret, and that tells nothing about it.
@@ -112,8 +112,8 @@ pub(super) struct Key {
 
 impl Key {
     #[cfg(test)]
-    pub(super) fn for_test(psk: [u8; 32]) -> Key {
-        Key { hint: [0; 8], psk: Hidden::new(psk.into()), knock: Erased::default() }
+    pub(super) fn for_test(psk: [u8; 32]) -> Self {
+        Self { hint: [0; 8], psk: Hidden::new(psk.into()), knock: Erased::default() }
     }
 
     fn mac(&self, said: &[u8]) -> Option<Blake2sMac256> {
@@ -142,7 +142,7 @@ pub struct Keyring {
 }
 
 impl fmt::Debug for Keyring {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keyring of {}", self.keys.len())
     }
 }
@@ -157,7 +157,7 @@ pub(super) enum Found<'a> {
 
 impl Keyring {
     /// `None`: no secret, or more than [`MAX_SECRETS`].
-    pub fn new(cluster: &str, secrets: &[Secret]) -> Option<Keyring> {
+    pub fn new(cluster: &str, secrets: &[Secret]) -> Option<Self> {
         let key = |secret: &Secret| {
             let mut hint = [0; 8];
             hint[..4].copy_from_slice(&secret.derive("convoke 1 secret", "")[..4]);
@@ -167,7 +167,7 @@ impl Keyring {
         };
         let count = secrets.len();
         let keys = || secrets.iter().map(key).collect();
-        (1..=MAX_SECRETS).contains(&count).then(|| Keyring {
+        (1..=MAX_SECRETS).contains(&count).then(|| Self {
             cluster: cluster.to_owned(),
             keys: keys(),
             user_file: None,
@@ -175,8 +175,8 @@ impl Keyring {
     }
 
     /// The secrets were given by nobody but made for one user of this machine, and lie in this file.
-    pub fn of_user(self, file: PathBuf) -> Keyring {
-        Keyring { user_file: Some(file), ..self }
+    pub fn of_user(self, file: PathBuf) -> Self {
+        Self { user_file: Some(file), ..self }
     }
 
     pub(super) fn user_file(&self) -> Option<&Path> {

@@ -20,11 +20,11 @@ struct Relay {
 }
 
 impl Relay {
-    fn to(target: &str) -> Relay {
+    fn to(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let (target, flip) = (target.to_owned(), Arc::new(AtomicUsize::new(NOTHING)));
         let relay =
-            Relay { address: listener.local_addr().expect("its address").to_string(), flip: flip.clone() };
+            Self { address: listener.local_addr().expect("its address").to_string(), flip: flip.clone() };
         // It ends with the test program.
         std::thread::spawn(move || {
             for near in listener.incoming().flatten() {

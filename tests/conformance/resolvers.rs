@@ -23,10 +23,10 @@ impl Owner {
         node: usize,
         name: &'static str,
         resolver: Option<&str>,
-    ) -> Owner {
+    ) -> Self {
         let process = cluster[node].spawn();
         process.register_with(name, resolver);
-        Owner { process, name }
+        Self { process, name }
     }
 
     /// NAME_CONFLICT: the other pid, if it is told.

@@ -39,7 +39,7 @@ pub(crate) enum Frame {
 impl Frame {
     pub(crate) fn message(&self) -> Option<&Message> {
         match self {
-            Frame::Control(stamped) => Some(&stamped.message),
+            Self::Control(stamped) => Some(&stamped.message),
             _ => None,
         }
     }
@@ -127,8 +127,8 @@ pub(crate) fn address(index: NodeIndex) -> String {
 }
 
 impl World {
-    pub(crate) fn empty() -> World {
-        World {
+    pub(crate) fn empty() -> Self {
+        Self {
             now: Time(1_000_000),
             nodes: Vec::new(),
             wires: BTreeMap::new(),
@@ -147,8 +147,8 @@ impl World {
     }
 
     /// This many nodes without links. Node `i` has the incarnation `i + 1`: it is the arbiter of every later node.
-    pub(crate) fn nodes(count: usize) -> World {
-        let mut world = World::empty();
+    pub(crate) fn nodes(count: usize) -> Self {
+        let mut world = Self::empty();
         for index in 0..count {
             world.add(config(index));
         }
@@ -156,8 +156,8 @@ impl World {
     }
 
     /// This many nodes, all linked and synced.
-    pub(crate) fn mesh(count: usize) -> World {
-        let mut world = World::nodes(count);
+    pub(crate) fn mesh(count: usize) -> Self {
+        let mut world = Self::nodes(count);
         for a in 0..count {
             for b in a + 1..count {
                 world.link(a, b);

@@ -21,19 +21,19 @@ pub(crate) fn by(requester: &str) -> Lock<'_> {
 }
 
 impl<'a> Lock<'a> {
-    pub(crate) fn on(self, nodes: &'a [NodeIndex]) -> Lock<'a> {
+    pub(crate) fn on(self, nodes: &'a [NodeIndex]) -> Self {
         Lock { on: Some(nodes), ..self }
     }
-    pub(crate) fn retries(self, retries: u64) -> Lock<'a> {
+    pub(crate) fn retries(self, retries: u64) -> Self {
         Lock { retries: Some(retries), ..self }
     }
-    pub(crate) fn scope(self, scope: u64) -> Lock<'a> {
+    pub(crate) fn scope(self, scope: u64) -> Self {
         Lock { scope: Some(Ref(scope)), ..self }
     }
-    pub(crate) fn of(self, resource: &'a str) -> Lock<'a> {
+    pub(crate) fn of(self, resource: &'a str) -> Self {
         Lock { resource, ..self }
     }
-    pub(crate) fn within(self, world: &World, timeout_ms: i64) -> Lock<'a> {
+    pub(crate) fn within(self, world: &World, timeout_ms: i64) -> Self {
         Lock { deadline: world.within(timeout_ms), ..self }
     }
     fn nodes(&self) -> Option<Vec<String>> {
@@ -42,7 +42,7 @@ impl<'a> Lock<'a> {
 }
 
 impl World {
-    pub(crate) fn acquire(&mut self, pid: Pid, lock: Lock) -> Ref {
+    pub(crate) fn acquire(&mut self, pid: Pid, lock: Lock<'_>) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
         let (retries, scope, deadline) = (lock.retries, lock.scope, lock.deadline);
         self.call(pid, |process, op| Command::Acquire {
@@ -57,7 +57,7 @@ impl World {
         })
     }
 
-    pub(crate) fn release(&mut self, pid: Pid, lock: Lock) -> Ref {
+    pub(crate) fn release(&mut self, pid: Pid, lock: Lock<'_>) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
         let (scope, deadline) = (lock.scope, lock.deadline);
         self.call(pid, |process, op| Command::Release {
@@ -71,19 +71,19 @@ impl World {
         })
     }
 
-    pub(crate) fn watch(&mut self, pid: Pid, lock: Lock) -> Ref {
+    pub(crate) fn watch(&mut self, pid: Pid, lock: Lock<'_>) -> Ref {
         let (resource, requester) = (name(lock.resource), name(lock.requester));
         self.call(pid, |process, reference| Command::WatchLock { process, reference, resource, requester })
     }
 
     /// Acquires, lets everything arrive, and says with which token.
-    pub(crate) fn take_lock(&mut self, pid: Pid, lock: Lock) -> u64 {
+    pub(crate) fn take_lock(&mut self, pid: Pid, lock: Lock<'_>) -> u64 {
         let op = self.acquire(pid, lock);
         self.settle();
         self.token(op)
     }
 
-    pub(crate) fn give_back(&mut self, pid: Pid, lock: Lock) {
+    pub(crate) fn give_back(&mut self, pid: Pid, lock: Lock<'_>) {
         let op = self.release(pid, lock);
         self.settle();
         assert_eq!(self.status(op), Some(Status::Ok), "{}", self.picture());

@@ -95,7 +95,7 @@ fn the_successor_of_a_node_that_left_is_not_held_for_an_older_scope() {
 // ---- what is lost of it
 
 /// Four nodes that fall into halves while the process on node 0 holds the lock, acquired like this, on all.
-fn halves(lock: Lock) -> (World, Pid, u64) {
+fn halves(lock: Lock<'_>) -> (World, Pid, u64) {
     let mut world = World::mesh(4);
     let pid = world.spawn(0);
     let token = world.take_lock(pid, lock);

@@ -118,7 +118,7 @@ impl World {
     }
 
     /// Like [`settle`](Self::settle), looking at the world after every single arrival.
-    pub(crate) fn settle_with(&mut self, mut look: impl FnMut(&World)) {
+    pub(crate) fn settle_with(&mut self, mut look: impl FnMut(&Self)) {
         while let Some((from, to)) = self.channels().into_iter().next() {
             self.step(from, to);
             look(self);
@@ -128,7 +128,7 @@ impl World {
     /// Like [`settle`](Self::settle), but in one direction nothing arrives from the first message of this kind on. (Such a
     /// direction must not be needed for what the others do.)
     pub(crate) fn settle_but(&mut self, from: NodeIndex, to: NodeIndex, held: impl Fn(&Message) -> bool) {
-        let is_held = |world: &World| {
+        let is_held = |world: &Self| {
             let first = world.in_flight().into_iter().find(|(a, b, _)| (*a, *b) == (from, to));
             first.is_some_and(|(_, _, frame)| frame.message().is_some_and(&held))
         };

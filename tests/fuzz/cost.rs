@@ -40,11 +40,11 @@ struct Siege {
 }
 
 impl Siege {
-    fn new(size: u64) -> Siege {
+    fn new(size: u64) -> Self {
         let mut config = Config::new(ME, "me");
         config.limits.published = usize::MAX / 2;
         let engine = Engine::new(config, 1, Time::default());
-        let mut siege = Siege { engine, clock: 1, process: 1, size };
+        let mut siege = Self { engine, clock: 1, process: 1, size };
         siege.engine.handle_command(NOW, Command::Spawn { process: 1 });
         for node in [FRIEND, LIAR] {
             let identity = Identity {

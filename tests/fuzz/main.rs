@@ -48,7 +48,7 @@ struct Trial {
 }
 
 impl Trial {
-    fn of(target: &'static Target) -> Trial {
+    fn of(target: &'static Target) -> Self {
         let running = Arc::new(Mutex::new(None::<Running>));
         let watched = Arc::downgrade(&running);
         std::thread::spawn(move || {
@@ -63,7 +63,7 @@ impl Trial {
                 std::thread::sleep(Duration::from_millis(200));
             }
         });
-        Trial { target, running }
+        Self { target, running }
     }
 
     /// Within the memory that the target may need.

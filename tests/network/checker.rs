@@ -16,8 +16,8 @@ pub struct Tables {
 }
 
 impl Tables {
-    fn parse(text: &str, own: &str) -> Tables {
-        let mut tables = Tables::default();
+    fn parse(text: &str, own: &str) -> Self {
+        let mut tables = Self::default();
         for row in text.split("; ") {
             let words: Vec<&str> = row.split(' ').collect();
             let owned = |range: &[&str]| range.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();

@@ -38,12 +38,12 @@ pub fn name(node: usize) -> String {
 
 impl Cluster {
     /// `None`, and a line that says so, where a test may not make network namespaces.
-    pub fn new(options: &str) -> Option<Cluster> {
-        Cluster::with_seed(options, 1)
+    pub fn new(options: &str) -> Option<Self> {
+        Self::with_seed(options, 1)
     }
 
     /// The seed decides what becomes of packets.
-    pub fn with_seed(options: &str, seed: u64) -> Option<Cluster> {
+    pub fn with_seed(options: &str, seed: u64) -> Option<Self> {
         let hosts: Vec<String> = (1..=NODES).map(|host| format!("10.77.0.{host}")).collect();
         let made: std::io::Result<Vec<_>> =
             hosts.iter().map(|host| Namespace::new(&format!("{host}/24"))).collect();
@@ -56,13 +56,13 @@ impl Cluster {
         };
         let network = Network { switch: Switch::new(devices, seed), namespaces };
         let addresses = hosts.iter().map(|host| format!("{host}:4370")).collect();
-        Some(Cluster::start_all(addresses, options, Some(network), None))
+        Some(Self::start_all(addresses, options, Some(network), None))
     }
 
-    pub fn on_loopback(options: &str) -> Cluster {
+    pub fn on_loopback(options: &str) -> Self {
         let ports = Ports::on_loopback(NODES);
         let addresses = ports.addresses().iter().map(ToString::to_string).collect();
-        Cluster::start_all(addresses, options, None, Some(ports))
+        Self::start_all(addresses, options, None, Some(ports))
     }
 
     fn start_all(
@@ -70,9 +70,9 @@ impl Cluster {
         options: &str,
         network: Option<Network>,
         ports: Option<Ports>,
-    ) -> Cluster {
+    ) -> Self {
         let nodes = (0..NODES).map(|_| None).collect();
-        let mut cluster = Cluster { nodes, addresses, options: options.to_owned(), network, _ports: ports };
+        let mut cluster = Self { nodes, addresses, options: options.to_owned(), network, _ports: ports };
         (0..NODES).for_each(|node| cluster.start(node));
         cluster.wait_for_full_mesh();
         cluster

@@ -18,7 +18,7 @@ pub struct Namespace {
 impl Namespace {
     /// A new namespace whose device has this address, and the other end of the device: it gives what is sent, packet by
     /// packet, and takes what is to arrive.
-    pub fn new(address: &str) -> io::Result<(Namespace, OwnedFd)> {
+    pub fn new(address: &str) -> io::Result<(Self, OwnedFd)> {
         let address = address.to_owned();
         // Only the thread that asks goes into the new namespace.
         let made = std::thread::spawn(move || {
@@ -29,7 +29,7 @@ impl Namespace {
             run("ip", &["addr", "add", &address, "dev", DEVICE])?;
             run("ip", &["link", "set", DEVICE, "up"])?;
             run("ip", &["link", "set", "lo", "up"])?;
-            Ok((Namespace { handle }, device))
+            Ok((Self { handle }, device))
         });
         made.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
     }

@@ -16,8 +16,8 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    pub fn of(agent: &mut Agent) -> Footprint {
-        Footprint {
+    pub fn of(agent: &mut Agent) -> Self {
+        Self {
             handles: agent.ok("handles"),
             descriptors: descriptors(agent),
             threads: entries(agent, "task"),
@@ -26,15 +26,15 @@ impl Footprint {
     }
 
     /// The same but for memory, which may have grown by `margin`.
-    pub fn is_back_at(&self, before: &Footprint, margin: u64) -> bool {
-        Footprint { memory: 0, ..self.clone() } == Footprint { memory: 0, ..before.clone() }
+    pub fn is_back_at(&self, before: &Self, margin: u64) -> bool {
+        Self { memory: 0, ..self.clone() } == Self { memory: 0, ..before.clone() }
             && self.memory <= before.memory + margin
     }
 }
 
 impl fmt::Display for Footprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Footprint { handles, descriptors, threads, memory } = self;
+        let Self { handles, descriptors, threads, memory } = self;
         let memory = memory >> 10;
         write!(f, "{handles} handles, {descriptors} descriptors, {threads} threads, {memory} KiB")
     }

@@ -68,12 +68,12 @@ pub struct Peer {
 
 impl Peer {
     /// Shakes hands, as the higher of the two nodes, and reads nothing after that. Little fits into its buffers.
-    pub fn link(address: SocketAddr, name: &str) -> Peer {
+    pub fn link(address: SocketAddr, name: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the node accepts");
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
         take_little(&stream).expect("a socket");
         let (node, opening) = incarnation(name);
-        let mut peer = Peer { stream, channel: channel(name, node), frames: FrameReader::new(), node };
+        let mut peer = Self { stream, channel: channel(name, node), frames: FrameReader::new(), node };
         while !peer.channel.is_open() {
             peer.step();
         }

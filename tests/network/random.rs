@@ -31,22 +31,22 @@ enum Fault {
 impl Fault {
     fn kind(&self) -> &'static str {
         match self {
-            Fault::OneWay(..) => "one-way cuts",
-            Fault::Pair(..) => "cut pairs",
-            Fault::Split(_) => "splits",
-            Fault::Cable(_) => "pulled cables",
-            Fault::Delay(..) => "delays",
-            Fault::Loss(..) => "losses",
-            Fault::Slow(_) => "slow lines",
-            Fault::Kill(_) => "kills",
-            Fault::Stop(_) => "stops",
+            Self::OneWay(..) => "one-way cuts",
+            Self::Pair(..) => "cut pairs",
+            Self::Split(_) => "splits",
+            Self::Cable(_) => "pulled cables",
+            Self::Delay(..) => "delays",
+            Self::Loss(..) => "losses",
+            Self::Slow(_) => "slow lines",
+            Self::Kill(_) => "kills",
+            Self::Stop(_) => "stops",
         }
     }
 
     /// The node that is not to be touched by another fault of this kind meanwhile.
     fn occupies(&self) -> Option<usize> {
         match self {
-            Fault::Cable(node) | Fault::Slow(node) | Fault::Kill(node) | Fault::Stop(node) => Some(*node),
+            Self::Cable(node) | Self::Slow(node) | Self::Kill(node) | Self::Stop(node) => Some(*node),
             _ => None,
         }
     }
@@ -54,14 +54,14 @@ impl Fault {
     /// What it does to the packets from `a` to `b`.
     fn bend(&self, a: usize, b: usize, path: &mut Path) {
         match self {
-            Fault::OneWay(from, to) => path.cut |= (*from, *to) == (a, b),
-            Fault::Pair(x, y) => path.cut |= (*x, *y) == (a, b) || (*x, *y) == (b, a),
-            Fault::Split(side) => path.cut |= side.contains(&a) != side.contains(&b),
-            Fault::Delay(node, ms) if *node == a || *node == b => {
+            Self::OneWay(from, to) => path.cut |= (*from, *to) == (a, b),
+            Self::Pair(x, y) => path.cut |= (*x, *y) == (a, b) || (*x, *y) == (b, a),
+            Self::Split(side) => path.cut |= side.contains(&a) != side.contains(&b),
+            Self::Delay(node, ms) if *node == a || *node == b => {
                 path.delay = path.delay.max(Duration::from_millis(*ms));
                 path.jitter = path.jitter.max(Duration::from_millis(ms / 2));
             }
-            Fault::Loss(node, of_thousand) if *node == a || *node == b => {
+            Self::Loss(node, of_thousand) if *node == a || *node == b => {
                 path.loss = path.loss.max(*of_thousand);
             }
             _ => {}

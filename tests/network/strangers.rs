@@ -23,12 +23,12 @@ struct Friends {
 }
 
 impl Friends {
-    fn new(options: &str) -> Friends {
+    fn new(options: &str) -> Self {
         let node = Agent::open("node", &[], options);
         let mut friend = Agent::open("friend", &[&node.address], options);
         friend.wait_for_peers(&["node"]);
         let theirs = friend.spawn().0;
-        Friends { node, friend, theirs, slowest: Duration::ZERO }
+        Self { node, friend, theirs, slowest: Duration::ZERO }
     }
 
     fn address(&self) -> SocketAddr {

@@ -44,7 +44,7 @@ struct Shared {
 
 impl Switch {
     /// One device per node; the node `i` has an IPv4 address that ends with `i + 1`.
-    pub fn new(devices: Vec<OwnedFd>, seed: u64) -> Switch {
+    pub fn new(devices: Vec<OwnedFd>, seed: u64) -> Self {
         let n = devices.len();
         let paths = vec![vec![Path::default(); n]; n];
         let shared = Arc::new(Mutex::new(Shared { paths, carried: 0, lost: 0, over: false }));
@@ -56,7 +56,7 @@ impl Switch {
             count: 0,
         };
         let thread = std::thread::Builder::new().name("switch".to_owned()).spawn(move || carrier.run());
-        Switch { shared, thread: Some(thread.expect("a thread")) }
+        Self { shared, thread: Some(thread.expect("a thread")) }
     }
 
     /// Changes the direction from one node to another.

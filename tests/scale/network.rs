@@ -34,7 +34,7 @@ pub(crate) enum Parcel {
 
 impl Parcel {
     pub(crate) fn is_busy(&self) -> bool {
-        !matches!(self, Parcel::Control(stamped) if count::is_life_sign(&stamped.message))
+        !matches!(self, Self::Control(stamped) if count::is_life_sign(&stamped.message))
     }
 }
 

@@ -59,18 +59,18 @@ pub(crate) enum Happening {
 struct Planned(Reverse<(u64, u64)>, Happening);
 
 impl PartialEq for Planned {
-    fn eq(&self, other: &Planned) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 impl Eq for Planned {}
 impl PartialOrd for Planned {
-    fn partial_cmp(&self, other: &Planned) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 impl Ord for Planned {
-    fn cmp(&self, other: &Planned) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.cmp(&other.0)
     }
 }
@@ -108,8 +108,8 @@ fn processor_ns() -> u64 {
 pub(crate) const PROCESS: u64 = 1;
 
 impl World {
-    pub(crate) fn new(plan: Plan) -> World {
-        World {
+    pub(crate) fn new(plan: Plan) -> Self {
+        Self {
             rng: Rng::new(plan.seed),
             plan,
             now: 1_000_000,
@@ -230,7 +230,7 @@ impl World {
     }
 
     /// Runs until it is so, which is asked about once in a millisecond; it must be so within `bound` us.
-    pub(crate) fn run_until(&mut self, what: &str, bound: u64, done: impl Fn(&World) -> bool) {
+    pub(crate) fn run_until(&mut self, what: &str, bound: u64, done: impl Fn(&Self) -> bool) {
         let end = self.now + bound;
         let mut ask_at = self.now;
         loop {
@@ -433,7 +433,7 @@ impl World {
     }
 
     /// Counts from here. `act` returns how long it took in virtual us.
-    pub(crate) fn measure(&mut self, what: &str, act: impl FnOnce(&mut World) -> u64) -> Row {
+    pub(crate) fn measure(&mut self, what: &str, act: impl FnOnce(&mut Self) -> u64) -> Row {
         let hosts = self.hosts.len();
         self.count = Count { received: vec![0; hosts], engine_ns: vec![0; hosts], ..Count::default() };
         self.last_busy = self.now;

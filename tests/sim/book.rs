@@ -149,10 +149,10 @@ pub(crate) enum Watch {
 impl Watch {
     pub(crate) fn process(&self) -> u64 {
         match self {
-            Watch::Name { process, .. }
-            | Watch::Nodes { process, .. }
-            | Watch::Group { process, .. }
-            | Watch::Lock { process, .. } => *process,
+            Self::Name { process, .. }
+            | Self::Nodes { process, .. }
+            | Self::Group { process, .. }
+            | Self::Lock { process, .. } => *process,
         }
     }
 }
@@ -260,7 +260,7 @@ pub(crate) struct Stats {
 }
 
 impl Stats {
-    pub(crate) fn add(&mut self, other: &Stats) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.steps += other.steps;
         for (status, count) in &other.answers {

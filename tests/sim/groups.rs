@@ -35,7 +35,7 @@ impl World {
         })
     }
 
-    fn group_act(&mut self, slot: usize, act: impl FnOnce(&mut World) -> Option<GroupAct>) -> R {
+    fn group_act(&mut self, slot: usize, act: impl FnOnce(&mut Self) -> Option<GroupAct>) -> R {
         let group = group(self.rng.index(self.plan.groups));
         let Some(process) = self.some_process(slot) else { return Ok(()) };
         let Some(act) = act(self) else { return Ok(()) };

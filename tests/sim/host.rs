@@ -92,8 +92,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(slot: usize, name: String, address: String) -> Host {
-        Host {
+    pub(crate) fn new(slot: usize, name: String, address: String) -> Self {
+        Self {
             slot,
             name,
             address,
@@ -159,7 +159,7 @@ impl Host {
         let day = 24 * 3600 * 1000_u64;
         let ms = if seed.is_multiple_of(40) { day >> (seed % 27) } else { seed % 50 };
         config.first_token = ms << 20;
-        *self = Host::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
+        *self = Self::new(self.slot, std::mem::take(&mut self.name), std::mem::take(&mut self.address));
         self.id = id;
         (self.offset, self.drift) = clock;
         self.seeds = seeds;

@@ -122,8 +122,8 @@ mod tests {
         type State = u32;
         fn apply(&self, state: &u32, act: &Act, _: u64) -> Option<u32> {
             match act {
-                Act::Write(value) => Some(*value),
-                Act::Read(value) => (value == state).then_some(*state),
+                Write(value) => Some(*value),
+                Read(value) => (value == state).then_some(*state),
             }
         }
     }

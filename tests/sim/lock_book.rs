@@ -324,9 +324,9 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    pub(crate) fn of(key: (NodeId, Ref), o: &Operation) -> Option<Waiter> {
+    pub(crate) fn of(key: (NodeId, Ref), o: &Operation) -> Option<Self> {
         match &o.what {
-            What::Acquire { resource, requester, nodes, retries, .. } if o.answer.is_none() => Some(Waiter {
+            What::Acquire { resource, requester, nodes, retries, .. } if o.answer.is_none() => Some(Self {
                 key,
                 resource: resource.clone(),
                 requester: requester.clone(),
@@ -346,7 +346,7 @@ impl Waiter {
         up.iter().any(|node| claimed(node) && bound(node))
     }
 
-    fn meets(&self, other: &Waiter) -> bool {
+    fn meets(&self, other: &Self) -> bool {
         match (&self.nodes, &other.nodes) {
             (Some(mine), Some(nodes)) => !mine.is_disjoint(nodes),
             _ => true,

@@ -184,7 +184,7 @@ impl Hunt {
 
     /// A line of the table in `docs/mutants.md`.
     fn say(&self) {
-        let Hunt { fault, mode, subject, caught } = self;
+        let Self { fault, mode, subject, caught } = self;
         let (seeds, failure) = match caught {
             Some(caught) => (caught.seeds.to_string(), caught.failure.lines().next().unwrap_or_default()),
             None => ("-".to_owned(), "not found out"),

@@ -16,16 +16,16 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    pub(crate) const ALL: [Mode; 3] = [Mode::Stable, Mode::Join, Mode::Faulty];
+    pub(crate) const ALL: [Self; 3] = [Self::Stable, Self::Join, Self::Faulty];
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Mode::Stable => "stable",
-            Mode::Join => "join",
-            Mode::Faulty => "faulty",
+            Self::Stable => "stable",
+            Self::Join => "join",
+            Self::Faulty => "faulty",
         }
     }
-    pub(crate) fn from_name(name: &str) -> Option<Mode> {
-        Mode::ALL.into_iter().find(|m| m.name() == name)
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|m| m.name() == name)
     }
 }
 
@@ -103,22 +103,23 @@ pub(crate) enum Entrance {
 }
 
 impl Entrance {
-    fn draw(percent: u64) -> Entrance {
+    fn draw(percent: u64) -> Self {
         match percent {
-            0..=24 => Entrance::Service,
-            25..=36 => Entrance::Balancer,
-            37..=41 => Entrance::BalancedService,
-            _ => Entrance::Hosts,
+            0..=24 => Self::Service,
+            25..=36 => Self::Balancer,
+            37..=41 => Self::BalancedService,
+            _ => Self::Hosts,
         }
     }
 
     pub(crate) fn is_balanced(self) -> bool {
-        matches!(self, Entrance::Balancer | Entrance::BalancedService)
+        matches!(self, Self::Balancer | Self::BalancedService)
     }
 }
 
 /// All times in microseconds.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools)] // dangers that are there or not, drawn one by one
 pub(crate) struct Plan {
     pub(crate) mode: Mode,
     pub(crate) hosts: usize,
@@ -187,7 +188,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn draw(mode: Mode, rng: &mut Rng) -> Plan {
+    pub(crate) fn draw(mode: Mode, rng: &mut Rng) -> Self {
         // Of later subjects: drawn by themselves, so that seeds of old mean what they did.
         let mut later = rng.clone();
         let delay_max = [300, 2_000, 10_000, 40_000][rng.weighted(&[2, 4, 3, 1])];
@@ -215,7 +216,7 @@ impl Plan {
         let mut dice = rng.clone();
         let tight_host = (tight && dice.percent(50)).then(|| dice.index(2));
         let (entrance, joins) = (Entrance::draw(dice.below(100)), !tight && dice.percent(35));
-        Plan {
+        Self {
             mode,
             hosts: 2 + rng.weighted(&[60, 100, 80, 24, 6, 4, 3, 3]),
             twins: usize::from(mode == Mode::Faulty && rng.percent(8)),
@@ -277,9 +278,9 @@ impl Plan {
     }
 
     /// Who is parted for being slow loses links: that is no calm, and what is promised there is promised where no link ends.
-    fn without_calm_where_peers_are_parted(self) -> Plan {
+    fn without_calm_where_peers_are_parted(self) -> Self {
         let calm = if self.part_slow { 0 } else { self.calm };
-        Plan { calm, ..self }
+        Self { calm, ..self }
     }
 
     pub(crate) fn detection(&self) -> Duration {
@@ -288,7 +289,7 @@ impl Plan {
 }
 
 impl Weights {
-    fn with_later(mut self, mode: Mode, rng: &mut Rng) -> Weights {
+    fn with_later(mut self, mode: Mode, rng: &mut Rng) -> Self {
         if mode == Mode::Faulty {
             let mut often =
                 |percent: u64, most: u64| if rng.percent(percent) { 1 + rng.below(most) } else { 0 };
@@ -298,10 +299,10 @@ impl Weights {
         self
     }
 
-    fn draw(mode: Mode, rng: &mut Rng) -> Weights {
+    fn draw(mode: Mode, rng: &mut Rng) -> Self {
         // Names are what can go wrong most; each other subject is there in a part of the runs.
         let mut often = |percent: u64, most: u64| if rng.percent(percent) { 1 + rng.below(most) } else { 0 };
-        let mut weights = Weights {
+        let mut weights = Self {
             register: 8 + often(80, 12),
             reregister: often(80, 16),
             unregister: often(70, 6),
@@ -322,7 +323,7 @@ impl Weights {
             swizzle: often(20, 1),
             slow: often(15, 1),
             jump: often(20, 2),
-            ..Weights::default()
+            ..Self::default()
         };
         if often(60, 1) > 0 {
             weights.acquire = 6 + often(80, 14);
@@ -365,8 +366,8 @@ impl Weights {
     }
 
     /// The same work, and nothing befalls anybody.
-    pub(crate) fn calm(&self) -> Weights {
-        Weights {
+    pub(crate) fn calm(&self) -> Self {
+        Self {
             connect: 0,
             disconnect: 0,
             close: 0,

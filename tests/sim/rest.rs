@@ -279,7 +279,7 @@ impl World {
     fn check_names(&self) -> R {
         let up: Vec<_> = self.hosts.iter().filter(|h| h.is_up()).collect();
         let Some(first) = up.first() else { return Ok(()) };
-        let table = |rows: &[(Name, convoke::engine::Binding)]| -> BTreeSet<(Name, Reg, u64)> {
+        let table = |rows: &[(Name, Binding)]| -> BTreeSet<(Name, Reg, u64)> {
             rows.iter().map(|(n, b)| (n.clone(), b.reg, b.serial)).collect()
         };
         for host in &up {
@@ -326,7 +326,7 @@ impl World {
             match &o.what {
                 What::Unregister { name: n, .. } if n == name => return false,
                 What::Register { name: n, pid, resolver, .. } if n == name => {
-                    if self.book.is_over(*pid) || World::may_choose_neither(resolver) {
+                    if self.book.is_over(*pid) || Self::may_choose_neither(resolver) {
                         return false;
                     }
                     granted |= o.answer == Some(Status::Ok);

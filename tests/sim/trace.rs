@@ -22,8 +22,8 @@ pub(crate) struct Trace {
 const SHOWN: usize = 60;
 
 impl Trace {
-    pub(crate) fn new(tracing: Tracing) -> Trace {
-        Trace { tracing, last: VecDeque::new(), lines: 0, digest: 0xCBF2_9CE4_8422_2325 }
+    pub(crate) fn new(tracing: Tracing) -> Self {
+        Self { tracing, last: VecDeque::new(), lines: 0, digest: 0xCBF2_9CE4_8422_2325 }
     }
 
     /// `line` is called only when the run is traced.

@@ -113,22 +113,23 @@ impl Entry {
     }
 }
 impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 impl Eq for Entry {}
 impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
     }
 }
 
+#[allow(clippy::struct_excessive_bools)] // what has changed in a step, each for a check of its own
 pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) rng: Rng,
@@ -179,7 +180,7 @@ pub(crate) struct World {
 const MAX_STEPS: u64 = 3_000_000;
 
 impl World {
-    pub(crate) fn new(seed: u64, mode: Mode, tracing: Tracing) -> World {
+    pub(crate) fn new(seed: u64, mode: Mode, tracing: Tracing) -> Self {
         let mut rng = Rng::new(seed);
         let plan = Plan::draw(mode, &mut rng);
         let mut trace = Trace::new(tracing);
@@ -191,7 +192,7 @@ impl World {
             let slot = plan.hosts + twin;
             hosts.push(Host::new(slot, format!("node{twin}"), format!("host{slot}:1")));
         }
-        World {
+        Self {
             plan,
             rng,
             now: 0,

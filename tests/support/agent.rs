@@ -43,8 +43,8 @@ pub fn open_command(options: &str) -> String {
 
 impl Agent {
     /// Starts a process and opens a node in it. `options`: "key=value key=value".
-    pub fn open(name: &str, seeds: &[&str], options: &str) -> Agent {
-        let mut agent = Agent::start(|_| {});
+    pub fn open(name: &str, seeds: &[&str], options: &str) -> Self {
+        let mut agent = Self::start(|_| {});
         let seeds = if seeds.is_empty() { String::new() } else { format!(" seeds={}", seeds.join(",")) };
         agent.open_node(&format!("name={name}{seeds} {options}"));
         agent
@@ -59,7 +59,7 @@ impl Agent {
     }
 
     /// Starts a process without a node. `prepare` may say where and how it is to run.
-    pub fn start(prepare: impl FnOnce(&mut Command)) -> Agent {
+    pub fn start(prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(program());
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         prepare(&mut command);
@@ -74,7 +74,7 @@ impl Agent {
                 }
             }
         });
-        Agent { child, commands, lines, events: Vec::new(), name: String::new(), address: String::new() }
+        Self { child, commands, lines, events: Vec::new(), name: String::new(), address: String::new() }
     }
 
     fn line(&mut self, deadline: Instant, waiting_for: &str) -> String {

@@ -31,14 +31,14 @@ pub(crate) enum Kind {
 }
 
 impl Authority {
-    pub(crate) fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
-        Authority { issuer: Issuer::new(params, key), pem }
+        Self { issuer: Issuer::new(params, key), pem }
     }
 
     /// A certificate for this name, with this number, and its key.

@@ -11,7 +11,7 @@ pub(crate) struct Ports(Vec<TcpSocket>);
 
 impl Ports {
     /// These, if nobody has one of them. Port 0 is any.
-    pub(crate) fn at(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Ports> {
+    pub(crate) fn at(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Self> {
         let bound = addresses.into_iter().map(|address| {
             let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             // Only afterwards: else this would share the port with another of these.
@@ -22,9 +22,9 @@ impl Ports {
         bound.collect::<io::Result<_>>().map(Ports)
     }
 
-    pub(crate) fn on_loopback(count: usize) -> Ports {
+    pub(crate) fn on_loopback(count: usize) -> Self {
         let any = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        Ports::at((0..count).map(|_| any)).expect("free ports")
+        Self::at((0..count).map(|_| any)).expect("free ports")
     }
 
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {

@@ -92,8 +92,8 @@ atomic!(AtomicIsize, isize, counts);
 pub(crate) struct AtomicPtr<T>(real::AtomicPtr<T>);
 
 impl<T> AtomicPtr<T> {
-    pub(crate) const fn new(value: *mut T) -> AtomicPtr<T> {
-        AtomicPtr(real::AtomicPtr::new(value))
+    pub(crate) const fn new(value: *mut T) -> Self {
+        Self(real::AtomicPtr::new(value))
     }
     pub(crate) fn load(&self, _: Ordering) -> *mut T {
         yield_now();

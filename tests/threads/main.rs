@@ -82,8 +82,8 @@ mod node {
                 &self.text
             }
             /// For the tests of events, which come along.
-            pub(in crate::node) fn sample() -> Arc<Record> {
-                Arc::new(Record { level: Level::Warn, topic: Topic::Queue, text: CString::default() })
+            pub(in crate::node) fn sample() -> Arc<Self> {
+                Arc::new(Self { level: Level::Warn, topic: Topic::Queue, text: CString::default() })
             }
         }
 

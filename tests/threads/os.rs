@@ -20,8 +20,8 @@ struct State {
 }
 
 impl EventFd {
-    pub(crate) fn new() -> io::Result<EventFd> {
-        Ok(EventFd::default())
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self::default())
     }
 
     pub(crate) fn set(&self) {

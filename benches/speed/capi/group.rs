@@ -31,7 +31,7 @@ impl Process {
         self.group_join(group, timeout_ms, Some(&mut op)).map(|()| op)
     }
 
-    fn group_join(self, group: &[u8], timeout_ms: i64, op: Op) -> Result<(), String> {
+    fn group_join(self, group: &[u8], timeout_ms: i64, op: Op<'_>) -> Result<(), String> {
         // SAFETY: a checked handle, a name, and NULL where the header allows it.
         check("group_join", unsafe {
             (api().group_join)(self.0, group.as_ptr(), group.len(), null(), timeout_ms, place(op))
@@ -47,7 +47,7 @@ impl Process {
         self.group_leave(group, timeout_ms, Some(&mut op)).map(|()| op)
     }
 
-    fn group_leave(self, group: &[u8], timeout_ms: i64, op: Op) -> Result<(), String> {
+    fn group_leave(self, group: &[u8], timeout_ms: i64, op: Op<'_>) -> Result<(), String> {
         // SAFETY: as above.
         check("group_leave", unsafe {
             (api().group_leave)(self.0, group.as_ptr(), group.len(), null(), timeout_ms, place(op))

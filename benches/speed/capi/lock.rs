@@ -14,7 +14,7 @@ impl Process {
         self.lock_acquire(resource, timeout_ms, Some(&mut op)).map(|()| op)
     }
 
-    fn lock_acquire(self, resource: &[u8], timeout_ms: i64, op: Op) -> Result<(), String> {
+    fn lock_acquire(self, resource: &[u8], timeout_ms: i64, op: Op<'_>) -> Result<(), String> {
         let (data, len, op) = (resource.as_ptr(), resource.len(), place(op));
         // SAFETY: a checked handle, a resource, and NULL where the header allows it.
         check("lock_acquire", unsafe {
@@ -31,7 +31,7 @@ impl Process {
         self.lock_release(resource, timeout_ms, Some(&mut op)).map(|()| op)
     }
 
-    fn lock_release(self, resource: &[u8], timeout_ms: i64, op: Op) -> Result<(), String> {
+    fn lock_release(self, resource: &[u8], timeout_ms: i64, op: Op<'_>) -> Result<(), String> {
         let (data, len, op) = (resource.as_ptr(), resource.len(), place(op));
         // SAFETY: as above.
         check("lock_release", unsafe { (api().lock_release)(self.0, data, len, null(), 0, timeout_ms, op) })

@@ -185,7 +185,7 @@ unsafe impl Send for Process {}
 /// Where a call puts the operation that it begins; without a place it waits.
 type Op<'a> = Option<&'a mut u64>;
 
-fn place(op: Op) -> *mut u64 {
+fn place(op: Op<'_>) -> *mut u64 {
     op.map_or(null_mut(), |op| op)
 }
 
@@ -193,7 +193,7 @@ fn place(op: Op) -> *mut u64 {
 pub struct Event(Ptr);
 
 impl Node {
-    pub fn open(options: &[(&str, &str)]) -> Result<Node, String> {
+    pub fn open(options: &[(&str, &str)]) -> Result<Self, String> {
         let (mut held, mut node) = (null_mut(), null_mut());
         // SAFETY: valid pointers and zero-terminated texts.
         unsafe {
@@ -207,7 +207,7 @@ impl Node {
             (api().options_free)(held);
             opened?;
         }
-        Ok(Node(node))
+        Ok(Self(node))
     }
 
     pub fn address(self) -> Result<String, String> {

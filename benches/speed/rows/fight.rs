@@ -41,7 +41,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of(turns: &[Turn]) -> Result<Outcome, String> {
+    fn of(turns: &[Turn]) -> Result<Self, String> {
         let mut shares = [0u64; 2 * FIGHTERS];
         turns.iter().for_each(|turn| shares[turn.fighter] += 1);
         let all = turns.len() as f64;
@@ -51,7 +51,7 @@ impl Outcome {
             return Err("nobody had the lock".to_owned());
         };
         let mean_ns = (last.at - first.at) as f64 / all;
-        Ok(Outcome {
+        Ok(Self {
             hand_overs: hand_overs as f64 * 1e9 / TIME_NS as f64,
             fair_us: mean_ns * shares.len() as f64 / 1e3,
             luckiest: share(shares.iter().max()),

@@ -80,8 +80,8 @@ impl Rounds {
         bench: &mut Bench,
         application: bool,
         mut row: impl FnMut() -> Result<Spread, String>,
-    ) -> Result<Rounds, String> {
-        let mut rounds = Rounds::default();
+    ) -> Result<Self, String> {
+        let mut rounds = Self::default();
         for _ in 0..ROUNDS {
             rounds.plain.push(bench.floors.plain(FLOOR_TIME)?);
             rounds.relay.push(bench.floors.relay(application, FLOOR_TIME)?);

@@ -105,7 +105,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    fn come(address: SocketAddr) -> Crowd {
+    fn come(address: SocketAddr) -> Self {
         let (stop, came) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (until, count) = (stop.clone(), came.clone());
         let thread = std::thread::spawn(move || {
@@ -127,7 +127,7 @@ impl Crowd {
                 }
             }
         });
-        Crowd { stop, came, thread: Some(thread) }
+        Self { stop, came, thread: Some(thread) }
     }
 }
 

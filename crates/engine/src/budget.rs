@@ -52,7 +52,7 @@ impl Tally {
 
     /// It is what these rows take.
     pub(super) fn check(&self, what: &str, rows: impl Iterator<Item = (NodeId, usize)>) -> Sound {
-        let mut counted = Tally::default();
+        let mut counted = Self::default();
         rows.for_each(|(node, bytes)| counted.add(node, bytes));
         counted.by_node.retain(|_, bytes| *bytes > 0);
         let told = self.by_node.iter().filter(|(_, bytes)| **bytes > 0);
@@ -76,7 +76,7 @@ pub(super) fn of_share(resource: &Name, requester: &Name) -> usize {
 }
 
 pub(super) fn of_membership(group: &Name, count: u64, dots: usize) -> usize {
-    let entries = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(std::mem::size_of::<Pid>());
+    let entries = usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(size_of::<Pid>());
     (MEMBERSHIP + group.as_bytes().len() + dots * ITEM).saturating_add(entries)
 }
 

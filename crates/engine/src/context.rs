@@ -38,8 +38,8 @@ pub(super) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(config: Config, seed: u64, now: Time) -> Context {
-        Context {
+    pub(super) fn new(config: Config, seed: u64, now: Time) -> Self {
+        Self {
             config,
             now,
             opened: now,

@@ -26,7 +26,7 @@ where
     struct Visitor<T, C>(std::marker::PhantomData<(T, C)>);
     impl<'de, T: Deserialize<'de>, C: Default + Extend<T>> serde::de::Visitor<'de> for Visitor<T, C> {
         type Value = C;
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             write!(f, "a list of at most {MAX_LIST} elements")
         }
         fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<C, A::Error> {
@@ -50,7 +50,7 @@ pub fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Err
     struct Visitor;
     impl serde::de::Visitor<'_> for Visitor {
         type Value = String;
-        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             f.write_str("a text")
         }
         fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {

@@ -45,7 +45,7 @@ impl Dirty {
     }
     /// The node closes.
     pub(super) fn clear(&mut self) {
-        *self = Dirty::default();
+        *self = Self::default();
     }
 }
 

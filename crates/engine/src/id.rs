@@ -28,17 +28,17 @@ pub struct Dot {
 }
 
 impl fmt::Debug for Tx {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tx{}@{:?}", self.lamport, self.node)
     }
 }
 impl fmt::Debug for Reg {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "reg{}@{:?}", self.seq, self.node)
     }
 }
 impl fmt::Debug for Dot {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "dot{}@{:?}", self.number, self.node)
     }
 }

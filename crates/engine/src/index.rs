@@ -10,7 +10,7 @@ pub(super) struct Index<V, K>(BTreeMap<V, BTreeSet<K>>);
 
 impl<V, K> Default for Index<V, K> {
     fn default() -> Self {
-        Index(BTreeMap::new())
+        Self(BTreeMap::new())
     }
 }
 
@@ -37,7 +37,7 @@ impl<V: Ord, K: Ord> Index<V, K> {
         V: std::fmt::Debug,
         K: std::fmt::Debug,
     {
-        let mut made = Index::default();
+        let mut made = Self::default();
         rows.for_each(|(value, key)| made.insert(value, key));
         same(what, &self.0, &made.0)
     }

@@ -9,7 +9,7 @@ impl Engine {
         self.cx.is_logged(level)
     }
 
-    pub(super) fn log(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Engine) -> String) {
+    pub(super) fn log(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Self) -> String) {
         // `Closed` is the last word.
         if self.is_logged(level) && !self.cx.is_closed() {
             let text = text(self);

@@ -116,8 +116,8 @@ impl Machine for Engine {
 impl Engine {
     /// A node with no links. The seeds are dialled with the first outputs. The same configuration, seed and inputs
     /// give the same outputs, byte for byte.
-    pub fn new(config: Config, seed: u64, now: Time) -> Engine {
-        let mut engine = Engine {
+    pub fn new(config: Config, seed: u64, now: Time) -> Self {
+        let mut engine = Self {
             view: View::default(),
             names: Names::new(config.node, seed),
             claims: Claims::default(),

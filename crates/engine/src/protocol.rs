@@ -213,8 +213,8 @@ impl Task {
     /// The name that the home is to keep.
     pub(super) fn name(&self) -> Option<&Name> {
         match self {
-            Task::Register { name, .. } | Task::Join { group: name, .. } => Some(name),
-            Task::Unregister { .. } | Task::IsAlive { .. } | Task::Leave { .. } => None,
+            Self::Register { name, .. } | Self::Join { group: name, .. } => Some(name),
+            Self::Unregister { .. } | Self::IsAlive { .. } | Self::Leave { .. } => None,
         }
     }
 }
@@ -585,7 +585,7 @@ pub enum Refusal {
 impl Refusal {
     /// The refused node is left alone for a while because of what it did.
     pub fn is_for_conduct(self) -> bool {
-        matches!(self, Refusal::Slow | Refusal::TooMuch | Refusal::Violation)
+        matches!(self, Self::Slow | Self::TooMuch | Self::Violation)
     }
 }
 
@@ -593,9 +593,9 @@ impl Goodbye {
     /// The reason that exits and NODE_DOWN carry after this goodbye.
     pub fn reason(self) -> Reason {
         match self {
-            Goodbye::Closing => Reason::NODE_CLOSED,
-            Goodbye::Disconnected => Reason::DISCONNECTED,
-            Goodbye::Silent | Goodbye::Violation | Goodbye::Stale | Goodbye::Slow | Goodbye::TooMuch => {
+            Self::Closing => Reason::NODE_CLOSED,
+            Self::Disconnected => Reason::DISCONNECTED,
+            Self::Silent | Self::Violation | Self::Stale | Self::Slow | Self::TooMuch => {
                 Reason::NODE_UNREACHABLE
             }
         }

@@ -16,11 +16,11 @@ pub(super) enum Item {
 impl Item {
     pub(super) fn len(&self) -> usize {
         match self {
-            Item::Message(bytes) | Item::Signal(_, bytes) => bytes.len(),
+            Self::Message(bytes) | Self::Signal(_, bytes) => bytes.len(),
         }
     }
     fn is_large(&self) -> bool {
-        matches!(self, Item::Message(bytes) if bytes.len() > FRAGMENT)
+        matches!(self, Self::Message(bytes) if bytes.len() > FRAGMENT)
     }
 }
 

@@ -72,8 +72,8 @@ pub struct Inbound {
 }
 
 impl Inbound {
-    pub fn new(limits: &Limits) -> Inbound {
-        Inbound {
+    pub fn new(limits: &Limits) -> Self {
+        Self {
             peers: BTreeMap::new(),
             pool: Pool::new(limits),
             requests: BTreeMap::new(),

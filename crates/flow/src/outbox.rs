@@ -61,13 +61,13 @@ pub struct Outbox<E> {
 
 impl<E: EncodeData> Outbox<E> {
     pub fn new(limits: &Limits) -> Self {
-        Outbox::with_seed(limits, 0)
+        Self::with_seed(limits, 0)
     }
 
     /// `seed`: random, so that a peer which chooses the serials of its processes cannot make look-ups slow. Nothing
     /// else depends on it.
     pub fn with_seed(limits: &Limits, seed: u64) -> Self {
-        Outbox {
+        Self {
             receivers: HashMap::with_hasher(FixedState::with_seed(seed)),
             gone: VecDeque::new(),
             blocks: Blocks::default(),
@@ -120,9 +120,8 @@ impl<E: EncodeData> Outbox<E> {
     /// A kill does not wait behind a payload that waits for room: the process to be killed may be the one that does not
     /// read, and would never have read that payload.
     pub fn signal(&mut self, header: DataHeader, data: &[u8]) {
-        let (from, to) = match header {
-            DataHeader::Exit { from, to, .. } | DataHeader::Kill { from, to, .. } => (from, to),
-            _ => return debug_assert!(false, "not a signal: {header:?}"),
+        let (DataHeader::Exit { from, to, .. } | DataHeader::Kill { from, to, .. }) = header else {
+            return debug_assert!(false, "not a signal: {header:?}");
         };
         if self.closed {
             return;

@@ -28,11 +28,11 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(limits: &Limits) -> Pool {
+    pub(super) fn new(limits: &Limits) -> Self {
         let largest = cost(limits.message);
         // The rest is for messages between processes of this node.
         let cap = (limits.memory as u64 / 4 * 3).max(largest);
-        Pool { cap, grown_cap: (cap / 2).min(cap - largest), grown: 0, large: 0, unread: 0, waited_for: 0 }
+        Self { cap, grown_cap: (cap / 2).min(cap - largest), grown: 0, large: 0, unread: 0, waited_for: 0 }
     }
 
     pub(super) fn cap(&self) -> u64 {

@@ -30,8 +30,8 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    pub(super) fn new(block: u64) -> Receiver {
-        Receiver {
+    pub(super) fn new(block: u64) -> Self {
+        Self {
             granted: INITIAL_CREDIT,
             messages: 0,
             bytes: 0,

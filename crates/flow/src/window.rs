@@ -38,8 +38,8 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new() -> Room {
-        Room {
+    pub(super) fn new() -> Self {
+        Self {
             told: INITIAL_CREDIT,
             arrived_messages: 0,
             arrived_bytes: 0,

@@ -13,15 +13,15 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    pub const FOREVER: Deadline = Deadline { at: None, no_wait: false };
+    pub const FOREVER: Self = Self { at: None, no_wait: false };
 
     /// From a timeout in ms as the C interface has it: -1 is for ever; 0 never queues behind another and waits for
     /// the network at most the detection time.
-    pub fn from_timeout_ms(now: Time, timeout_ms: i64, detection: Duration) -> Deadline {
+    pub fn from_timeout_ms(now: Time, timeout_ms: i64, detection: Duration) -> Self {
         match timeout_ms {
-            0 => Deadline { at: Some(now + detection), no_wait: true },
-            ms if ms < 0 => Deadline::FOREVER,
-            ms => Deadline { at: Some(now + Duration::from_millis(ms as u64)), no_wait: false },
+            0 => Self { at: Some(now + detection), no_wait: true },
+            ms if ms < 0 => Self::FOREVER,
+            ms => Self { at: Some(now + Duration::from_millis(ms as u64)), no_wait: false },
         }
     }
 }
@@ -80,7 +80,7 @@ pub enum Command {
     /// What this command began was done after its caller had gone, who was told that it was not. It is taken back; a register, a
     /// join or an acquisition, others stand.
     TakeBack {
-        done: Box<Command>,
+        done: Box<Self>,
     },
     Unregister {
         process: u64,
@@ -217,13 +217,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    pub fn of(status: Status) -> Outcome {
-        Outcome { status, detail: String::new(), value: 0 }
+    pub fn of(status: Status) -> Self {
+        Self { status, detail: String::new(), value: 0 }
     }
-    pub fn value(value: u64) -> Outcome {
-        Outcome { status: Status::Ok, detail: String::new(), value }
+    pub fn value(value: u64) -> Self {
+        Self { status: Status::Ok, detail: String::new(), value }
     }
-    pub fn failed(status: Status, detail: impl Into<String>) -> Outcome {
-        Outcome { status, detail: detail.into(), value: 0 }
+    pub fn failed(status: Status, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), value: 0 }
     }
 }

@@ -50,14 +50,14 @@ const SHORT: usize = 22;
 pub struct Payload(Option<Arc<[u8]>>);
 
 impl Name {
-    pub fn new(bytes: &[u8]) -> Name {
+    pub fn new(bytes: &[u8]) -> Self {
         let mut short = [0; SHORT];
         match short.get_mut(..bytes.len()) {
             Some(room) => {
                 room.copy_from_slice(bytes);
-                Name(Text::Short { len: bytes.len() as u8, bytes: short })
+                Self(Text::Short { len: bytes.len() as u8, bytes: short })
             }
-            None => Name(Text::Long(bytes.into())),
+            None => Self(Text::Long(bytes.into())),
         }
     }
     pub fn as_bytes(&self) -> &[u8] {
@@ -69,18 +69,18 @@ impl Name {
 }
 
 impl PartialEq for Name {
-    fn eq(&self, other: &Name) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.as_bytes() == other.as_bytes()
     }
 }
 impl Eq for Name {}
 impl PartialOrd for Name {
-    fn partial_cmp(&self, other: &Name) -> Option<std::cmp::Ordering> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 impl Ord for Name {
-    fn cmp(&self, other: &Name) -> std::cmp::Ordering {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.as_bytes().cmp(other.as_bytes())
     }
 }
@@ -98,8 +98,8 @@ impl Borrow<[u8]> for Name {
 }
 
 impl Payload {
-    pub fn new(bytes: &[u8]) -> Payload {
-        Payload((!bytes.is_empty()).then(|| bytes.into()))
+    pub fn new(bytes: &[u8]) -> Self {
+        Self((!bytes.is_empty()).then(|| bytes.into()))
     }
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_deref().unwrap_or_default()
@@ -107,8 +107,8 @@ impl Payload {
 }
 
 impl From<Vec<u8>> for Payload {
-    fn from(bytes: Vec<u8>) -> Payload {
-        Payload((!bytes.is_empty()).then(|| bytes.into()))
+    fn from(bytes: Vec<u8>) -> Self {
+        Self((!bytes.is_empty()).then(|| bytes.into()))
     }
 }
 
@@ -117,7 +117,7 @@ struct BytesVisitor;
 
 impl serde::de::Visitor<'_> for BytesVisitor {
     type Value = Name;
-    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("bytes")
     }
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Name, E> {
@@ -136,28 +136,28 @@ impl Serialize for Name {
 }
 
 impl<'de> Deserialize<'de> for Name {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Name, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         d.deserialize_bytes(BytesVisitor)
     }
 }
 
 impl fmt::Debug for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "n{:x}", self.0)
     }
 }
 impl fmt::Debug for Pid {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}.{}", self.node, self.serial)
     }
 }
 impl fmt::Debug for Name {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\"{}\"", self.as_bytes().escape_ascii())
     }
 }
 impl fmt::Debug for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{} bytes]", self.as_bytes().len())
     }
 }

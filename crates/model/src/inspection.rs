@@ -20,14 +20,14 @@ pub const TEXT: usize = 256;
 pub struct Text(Vec<u8>, usize);
 
 impl Text {
-    pub fn new(bytes: &[u8]) -> Text {
-        Text(bytes[..bytes.len().min(TEXT)].to_vec(), bytes.len())
+    pub fn new(bytes: &[u8]) -> Self {
+        Self(bytes[..bytes.len().min(TEXT)].to_vec(), bytes.len())
     }
 }
 
 impl From<&Name> for Text {
-    fn from(name: &Name) -> Text {
-        Text::new(name.as_bytes())
+    fn from(name: &Name) -> Self {
+        Self::new(name.as_bytes())
     }
 }
 
@@ -55,15 +55,15 @@ pub struct Rows<T> {
 
 impl<T> Rows<T> {
     /// Only the rows that are told are made.
-    pub fn new<I>(items: impl IntoIterator<Item = I>, row: impl FnMut(I) -> T) -> Rows<T> {
+    pub fn new<I>(items: impl IntoIterator<Item = I>, row: impl FnMut(I) -> T) -> Self {
         let mut items = items.into_iter();
-        Rows { rows: items.by_ref().take(ROWS).map(row).collect(), more: items.count() }
+        Self { rows: items.by_ref().take(ROWS).map(row).collect(), more: items.count() }
     }
     /// For a list within a row: not all are counted either.
     /// Those of a list within a row: fewer.
-    pub fn inner<I>(items: impl IntoIterator<Item = I>, row: impl FnMut(I) -> T) -> Rows<T> {
+    pub fn inner<I>(items: impl IntoIterator<Item = I>, row: impl FnMut(I) -> T) -> Self {
         let mut items = items.into_iter();
-        Rows { rows: items.by_ref().take(INNER_ROWS).map(row).collect(), more: items.take(COUNTED).count() }
+        Self { rows: items.by_ref().take(INNER_ROWS).map(row).collect(), more: items.take(COUNTED).count() }
     }
 }
 

@@ -39,8 +39,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+    fn default() -> Self {
+        Self {
             name: 1024,
             message: 16 << 20,
             exit_data: 64 << 10,
@@ -98,8 +98,8 @@ pub struct Config {
 }
 
 impl Config {
-    pub fn new(node: NodeId, name: &str) -> Config {
-        Config {
+    pub fn new(node: NodeId, name: &str) -> Self {
+        Self {
             node,
             name: name.to_owned(),
             address: String::new(),

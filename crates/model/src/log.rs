@@ -80,7 +80,7 @@ impl Topic {
 pub struct Short<'a>(pub &'a [u8]);
 
 impl fmt::Display for Short<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const GLANCE: usize = 64;
         let shown = &self.0[..self.0.len().min(GLANCE)];
         write!(f, "\"{}\"", shown.escape_ascii())?;

@@ -109,12 +109,12 @@ struct Inner {
 
 impl Members {
     /// `local`: entries of this node; both in ascending order.
-    pub fn new(local: Vec<Pid>, others: Vec<Pid>) -> Members {
+    pub fn new(local: Vec<Pid>, others: Vec<Pid>) -> Self {
         let piece = |entries: Vec<Pid>| (!entries.is_empty()).then(|| Arc::new(entries));
-        Members::of(piece(local).into_iter().collect(), piece(others).as_slice())
+        Self::of(piece(local).into_iter().collect(), piece(others).as_slice())
     }
 
-    fn of(mut pieces: Vec<Piece>, others: &[Piece]) -> Members {
+    fn of(mut pieces: Vec<Piece>, others: &[Piece]) -> Self {
         let local = pieces.iter().map(|piece| piece.len()).sum();
         pieces.extend_from_slice(others);
         let mut end = 0;
@@ -123,7 +123,7 @@ impl Members {
             end
         });
         let ends = ends.collect();
-        Members(Arc::new(Inner { pieces, ends, local, all: OnceLock::new() }))
+        Self(Arc::new(Inner { pieces, ends, local, all: OnceLock::new() }))
     }
 
     pub fn len(&self) -> usize {
@@ -160,13 +160,13 @@ impl Members {
 }
 
 impl Default for Members {
-    fn default() -> Members {
-        Members::of(Vec::new(), &[])
+    fn default() -> Self {
+        Self::of(Vec::new(), &[])
     }
 }
 
 impl PartialEq for Members {
-    fn eq(&self, other: &Members) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.0.local == other.0.local && self.len() == other.len() && self.iter().eq(other.iter())
     }
 }

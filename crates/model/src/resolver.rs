@@ -21,16 +21,16 @@ pub enum Resolver {
 
 impl Resolver {
     /// The names of those that are built in.
-    pub const BUILT_IN: [(&'static str, Resolver); 4] = [
-        ("random-exit", Resolver::RandomExit),
-        ("random-notify", Resolver::RandomNotify),
-        ("notify-all", Resolver::NotifyAll),
-        ("keep-oldest", Resolver::KeepOldest),
+    pub const BUILT_IN: [(&'static str, Self); 4] = [
+        ("random-exit", Self::RandomExit),
+        ("random-notify", Self::RandomNotify),
+        ("notify-all", Self::NotifyAll),
+        ("keep-oldest", Self::KeepOldest),
     ];
 
     /// The resolver with this name. Whether there is such a function its home knows.
-    pub fn from_name(name: &str) -> Resolver {
-        let built_in = Resolver::BUILT_IN.into_iter().find(|(known, _)| *known == name);
-        built_in.map_or_else(|| Resolver::Function(Arc::new(Name::new(name.as_bytes()))), |(_, it)| it)
+    pub fn from_name(name: &str) -> Self {
+        let built_in = Self::BUILT_IN.into_iter().find(|(known, _)| *known == name);
+        built_in.map_or_else(|| Self::Function(Arc::new(Name::new(name.as_bytes()))), |(_, it)| it)
     }
 }

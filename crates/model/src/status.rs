@@ -50,11 +50,11 @@ statuses! {
 impl Status {
     /// Whether the same call may succeed later with nothing changed by the caller.
     pub fn is_retryable(self) -> bool {
-        matches!(self, Status::Timeout | Status::Full | Status::Unreachable | Status::Memory | Status::Io)
+        matches!(self, Self::Timeout | Self::Full | Self::Unreachable | Self::Memory | Self::Io)
     }
     /// The status with this number, if there is one.
-    pub fn from_number(number: i32) -> Option<Status> {
-        Status::ALL.iter().copied().find(|s| *s as i32 == number)
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.iter().copied().find(|s| *s as i32 == number)
     }
 }
 
@@ -109,8 +109,8 @@ reasons! {
 }
 
 impl std::fmt::Debug for Reason {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match Reason::ALL.iter().find(|(r, _)| r == self) {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match Self::ALL.iter().find(|(r, _)| r == self) {
             Some((_, name)) => f.write_str(name),
             None => write!(f, "Reason({})", self.0),
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 impl<C: Core> Task<C> {
     /// Looks whether the step of the handshake that was left to others is taken, and goes on from there.
-    pub(super) fn poll_job(&mut self, cx: &mut Context) -> ControlFlow<End> {
+    pub(super) fn poll_job(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         let Some(Poll::Ready(worked)) = self.job.as_ref().map(Job::poll) else {
             return ControlFlow::Continue(());
         };
@@ -22,7 +22,7 @@ impl<C: Core> Task<C> {
     }
 
     /// Until it is taken nothing is read.
-    pub(super) fn leave_to_others(&mut self, cx: &mut Context) -> ControlFlow<End> {
+    pub(super) fn leave_to_others(&mut self, cx: &mut Context<'_>) -> ControlFlow<End> {
         let origin = Origin::of(self.remote.map(|remote| remote.ip()));
         let work = self.connection.channel.borrow_mut().work();
         let begins = !self.has_dialled && !std::mem::replace(&mut self.has_begun, true);

@@ -285,7 +285,7 @@ fn links_outlive_a_change_of_secrets_and_new_ones_follow_it() {
         };
         let settings = |node, secrets: &[Secret]| Settings {
             protection: Arc::new(RwLock::new(secret("test", secrets))),
-            ..super::settings(node)
+            ..settings(node)
         };
         let (old, new) = (one(1), one(2));
         let (low, address) = start(settings(1, std::slice::from_ref(&old))).await;

@@ -70,8 +70,8 @@ struct Script {
 }
 
 impl Script {
-    fn new(node: u64) -> Script {
-        Script {
+    fn new(node: u64) -> Self {
+        Self {
             node: NodeId(node),
             seen: Vec::new(),
             orders: VecDeque::new(),
@@ -315,19 +315,19 @@ struct Peer {
 
 impl Peer {
     /// A peer that has said nothing yet.
-    async fn connect(address: &str) -> Peer {
-        Peer::connect_as(address, setup(0)).await
+    async fn connect(address: &str) -> Self {
+        Self::connect_as(address, setup(0)).await
     }
 
-    async fn connect_as(address: &str, setup: Setup) -> Peer {
+    async fn connect_as(address: &str, setup: Setup) -> Self {
         let address: SocketAddr = address.parse().unwrap();
         let stream = TcpStream::connect(address).await.unwrap();
-        Peer { stream, channel: Channel::dial(setup), frames: FrameReader::new() }
+        Self { stream, channel: Channel::dial(setup), frames: FrameReader::new() }
     }
 
     /// A peer whose channel is open, and who has not said who it is.
-    async fn open(address: &str, node: u64) -> Peer {
-        let mut peer = Peer::connect_as(address, setup(node)).await;
+    async fn open(address: &str, node: u64) -> Self {
+        let mut peer = Self::connect_as(address, setup(node)).await;
         peer.knock().await.unwrap();
         peer
     }
@@ -361,8 +361,8 @@ impl Peer {
     }
 
     /// A peer that is linked to `mesh`, which is the lower node and so has said Go.
-    async fn link(address: &str, node: u64) -> Peer {
-        let mut peer = Peer::open(address, node).await;
+    async fn link(address: &str, node: u64) -> Self {
+        let mut peer = Self::open(address, node).await;
         peer.introduce(node).await;
         assert!(matches!(peer.handshake().await, Some(Handshake::Identity { .. })));
         assert_eq!(peer.handshake().await, Some(Handshake::Go));

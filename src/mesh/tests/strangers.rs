@@ -29,7 +29,7 @@ pub(super) fn turn() -> MutexGuard<'static, ()> {
 
 impl Flood {
     /// `words`: what each of them says, before it says nothing more for ever.
-    pub(super) fn begin(address: &str, words: Vec<Vec<u8>>) -> Flood {
+    pub(super) fn begin(address: &str, words: Vec<Vec<u8>>) -> Self {
         let to: SocketAddr = address.parse().unwrap();
         let (stop, made) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (stops, makes) = (stop.clone(), made.clone());
@@ -49,7 +49,7 @@ impl Flood {
                 }
             });
         });
-        Flood { stop, made, thread: Some(thread) }
+        Self { stop, made, thread: Some(thread) }
     }
 
     /// Waits until as many have connected.

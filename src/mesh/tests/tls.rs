@@ -127,7 +127,7 @@ fn who_has_no_good_certificate_is_refused() {
         let stranger = |name: &str| Files { ca: ours.pem.clone(), ..foreign.node(name) };
         let forged = |name: &str| Files { ca: ours.pem.clone(), ..namesake.node(name) };
         type Case<'a> = (&'a str, &'a dyn Fn(&str) -> Files, &'a str, &'a str);
-        let cases: [Case; 6] = [
+        let cases: [Case<'_>; 6] = [
             ("expired", &kind(Kind::Expired), "not valid any more", "not valid any more"),
             ("early", &kind(Kind::Early), "not valid yet", "not valid any more, or not yet"),
             ("foreign", &stranger, "no authority that is trusted", "no authority that is trusted"),
@@ -461,7 +461,7 @@ fn strangers_get_nowhere() {
         let accepted = {
             let mut setup = setup(2);
             setup.protection = protection_of(2, &authority.node("node2"));
-            let mut channel = crate::wire::Channel::dial(setup);
+            let mut channel = Channel::dial(setup);
             let mut preamble = Vec::new();
             channel.take_handshake_bytes(&mut preamble);
             preamble

@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::{Command, Effect, LockRow, Name, NodeId, Outcome, Pid};
 use crate::node::{Attempt, Field, LockId, Reply, Request};
 
-const LOCK: LockId = LockId { resource: b"r", requester: Some(b"me") };
+const LOCK: LockId<'_> = LockId { resource: b"r", requester: Some(b"me") };
 
 fn attempt() -> Attempt {
     Attempt { nodes: None, retries: None, timeout_ms: LONG }

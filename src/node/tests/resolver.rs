@@ -79,7 +79,7 @@ fn gate() -> (Arc<Gate>, Receiver<String>, Sender<()>) {
 }
 
 impl Gate {
-    fn function(self: &Arc<Gate>, answer: ClashAnswer) -> Resolve {
+    fn function(self: &Arc<Self>, answer: ClashAnswer) -> Resolve {
         let gate = self.clone();
         Box::new(move |event| {
             let name = String::from_utf8_lossy(event.name().unwrap()).into_owned();

@@ -36,21 +36,21 @@ pub struct Credentials {
 }
 
 impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Credentials of {}", self.name)
     }
 }
 
 impl Credentials {
     /// For the node of this name. What would be refused by every peer is refused here.
-    pub fn new(name: &str, pem: &Pem) -> Result<Credentials, Complaint> {
-        Credentials::made(name, pem, true)
+    pub fn new(name: &str, pem: &Pem<'_>) -> Result<Self, Complaint> {
+        Self::made(name, pem, true)
     }
 
     /// What an honest node never has.
     #[cfg(test)]
-    pub(crate) fn unchecked(name: &str, pem: &Pem) -> Result<Credentials, Complaint> {
-        Credentials::made(name, pem, false)
+    pub(crate) fn unchecked(name: &str, pem: &Pem<'_>) -> Result<Self, Complaint> {
+        Self::made(name, pem, false)
     }
 
     /// Tells these files from others.
@@ -62,7 +62,7 @@ impl Credentials {
         self.certificate.clone()
     }
 
-    fn made(name: &str, pem: &Pem, checked: bool) -> Result<Credentials, Complaint> {
+    fn made(name: &str, pem: &Pem<'_>, checked: bool) -> Result<Self, Complaint> {
         if DnsName::try_from(name).is_err() {
             let text = format!(
                 "with TLS the name of a node must be one that a certificate can bear: letters, digits, - and _, in parts \
@@ -71,7 +71,7 @@ impl Credentials {
             return Err(("name", text));
         }
         let provider = Arc::new(default_provider());
-        let chain: Vec<CertificateDer> = all("tls.cert", "CERTIFICATE", pem.cert)?;
+        let chain: Vec<CertificateDer<'_>> = all("tls.cert", "CERTIFICATE", pem.cert)?;
         let key = PrivateKeyDer::from_pem_slice(pem.key)
             .map_err(|e| ("tls.key", format!("there is no private key in it: {e:?}")))?;
         let certificate = certificate_of(&chain);
@@ -89,7 +89,7 @@ impl Credentials {
         let mut trust = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
             .clear_root_hint_subjects();
         if let Some(lists) = pem.crl {
-            let lists: Vec<CertificateRevocationListDer> = all("tls.crl", "X509 CRL", lists)?;
+            let lists: Vec<CertificateRevocationListDer<'_>> = all("tls.crl", "X509 CRL", lists)?;
             trust = trust.with_crls(lists);
         }
         let trust = trust.build().map_err(|e| ("tls.crl", format!("a list in it cannot be read: {e}")))?;
@@ -118,12 +118,12 @@ impl Credentials {
         client.resumption = Resumption::disabled();
         client.enable_sni = false;
         let (client, server, mark) = (Arc::new(client), Arc::new(server), mark_of(pem));
-        Ok(Credentials { name: name.to_owned(), client, server, mark, certificate })
+        Ok(Self { name: name.to_owned(), client, server, mark, certificate })
     }
 }
 
 /// What is told of a chain, the node's own certificate first.
-pub(super) fn certificate_of(chain: &[CertificateDer]) -> Certificate {
+pub(super) fn certificate_of(chain: &[CertificateDer<'_>]) -> Certificate {
     let mut fingerprint = [0; 32];
     if let (Some(first), Some(suite)) = (chain.first(), TLS13_CHACHA20_POLY1305_SHA256.tls13()) {
         fingerprint.copy_from_slice(suite.common.hash_provider.hash(first).as_ref());
@@ -131,7 +131,7 @@ pub(super) fn certificate_of(chain: &[CertificateDer]) -> Certificate {
     Certificate { fingerprint, expires: expires(chain) }
 }
 
-fn mark_of(pem: &Pem) -> Mark {
+fn mark_of(pem: &Pem<'_>) -> Mark {
     let mut digest = Blake2s256::new();
     for file in [pem.cert, pem.key, pem.ca, pem.crl.unwrap_or_default()] {
         digest.update((file.len() as u64).to_le_bytes());
@@ -171,7 +171,7 @@ fn check_own(name: &str, own: &CertifiedKey, trust: &dyn ClientCertVerifier) -> 
     Ok(())
 }
 
-pub(super) fn is_valid_for(certificate: &CertificateDer, name: &str) -> bool {
+pub(super) fn is_valid_for(certificate: &CertificateDer<'_>, name: &str) -> bool {
     let Ok(name) = DnsName::try_from(name) else { return false };
     ParsedCertificate::try_from(certificate)
         .is_ok_and(|certificate| verify_server_name(&certificate, &ServerName::DnsName(name)).is_ok())
@@ -218,39 +218,39 @@ impl ServerCertVerifier for Trust {
 }
 
 impl Flaw {
-    pub(super) fn of(error: &Error) -> Flaw {
+    pub(super) fn of(error: &Error) -> Self {
         match error {
-            Error::NoCertificatesPresented => Flaw::Missing,
+            Error::NoCertificatesPresented => Self::Missing,
             Error::InvalidCertificate(error) => match error {
-                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Flaw::Expired,
-                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Flaw::Early,
-                CertificateError::Revoked => Flaw::Revoked,
-                CertificateError::UnknownIssuer | CertificateError::BadSignature => Flaw::Issuer,
+                CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
+                CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::Early,
+                CertificateError::Revoked => Self::Revoked,
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Issuer,
                 CertificateError::UnknownRevocationStatus
                 | CertificateError::ExpiredRevocationList
-                | CertificateError::ExpiredRevocationListContext { .. } => Flaw::NoList,
+                | CertificateError::ExpiredRevocationListContext { .. } => Self::NoList,
                 CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                    Flaw::Purpose
+                    Self::Purpose
                 }
-                _ => Flaw::Other,
+                _ => Self::Other,
             },
-            Error::InvalidCertRevocationList(_) => Flaw::NoList,
-            _ => Flaw::Other,
+            Error::InvalidCertRevocationList(_) => Self::NoList,
+            _ => Self::Other,
         }
     }
 
     /// What a peer finds fault with; `None`: it is not about a certificate.
-    pub(super) fn of_alert(alert: AlertDescription) -> Option<Flaw> {
+    pub(super) fn of_alert(alert: AlertDescription) -> Option<Self> {
         match alert {
-            AlertDescription::CertificateRequired | AlertDescription::NoCertificate => Some(Flaw::Missing),
-            AlertDescription::CertificateExpired => Some(Flaw::Expired),
-            AlertDescription::CertificateRevoked => Some(Flaw::Revoked),
+            AlertDescription::CertificateRequired | AlertDescription::NoCertificate => Some(Self::Missing),
+            AlertDescription::CertificateExpired => Some(Self::Expired),
+            AlertDescription::CertificateRevoked => Some(Self::Revoked),
             // The second: signed by another authority of the same name.
-            AlertDescription::UnknownCA | AlertDescription::DecryptError => Some(Flaw::Issuer),
-            AlertDescription::UnsupportedCertificate => Some(Flaw::Purpose),
+            AlertDescription::UnknownCA | AlertDescription::DecryptError => Some(Self::Issuer),
+            AlertDescription::UnsupportedCertificate => Some(Self::Purpose),
             AlertDescription::BadCertificate
             | AlertDescription::CertificateUnknown
-            | AlertDescription::AccessDenied => Some(Flaw::Other),
+            | AlertDescription::AccessDenied => Some(Self::Other),
             _ => None,
         }
     }

@@ -11,7 +11,7 @@ use crate::wire::{FrameReader, WireError};
 pub enum Credentials {}
 
 impl Credentials {
-    pub fn new(_: &str, _: &Pem) -> Result<Credentials, Complaint> {
+    pub fn new(_: &str, _: &Pem<'_>) -> Result<Self, Complaint> {
         let text = "this library was built without TLS; build it with: cargo build --release --features tls";
         Err(("tls.cert", text.to_owned()))
     }
@@ -33,7 +33,7 @@ impl Session {
         _: &[u8],
         _: &str,
         _: &Nonce,
-    ) -> Result<Session, WireError> {
+    ) -> Result<Self, WireError> {
         match *credentials {}
     }
 
@@ -42,7 +42,7 @@ impl Session {
         _: &[u8],
         _: &str,
         _: &Nonce,
-    ) -> Result<Session, WireError> {
+    ) -> Result<Self, WireError> {
         match *credentials {}
     }
 

@@ -43,10 +43,10 @@ impl Session {
         clear: &[u8],
         cluster: &str,
         nonce: &Nonce,
-    ) -> Result<Session, WireError> {
+    ) -> Result<Self, WireError> {
         let name = ServerName::try_from(NO_NAME).map_err(|_| WireError::Handshake)?;
         let tls = ClientConnection::new(credentials.client.clone(), name).map_err(|e| broken(&e))?;
-        Ok(Session::new(tls.into(), credentials, clear, cluster, nonce))
+        Ok(Self::new(tls.into(), credentials, clear, cluster, nonce))
     }
 
     pub(in crate::wire) fn accept(
@@ -54,9 +54,9 @@ impl Session {
         clear: &[u8],
         cluster: &str,
         nonce: &Nonce,
-    ) -> Result<Session, WireError> {
+    ) -> Result<Self, WireError> {
         let tls = ServerConnection::new(credentials.server.clone()).map_err(|e| broken(&e))?;
-        Ok(Session::new(tls.into(), credentials, clear, cluster, nonce))
+        Ok(Self::new(tls.into(), credentials, clear, cluster, nonce))
     }
 
     fn new(
@@ -65,7 +65,7 @@ impl Session {
         clear: &[u8],
         cluster: &str,
         nonce: &Nonce,
-    ) -> Session {
+    ) -> Self {
         // What is written at one time is bounded by the caller.
         tls.set_buffer_limit(None);
         let mut said = [0; DIGEST + CLUSTER];
@@ -79,7 +79,7 @@ impl Session {
         proof.push(credentials.name.len() as u8); // a DNS name: at most 253
         proof.extend_from_slice(credentials.name.as_bytes());
         let own = (credentials.mark(), credentials.certificate());
-        Session { tls: Box::new(tls), clear: said, proof, heard: Vec::new(), own, failed: None }
+        Self { tls: Box::new(tls), clear: said, proof, heard: Vec::new(), own, failed: None }
     }
 
     /// What both ends have shown.

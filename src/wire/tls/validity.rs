@@ -10,7 +10,7 @@ const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
 /// When the first of a chain expires, in seconds since 1970. `None`: one of them does not say so in the way that RFC 5280 has it.
-pub(super) fn expires(chain: &[CertificateDer]) -> Option<u64> {
+pub(super) fn expires(chain: &[CertificateDer<'_>]) -> Option<u64> {
     let each: Option<Vec<u64>> = chain.iter().map(|certificate| not_after(certificate)).collect();
     each?.into_iter().min()
 }

@@ -44,19 +44,19 @@ impl Work {
         cluster: &str,
         nonce: &Nonce,
         incoming: ReadBuffer,
-    ) -> Work {
+    ) -> Self {
         let (cluster, nonce) = (cluster.to_owned(), *nonce);
-        Work { party: Party::Begins { credentials, clear, cluster, nonce }, incoming }
+        Self { party: Party::Begins { credentials, clear, cluster, nonce }, incoming }
     }
 
-    pub(in crate::wire) fn go_on(session: Box<Session>, incoming: ReadBuffer) -> Work {
-        Work { party: Party::Goes(session), incoming }
+    pub(in crate::wire) fn go_on(session: Box<Session>, incoming: ReadBuffer) -> Self {
+        Self { party: Party::Goes(session), incoming }
     }
 
     pub fn run(self) -> Worked {
         #[cfg(test)]
         WORK_HERE.set(WORK_HERE.get() + 1);
-        let Work { party, mut incoming } = self;
+        let Self { party, mut incoming } = self;
         let mut words = Vec::new();
         let session = match party {
             Party::Goes(session) => Ok(session),

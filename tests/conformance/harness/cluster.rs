@@ -28,12 +28,12 @@ pub(crate) const SHORT_WAIT: &[(&str, &str)] = &[("detection_ms", "4000")];
 
 impl Cluster {
     /// This many nodes, all linked and merged.
-    pub(crate) fn mesh(count: usize) -> Cluster {
-        Cluster::mesh_with(count, &[])
+    pub(crate) fn mesh(count: usize) -> Self {
+        Self::mesh_with(count, &[])
     }
 
-    pub(crate) fn mesh_with(count: usize, options: &[(&str, &str)]) -> Cluster {
-        let mut cluster = Cluster::isolated_with(0, options);
+    pub(crate) fn mesh_with(count: usize, options: &[(&str, &str)]) -> Self {
+        let mut cluster = Self::isolated_with(0, options);
         for _ in 0..count {
             cluster.join();
         }
@@ -41,15 +41,15 @@ impl Cluster {
     }
 
     /// This many nodes that know nothing of each other.
-    pub(crate) fn isolated(count: usize) -> Cluster {
-        Cluster::isolated_with(count, &[])
+    pub(crate) fn isolated(count: usize) -> Self {
+        Self::isolated_with(count, &[])
     }
 
-    pub(crate) fn isolated_with(count: usize, options: &[(&str, &str)]) -> Cluster {
+    pub(crate) fn isolated_with(count: usize, options: &[(&str, &str)]) -> Self {
         static CLUSTERS: AtomicU64 = AtomicU64::new(0);
         let name = format!("c{}", CLUSTERS.fetch_add(1, Ordering::Relaxed));
         let options = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        let mut cluster = Cluster { name, options, nodes: Vec::new(), cut: BTreeSet::new() };
+        let mut cluster = Self { name, options, nodes: Vec::new(), cut: BTreeSet::new() };
         for index in 0..count {
             cluster.open(&format!("n{index}"), &[]);
         }
@@ -116,7 +116,7 @@ impl Cluster {
         self.cut_noticed(a, b, Noticed::ByBoth);
     }
 
-    pub(crate) fn cut_noticed(&mut self, a: usize, b: usize, noticed: Noticed) {
+    pub(crate) fn cut_noticed(&mut self, a: usize, b: usize, noticed: Noticed<'_>) {
         let (a, b) = (&self.nodes[a].name, &self.nodes[b].name);
         testing::cut(a, b, noticed);
         self.cut.insert(pair(a, b));

@@ -12,9 +12,9 @@ unsafe impl Send for Event {}
 
 impl Event {
     /// Takes the ownership over.
-    pub(crate) fn own(event: *mut convoke_event) -> Event {
+    pub(crate) fn own(event: *mut convoke_event) -> Self {
         assert!(!event.is_null());
-        Event(event)
+        Self(event)
     }
 
     pub(crate) fn kind(&self) -> EventKind {

@@ -20,28 +20,28 @@ pub(crate) struct Lock {
 
 impl Lock {
     /// On all nodes, for one process, for as long as it takes.
-    pub(crate) fn on_all(resource: &str) -> Lock {
-        Lock { resource: resource.to_owned(), requester: None, nodes: None, retries: -1, timeout_ms: LONG }
+    pub(crate) fn on_all(resource: &str) -> Self {
+        Self { resource: resource.to_owned(), requester: None, nodes: None, retries: -1, timeout_ms: LONG }
     }
-    pub(crate) fn on(resource: &str, cluster: &Cluster, nodes: &[usize]) -> Lock {
+    pub(crate) fn on(resource: &str, cluster: &Cluster, nodes: &[usize]) -> Self {
         let names: Vec<&str> = nodes.iter().map(|node| cluster[*node].name.as_str()).collect();
-        Lock::on_named(resource, &names)
+        Self::on_named(resource, &names)
     }
-    pub(crate) fn on_named(resource: &str, nodes: &[&str]) -> Lock {
+    pub(crate) fn on_named(resource: &str, nodes: &[&str]) -> Self {
         let nodes = nodes.iter().map(|name| CString::new(*name).unwrap()).collect();
-        Lock { nodes: Some(nodes), ..Lock::on_all(resource) }
+        Self { nodes: Some(nodes), ..Self::on_all(resource) }
     }
-    pub(crate) fn by(self, requester: &str) -> Lock {
-        Lock { requester: Some(requester.to_owned()), ..self }
+    pub(crate) fn by(self, requester: &str) -> Self {
+        Self { requester: Some(requester.to_owned()), ..self }
     }
-    pub(crate) fn retries(self, retries: i64) -> Lock {
-        Lock { retries, ..self }
+    pub(crate) fn retries(self, retries: i64) -> Self {
+        Self { retries, ..self }
     }
-    pub(crate) fn within(self, timeout_ms: i64) -> Lock {
-        Lock { timeout_ms, ..self }
+    pub(crate) fn within(self, timeout_ms: i64) -> Self {
+        Self { timeout_ms, ..self }
     }
     /// A try, without waiting for others.
-    pub(crate) fn at_once(self) -> Lock {
+    pub(crate) fn at_once(self) -> Self {
         self.retries(0)
     }
 

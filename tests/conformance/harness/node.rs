@@ -18,7 +18,7 @@ unsafe impl Send for Node {}
 unsafe impl Sync for Node {}
 
 impl Node {
-    pub(crate) fn try_open(options: &[(&str, &str)]) -> Result<Node, Status> {
+    pub(crate) fn try_open(options: &[(&str, &str)]) -> Result<Self, Status> {
         let (mut chosen, mut handle) = (null_mut(), null_mut());
         // SAFETY: live handles and valid pointers, here and below.
         let opened = unsafe {
@@ -42,12 +42,12 @@ impl Node {
             ok(convoke_node_address(handle, address.as_mut_ptr().cast::<c_char>(), 256, &mut address_len));
         }
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Ok(Node { handle, name: text(&name[..name_len]), address: text(&address[..address_len]) })
+        Ok(Self { handle, name: text(&name[..name_len]), address: text(&address[..address_len]) })
     }
 
     #[track_caller]
-    pub(crate) fn open(options: &[(&str, &str)]) -> Node {
-        Node::try_open(options).unwrap_or_else(|status| panic!("{status:?}"))
+    pub(crate) fn open(options: &[(&str, &str)]) -> Self {
+        Self::try_open(options).unwrap_or_else(|status| panic!("{status:?}"))
     }
 
     pub(crate) fn spawn(&self) -> Process {

@@ -23,14 +23,14 @@ fn bytes(text: &str) -> (*const c_void, usize) {
 }
 
 impl Process {
-    pub(crate) fn spawn(node: &Node) -> Process {
+    pub(crate) fn spawn(node: &Node) -> Self {
         let (mut handle, mut pid) = (null_mut(), super::NOBODY);
         // SAFETY: live handles and valid pointers, here and below.
         unsafe {
             ok(convoke_process_spawn(node.handle, null_mut(), &mut handle));
             ok(convoke_process_pid(handle, &mut pid));
         }
-        Process { handle, pid, unread: RefCell::default() }
+        Self { handle, pid, unread: RefCell::default() }
     }
 
     pub(crate) fn handle(&self) -> *mut convoke_process {
@@ -101,7 +101,7 @@ impl Process {
 
     /// Which of these processes is the first to have an event of this kind.
     #[track_caller]
-    pub(crate) fn first_of(processes: &[&Process], kind: EventKind) -> usize {
+    pub(crate) fn first_of(processes: &[&Self], kind: EventKind) -> usize {
         let end = Instant::now() + Duration::from_millis(LONG as u64);
         while Instant::now() < end {
             for (index, process) in processes.iter().enumerate() {

@@ -42,8 +42,8 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    pub(crate) fn new(decide: impl Fn(&Clash) -> i32 + Send + Sync + 'static) -> Resolver {
-        Resolver { decide: Arc::new(decide), asked: Arc::default() }
+    pub(crate) fn new(decide: impl Fn(&Clash) -> i32 + Send + Sync + 'static) -> Self {
+        Self { decide: Arc::new(decide), asked: Arc::default() }
     }
 
     pub(crate) fn asked(&self) -> Vec<Clash> {

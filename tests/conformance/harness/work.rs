@@ -12,8 +12,8 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    pub(crate) fn begin(cluster: &Cluster) -> Work {
-        let mut work = Work { prefix: format!("convoke/{}", cluster.full_name("")), before: BTreeMap::new() };
+    pub(crate) fn begin(cluster: &Cluster) -> Self {
+        let mut work = Self { prefix: format!("convoke/{}", cluster.full_name("")), before: BTreeMap::new() };
         assert!(work.prefix.len() < 15, "the kernel cuts names of threads at 15 bytes");
         work.before = work.times();
         assert!(!work.before.is_empty(), "no thread is called {}", work.prefix);

@@ -63,7 +63,7 @@ struct Siege {
 }
 
 impl Siege {
-    fn begin() -> Siege {
+    fn begin() -> Self {
         let mut world = World::empty();
         world.members_may_come_and_go = true;
         for (index, id) in IDS.into_iter().enumerate() {
@@ -77,7 +77,7 @@ impl Siege {
         world.link(a, b);
         let mut nodes: Vec<NodeId> = IDS.map(NodeId).to_vec();
         nodes.push(NodeId(99));
-        let mut siege = Siege {
+        let mut siege = Self {
             words: Words::knows(&nodes),
             processes: Vec::new(),
             operations: Vec::new(),
@@ -118,7 +118,7 @@ impl Siege {
 
     // ---- what happens
 
-    fn step(&mut self, source: &mut Source) {
+    fn step(&mut self, source: &mut Source<'_>) {
         let kind = source.byte();
         let (peer, node) = (source.pick(&HOSTILE), source.pick(&HONEST));
         match kind {
@@ -143,7 +143,7 @@ impl Siege {
         self.look();
     }
 
-    fn say(&mut self, source: &mut Source, peer: NodeIndex, node: NodeIndex) {
+    fn say(&mut self, source: &mut Source<'_>, peer: NodeIndex, node: NodeIndex) {
         if self.world.wire(peer, node).is_none() {
             return self.connect(source, peer, node);
         }
@@ -152,7 +152,7 @@ impl Siege {
         self.world.say_at(peer, node, clock, message);
     }
 
-    fn data(&mut self, source: &mut Source, peer: NodeIndex, node: NodeIndex) {
+    fn data(&mut self, source: &mut Source<'_>, peer: NodeIndex, node: NodeIndex) {
         if self.world.wire(peer, node).is_none() {
             return;
         }
@@ -163,7 +163,7 @@ impl Siege {
 
     /// A connection with an identity that may be anybody's. Most often its own, followed by what an honest peer would
     /// say first.
-    fn connect(&mut self, source: &mut Source, peer: NodeIndex, node: NodeIndex) {
+    fn connect(&mut self, source: &mut Source<'_>, peer: NodeIndex, node: NodeIndex) {
         if !self.is_open(node) {
             // Nobody listens there.
             return;
@@ -193,7 +193,7 @@ impl Siege {
         }
     }
 
-    fn handshake(&mut self, source: &mut Source, peer: NodeIndex, node: NodeIndex) {
+    fn handshake(&mut self, source: &mut Source<'_>, peer: NodeIndex, node: NodeIndex) {
         if self.world.wire(peer, node).is_none() {
             return;
         }
@@ -220,7 +220,7 @@ impl Siege {
     }
 
     /// A call of an honest process.
-    fn call(&mut self, source: &mut Source, node: NodeIndex) {
+    fn call(&mut self, source: &mut Source<'_>, node: NodeIndex) {
         if !self.is_open(node) {
             return;
         }
@@ -300,20 +300,20 @@ impl Siege {
         }
     }
 
-    fn pass(&mut self, source: &mut Source) {
+    fn pass(&mut self, source: &mut Source<'_>) {
         let time = source.pick(&[1, 50, 300, 1000, 2500, 6000, 20_000]);
         self.world.advance(Duration::from_millis(time));
         self.world.answer_dials();
     }
 
-    fn take(&mut self, source: &mut Source) {
+    fn take(&mut self, source: &mut Source<'_>) {
         for _ in 0..=source.below(8) {
             let Some((node, window, bytes)) = self.untaken.pop() else { return };
             self.world.input(node, |engine, now| engine.handle_taken(now, window, 1, bytes));
         }
     }
 
-    fn resolve(&mut self, source: &mut Source) {
+    fn resolve(&mut self, source: &mut Source<'_>) {
         let Some((node, id)) = self.unresolved.pop() else { return };
         let winner = source.pick(&[ClashWinner::Neither, ClashWinner::A, ClashWinner::B]);
         let loser = source.pick(&[ClashLoser::Silent, ClashLoser::Kill, ClashLoser::Notify]);

@@ -22,8 +22,8 @@ pub(crate) struct Words {
 struct Known<T>(Vec<T>);
 
 impl<T> Default for Known<T> {
-    fn default() -> Known<T> {
-        Known(Vec::new())
+    fn default() -> Self {
+        Self(Vec::new())
     }
 }
 
@@ -39,7 +39,7 @@ impl<T> Known<T> {
 pub(crate) const NAMES: [&[u8]; 6] =
     [b"x", b"y", b"g", b"friend's", b"a name of more than twenty-two bytes", b"z"];
 
-pub(crate) fn name(source: &mut Source) -> Name {
+pub(crate) fn name(source: &mut Source<'_>) -> Name {
     match source.byte() {
         known @ 0..=239 => Name::new(NAMES[usize::from(known) % NAMES.len()]),
         240..=244 => Name::new(b""),
@@ -48,7 +48,7 @@ pub(crate) fn name(source: &mut Source) -> Name {
     }
 }
 
-pub(crate) fn resolver(source: &mut Source) -> Resolver {
+pub(crate) fn resolver(source: &mut Source<'_>) -> Resolver {
     match source.byte() {
         built_in @ 0..=199 => Resolver::BUILT_IN[usize::from(built_in) % 4].1.clone(),
         200..=239 => Resolver::from_name("mine"),
@@ -58,8 +58,8 @@ pub(crate) fn resolver(source: &mut Source) -> Resolver {
 }
 
 impl Words {
-    pub(crate) fn knows(nodes: &[NodeId]) -> Words {
-        let mut words = Words::default();
+    pub(crate) fn knows(nodes: &[NodeId]) -> Self {
+        let mut words = Self::default();
         words.nodes.0.extend(nodes);
         words
     }
@@ -122,7 +122,7 @@ impl Words {
         }
     }
 
-    pub(crate) fn node(&self, source: &mut Source) -> NodeId {
+    pub(crate) fn node(&self, source: &mut Source<'_>) -> NodeId {
         match source.byte() {
             known @ 0..=239 if !self.nodes.0.is_empty() => {
                 self.nodes.0[usize::from(known) % self.nodes.0.len()]
@@ -131,11 +131,11 @@ impl Words {
         }
     }
 
-    fn nodes(&self, source: &mut Source) -> BTreeSet<NodeId> {
+    fn nodes(&self, source: &mut Source<'_>) -> BTreeSet<NodeId> {
         source.some(|source| self.node(source)).into_iter().collect()
     }
 
-    fn peer(&self, source: &mut Source) -> PeerAddress {
+    fn peer(&self, source: &mut Source<'_>) -> PeerAddress {
         PeerAddress {
             node: self.node(source),
             name: text(source),
@@ -143,44 +143,44 @@ impl Words {
         }
     }
 
-    fn tx(&self, source: &mut Source) -> Tx {
+    fn tx(&self, source: &mut Source<'_>) -> Tx {
         match source.byte() {
             known @ 0..=127 if !self.txs.0.is_empty() => self.txs.0[usize::from(known) % self.txs.0.len()],
             _ => Tx { lamport: source.number(), node: self.node(source) },
         }
     }
 
-    fn ack(&self, source: &mut Source) -> Option<Tx> {
+    fn ack(&self, source: &mut Source<'_>) -> Option<Tx> {
         source.flag().then(|| self.tx(source))
     }
 
-    fn reg(&self, source: &mut Source) -> Reg {
+    fn reg(&self, source: &mut Source<'_>) -> Reg {
         match source.byte() {
             known @ 0..=127 if !self.regs.0.is_empty() => self.regs.0[usize::from(known) % self.regs.0.len()],
             _ => Reg { node: self.node(source), seq: source.number() },
         }
     }
 
-    fn dot(&self, source: &mut Source) -> Dot {
+    fn dot(&self, source: &mut Source<'_>) -> Dot {
         match source.byte() {
             known @ 0..=127 if !self.dots.0.is_empty() => self.dots.0[usize::from(known) % self.dots.0.len()],
             _ => Dot { node: self.node(source), number: source.number().clamp(1, MAX_DOT) },
         }
     }
 
-    fn dots(&self, source: &mut Source) -> BTreeSet<Dot> {
+    fn dots(&self, source: &mut Source<'_>) -> BTreeSet<Dot> {
         source.some(|source| self.dot(source)).into_iter().collect()
     }
 
-    fn pid(&self, source: &mut Source) -> Pid {
+    fn pid(&self, source: &mut Source<'_>) -> Pid {
         Pid { node: self.node(source), serial: source.number() }
     }
 
-    fn key(&self, source: &mut Source) -> Key {
+    fn key(&self, source: &mut Source<'_>) -> Key {
         if source.flag() { Key::Lock(name(source)) } else { Key::Name(name(source)) }
     }
 
-    fn pair(&self, source: &mut Source) -> Pair {
+    fn pair(&self, source: &mut Source<'_>) -> Pair {
         let (a, b) = (self.reg(source), self.reg(source));
         // The wrong way round once in a while.
         if source.below(8) == 7 {
@@ -190,7 +190,7 @@ impl Words {
         }
     }
 
-    fn binding(&self, source: &mut Source) -> Binding {
+    fn binding(&self, source: &mut Source<'_>) -> Binding {
         Binding {
             reg: self.reg(source),
             serial: source.number(),
@@ -200,7 +200,7 @@ impl Words {
         }
     }
 
-    fn hold(&self, source: &mut Source) -> Hold {
+    fn hold(&self, source: &mut Source<'_>) -> Hold {
         match source.byte() {
             known @ 0..=63 if !self.holds.0.is_empty() => {
                 self.holds.0[usize::from(known) % self.holds.0.len()].clone()
@@ -217,7 +217,7 @@ impl Words {
         }
     }
 
-    fn membership(&self, source: &mut Source) -> Membership {
+    fn membership(&self, source: &mut Source<'_>) -> Membership {
         Membership {
             group: name(source),
             serial: source.number(),
@@ -227,7 +227,7 @@ impl Words {
         }
     }
 
-    fn existence(&self, source: &mut Source) -> Existence {
+    fn existence(&self, source: &mut Source<'_>) -> Existence {
         match source.below(3) {
             0 => Existence::Live { group: name(source), dot: self.dot(source) },
             1 => Existence::Seen { node: self.node(source), up_to: source.number().min(MAX_DOT) },
@@ -235,7 +235,7 @@ impl Words {
         }
     }
 
-    fn fact(&self, source: &mut Source) -> Fact {
+    fn fact(&self, source: &mut Source<'_>) -> Fact {
         match source.below(5) {
             0 => Fact::Binding(name(source), self.binding(source)),
             1 => Fact::Beneath(self.reg(source)),
@@ -245,7 +245,7 @@ impl Words {
         }
     }
 
-    fn treatment(&self, source: &mut Source) -> Treatment {
+    fn treatment(&self, source: &mut Source<'_>) -> Treatment {
         let pid = source.flag().then(|| self.pid(source));
         match source.below(3) {
             0 => Treatment::Silent,
@@ -254,7 +254,7 @@ impl Words {
         }
     }
 
-    fn task(&self, source: &mut Source) -> Task {
+    fn task(&self, source: &mut Source<'_>) -> Task {
         match source.below(5) {
             0 => Task::Register {
                 name: name(source),
@@ -270,7 +270,7 @@ impl Words {
         }
     }
 
-    fn clash(&self, source: &mut Source) -> ClashMessage {
+    fn clash(&self, source: &mut Source<'_>) -> ClashMessage {
         let (kind, name, pair) = (source.below(4), name(source), self.pair(source));
         match kind {
             0 => ClashMessage::Engage { name, pair, round: source.number() },
@@ -280,12 +280,12 @@ impl Words {
         }
     }
 
-    fn credit(source: &mut Source) -> Credit {
+    fn credit(source: &mut Source<'_>) -> Credit {
         Credit { messages: source.number(), bytes: source.number(), taken: source.number() }
     }
 
     /// A clock: what an honest node would have now, in most cases.
-    pub(crate) fn clock(&mut self, source: &mut Source) -> u64 {
+    pub(crate) fn clock(&mut self, source: &mut Source<'_>) -> u64 {
         match source.byte() {
             0..=239 => self.clock = self.clock.saturating_add(1),
             240..=244 => self.clock = self.clock.saturating_add(MAX_CLOCK_STEP / 2),
@@ -295,7 +295,7 @@ impl Words {
     }
 
     /// As many as there are messages; a test sees to it that each is made.
-    pub(crate) fn message(&mut self, source: &mut Source) -> Message {
+    pub(crate) fn message(&mut self, source: &mut Source<'_>) -> Message {
         use Message as M;
         match source.below(51) {
             0 => M::Hello { facts: source.some(|source| self.fact(source)), last: source.below(4) != 3 },
@@ -420,7 +420,7 @@ impl Words {
             40 => {
                 M::Demonitor { watcher: source.number(), reference: source.number(), target: source.number() }
             }
-            41 => M::Credit { to: source.number(), credit: Words::credit(source) },
+            41 => M::Credit { to: source.number(), credit: Self::credit(source) },
             42 => M::NoReceiver { to: source.number() },
             43 => M::Where { nodes: self.nodes(source) },
             44 => M::ConfirmHold {
@@ -450,7 +450,7 @@ impl Words {
         }
     }
 
-    pub(crate) fn header(source: &mut Source) -> DataHeader {
+    pub(crate) fn header(source: &mut Source<'_>) -> DataHeader {
         use DataHeader as H;
         let (from, to) = (source.number(), source.number());
         match source.below(7) {
@@ -460,13 +460,13 @@ impl Words {
             3 => H::Request { to, bytes: size(source) },
             4 => H::Exit { from, to, reference: source.number(), reason: source.number() as u32 },
             5 => H::Kill { from, to, reason: source.number() as u32 },
-            _ => H::Wait { to, want: Words::credit(source) },
+            _ => H::Wait { to, want: Self::credit(source) },
         }
     }
 }
 
 /// The length of a payload, as it is announced.
-fn size(source: &mut Source) -> u64 {
+fn size(source: &mut Source<'_>) -> u64 {
     match source.below(4) {
         0 => u64::from(source.byte()),
         1 => u64::from(source.byte()) << 10,
@@ -476,6 +476,6 @@ fn size(source: &mut Source) -> u64 {
 }
 
 /// The name of a node.
-pub(crate) fn text(source: &mut Source) -> String {
+pub(crate) fn text(source: &mut Source<'_>) -> String {
     ["hostile", "node0", "node2", "", "node1", "node3"][source.below(6)].to_owned()
 }

@@ -22,8 +22,8 @@ struct Thing<L> {
 }
 
 impl<L> Thing<L> {
-    fn new(drops: &Arc<AtomicUsize>) -> Thing<L> {
-        Thing { alive: AtomicBool::new(true), drops: drops.clone(), lanes: std::marker::PhantomData }
+    fn new(drops: &Arc<AtomicUsize>) -> Self {
+        Self { alive: AtomicBool::new(true), drops: drops.clone(), lanes: std::marker::PhantomData }
     }
 }
 

@@ -51,20 +51,18 @@ enum Reverse {
 }
 
 impl Reverse {
-    fn of(task: &Task) -> Option<Reverse> {
+    fn of(task: &Task) -> Option<Self> {
         match task {
-            Task::Register { name, replace: false, .. } => Some(Reverse::Unregister(name.clone())),
-            Task::Join { group, serial, .. } => {
-                Some(Reverse::Leave { group: group.clone(), serial: *serial })
-            }
+            Task::Register { name, replace: false, .. } => Some(Self::Unregister(name.clone())),
+            Task::Join { group, serial, .. } => Some(Self::Leave { group: group.clone(), serial: *serial }),
             _ => None,
         }
     }
     /// `value`: what the home has answered, the number of a registration.
     fn task(self, home: NodeId, value: u64) -> Task {
         match self {
-            Reverse::Unregister(name) => Task::Unregister { name, reg: Reg { node: home, seq: value } },
-            Reverse::Leave { group, serial } => Task::Leave { group, serial },
+            Self::Unregister(name) => Task::Unregister { name, reg: Reg { node: home, seq: value } },
+            Self::Leave { group, serial } => Task::Leave { group, serial },
         }
     }
 }
@@ -421,7 +419,7 @@ impl Engine {
             && self.mine(name).is_some()
         {
             self.view.count_for(from, |counts| counts.unregistered += 1);
-            self.log_paced(Level::Info, log::Topic::Process, |engine| {
+            self.log_paced(Level::Info, Topic::Process, |engine| {
                 format!(
                     "node {} unregisters the name {} of a process of this node",
                     engine.identity_of(from),

@@ -19,8 +19,8 @@ pub(crate) struct Claim {
 
 impl Claim {
     /// For a registration of the process; `replace`: a re-register.
-    pub(crate) fn on_name(serial: u64, replace: bool, resolver: Resolver, no_wait: bool) -> Claim {
-        Claim { serial, kind: OperationKind::Name(Naming::new(replace, resolver)), no_wait }
+    pub(crate) fn on_name(serial: u64, replace: bool, resolver: Resolver, no_wait: bool) -> Self {
+        Self { serial, kind: OperationKind::Name(Naming::new(replace, resolver)), no_wait }
     }
     /// `view`: on all who are there and those who join meanwhile, else on a list of nodes.
     pub(crate) fn on_lock(
@@ -29,12 +29,12 @@ impl Claim {
         view: bool,
         scope: Option<Ref>,
         no_wait: bool,
-    ) -> Claim {
-        Claim { serial, kind: OperationKind::Lock(Locking { requester, view, scope, token: 0 }), no_wait }
+    ) -> Self {
+        Self { serial, kind: OperationKind::Lock(Locking { requester, view, scope, token: 0 }), no_wait }
     }
     /// Something is published without one.
-    pub(super) fn nothing() -> Claim {
-        Claim { serial: 0, kind: OperationKind::Nothing, no_wait: false }
+    pub(super) fn nothing() -> Self {
+        Self { serial: 0, kind: OperationKind::Nothing, no_wait: false }
     }
 }
 
@@ -64,9 +64,9 @@ pub(crate) struct Naming {
 }
 
 impl Naming {
-    fn new(replace: bool, resolver: Resolver) -> Naming {
+    fn new(replace: bool, resolver: Resolver) -> Self {
         let (shown, busy) = Default::default();
-        Naming { replace, resolver, shown, busy, unseen_since: None, reg: None }
+        Self { replace, resolver, shown, busy, unseen_since: None, reg: None }
     }
 }
 

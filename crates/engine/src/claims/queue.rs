@@ -33,7 +33,7 @@ impl Request {
             Want::Name { .. } => None,
         }
     }
-    pub(crate) fn shares_with(&self, other: &Request) -> bool {
+    pub(crate) fn shares_with(&self, other: &Self) -> bool {
         self.requester().is_some() && self.requester() == other.requester()
     }
 }

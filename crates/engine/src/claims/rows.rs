@@ -97,7 +97,7 @@ impl Engine {
         key: &Key,
         requester: Option<&'a Name>,
     ) -> impl Iterator<Item = Blocker<'a>> {
-        let is_other = move |blocker: &Blocker| requester.is_none() || blocker.requester != requester;
+        let is_other = move |blocker: &Blocker<'_>| requester.is_none() || blocker.requester != requester;
         let ballot = self.claims.ballots.get(key);
         let granted = ballot.into_iter().flat_map(|ballot| &ballot.granted);
         let granted = granted.map(|(tx, request)| (*tx, request, "is granted here"));
@@ -114,7 +114,7 @@ impl Engine {
         self.holders(key).chain(claims).filter(is_other)
     }
 
-    fn blocker_row(&self, now: Time, blocker: Blocker) -> BlockerRow {
+    fn blocker_row(&self, now: Time, blocker: Blocker<'_>) -> BlockerRow {
         BlockerRow {
             pid: self.pid_row(blocker.pid),
             requester: blocker.requester.map(Text::from),

@@ -203,16 +203,16 @@ impl Dots {
     }
 
     /// All of it, to be told.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = protocol::Existence> {
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Existence> {
         let live = self.live.iter().flat_map(|(group, dots)| {
-            dots.iter().map(|dot| protocol::Existence::Live { group: group.clone(), dot: *dot })
+            dots.iter().map(|dot| Existence::Live { group: group.clone(), dot: *dot })
         });
         // A node of which one dot is known, which is live, is told of by that: most nodes that are dead.
         let is_told = |seen: &Seen| seen.up_to == 1 && seen.made.len() == 1 && seen.beyond.is_empty();
         let seen = self.seen.iter().filter(move |(_, seen)| seen.up_to > 0 && !is_told(seen));
-        let seen = seen.map(|(node, seen)| protocol::Existence::Seen { node: *node, up_to: seen.up_to });
+        let seen = seen.map(|(node, seen)| Existence::Seen { node: *node, up_to: seen.up_to });
         let beyond = self.seen.iter().flat_map(|(node, seen)| {
-            let dot = |number: &u64| protocol::Existence::Beyond(Dot { node: *node, number: *number });
+            let dot = |number: &u64| Existence::Beyond(Dot { node: *node, number: *number });
             seen.beyond.iter().map(dot)
         });
         live.chain(seen).chain(beyond)
@@ -463,7 +463,7 @@ pub(crate) mod tests {
         dots.add(&g, dot(1, 1));
         assert_eq!(dots.beyond_count, 1);
         let mut told = Told::default();
-        told.add(protocol::Existence::Seen { node: NodeId(1), up_to: 9 });
+        told.add(Existence::Seen { node: NodeId(1), up_to: 9 });
         dots.merge(told);
         assert_eq!(dots.beyond_count, 0);
         assert_eq!(dots.live_count(), 0, "all that was seen by the other, and is not live there, is deleted");

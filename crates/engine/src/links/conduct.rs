@@ -53,27 +53,27 @@ pub(crate) enum Misconduct {
 impl Misconduct {
     fn goodbye(self) -> Goodbye {
         match self {
-            Misconduct::Slow { .. } => Goodbye::Slow,
-            Misconduct::TooMuch { .. } | Misconduct::LongName { .. } => Goodbye::TooMuch,
-            Misconduct::Violation(_) => Goodbye::Violation,
+            Self::Slow { .. } => Goodbye::Slow,
+            Self::TooMuch { .. } | Self::LongName { .. } => Goodbye::TooMuch,
+            Self::Violation(_) => Goodbye::Violation,
         }
     }
 
     fn refusal(self) -> Refusal {
         match self {
-            Misconduct::Slow { .. } => Refusal::Slow,
-            Misconduct::TooMuch { .. } | Misconduct::LongName { .. } => Refusal::TooMuch,
-            Misconduct::Violation(_) => Refusal::Violation,
+            Self::Slow { .. } => Refusal::Slow,
+            Self::TooMuch { .. } | Self::LongName { .. } => Refusal::TooMuch,
+            Self::Violation(_) => Refusal::Violation,
         }
     }
 
     /// For the dump: `slow`, `too much`, `long name` or `violation`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Misconduct::Slow { .. } => "slow",
-            Misconduct::TooMuch { .. } => "too much",
-            Misconduct::LongName { .. } => "long name",
-            Misconduct::Violation(_) => "violation",
+            Self::Slow { .. } => "slow",
+            Self::TooMuch { .. } => "too much",
+            Self::LongName { .. } => "long name",
+            Self::Violation(_) => "violation",
         }
     }
 }
@@ -82,20 +82,20 @@ impl Misconduct {
 impl std::fmt::Display for Misconduct {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Misconduct::Slow { owed } => {
+            Self::Slow { owed } => {
                 let owed = owed.as_millis();
                 write!(f, "within a minute or so it has kept votes and acknowledgements owing for {owed} ms")
             }
-            Misconduct::TooMuch { bytes } => {
+            Self::TooMuch { bytes } => {
                 write!(
                     f,
                     "what it has published takes {bytes} bytes, more than limits.published leaves for it"
                 )
             }
-            Misconduct::LongName { bytes, limit } => {
+            Self::LongName { bytes, limit } => {
                 write!(f, "it has published a name of {bytes} bytes, and limits.name is {limit} here")
             }
-            Misconduct::Violation(what) => write!(f, "it has broken the protocol: {what}"),
+            Self::Violation(what) => write!(f, "it has broken the protocol: {what}"),
         }
     }
 }

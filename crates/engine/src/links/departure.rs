@@ -46,17 +46,17 @@ pub(crate) enum Departure {
 
 impl Departure {
     /// What is known of a link that this node ends, or that a goodbye has ended.
-    pub(crate) fn of(reason: Reason) -> Departure {
+    pub(crate) fn of(reason: Reason) -> Self {
         match reason {
-            Reason::NODE_CLOSED => Departure::InOrder,
-            Reason::DISCONNECTED => Departure::Parted,
-            _ => Departure::Broken,
+            Reason::NODE_CLOSED => Self::InOrder,
+            Reason::DISCONNECTED => Self::Parted,
+            _ => Self::Broken,
         }
     }
 
     /// The node counts no longer.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Departure::InOrder | Departure::Dead)
+        matches!(self, Self::InOrder | Self::Dead)
     }
 }
 
@@ -179,7 +179,7 @@ impl Engine {
     /// Nobody waits for it any more: what it may do on its own is a split.
     fn give_up_waiting(&mut self, node: NodeId) {
         if let Some(missing) = self.view.missing.rows.remove(&node) {
-            self.log(Level::Info, log::Topic::Claim, |_| {
+            self.log(Level::Info, Topic::Claim, |_| {
                 let (name, ms) = (Short(missing.name.as_bytes()), missing.waited.as_millis());
                 format!("claims no longer wait for node {name}, whose link broke {ms} ms ago")
             });
@@ -250,7 +250,7 @@ impl Engine {
     fn confirm_death(&mut self, node: NodeId, how: &'static str) {
         self.cx.timers.cancel(&Timer::Confirm(node));
         let Some(missing) = self.view.missing.rows.remove(&node) else { return };
-        self.log_paced(Level::Info, log::Topic::Link, |_| {
+        self.log_paced(Level::Info, Topic::Link, |_| {
             format!("node {} is dead: {how}", Short(missing.name.as_bytes()))
         });
         self.holds_without(node, &missing.name, &Departure::Dead);

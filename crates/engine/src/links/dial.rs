@@ -300,7 +300,7 @@ impl Engine {
         self.cx.counters.dials_failed += 1;
         // An address that never answers is told of ever more rarely.
         if failures.is_power_of_two() {
-            self.log(Level::Info, log::Topic::Dial, |_| {
+            self.log(Level::Info, Topic::Dial, |_| {
                 let address = Short(address.as_bytes());
                 format!("dialling {address} failed, {failures} times in a row now: {detail}")
             });

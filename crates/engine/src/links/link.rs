@@ -42,9 +42,9 @@ pub(crate) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn new(in_snapshot: BTreeSet<Tx>, waited: Duration) -> Merge {
+    pub(super) fn new(in_snapshot: BTreeSet<Tx>, waited: Duration) -> Self {
         let (reading, unacknowledged) = (Some(BTreeSet::new()), Some(in_snapshot));
-        Merge { reading, unacknowledged, since: None, has_lasted: false, waited }
+        Self { reading, unacknowledged, since: None, has_lasted: false, waited }
     }
     /// The peer's snapshot is complete here.
     pub(super) fn is_synced(&self) -> bool {
@@ -123,8 +123,8 @@ pub(crate) struct RoundTrip {
 
 impl Pulse {
     /// Of a link that has come up. `pings`: so many were sent on others.
-    pub(super) fn new(now: Time, pings: u64) -> Pulse {
-        Pulse {
+    pub(super) fn new(now: Time, pings: u64) -> Self {
+        Self {
             last_heard: now,
             part_since: None,
             last_sent: now,
@@ -154,7 +154,7 @@ pub(crate) struct Debts {
 
 impl Debts {
     /// `awake`: the clock of attention.
-    pub(super) fn new(awake: Time) -> Debts {
-        Debts { owed: BTreeSet::new(), excused_until: awake, charged_until: awake, unsaid: Duration::ZERO }
+    pub(super) fn new(awake: Time) -> Self {
+        Self { owed: BTreeSet::new(), excused_until: awake, charged_until: awake, unsaid: Duration::ZERO }
     }
 }

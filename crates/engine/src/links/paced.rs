@@ -51,7 +51,7 @@ impl Paced {
 
 impl Engine {
     /// A line about links or their ends. Peers that come and go without end, each under another name, fill no log.
-    pub(crate) fn log_paced(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Engine) -> String) {
+    pub(crate) fn log_paced(&mut self, level: Level, topic: Topic, text: impl FnOnce(&Self) -> String) {
         if !self.is_logged(level) {
             return;
         }

@@ -42,6 +42,7 @@ enum Listing {
 }
 
 #[derive(Default, Debug)]
+#[allow(clippy::struct_excessive_bools)] // what it is by its states stands in the enums; each of these is by itself
 pub(crate) struct DialTarget {
     /// Dialled for ever, also after an orderly goodbye.
     pub(super) seed: bool,

@@ -31,7 +31,7 @@ pub(crate) struct View {
     /// What peers have done whose links are over.
     pub(super) past: PastPeers,
     /// Lines of the log about links, by their subject.
-    pub(super) lines: BTreeMap<log::Topic, Paced>,
+    pub(super) lines: BTreeMap<Topic, Paced>,
     /// How peers behave, those whose links are over too.
     pub(super) conducts: Conducts,
     /// The highest clock heard from each peer on links that are over.

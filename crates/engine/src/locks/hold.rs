@@ -62,8 +62,8 @@ pub(crate) struct Holds {
 }
 
 impl Holds {
-    pub(crate) fn new(first_token: u64) -> Holds {
-        Holds { last_token: first_token, ..Holds::default() }
+    pub(crate) fn new(first_token: u64) -> Self {
+        Self { last_token: first_token, ..Self::default() }
     }
     pub(crate) fn tally(&self) -> &Tally {
         &self.tally

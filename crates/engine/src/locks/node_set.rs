@@ -42,7 +42,7 @@ pub(crate) struct Change<T> {
 
 impl<T: Default> Default for Change<T> {
     fn default() -> Self {
-        Change { done: Vec::new(), nothing: Arc::default() }
+        Self { done: Vec::new(), nothing: Arc::default() }
     }
 }
 

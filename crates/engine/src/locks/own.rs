@@ -37,7 +37,7 @@ impl Part {
 
     /// More is acquired to be kept. What was lost is made good by what covers it: a hold on the view by whatever was
     /// granted anew on all of it that is there (the caller sees to that), one on a list by all nodes of the list.
-    fn add(&mut self, part: Part, sets: &mut NodeSets) {
+    fn add(&mut self, part: Self, sets: &mut NodeSets) {
         let is_view = self.view || part.view;
         if self.lost.is_some() && (is_view || self.nodes.is_subset(&part.nodes)) {
             (self.nodes, self.lost) = (part.nodes, None);

@@ -85,34 +85,34 @@ impl Many {
 
 impl Shares {
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self, Shares::None)
+        matches!(self, Self::None)
     }
 
     pub(crate) fn get(&self, requester: &Name, pid: Pid) -> Option<Row> {
         match self {
-            Shares::None => None,
-            Shares::One(one, of, row) => (one == requester && *of == pid).then_some(*row),
-            Shares::Many(many) => many.rows.get(&(requester.clone(), pid)).copied(),
+            Self::None => None,
+            Self::One(one, of, row) => (one == requester && *of == pid).then_some(*row),
+            Self::Many(many) => many.rows.get(&(requester.clone(), pid)).copied(),
         }
     }
 
     /// What was there before.
     pub(crate) fn put(&mut self, requester: Name, pid: Pid, row: Row) -> Option<Row> {
         match self {
-            Shares::Many(many) => return many.put(requester, pid, row),
-            Shares::One(one, of, old) if *one == requester && *of == pid => {
+            Self::Many(many) => return many.put(requester, pid, row),
+            Self::One(one, of, old) if *one == requester && *of == pid => {
                 return Some(std::mem::replace(old, row));
             }
-            Shares::None | Shares::One(..) => {}
+            Self::None | Self::One(..) => {}
         }
         *self = match std::mem::take(self) {
-            Shares::One(one, of, old) => {
+            Self::One(one, of, old) => {
                 let mut many = Box::<Many>::default();
                 many.put(one, of, old);
                 many.put(requester, pid, row);
-                Shares::Many(many)
+                Self::Many(many)
             }
-            _ => Shares::One(requester, pid, row),
+            _ => Self::One(requester, pid, row),
         };
         None
     }
@@ -120,14 +120,14 @@ impl Shares {
     pub(crate) fn remove(&mut self, requester: &Name, pid: Pid) -> Option<Row> {
         let old = self.get(requester, pid)?;
         match self {
-            Shares::None => {}
-            Shares::One(..) => *self = Shares::None,
-            Shares::Many(many) => {
+            Self::None => {}
+            Self::One(..) => *self = Self::None,
+            Self::Many(many) => {
                 many.remove(requester, pid);
                 if many.rows.len() == 1
                     && let Some(((requester, pid), row)) = many.rows.pop_first()
                 {
-                    *self = Shares::One(requester, pid, row);
+                    *self = Self::One(requester, pid, row);
                 }
             }
         }
@@ -137,25 +137,25 @@ impl Shares {
     /// In the order of requesters and processes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Name, Pid, &Row)> {
         let (one, many) = match self {
-            Shares::None => (None, None),
-            Shares::One(requester, pid, row) => (Some((requester, *pid, row)), None),
-            Shares::Many(many) => (None, Some(many.rows.iter())),
+            Self::None => (None, None),
+            Self::One(requester, pid, row) => (Some((requester, *pid, row)), None),
+            Self::Many(many) => (None, Some(many.rows.iter())),
         };
         let many = many.into_iter().flatten().map(|((requester, pid), row)| (requester, *pid, row));
         one.into_iter().chain(many)
     }
 
     pub(crate) fn watched(&self) -> impl Iterator<Item = (&Name, Pid)> {
-        let any = !matches!(self, Shares::Many(many) if many.watched == 0);
+        let any = !matches!(self, Self::Many(many) if many.watched == 0);
         let rows = any.then(|| self.iter()).into_iter().flatten();
         rows.filter(|(.., row)| row.watched).map(|(requester, pid, _)| (requester, pid))
     }
 
     pub(crate) fn bound(&self) -> Bound<'_> {
         match self {
-            Shares::One(requester, _, row) if row.binds => Bound::One(requester),
-            Shares::None | Shares::One(..) => Bound::Nobody,
-            Shares::Many(many) => match (many.bound.keys().next(), many.bound.len()) {
+            Self::One(requester, _, row) if row.binds => Bound::One(requester),
+            Self::None | Self::One(..) => Bound::Nobody,
+            Self::Many(many) => match (many.bound.keys().next(), many.bound.len()) {
                 (None, _) => Bound::Nobody,
                 (Some(requester), 1) => Bound::One(requester),
                 _ => Bound::Several,

@@ -10,9 +10,9 @@ pub(crate) enum Table {
 }
 
 impl From<Table> for Effect {
-    fn from(table: Table) -> Effect {
+    fn from(table: Table) -> Self {
         match table {
-            Table::Name(name, pid) => Effect::PublishName { name, pid },
+            Table::Name(name, pid) => Self::PublishName { name, pid },
             Table::Other(effect) => *effect,
         }
     }

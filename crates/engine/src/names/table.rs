@@ -65,8 +65,8 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    pub(crate) fn new(me: NodeId, seed: u64) -> Names {
-        Names {
+    pub(crate) fn new(me: NodeId, seed: u64) -> Self {
+        Self {
             me,
             entries: HashMap::with_hasher(FixedState::with_seed(seed)),
             crowded: BTreeSet::new(),
@@ -219,8 +219,8 @@ impl Names {
 }
 
 impl std::fmt::Debug for Names {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        let sorted: std::collections::BTreeMap<_, _> = self.entries.iter().collect();
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sorted: BTreeMap<_, _> = self.entries.iter().collect();
         f.debug_map().entries(sorted.iter().map(|(name, entry)| (name, &entry.rows))).finish()
     }
 }

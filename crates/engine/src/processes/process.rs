@@ -440,7 +440,7 @@ impl Engine {
                 let killer = Pid { node: from, serial: killer };
                 if self.processes.exists(to) {
                     self.view.count_for(from, |counts| counts.kills += 1);
-                    self.log_paced(Level::Info, log::Topic::Process, |engine| {
+                    self.log_paced(Level::Info, Topic::Process, |engine| {
                         let (node, reason) = (engine.identity_of(from), Reason(reason));
                         format!("process {to} is killed by process {killer:?} of node {node}: {reason:?}")
                     });
@@ -466,7 +466,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn taken(&mut self, window: message::Window, messages: u64, bytes: u64) {
+    pub(crate) fn taken(&mut self, window: Window, messages: u64, bytes: u64) {
         for (node, to, credit) in self.inbound.taken(window, messages, bytes) {
             if self.is_broken(Fault::CreditIsNeverReturned) {
                 continue;

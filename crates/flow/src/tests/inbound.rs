@@ -250,8 +250,8 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(peer: NodeId, to: u64) -> Stream {
-        Stream { peer, to, granted: INITIAL_CREDIT, sent: (0, 0) }
+    fn new(peer: NodeId, to: u64) -> Self {
+        Self { peer, to, granted: INITIAL_CREDIT, sent: (0, 0) }
     }
 
     /// So many messages more; the window afterwards.

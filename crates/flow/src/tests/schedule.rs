@@ -62,13 +62,13 @@ fn payload(number: u64, len: usize) -> Vec<u8> {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64) -> Self {
         let mut numbers = Numbers(seed);
         let link_buffer = [64 << 10, 256 << 10, 8 << 20][numbers.below(3) as usize];
         let memory = [2 << 20, 4 << 20, 64 << 20][numbers.below(3) as usize];
         let limits = Limits { message: 1 << 20, memory, link_buffer, ..Limits::default() };
         let receivers = 1 + numbers.below(5);
-        let mut world = World {
+        let mut world = Self {
             seed,
             limits: limits.clone(),
             senders: Vec::new(),

@@ -15,8 +15,8 @@ pub(crate) enum DotSet {
 
 impl DotSet {
     /// Of one or a few that are in order.
-    pub(super) fn of(dots: Vec<Dot>) -> DotSet {
-        if dots.len() > MOST_IN_VECTOR { DotSet::Many(dots.into_iter().collect()) } else { DotSet::Few(dots) }
+    pub(super) fn of(dots: Vec<Dot>) -> Self {
+        if dots.len() > MOST_IN_VECTOR { Self::Many(dots.into_iter().collect()) } else { Self::Few(dots) }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Dot> {
@@ -30,11 +30,11 @@ impl DotSet {
 
     pub(super) fn insert(&mut self, dot: Dot) {
         match self {
-            DotSet::Many(dots) => drop(dots.insert(dot)),
-            DotSet::Few(dots) => match dots.binary_search(&dot) {
+            Self::Many(dots) => drop(dots.insert(dot)),
+            Self::Few(dots) => match dots.binary_search(&dot) {
                 Ok(_) => {}
                 Err(_) if dots.len() >= MOST_IN_VECTOR => {
-                    *self = DotSet::Many(dots.iter().copied().chain([dot]).collect());
+                    *self = Self::Many(dots.iter().copied().chain([dot]).collect());
                 }
                 Err(at) => {
                     // Room for one more and no others, as long as it is alone.
@@ -50,8 +50,8 @@ impl DotSet {
     /// Says whether it was there.
     pub(super) fn remove(&mut self, dot: &Dot) -> bool {
         match self {
-            DotSet::Few(dots) => dots.binary_search(dot).map(|at| dots.remove(at)).is_ok(),
-            DotSet::Many(dots) => dots.remove(dot),
+            Self::Few(dots) => dots.binary_search(dot).map(|at| dots.remove(at)).is_ok(),
+            Self::Many(dots) => dots.remove(dot),
         }
     }
 
@@ -64,20 +64,20 @@ impl DotSet {
 
     fn parts(&self) -> (&[Dot], Option<&BTreeSet<Dot>>) {
         match self {
-            DotSet::Few(dots) => (dots, None),
-            DotSet::Many(dots) => (&[], Some(dots)),
+            Self::Few(dots) => (dots, None),
+            Self::Many(dots) => (&[], Some(dots)),
         }
     }
 }
 
 impl Default for DotSet {
-    fn default() -> DotSet {
-        DotSet::Few(Vec::new())
+    fn default() -> Self {
+        Self::Few(Vec::new())
     }
 }
 
 impl PartialEq for DotSet {
-    fn eq(&self, other: &DotSet) -> bool {
+    fn eq(&self, other: &Self) -> bool {
         self.iter().eq(other.iter())
     }
 }

@@ -15,48 +15,48 @@ pub(crate) enum Made {
 impl Made {
     pub(crate) fn len(&self) -> usize {
         match self {
-            Made::Nothing => 0,
-            Made::One(..) => 1,
-            Made::Many(dots) => dots.len(),
+            Self::Nothing => 0,
+            Self::One(..) => 1,
+            Self::Many(dots) => dots.len(),
         }
     }
 
     /// The group of the dot with this number, if it is live.
     pub(super) fn get(&self, number: u64) -> Option<&Name> {
         match self {
-            Made::One(one, group) if *one == number => Some(group),
-            Made::Nothing | Made::One(..) => None,
-            Made::Many(dots) => dots.get(&number),
+            Self::One(one, group) if *one == number => Some(group),
+            Self::Nothing | Self::One(..) => None,
+            Self::Many(dots) => dots.get(&number),
         }
     }
 
     /// In order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &Name)> {
         let (one, many) = match self {
-            Made::Nothing => (None, None),
-            Made::One(number, group) => (Some((*number, group)), None),
-            Made::Many(dots) => (None, Some(dots)),
+            Self::Nothing => (None, None),
+            Self::One(number, group) => (Some((*number, group)), None),
+            Self::Many(dots) => (None, Some(dots)),
         };
         one.into_iter().chain(many.into_iter().flatten().map(|(number, group)| (*number, group)))
     }
 
     pub(super) fn insert(&mut self, number: u64, group: Name) {
         match self {
-            Made::Nothing => *self = Made::One(number, group),
-            Made::One(one, _) if *one == number => *self = Made::One(number, group),
-            Made::One(one, first) => *self = Made::Many([(*one, first.clone()), (number, group)].into()),
-            Made::Many(dots) => drop(dots.insert(number, group)),
+            Self::Nothing => *self = Self::One(number, group),
+            Self::One(one, _) if *one == number => *self = Self::One(number, group),
+            Self::One(one, first) => *self = Self::Many([(*one, first.clone()), (number, group)].into()),
+            Self::Many(dots) => drop(dots.insert(number, group)),
         }
     }
 
     pub(super) fn remove(&mut self, number: u64) {
         match self {
-            Made::One(one, _) if *one == number => *self = Made::Nothing,
-            Made::Nothing | Made::One(..) => {}
-            Made::Many(dots) => {
+            Self::One(one, _) if *one == number => *self = Self::Nothing,
+            Self::Nothing | Self::One(..) => {}
+            Self::Many(dots) => {
                 dots.remove(&number);
                 if dots.is_empty() {
-                    *self = Made::Nothing;
+                    *self = Self::Nothing;
                 }
             }
         }
@@ -64,8 +64,8 @@ impl Made {
 }
 
 impl FromIterator<(u64, Name)> for Made {
-    fn from_iter<T: IntoIterator<Item = (u64, Name)>>(dots: T) -> Made {
-        let mut made = Made::default();
+    fn from_iter<T: IntoIterator<Item = (u64, Name)>>(dots: T) -> Self {
+        let mut made = Self::default();
         dots.into_iter().for_each(|(number, group)| made.insert(number, group));
         made
     }
