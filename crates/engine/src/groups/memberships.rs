@@ -304,6 +304,9 @@ impl Engine {
         dirty.sort_unstable();
         let live = self.groups.dots.are_live(dirty.iter().map(|(group, _)| group));
         let mut groups = Vec::with_capacity(dirty.len());
+        if self.groups.published.is_empty() {
+            self.groups.published.reserve(dirty.len());
+        }
         // Of the rows of one group the last says whether members have changed.
         for at in 0..dirty.len() {
             if dirty.get(at + 1).is_some_and(|(next, _)| *next == dirty[at].0) {

@@ -6,17 +6,23 @@ use std::collections::BTreeSet;
 /// More dots than this are kept as a tree: in a vector each new one would move all behind it.
 const MOST_IN_VECTOR: usize = 16;
 
-/// Live dots, in order. There may be very many groups, and hardly any has more than one dot, so a few are a vector.
+/// Live dots, in order. There may be very many groups, and hardly any has more than one dot, so one takes no room elsewhere and a few
+/// are a vector.
 #[derive(Clone, Debug)]
 pub(crate) enum DotSet {
+    One(Dot),
     Few(Vec<Dot>),
     Many(BTreeSet<Dot>),
 }
 
 impl DotSet {
     /// Of one or a few that are in order.
-    pub(super) fn of(dots: Vec<Dot>) -> Self {
-        if dots.len() > MOST_IN_VECTOR { Self::Many(dots.into_iter().collect()) } else { Self::Few(dots) }
+    pub(super) fn of(dots: &[Dot]) -> Self {
+        match dots {
+            [dot] => Self::One(*dot),
+            _ if dots.len() > MOST_IN_VECTOR => Self::Many(dots.iter().copied().collect()),
+            _ => Self::Few(dots.to_vec()),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Dot> {
@@ -31,18 +37,15 @@ impl DotSet {
     pub(super) fn insert(&mut self, dot: Dot) {
         match self {
             Self::Many(dots) => drop(dots.insert(dot)),
+            Self::One(one) if *one == dot => {}
+            Self::One(one) => *self = Self::Few(vec![dot.min(*one), dot.max(*one)]),
             Self::Few(dots) => match dots.binary_search(&dot) {
                 Ok(_) => {}
+                Err(_) if dots.is_empty() => *self = Self::One(dot),
                 Err(_) if dots.len() >= MOST_IN_VECTOR => {
                     *self = Self::Many(dots.iter().copied().chain([dot]).collect());
                 }
-                Err(at) => {
-                    // Room for one more and no others, as long as it is alone.
-                    if dots.is_empty() {
-                        dots.reserve_exact(1);
-                    }
-                    dots.insert(at, dot);
-                }
+                Err(at) => dots.insert(at, dot),
             },
         }
     }
@@ -50,6 +53,11 @@ impl DotSet {
     /// Says whether it was there.
     pub(super) fn remove(&mut self, dot: &Dot) -> bool {
         match self {
+            Self::One(one) if one == dot => {
+                *self = Self::default();
+                true
+            }
+            Self::One(_) => false,
             Self::Few(dots) => dots.binary_search(dot).map(|at| dots.remove(at)).is_ok(),
             Self::Many(dots) => dots.remove(dot),
         }
@@ -64,6 +72,7 @@ impl DotSet {
 
     fn parts(&self) -> (&[Dot], Option<&BTreeSet<Dot>>) {
         match self {
+            Self::One(dot) => (std::slice::from_ref(dot), None),
             Self::Few(dots) => (dots, None),
             Self::Many(dots) => (&[], Some(dots)),
         }
@@ -107,7 +116,7 @@ mod tests {
                 assert!(set.made_by(dot.node).eq(model.iter().filter(|other| other.node == dot.node)));
                 assert_eq!(
                     (set.is_empty(), &set),
-                    (model.is_empty(), &DotSet::of(model.iter().copied().collect()))
+                    (model.is_empty(), &DotSet::of(&model.iter().copied().collect::<Vec<_>>()))
                 );
             }
         }

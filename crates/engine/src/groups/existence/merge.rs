@@ -116,7 +116,10 @@ impl Dots {
         let mut live: Vec<&(Name, Dot)> = told.live.iter().collect();
         live.sort_unstable(); // it is
         let rows = live.chunk_by(|one, other| one.0 == other.0);
-        let rows = rows.map(|row| (row[0].0.clone(), DotSet::of(row.iter().map(|(_, dot)| *dot).collect())));
+        let rows = rows.map(|row| match row {
+            [(group, dot)] => (group.clone(), DotSet::of(&[*dot])),
+            _ => (row[0].0.clone(), DotSet::of(&row.iter().map(|(_, dot)| *dot).collect::<Vec<_>>())),
+        });
         self.live = rows.collect();
         self.live.keys().cloned().collect()
     }
