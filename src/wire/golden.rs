@@ -148,7 +148,7 @@ pub(super) fn messages() -> Vec<Message> {
         M::Verdict { name: name(), pair: pair(), treatment: Treatment::Kill { by: Some(pid()) } },
         M::Verdict { name: name(), pair: pair(), treatment: Treatment::Notify { other: None } },
         M::Verdict { name: name(), pair: pair(), treatment: Treatment::Silent },
-        M::Hearsay { name: name(), pair: pair(), high: Pid { node: NodeId(3), serial: 4 } },
+        M::ClashSeen { name: name(), pair: pair(), high: Pid { node: NodeId(3), serial: 4 } },
         M::Relayed {
             to: NodeId(1),
             from: NodeId(2),

@@ -188,8 +188,9 @@ fn a_heal_without_two_bindings_is_no_clash() {
         world.all_show("x", Some(pid));
         assert_eq!(world.events(pid), []);
     }
-    let clash =
-        |m: &Message| matches!(m, Message::Engage { .. } | Message::Verdict { .. } | Message::Hearsay { .. });
+    let clash = |m: &Message| {
+        matches!(m, Message::Engage { .. } | Message::Verdict { .. } | Message::ClashSeen { .. })
+    };
     assert!(!world.delivered.iter().any(|(_, _, frame)| frame.message().is_some_and(clash)));
     world.assert_at_rest();
 }
@@ -315,8 +316,8 @@ fn a_third_node_is_silent_when_the_homes_are_linked() {
     world.link(0, 1);
     world.advance(DETECTION * 2);
     decided(&world, "x", &pids);
-    let hearsay = |m: &Message| matches!(m, Message::Hearsay { .. });
-    assert!(!world.delivered.iter().any(|(_, _, frame)| frame.message().is_some_and(hearsay)));
+    let seen = |m: &Message| matches!(m, Message::ClashSeen { .. });
+    assert!(!world.delivered.iter().any(|(_, _, frame)| frame.message().is_some_and(seen)));
 }
 
 /// "Only registrations of that name wait meanwhile", and end with it.

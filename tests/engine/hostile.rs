@@ -208,7 +208,7 @@ fn harmless() -> Vec<Message> {
         Message::Engaged { name: x(), pair: pair(me(), puppet()), round: 7, age_ms: 0 },
         Message::ClashEnded { name: x(), pair: pair(me(), puppet()) },
         Message::Verdict { name: x(), pair: pair(puppet(), me()), treatment: Treatment::Kill { by: None } },
-        Message::Hearsay {
+        Message::ClashSeen {
             name: x(),
             pair: pair(me(), NodeId(99)),
             high: Pid { node: NodeId(99), serial: 1 },

@@ -112,7 +112,10 @@ fn what_ends_the_link() {
             Message::Acquire { tx: tx(9), key: Key::Lock(name("")), want: want("a", 1), no_wait: false },
         ),
         ("a claim twice", claim(50, "b", false)),
-        ("a hurry for another", Message::NoWait { tx: Tx { node: friend(), ..tx(50) }, key: key() }),
+        (
+            "a claim of another stops waiting",
+            Message::NoWait { tx: Tx { node: friend(), ..tx(50) }, key: key() },
+        ),
         ("a huge vote", Message::Grant { tx: tx(9), key: key(), epoch: BEYOND, regs: vec![] }),
     ];
     for (what, message) in violations {

@@ -117,7 +117,7 @@ fn retries_bound_the_time_in_the_queue() {
         world.advance(ms(time - 1));
         world.give_back(holder, by("holder"));
         assert_eq!(world.status(op), Some(Status::Ok));
-        assert!(!world.engine(2).describe().contains("Hurry"), "nothing is timed any more");
+        assert!(!world.engine(2).describe().contains("NoWait("), "nothing is timed any more");
         world.advance(ms(1));
         assert!(world.check(second, "other").is_some(), "what is held is held");
         world.give_back(second, by("other"));
@@ -156,7 +156,7 @@ fn retries_do_not_count_a_slow_voter() {
     world.assert_at_rest();
 }
 
-/// In a hurry, a claim that others wound gives up.
+/// A claim that does not wait any more and that others wound gives up.
 #[test]
 fn a_hurried_claim_gives_way_to_an_older_one() {
     let mut world = World::mesh(3);

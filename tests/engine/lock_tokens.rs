@@ -81,7 +81,7 @@ fn the_token_of_a_hold_does_not_fall() {
 
 /// A sharer's token is above the tokens of those who held before, also if the lock came to this voter by a snapshot.
 #[test]
-fn a_tenure_ends_with_a_hold_that_was_not_granted_here() {
+fn an_epoch_ends_with_a_hold_that_was_not_granted_here() {
     let mut world = mesh_of(&[0, 0]);
     let late = world.add(Config { first_token: 1 << 30, ..config(2) });
     let (holder, sharer, rival) = (world.spawn(0), world.spawn(0), world.spawn(late));
@@ -119,7 +119,7 @@ fn a_restart_with_a_lower_clock_does_not_lower_tokens() {
 
 /// In one epoch sharers get what the voters gave the first of them; a new epoch begins when the lock was free.
 #[test]
-fn sharers_of_one_tenure_have_its_token() {
+fn sharers_of_one_epoch_have_its_token() {
     let mut world = World::mesh(3);
     let sharers = [world.spawn(0), world.spawn(1), world.spawn(2)];
     let tokens = sharers.map(|pid| world.take_lock(pid, by("team")));

@@ -148,7 +148,7 @@ fn a_try_is_denied_behind_an_older_claim() {
     assert_eq!(answers(&mut world, claim(45, "b", true)), ["wound 50"]);
     assert_eq!(answers(&mut world, claim(47, "c", true)), ["deny 47"], "behind the waiter");
     assert_eq!(answers(&mut world, claim(40, "d", false)), ["deny 45"], "which is behind this one now");
-    // "Hurry: from now on it does not wait for others."
+    // From now on it does not wait for others.
     assert_eq!(answers(&mut world, claim(70, "e", false)), [""; 0]);
     assert_eq!(answers(&mut world, Message::NoWait { tx: tx(70), key: key() }), ["deny 70"]);
     assert_eq!(answers(&mut world, Message::NoWait { tx: tx(50), key: key() }), [""; 0], "it has its vote");
@@ -251,7 +251,7 @@ fn a_share_acquired_anew_is_told_again() {
 /// here: epoch=max(epoch,token)"; "a hold that was not granted here, or that meets another requester's hold or claim
 /// here, ends the epoch: the next grant, also to a sharer, takes ++counter".
 #[test]
-fn the_numbers_of_tenures() {
+fn the_numbers_of_epochs() {
     let mut world = world(State::Synced);
     let first = epoch(&mut world, claim(50, "a", false));
     assert_eq!(epoch(&mut world, claim(51, "a", false)), first);
@@ -389,9 +389,9 @@ fn a_wounded_claim_yields_or_gives_up() {
     world.assert_at_rest();
 }
 
-/// A claim in a hurry says so to those who have not granted, and asks who joins then as one that does not wait.
+/// A claim that stops waiting says so to those who have not granted, and asks who joins then as one that does not wait.
 #[test]
-fn a_hurry_goes_to_those_who_have_not_granted() {
+fn who_has_not_granted_hears_that_a_claim_stops_waiting() {
     let (mut world, _, op, tx) = asked(|_| by("me").retries(1));
     world.delivered.clear();
     world.advance(ms(125));

@@ -248,7 +248,7 @@ fn what_a_third_node_tells_is_bounded() {
     for node in 1000..1300 {
         let pair = Pair { low, high: Reg { node: NodeId(node), seq: 1 } };
         let high = Pid { node: NodeId(node), serial: 1 };
-        world.say(puppet, 0, Message::Hearsay { name: name("x"), pair, high });
+        world.say(puppet, 0, Message::ClashSeen { name: name("x"), pair, high });
     }
     assert_eq!(world.engine(0).describe().matches("Asked").count(), 64);
     let asked = world.told(puppet);

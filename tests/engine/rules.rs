@@ -311,7 +311,7 @@ fn a_pair_of_unlinked_homes_blocks_nothing() {
     let (_, mine) = owner(&mut world);
     let far = Pair { low: mine, high: Reg { node: NodeId(99), seq: 1 } };
     let high = Pid { node: NodeId(99), serial: 1 };
-    world.say(PUPPET, ENGINE, Message::Hearsay { name: name("x"), pair: far, high });
+    world.say(PUPPET, ENGINE, Message::ClashSeen { name: name("x"), pair: far, high });
     let told = world.told(PUPPET);
     assert!(matches!(&told[..], [Message::Relayed { to: NodeId(99), .. }]), "{told:?}");
     world.say(

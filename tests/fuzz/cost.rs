@@ -308,7 +308,7 @@ fn kinds(siege: &Siege) -> Vec<(&'static str, Vec<Message>)> {
         ),
         (
             "hearsay",
-            each(&|i| M::Hearsay {
+            each(&|i| M::ClashSeen {
                 name: name("n", spread(i)),
                 pair: pair(i),
                 high: Pid { node: FRIEND, serial: 1 },

@@ -41,7 +41,7 @@ pub(crate) fn kind(message: &Message) -> usize {
         | Message::Engaged { .. }
         | Message::ClashEnded { .. }
         | Message::Verdict { .. }
-        | Message::Hearsay { .. }
+        | Message::ClashSeen { .. }
         | Message::Relayed { .. } => 10,
         Message::Where { .. } | Message::Peers { .. } => 11,
         _ => 12,

@@ -76,7 +76,7 @@ const FAULTS: &[(Fault, Mode, Subject)] = &[
     (Fault::FailureDropsWhatWasHeld, Mode::Stable, Everything),
     (Fault::ListGoesOnWithoutNode, Mode::Faulty, Everything),
     (Fault::SnapshotWithoutHolds, Mode::Join, Everything),
-    (Fault::HastyWaits, Mode::Stable, Everything),
+    (Fault::NoWaitWaits, Mode::Stable, Everything),
     (Fault::RetriesAreEndless, Mode::Stable, Everything),
     (Fault::MinorityIsNotNoticed, Mode::Faulty, Everything),
     (Fault::SecondHolderIsNotTold, Mode::Join, Everything),

@@ -194,7 +194,7 @@ impl Engine {
             Message::Verdict { name, pair, treatment } => {
                 self.on_clash_message(from, ClashMessage::Verdict { name, pair, treatment })
             }
-            Message::Hearsay { name, pair, high } => self.on_hearsay(from, name, pair, high),
+            Message::ClashSeen { name, pair, high } => self.on_clash_seen(from, name, pair, high),
             Message::Relayed { to, from: origin, clash } => self.on_relayed(from, to, origin, clash),
             Message::Forward { id, task, remaining_ms } => self.on_forward(from, id, task, remaining_ms),
             Message::Answer { id, status, value } => self.on_answer(from, id, status, value),
@@ -222,7 +222,7 @@ impl Engine {
         match timer {
             Timer::Operation(tx) => self.operation_deadline(tx),
             Timer::Grace(tx) => self.grace_over(tx),
-            Timer::NoWait(tx) => self.hurry(tx),
+            Timer::NoWait(tx) => self.stop_waiting(tx),
             Timer::Forward(id) => self.forward_deadline(id),
             Timer::Connect(op) => self.connect_deadline(op),
             Timer::Sync(op) => self.sync_deadline(op),
@@ -238,7 +238,7 @@ impl Engine {
             Timer::GroupMemory => self.group_memory_due(),
             Timer::Doomed(group) => self.groups.clear_doomed_of(&group),
             Timer::Claims => self.claims_due(),
-            Timer::Hearsay(name) => self.hearsay_due(name),
+            Timer::ClashSeen(name) => self.clash_seen_due(name),
         }
     }
 }

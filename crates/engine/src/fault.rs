@@ -100,7 +100,7 @@ pub enum Fault {
     /// A snapshot names no holds: a node that joins grants the lock to others (P3).
     SnapshotWithoutHolds,
     /// A claim without patience queues behind others (P7).
-    HastyWaits,
+    NoWaitWaits,
     /// The end of the retries is not told to the voters (P7).
     RetriesAreEndless,
     /// A node that leaves in order, or is dead for certain, is missed like one that the link broke to: a lock is lost for no reason

@@ -411,7 +411,7 @@ pub enum Message {
         treatment: Treatment,
     },
     /// To the lower home, which may not see the higher one: the sender sees both.
-    Hearsay {
+    ClashSeen {
         name: Name,
         pair: Pair,
         high: Pid,

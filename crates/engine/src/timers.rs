@@ -41,7 +41,7 @@ pub(super) enum Timer {
     /// Claims may have waited for so long that somebody should be told.
     Claims,
     /// Two bindings of other nodes clash here for a while already.
-    Hearsay(Name),
+    ClashSeen(Name),
 }
 
 #[derive(Default, Debug)]

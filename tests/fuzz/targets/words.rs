@@ -114,7 +114,7 @@ impl Words {
             | Message::Engaged { pair, .. }
             | Message::ClashEnded { pair, .. }
             | Message::Verdict { pair, .. }
-            | Message::Hearsay { pair, .. } => {
+            | Message::ClashSeen { pair, .. } => {
                 self.regs.learn(pair.low);
                 self.regs.learn(pair.high);
             }
@@ -404,7 +404,7 @@ impl Words {
             33 => {
                 M::Verdict { name: name(source), pair: self.pair(source), treatment: self.treatment(source) }
             }
-            34 => M::Hearsay { name: name(source), pair: self.pair(source), high: self.pid(source) },
+            34 => M::ClashSeen { name: name(source), pair: self.pair(source), high: self.pid(source) },
             35 => M::Relayed { to: self.node(source), from: self.node(source), clash: self.clash(source) },
             36 => {
                 let id = self.tx(source);

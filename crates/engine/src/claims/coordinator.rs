@@ -231,7 +231,7 @@ impl Engine {
     }
 
     /// The retries of a claim are used up: who has not granted it hears that it does not wait any longer.
-    pub(crate) fn hurry(&mut self, tx: Tx) {
+    pub(crate) fn stop_waiting(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get_mut(&tx) else { return };
         op.claim.no_wait = true;
         let silent: BTreeSet<NodeId> = op.nodes.difference(&op.granted).copied().collect();

@@ -112,7 +112,7 @@ impl Queue {
     }
 
     /// From now on the claim does not wait behind others. Says whether it is here.
-    pub(crate) fn hurry(&mut self, tx: Tx) -> bool {
+    pub(crate) fn stop_waiting(&mut self, tx: Tx) -> bool {
         let Some(request) = self.by_age.get_mut(&tx) else { return false };
         request.no_wait = true;
         self.no_wait.insert(tx);

@@ -114,7 +114,7 @@ impl Engine {
         let idle = self.is_free(&key) && !waits;
         if admitted && (idle || self.may_share(&key, tx, request.requester())) {
             self.grant(tx, &key, request);
-        } else if no_wait && !self.is_broken(Fault::HastyWaits) && self.is_behind(tx, &key, &request) {
+        } else if no_wait && !self.is_broken(Fault::NoWaitWaits) && self.is_behind(tx, &key, &request) {
             self.claims.forget_request(from, &key, &request);
             self.send(from, Message::Deny { tx });
         } else {
@@ -158,7 +158,7 @@ impl Engine {
         let mut epoch = 0;
         if let Key::Lock(resource) = key {
             if self.is_free(key) || self.holds.epoch(resource) == 0 {
-                self.holds.begin_tenure(resource);
+                self.holds.begin_epoch(resource);
             }
             epoch = self.holds.epoch(resource);
         }
@@ -177,7 +177,7 @@ impl Engine {
                 let Some(request) = ballot.and_then(|ballot| ballot.queue.remove(tx)) else { return };
                 self.grant(tx, key, request);
             }
-            if !self.deny_hasty(key) {
+            if !self.deny_no_wait(key) {
                 break;
             }
         }
@@ -294,7 +294,7 @@ impl Engine {
         if tx.node != from {
             return Err("a claim of another node");
         }
-        if self.claims.ballots.get_mut(&key).is_some_and(|ballot| ballot.queue.hurry(tx)) {
+        if self.claims.ballots.get_mut(&key).is_some_and(|ballot| ballot.queue.stop_waiting(tx)) {
             self.cx.dirty.mark_key(&key);
         }
         Ok(())
@@ -302,8 +302,8 @@ impl Engine {
 
     /// "No" to the claims that do not wait and would have to. Says whether there were any: they may have stood in the
     /// way of others.
-    fn deny_hasty(&mut self, key: &Key) -> bool {
-        if self.is_broken(Fault::HastyWaits) {
+    fn deny_no_wait(&mut self, key: &Key) -> bool {
+        if self.is_broken(Fault::NoWaitWaits) {
             return false;
         }
         let Some(ballot) = self.claims.ballots.get(key) else { return false };

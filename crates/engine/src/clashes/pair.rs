@@ -75,7 +75,7 @@ pub(crate) struct Clashes {
     by_name: BTreeMap<Name, Clash>,
     pub(super) resolvers: Resolvers,
     /// Homes without a link and the third node that can pass clash messages to them.
-    pub(super) messengers: BTreeMap<NodeId, NodeId>,
+    pub(super) relays: BTreeMap<NodeId, NodeId>,
 }
 
 impl Clashes {
@@ -97,10 +97,10 @@ impl Clashes {
         &self.resolvers
     }
     pub(crate) fn link_up(&mut self, node: NodeId) {
-        self.messengers.remove(&node); // it can be reached itself
+        self.relays.remove(&node); // it can be reached itself
     }
     pub(crate) fn link_down(&mut self, node: NodeId) {
-        self.messengers.retain(|_, through| *through != node);
+        self.relays.retain(|_, through| *through != node);
     }
     /// The node closes: what was asked is not waited for any more.
     pub(crate) fn clear(&mut self) {
@@ -507,7 +507,7 @@ impl Engine {
         self.set_state(name, pair, PairState::Decided(decision));
         self.clash_decided(name, pair, decision);
         let is_known = self.names.of(name, pair.high.node).is_some_and(|b| b.reg == pair.high)
-            || self.clashes.messengers.contains_key(&pair.high.node);
+            || self.clashes.relays.contains_key(&pair.high.node);
         if is_known && self.mine(name) == Some(pair.low) {
             self.carry_out(name, pair, decision);
         }

@@ -12,7 +12,7 @@ use crate::*;
 impl Engine {
     /// There is something between two other homes that they may not know.
     pub(crate) fn watch_as_third(&mut self, name: &Name) {
-        let timer = Timer::Hearsay(name.clone());
+        let timer = Timer::ClashSeen(name.clone());
         if !self.cx.timers.is_set(&timer) {
             self.cx.timers.set(timer, self.cx.now + self.cx.config.detection);
         }
@@ -25,7 +25,7 @@ impl Engine {
     }
 
     /// This node still shows two bindings of other nodes: if their homes have no link, the lower one hears of it here.
-    pub(crate) fn hearsay_due(&mut self, name: Name) {
+    pub(crate) fn clash_seen_due(&mut self, name: Name) {
         let settled = self.replaced_of_others(&name).map(|(by, reg)| {
             let (name, supersedes) = (name.clone(), by.supersedes.clone());
             (reg.node, Message::Settled { name, reg: by.reg, to: reg.node, supersedes })
@@ -41,12 +41,12 @@ impl Engine {
             && !self.is_broken(Fault::ThirdNodeIsSilent)
         {
             let pair = Pair { low, high };
-            self.send(low.node, Message::Hearsay { name: name.clone(), pair, high: high_pid });
-            self.cx.timers.set(Timer::Hearsay(name), self.cx.now + self.cx.config.detection);
+            self.send(low.node, Message::ClashSeen { name: name.clone(), pair, high: high_pid });
+            self.cx.timers.set(Timer::ClashSeen(name), self.cx.now + self.cx.config.detection);
         }
     }
 
-    pub(crate) fn on_hearsay(
+    pub(crate) fn on_clash_seen(
         &mut self,
         from: NodeId,
         name: Name,
@@ -57,7 +57,7 @@ impl Engine {
             && pair.high.node != self.cx.config.node
             && !self.view.is_linked(pair.high.node)
         {
-            self.remember_messenger(pair.high.node, from);
+            self.remember_relay(pair.high.node, from);
             self.pair(&name, pair, high);
         }
         Ok(())
@@ -74,7 +74,7 @@ impl Engine {
             if !self.may_be_passed_on(from, origin) {
                 return Ok(());
             }
-            self.remember_messenger(origin, from);
+            self.remember_relay(origin, from);
             // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
             let _ = self.on_clash_message(origin, clash);
             return Ok(());
@@ -108,11 +108,9 @@ impl Engine {
     }
 
     /// Whoever it is that can be reached so, there are no more of them than there may be peers.
-    fn remember_messenger(&mut self, to: NodeId, through: NodeId) {
-        if self.clashes.messengers.contains_key(&to)
-            || self.clashes.messengers.len() < self.cx.config.limits.peers
-        {
-            self.clashes.messengers.insert(to, through);
+    fn remember_relay(&mut self, to: NodeId, through: NodeId) {
+        if self.clashes.relays.contains_key(&to) || self.clashes.relays.len() < self.cx.config.limits.peers {
+            self.clashes.relays.insert(to, through);
         }
     }
 
@@ -127,8 +125,8 @@ impl Engine {
                 ClashMessage::Verdict { name, pair, treatment } => Message::Verdict { name, pair, treatment },
             };
             self.send(to, message);
-        } else if let Some(messenger) = self.clashes.messengers.get(&to).copied() {
-            self.send(messenger, Message::Relayed { to, from: self.cx.config.node, clash });
+        } else if let Some(relay) = self.clashes.relays.get(&to).copied() {
+            self.send(relay, Message::Relayed { to, from: self.cx.config.node, clash });
         }
     }
 }

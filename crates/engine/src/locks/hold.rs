@@ -114,7 +114,7 @@ impl Holds {
         self.locks.get(resource).map_or(0, |lock| lock.epoch)
     }
     /// The lock is granted after it was free.
-    pub(crate) fn begin_tenure(&mut self, resource: &Name) {
+    pub(crate) fn begin_epoch(&mut self, resource: &Name) {
         let epoch = self.next_token();
         self.locks.entry(resource.clone()).or_default().epoch = epoch;
     }
