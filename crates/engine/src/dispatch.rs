@@ -116,7 +116,7 @@ impl Engine {
     }
 
     /// `Err`: the peer broke the protocol in a way that honest nodes cannot; its link is ended.
-    pub(super) fn message(&mut self, from: NodeId, message: Message) -> Result<(), &'static str> {
+    pub(super) fn message(&mut self, from: NodeId, message: Message) -> Result<(), Violation> {
         match message {
             Message::Hello { facts, last } => self.on_hello(from, facts, last),
             Message::HelloAck => self.on_hello_ack(from),

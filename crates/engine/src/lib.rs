@@ -33,6 +33,7 @@ mod timers;
 
 pub use bounds::{LAST_CLOCK, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, SNAPSHOT_ROWS};
 pub use convoke_flow as message;
+use convoke_flow::Violation;
 pub use convoke_flow::{FRAGMENT, MESSAGE_OVERHEAD};
 pub use convoke_model::*;
 pub use decode::text;

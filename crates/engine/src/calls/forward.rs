@@ -328,9 +328,9 @@ impl Engine {
         id: Tx,
         status: Status,
         value: u64,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if self.calls.asked.get(&id).is_some_and(|asked| asked.home != from) {
-            return Err("an answer to what another node was asked");
+            return Err(Violation("an answer to what another node was asked"));
         }
         if let Some(Asked { caller, home, cancelled, reverse, .. }) = self.end_forward(id) {
             if caller == Caller::Nobody && status == Status::Ok {
@@ -399,9 +399,9 @@ impl Engine {
         id: Tx,
         task: Task,
         remaining_ms: Option<u64>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if id.node != from || self.calls.served.contains_key(&id) {
-            return Err("a forwarded operation of another node, or twice the same");
+            return Err(Violation("a forwarded operation of another node, or twice the same"));
         }
         if self.calls.served.len() >= self.cx.config.limits.operations {
             self.send(from, Message::Answer { id, status: Status::Full, value: 0 });
@@ -431,9 +431,9 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn on_cancel(&mut self, from: NodeId, id: Tx) -> Result<(), &'static str> {
+    pub(crate) fn on_cancel(&mut self, from: NodeId, id: Tx) -> Result<(), Violation> {
         if id.node != from {
-            return Err("a forwarded operation of another node");
+            return Err(Violation("a forwarded operation of another node"));
         }
         if let Some(Some(tx)) = self.calls.served.get(&id).copied() {
             self.undo(tx, Outcome::of(Status::Cancelled));

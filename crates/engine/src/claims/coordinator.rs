@@ -135,7 +135,7 @@ impl Engine {
         key: Key,
         epoch: u64,
         regs: Vec<Reg>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         let epoch = self.followed_token(epoch)?;
         self.note_answer(tx, from);
         let smallest = self.is_broken(Fault::TokenIsSmallestVote);
@@ -144,7 +144,7 @@ impl Engine {
             return Ok(());
         };
         if op.key.as_ref() != Some(&key) {
-            return Err("a vote for another key");
+            return Err(Violation("a vote for another key"));
         }
         if !op.is_acquiring() || !op.nodes.contains(&from) {
             return Ok(());
@@ -168,7 +168,7 @@ impl Engine {
     }
 
     /// "No": somebody else came first, and the claim does not wait.
-    pub(crate) fn on_deny(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+    pub(crate) fn on_deny(&mut self, from: NodeId, tx: Tx) -> Result<(), Violation> {
         let op = self.claims.operations.get(&tx);
         if op.is_some_and(|op| op.is_acquiring() && op.nodes.contains(&from)) {
             self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
@@ -182,7 +182,7 @@ impl Engine {
     }
 
     /// A voter shows a binding. Its table may lag, so this node judges by its own.
-    pub(crate) fn on_busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), &'static str> {
+    pub(crate) fn on_busy(&mut self, from: NodeId, tx: Tx, reg: Reg) -> Result<(), Violation> {
         self.note_answer(tx, from);
         let judged_once = self.is_broken(Fault::BusyIsJudgedOnce);
         if self.is_broken(Fault::VotersDenyNames)
@@ -209,14 +209,14 @@ impl Engine {
     }
 
     /// An older claim waits at a voter that granted this one: give it back, keep the place in the queue.
-    pub(crate) fn on_wound(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(crate) fn on_wound(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), Violation> {
         let keeps_vote = self.is_broken(Fault::WoundedKeepsTheVote);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && op.is_acquiring()
             && op.granted.contains(&from)
         {
             if op.key.as_ref() != Some(&key) {
-                return Err("a wound to a claim of another key");
+                return Err(Violation("a wound to a claim of another key"));
             }
             if op.claim.no_wait {
                 self.fail(tx, Outcome::failed(Status::Timeout, "another claim came first"));
@@ -242,7 +242,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn on_ack(&mut self, from: NodeId, tx: Tx) -> Result<(), &'static str> {
+    pub(crate) fn on_ack(&mut self, from: NodeId, tx: Tx) -> Result<(), Violation> {
         self.note_answer(tx, from);
         if let Some(op) = self.claims.operations.get_mut(&tx)
             && let Phase::Committing(acks) = &mut op.phase

@@ -87,25 +87,25 @@ impl Engine {
         key: Key,
         want: Want,
         no_wait: bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if tx.node != from {
-            return Err("a claim in the name of another node");
+            return Err(Violation("a claim in the name of another node"));
         }
         let (Key::Name(name) | Key::Lock(name)) = &key;
         if name.as_bytes().is_empty() {
-            return Err("an empty name");
+            return Err(Violation("an empty name"));
         }
         match (&key, &want) {
             (Key::Name(_), Want::Name { .. }) => {}
             (Key::Lock(_), Want::Lock { requester, serial }) => {
                 if requester.as_bytes().is_empty() || *serial == 0 {
-                    return Err("an empty requester or pid");
+                    return Err(Violation("an empty requester or pid"));
                 }
             }
-            _ => return Err("a claim of one kind for a key of the other"),
+            _ => return Err(Violation("a claim of one kind for a key of the other")),
         }
         if self.claims.ballots.get(&key).is_some_and(|ballot| ballot.has_claim(tx)) {
-            return Err("a claim that is here already");
+            return Err(Violation("a claim that is here already"));
         }
         let request = Request { want, no_wait, told: None, since: self.cx.now };
         self.claims.add_request(from, &key, &request);
@@ -275,9 +275,9 @@ impl Engine {
         }
     }
 
-    pub(crate) fn on_yield(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(crate) fn on_yield(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), Violation> {
         if tx.node != from {
-            return Err("a claim of another node");
+            return Err(Violation("a claim of another node"));
         }
         if let Some(ballot) = self.claims.ballots.get_mut(&key) {
             ballot.wounded.remove(&tx);
@@ -290,9 +290,9 @@ impl Engine {
     }
 
     /// From now on the claim does not wait behind others.
-    pub(crate) fn on_no_wait(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(crate) fn on_no_wait(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), Violation> {
         if tx.node != from {
-            return Err("a claim of another node");
+            return Err(Violation("a claim of another node"));
         }
         if self.claims.ballots.get_mut(&key).is_some_and(|ballot| ballot.queue.stop_waiting(tx)) {
             self.cx.dirty.mark_key(&key);
@@ -316,9 +316,9 @@ impl Engine {
         !denied.is_empty()
     }
 
-    pub(crate) fn on_release(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), &'static str> {
+    pub(crate) fn on_release(&mut self, from: NodeId, tx: Tx, key: Key) -> Result<(), Violation> {
         if tx.node != from {
-            return Err("a claim of another node");
+            return Err(Violation("a claim of another node"));
         }
         self.free_claim(tx, &key);
         Ok(())

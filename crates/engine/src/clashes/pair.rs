@@ -392,15 +392,11 @@ impl Engine {
         }
     }
 
-    pub(crate) fn on_clash_message(
-        &mut self,
-        from: NodeId,
-        message: ClashMessage,
-    ) -> Result<(), &'static str> {
+    pub(crate) fn on_clash_message(&mut self, from: NodeId, message: ClashMessage) -> Result<(), Violation> {
         match message {
             ClashMessage::Engage { name, pair, round } => {
                 if pair.low.node != from || pair.high.node != self.cx.config.node {
-                    return Err("a clash of other nodes");
+                    return Err(Violation("a clash of other nodes"));
                 }
                 if self.mine(&name) == Some(pair.high) {
                     self.clashes.by_name.entry(name.clone()).or_default().waiting.insert(pair, round);
@@ -432,7 +428,7 @@ impl Engine {
             }
             ClashMessage::Verdict { name, pair, treatment } => {
                 if pair.low.node != from || pair.high.node != self.cx.config.node {
-                    return Err("a verdict on a clash of other nodes");
+                    return Err(Violation("a verdict on a clash of other nodes"));
                 }
                 if self.mine(&name) == Some(pair.high) {
                     // Through a third node it may come late: from a home that has lost since, to one that has beaten others since.

@@ -52,7 +52,7 @@ impl Engine {
         name: Name,
         pair: Pair,
         high: Pid,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if self.mine(&name) == Some(pair.low)
             && pair.high.node != self.cx.config.node
             && !self.view.is_linked(pair.high.node)
@@ -69,7 +69,7 @@ impl Engine {
         to: NodeId,
         origin: NodeId,
         clash: ClashMessage,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if to == self.cx.config.node {
             if !self.may_be_passed_on(from, origin) {
                 return Ok(());

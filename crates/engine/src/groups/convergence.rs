@@ -80,7 +80,7 @@ impl Engine {
     }
 
     /// The peer differs: it is told all, once per round trip.
-    pub(crate) fn on_group_digest(&mut self, from: NodeId, digest: u64) -> Result<(), &'static str> {
+    pub(crate) fn on_group_digest(&mut self, from: NodeId, digest: u64) -> Result<(), Violation> {
         if digest == self.groups.dots.digest() {
             return Ok(());
         }
@@ -144,13 +144,15 @@ impl Engine {
     }
 
     /// Part of what a peer knows, in a snapshot or by itself.
-    fn learn_existence(&mut self, from: NodeId, parts: Vec<Existence>) -> Result<(), &'static str> {
+    fn learn_existence(&mut self, from: NodeId, parts: Vec<Existence>) -> Result<(), Violation> {
         if parts.is_empty() {
             return Ok(());
         }
         for part in &parts {
             let dot = match part {
-                Existence::Live { group, .. } if group.as_bytes().is_empty() => return Err("an empty name"),
+                Existence::Live { group, .. } if group.as_bytes().is_empty() => {
+                    return Err(Violation("an empty name"));
+                }
                 Existence::Live { dot, .. } | Existence::Beyond(dot) => *dot,
                 Existence::Seen { node, up_to } => Dot { node: *node, number: *up_to },
             };
@@ -158,7 +160,11 @@ impl Engine {
         }
         let told = self.groups.told.entry(from).or_default();
         parts.into_iter().for_each(|part| told.add(part));
-        if told.is_within(&self.cx.config.limits) { Ok(()) } else { Err("more groups than the limit") }
+        if told.is_within(&self.cx.config.limits) {
+            Ok(())
+        } else {
+            Err(Violation("more groups than the limit"))
+        }
     }
 
     /// What the peer knows is complete.
@@ -213,7 +219,7 @@ impl Engine {
         parts: Vec<Existence>,
         last: bool,
         answer: bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         self.learn_existence(from, parts)?;
         if !last {
             if self.view.is_linked(from) && !self.view.is_synced(from) {
@@ -225,7 +231,7 @@ impl Engine {
         if answer {
             match self.groups.unanswered.get_mut(&from) {
                 Some(digests) if *digests > 0 => *digests -= 1,
-                _ => return Err("it asks for all groups although no digest was sent"),
+                _ => return Err(Violation("it asks for all groups although no digest was sent")),
             }
             self.tell_existence(from, false);
         } else if self.groups.asked.remove(&from) == Some(true) {

@@ -86,12 +86,12 @@ impl Engine {
         dot: Dot,
         generation: u32,
         ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if !self.groups.makers.is_of(from, dot.node, generation) {
-            return Err("a node makes a group in the name of another");
+            return Err(Violation("a node makes a group in the name of another"));
         }
         if group.as_bytes().is_empty() {
-            return Err("an empty name");
+            return Err(Violation("an empty name"));
         }
         self.groups.dots.add(&group, dot);
         self.groups.touch(&group, false);
@@ -145,9 +145,9 @@ impl Engine {
         group: Name,
         dots: BTreeSet<Dot>,
         ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if group.as_bytes().is_empty() {
-            return Err("an empty name");
+            return Err(Violation("an empty name"));
         }
         self.remove_dots(&group, &dots);
         self.learn_dead_dots(from, &dots);
@@ -260,9 +260,9 @@ impl Engine {
         group: Name,
         dots: BTreeSet<Dot>,
         ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if group.as_bytes().is_empty() {
-            return Err("an empty name");
+            return Err(Violation("an empty name"));
         }
         if self.groups.exists(&group) {
             self.view.count_for(from, |counts| counts.deletes += 1);
@@ -390,11 +390,11 @@ impl Engine {
         from: NodeId,
         membership: Membership,
         ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         let Membership { group, serial, count, dots, .. } = &membership;
         let under_none = *count > 0 && dots.is_empty();
         if group.as_bytes().is_empty() || *serial == 0 || *count > MAX_COUNT || under_none {
-            return Err("a membership that cannot be");
+            return Err(Violation("a membership that cannot be"));
         }
         self.set_membership(from, membership);
         if let Some(tx) = ack {

@@ -90,7 +90,7 @@ impl Engine {
         group: &Name,
         to: NodeId,
         tx: Tx,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if self.is_broken(Fault::DeleteIsAckedAtOnce) {
             self.send(to, Message::Ack { tx });
             return Ok(());

@@ -210,7 +210,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn on_where(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) -> Result<(), &'static str> {
+    pub(crate) fn on_where(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) -> Result<(), Violation> {
         let found = nodes.iter().filter_map(|node| Some((*node, self.view.links.get(node)?)));
         let dialled = found.filter(|(_, link)| !link.address.is_empty());
         let address = |(node, link): (_, &Link)| PeerAddress {
@@ -234,7 +234,7 @@ impl Engine {
         from: NodeId,
         peers: Vec<PeerAddress>,
         last: bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if !self.view.dials.asked.contains(&from) {
             return Ok(()); // nobody has asked: it would be dialled as often as it is said
         }

@@ -295,14 +295,9 @@ impl Engine {
         self.send(to, Message::Hello { facts: last.unwrap_or_default(), last: true });
     }
 
-    pub(crate) fn on_hello(
-        &mut self,
-        from: NodeId,
-        facts: Vec<Fact>,
-        last: bool,
-    ) -> Result<(), &'static str> {
+    pub(crate) fn on_hello(&mut self, from: NodeId, facts: Vec<Fact>, last: bool) -> Result<(), Violation> {
         if self.view.links.get(&from).is_some_and(|link| link.merge.is_synced()) {
-            return Err("a second snapshot");
+            return Err(Violation("a second snapshot"));
         }
         for fact in facts {
             self.learn(from, fact)?;
@@ -323,7 +318,7 @@ impl Engine {
         Ok(())
     }
 
-    fn learn(&mut self, from: NodeId, fact: Fact) -> Result<(), &'static str> {
+    fn learn(&mut self, from: NodeId, fact: Fact) -> Result<(), Violation> {
         match fact {
             Fact::Binding(name, binding) => {
                 self.record_snapshot_entry(from, binding.reg)?;
@@ -338,13 +333,17 @@ impl Engine {
         Ok(())
     }
 
-    fn record_snapshot_entry(&mut self, from: NodeId, reg: Reg) -> Result<(), &'static str> {
+    fn record_snapshot_entry(&mut self, from: NodeId, reg: Reg) -> Result<(), Violation> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         let named = link.merge.read(reg);
-        if named > self.most_in_snapshot() { Err("more registrations than a peer may have") } else { Ok(()) }
+        if named > self.most_in_snapshot() {
+            Err(Violation("more registrations than a peer may have"))
+        } else {
+            Ok(())
+        }
     }
 
-    pub(crate) fn on_hello_ack(&mut self, from: NodeId) -> Result<(), &'static str> {
+    pub(crate) fn on_hello_ack(&mut self, from: NodeId) -> Result<(), Violation> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         let in_snapshot = link.merge.acknowledged(self.cx.now);
         self.tables_acknowledged(from);
@@ -438,7 +437,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn on_goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), &'static str> {
+    pub(crate) fn on_goodbye(&mut self, from: NodeId, why: Goodbye) -> Result<(), Violation> {
         if let Some(link) = self.view.links.get_mut(&from) {
             link.goodbye = Some(why);
         }
@@ -450,7 +449,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn violated(&mut self, from: NodeId, what: &'static str) {
+    pub(crate) fn violated(&mut self, from: NodeId, Violation(what): Violation) {
         self.cx.counters.violations += 1;
         self.view.count_for(from, |counts| counts.violations += 1);
         self.part(from, Misconduct::Violation(what));

@@ -129,9 +129,9 @@ impl Engine {
         from: NodeId,
         number: u64,
         claimant: PeerAddress,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if claimant.name != self.cx.config.name || claimant.node == self.cx.config.node {
-            return Err("a claim to another name");
+            return Err(Violation("a claim to another name"));
         }
         self.send(from, Message::Pong { number });
         self.ask_unsure_peers();
@@ -266,7 +266,7 @@ impl Engine {
         self.link_down(node, Reason::NODE_UNREACHABLE, Some(Goodbye::Silent));
     }
 
-    pub(crate) fn on_probe(&mut self, from: NodeId, about: BTreeSet<NodeId>) -> Result<(), &'static str> {
+    pub(crate) fn on_probe(&mut self, from: NodeId, about: BTreeSet<NodeId>) -> Result<(), Violation> {
         let lately = self.cx.config.heartbeat * 2;
         let hears = |node: &NodeId| {
             self.view.links.get(node).is_some_and(|link| self.cx.now.since(link.pulse.last_heard) < lately)
@@ -282,7 +282,7 @@ impl Engine {
         &mut self,
         from: NodeId,
         silent: BTreeSet<NodeId>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         for node in silent {
             if let Some(unanswered) =
                 self.view.links.get_mut(&node).and_then(|link| link.pulse.suspected.as_mut())
@@ -323,7 +323,7 @@ impl Engine {
         self.cx.timers.set(Timer::Doubt(node), self.cx.now + DOUBT);
     }
 
-    pub(crate) fn on_pong(&mut self, from: NodeId, number: u64) -> Result<(), &'static str> {
+    pub(crate) fn on_pong(&mut self, from: NodeId, number: u64) -> Result<(), Violation> {
         let Some(link) = self.view.links.get_mut(&from) else { return Ok(()) };
         link.pulse.answered = link.pulse.answered.max(number.min(self.view.pings));
         if let Some((_, sent)) = link.pulse.pinged.take_if(|(asked, _)| *asked == number) {

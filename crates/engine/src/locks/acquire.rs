@@ -421,7 +421,7 @@ impl Engine {
         requester: Name,
         serial: u64,
         waiter: Pid,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         let (me, key) = (self.cx.config.node, Key::Lock(resource.clone()));
         let id = (serial, resource, requester);
         let Some(own) = self.holds.own.get(&id).filter(|own| own.is_bound_on(from)) else { return Ok(()) };

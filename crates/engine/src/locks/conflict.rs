@@ -106,7 +106,7 @@ impl Engine {
         requester: Name,
         serial: u64,
         standing: Option<Standing>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         // An answer to an earlier round is void.
         let conflict = self.holds.conflicts.rounds.get_mut(&resource);
         let Some(conflict) = conflict.filter(|conflict| conflict.question == question) else { return Ok(()) };
@@ -162,7 +162,7 @@ impl Engine {
         requester: Name,
         serial: u64,
         token: u64,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         let id = (serial, resource, requester);
         let own = self.holds.own.get(&id).filter(|own| own.token == token);
         let standing = own.and_then(|own| own.standing_on(from));
@@ -180,7 +180,7 @@ impl Engine {
         serial: u64,
         token: u64,
         ends: bool,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         let id = (serial, resource, requester);
         // What is said of an earlier hold of the process, or of one on other nodes, does not concern this one.
         let own = self.holds.own.get(&id).filter(|own| own.token == token);

@@ -154,20 +154,15 @@ impl Engine {
     // ---- what homes publish
 
     /// A claim is complete, or a hold has changed.
-    pub(crate) fn on_share_published(
-        &mut self,
-        from: NodeId,
-        tx: Tx,
-        hold: Hold,
-    ) -> Result<(), &'static str> {
+    pub(crate) fn on_share_published(&mut self, from: NodeId, tx: Tx, hold: Hold) -> Result<(), Violation> {
         if tx.node != from {
-            return Err("a hold under the claim of another node");
+            return Err(Violation("a hold under the claim of another node"));
         }
         let key = Key::Lock(hold.resource.clone());
         let request = self.claims.end_request(tx, &key);
         let want = Want::Lock { requester: hold.requester.clone(), serial: hold.serial };
         if request.as_ref().is_some_and(|request| !request.wants(&want)) {
-            return Err("a hold that is not what was claimed");
+            return Err(Violation("a hold that is not what was claimed"));
         }
         self.bind(from, hold, request.is_some())
     }
@@ -181,7 +176,7 @@ impl Engine {
         serial: u64,
         rest: Option<Hold>,
         ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         match rest {
             None => {
                 let share = Share { resource, requester, pid: Pid { node: from, serial } };
@@ -190,7 +185,7 @@ impl Engine {
             }
             Some(hold) => {
                 if (&hold.resource, &hold.requester, hold.serial) != (&resource, &requester, serial) {
-                    return Err("the rest of another hold");
+                    return Err(Violation("the rest of another hold"));
                 }
                 if !self.is_broken(Fault::PartialReleaseIsIgnored) {
                     self.bind(from, hold, false)?;
@@ -208,15 +203,15 @@ impl Engine {
     /// (UTC): that moment is the same for all whose clocks are about right, so whoever is led as far as that by a lie does not
     /// give tokens that the next one does not follow. Beyond it a message moves the counter by a small step, for nodes that are
     /// there go on counting; and what is ahead by a day more is a violation.
-    pub(crate) fn followed_token(&self, token: u64) -> Result<u64, &'static str> {
+    pub(crate) fn followed_token(&self, token: u64) -> Result<u64, Violation> {
         if self.cx.config.first_token == 0 {
-            return if token > MAX_TOKEN { Err("a token beyond all reason") } else { Ok(token) };
+            return if token > MAX_TOKEN { Err(Violation("a token beyond all reason")) } else { Ok(token) };
         }
         let open = u64::try_from(self.cx.now.since(self.cx.opened).as_millis()).unwrap_or(u64::MAX);
         let now = self.cx.config.first_token.saturating_add(open.saturating_mul(PER_MS));
         let latest = (now / DAY).saturating_add(2).saturating_mul(DAY).min(MAX_TOKEN);
         if token > latest.saturating_add(DAY).min(MAX_TOKEN) {
-            return Err("a token that is days ahead of the clock");
+            return Err(Violation("a token that is days ahead of the clock"));
         }
         let base = self.holds.last_token.max(latest);
         let limit = base.saturating_add(STEP).min(latest.saturating_add(DAY / 2));
@@ -225,10 +220,10 @@ impl Engine {
 
     /// A hold becomes known here, or known anew; it binds if this node is in its set. `here`: this voter had granted its
     /// claim.
-    pub(crate) fn bind(&mut self, from: NodeId, hold: Hold, here: bool) -> Result<(), &'static str> {
+    pub(crate) fn bind(&mut self, from: NodeId, hold: Hold, here: bool) -> Result<(), Violation> {
         let me = self.cx.config.node;
         if hold.resource.as_bytes().is_empty() || hold.requester.as_bytes().is_empty() || hold.serial == 0 {
-            return Err("an empty resource, requester or pid");
+            return Err(Violation("an empty resource, requester or pid"));
         }
         let followed = self.followed_token(hold.token)?;
         if !self.is_broken(Fault::HeldRaisesNoCounter) {

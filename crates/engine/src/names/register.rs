@@ -122,9 +122,9 @@ impl Engine {
         reg: Reg,
         beneath: Option<Binding>,
         ack: Option<Tx>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if reg.node != from || beneath.as_ref().is_some_and(|b| b.reg.node != from) {
-            return Err("a node withdraws a binding of another");
+            return Err(Violation("a node withdraws a binding of another"));
         }
         if self.names.of(&name, from).is_some_and(|shown| shown.reg == reg) {
             match beneath {
@@ -307,7 +307,7 @@ impl Engine {
         reg: Reg,
         to: NodeId,
         supersedes: BTreeSet<Reg>,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if to == self.cx.config.node {
             if reg.node == from || self.may_be_passed_on(from, reg.node) {
                 self.settled(&name, &supersedes);
@@ -329,9 +329,9 @@ impl Engine {
         tx: Tx,
         name: Name,
         binding: Binding,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if tx.node != from {
-            return Err("a commit under the claim of another node");
+            return Err(Violation("a commit under the claim of another node"));
         }
         self.check_binding(from, &name, &binding)?;
         self.install(&name, binding);
@@ -345,15 +345,15 @@ impl Engine {
         from: NodeId,
         name: &Name,
         binding: &Binding,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if binding.reg.node != from {
-            return Err("a node publishes a binding of another");
+            return Err(Violation("a node publishes a binding of another"));
         }
         if name.as_bytes().is_empty() || binding.serial == 0 {
-            return Err("an empty name or pid");
+            return Err(Violation("an empty name or pid"));
         }
         if matches!(&binding.resolver, Resolver::Function(it) if it.as_bytes().len() > MAX_RESOLVER) {
-            return Err("a resolver with a name longer than any");
+            return Err(Violation("a resolver with a name longer than any"));
         }
         Ok(())
     }

@@ -250,7 +250,7 @@ impl Engine {
         watcher: u64,
         reference: u64,
         target: u64,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         let Some(process) = self.processes.get_mut(target) else {
             self.signal_exit(from, target, watcher, reference, Reason::NO_PROCESS, Payload::default());
             return Ok(());
@@ -269,7 +269,7 @@ impl Engine {
         watcher: u64,
         reference: u64,
         target: u64,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Violation> {
         if let Some(process) = self.processes.get_mut(target) {
             process.watchers.remove(&Watcher { node: from, serial: watcher, reference });
         }
@@ -417,12 +417,10 @@ impl Engine {
 
     // ---- the data lane
 
-    pub(crate) fn data(&mut self, from: NodeId, header: DataHeader, body: &[u8]) -> Result<(), &'static str> {
+    pub(crate) fn data(&mut self, from: NodeId, header: DataHeader, body: &[u8]) -> Result<(), Violation> {
         let alive = &self.processes.alive;
-        let (received, credit) = self
-            .inbound
-            .frame(from, header, body, &|serial| alive.contains_key(&serial))
-            .map_err(|violation| violation.0)?;
+        let (received, credit) =
+            self.inbound.frame(from, header, body, &|serial| alive.contains_key(&serial))?;
         if let Some((to, credit)) = credit {
             self.send(from, Message::Credit { to, credit });
         }
