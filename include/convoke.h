@@ -859,7 +859,7 @@ CONVOKE_API void convoke_node_free(convoke_node *node);
  * Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous`, `secret.file` and
  * `secret.user`, and those that begin with `tls.`; files are read anew.
  *
- * New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
+ * New seeds are dialled at once. An address that is none any more and is not linked is not dialled any longer; links stay.
  *
  * Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
  * secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as
@@ -2150,7 +2150,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire(convoke_process
  * If the process holds the lock already, nodes are added to its share: one release still gives all of it back. An attempt
  * that fails gives back only what it has taken itself.
  *
- * Whoever cannot have the lock at once waits in a queue, and nobody polls. `retries` bounds the time in it as the manual's
+ * A process that cannot have the lock at once waits in a queue, and nobody polls. `retries` bounds the time in it as the manual's
  * attempts would: one try, and so many chances more, which makes at most the sum over k = 1 to `retries` of half of
  * min(250 * 2^(k-1), 8000) ms. `timeout_ms` bounds the whole call. Whichever is over first ends it.
  *
@@ -2190,7 +2190,7 @@ CONVOKE_API CONVOKE_MUST_USE convoke_status convoke_lock_acquire_on(convoke_proc
     int64_t retries, int64_t timeout_ms, uint64_t *fence_out, convoke_ref *op_out);
 
 /**
- * Releases the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
+ * Releases the whole of a process's share of a lock. The one that has waited for longest gets it at once; others that share it keep
  * theirs.
  *
  * @param process who holds it. Nobody else can release it.

@@ -161,7 +161,7 @@ pub unsafe extern "C" fn convoke_lock_acquire(
 /// If the process holds the lock already, nodes are added to its share: one release still gives all of it back. An attempt
 /// that fails gives back only what it has taken itself.
 ///
-/// Whoever cannot have the lock at once waits in a queue, and nobody polls. `retries` bounds the time in it as the manual's
+/// A process that cannot have the lock at once waits in a queue, and nobody polls. `retries` bounds the time in it as the manual's
 /// attempts would: one try, and so many chances more, which makes at most the sum over k = 1 to `retries` of half of
 /// min(250 * 2^(k-1), 8000) ms. `timeout_ms` bounds the whole call. Whichever is over first ends it.
 ///
@@ -225,7 +225,7 @@ pub unsafe extern "C" fn convoke_lock_acquire_on(
     })
 }
 
-/// Releases the whole of a process's share of a lock. Whoever waits for it gets it at once; others that share it keep
+/// Releases the whole of a process's share of a lock. The one that has waited for longest gets it at once; others that share it keep
 /// theirs.
 ///
 /// @param process who holds it. Nobody else can release it.

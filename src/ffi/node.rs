@@ -132,7 +132,7 @@ pub unsafe extern "C" fn convoke_node_free(node: *mut convoke_node) {
 /// Changes what can be changed of a node that is open: the options `seeds`, `secret`, `secret.previous`, `secret.file` and
 /// `secret.user`, and those that begin with `tls.`; files are read anew.
 ///
-/// New seeds are dialled at once. Who is none any more and is not linked is not dialled any longer; links stay.
+/// New seeds are dialled at once. An address that is none any more and is not linked is not dialled any longer; links stay.
 ///
 /// Connections that begin from now on follow the new values. Links that there are go on: each has keys of its own. So a
 /// secret is changed without losing anything. First every node gets the new secret as `secret` and the old one as

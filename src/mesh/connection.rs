@@ -35,7 +35,7 @@ const FRAMES_PER_DRAIN: u32 = 64;
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Stage {
-    /// Who the peer is is not known; the core does not know of the connection.
+    /// It is not known who the peer is; the core does not know of the connection.
     Unauthenticated,
     /// The core knows who the peer is; who decides of the two has not spoken.
     Known,

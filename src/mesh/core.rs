@@ -12,7 +12,7 @@ pub trait Core: 'static {
     type Outbox: Clone + 'static;
 
     /// Input follows that has just been read: the time is read anew, and what callers had asked for by now is handled
-    /// first. Who learned of a process by another way than Convoke may rely on its being there.
+    /// first. A program that learned of a process by another way than Convoke may rely on its being there.
     fn begin(&mut self);
     /// The driver waits for something that has changed: an earlier timer, or the end.
     fn needs_driver(&self) -> bool;

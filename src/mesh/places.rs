@@ -1,7 +1,7 @@
 //! The places of connections that were accepted and are not links yet, and who has to leave when they are all taken.
 //!
 //! A newcomer never waits and is never turned away. It takes the place of another: of the origin that has most places the
-//! oldest. So an origin that comes seldom keeps its own, and origins that were linked have some on account. Who has shown
+//! oldest. So an origin that comes seldom keeps its own, and origins that were linked have some on account. A connection that has shown
 //! that it belongs to the cluster, by words that a holder of the secret has signed or by a certificate, has one of as many
 //! other places, and loses it to none but its like.
 
@@ -95,7 +95,7 @@ impl<T> Places<T> {
         (has_token, evicted.flatten())
     }
 
-    /// Whoever has this place has shown more of itself.
+    /// The connection with this place has shown more of itself.
     pub(super) fn shows(&mut self, id: ConnectionId, shown: Shown) -> Option<Evicted<T>> {
         let rank = match shown {
             Shown::Nothing => return None,
@@ -261,7 +261,7 @@ mod tests {
         assert!(!test.has(2) && test.has(5) && !test.has(4));
         // Each has one: the oldest of all.
         assert_eq!((test.enter(7), test.has(1)), (Some(1), false));
-        // Whoever has left is none of them.
+        // Those that have left are none of them.
         test.places.left(ConnectionId(5));
         assert_eq!((test.enter(8), test.enter(8), test.enter(8)), (None, Some(3), Some(8)));
     }

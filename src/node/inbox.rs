@@ -24,9 +24,9 @@ pub enum Request {
     Resolving { call: u64, until: Time },
     /// It has answered: `Engine::handle_resolved`.
     Resolved { call: u64, answer: ClashAnswer },
-    /// `Engine::locks`: of one resource, or of all. Who asks hears by the end of the channel when nobody answers.
+    /// `Engine::locks`: of one resource, or of all. The caller hears by the end of the channel when nobody answers.
     Locks { resource: Option<Name>, answer: SyncSender<Vec<LockRow>> },
-    /// What the node is doing. Who asks hears by the end of the channel when nobody answers.
+    /// What the node is doing. The caller hears by the end of the channel when nobody answers.
     Observe { inspect: bool, answer: SyncSender<Box<Observed>> },
     /// Links that were made under what this has replaced are to be ended. It may have been replaced itself since.
     EndReplaced { by: Protection },

@@ -13,7 +13,7 @@ use crate::engine::{Command, Deadline, Name, Payload, Pid, Reason, Ref, Resolver
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The engine keeps the deadlines of calls. Who has waited for so much longer does not wait for a node's thread that something
+/// The engine keeps the deadlines of calls. A caller that has waited for so much longer does not wait for a node's thread that something
 /// keeps busy.
 const STUCK: Duration = Duration::from_millis(100);
 

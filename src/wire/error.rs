@@ -16,7 +16,7 @@ pub enum WireError {
     Header,
     /// The body does not decode.
     Malformed(&'static str),
-    /// Whoever sent this does not speak Convoke's protocol.
+    /// The sender does not speak Convoke's protocol.
     Stranger,
     /// There is no common version of the protocol: the peer's first and last one, and those of this node.
     Version((u16, u16), (u16, u16)),

@@ -13,7 +13,7 @@ pub const VERSIONS: (u16, u16) = (2, 2);
 /// The largest frame before a connection is a link: three texts and what stands around them.
 pub(super) const MAX_HANDSHAKE_FRAME: usize = 1024;
 
-/// The random bytes that an incarnation is made of, together with the node's name. Who shows them shows that the incarnation
+/// The random bytes that an incarnation is made of, together with the node's name. A node that shows them shows that the incarnation
 /// is of that name: where a name is bound to a certificate, pids are too, and nobody can take the incarnation of another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Opening(pub [u8; 32]);

@@ -146,7 +146,7 @@ impl Engine {
         self.cx.config.limits.published / 2
     }
 
-    /// After a message of the peer. Whoever says too much is parted; where all do together, the one that has just said more.
+    /// After a message of the peer. A peer that says too much is parted; where all do together, the one that has just said more.
     pub(super) fn keep_within_budget(&mut self, from: NodeId) {
         let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
         if all <= self.most_of_one() || self.is_broken(Fault::PublishedWithoutBound) {

@@ -73,7 +73,7 @@ pub enum Fault {
     VerdictIsForgotten,
     /// A verdict that was lost with a link is not told again (P6).
     VerdictIsToldOnce,
-    /// Who takes part in a pair that was given up is not told, and waits for ever (P7).
+    /// A home that takes part in a pair that was given up is not told, and waits for ever (P7).
     EngagedWithoutGone,
     /// Where neither wins the lower home goes first: a lost verdict leaves the name to the higher one (P6).
     LowerGoesFirst,
@@ -212,7 +212,7 @@ pub enum Fault {
     AliasIsSettled,
     /// An address that led back to the node is not dialled again: behind a balancer a cluster stays in parts (P2).
     LedBackIsForEver,
-    /// Who keeps others waiting is waited for for ever (P7).
+    /// A peer that keeps others waiting is waited for for ever (P7).
     SlowPeersStay,
     /// What a peer publishes is kept without bound.
     PublishedWithoutBound,

@@ -128,7 +128,7 @@ pub enum Fact {
     Binding(Name, Binding),
     /// A registration of the sender beneath the one that it shows, which is under way.
     Beneath(Reg),
-    /// The nodes that the sender has links to; who does not know one of them asks where it is. (Were it told at once, a
+    /// The nodes that the sender has links to; a node that does not know one of them asks where it is. (Were it told at once, a
     /// cluster of n nodes that starts would tell n^3 addresses.)
     Peers(#[serde(deserialize_with = "bounded")] BTreeSet<NodeId>),
     Hold(Hold),

@@ -116,7 +116,7 @@ impl Config {
             limits: Limits::default(),
         }
     }
-    /// Who answers at this address is certainly this node itself.
+    /// This node itself certainly answers at the address.
     pub fn is_own(&self, address: &str) -> bool {
         address == self.address || address == self.bound
     }

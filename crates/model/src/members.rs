@@ -2,7 +2,7 @@
 //!
 //! A list of members is published at every change. Were it made anew each time, a join would cost as much as the group is
 //! large. So the entries lie in pieces, and a change replaces one of them; all others are shared by the lists that readers
-//! have. Who wants all entries in one array gets one that is made when the first asks for it, for all who have that list.
+//! have. A caller that wants all entries in one array gets one that is made when the first asks for it, for all that have the list.
 
 use crate::{NodeId, Pid};
 use std::sync::{Arc, OnceLock};

@@ -523,7 +523,7 @@ impl Engine {
         self.mark_all_operations();
     }
 
-    /// Who has come, or has come back, is asked.
+    /// Nodes that have come, or have come back, are asked.
     fn ask_those_who_are_there(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_acquiring()) else { return };
         let there: BTreeSet<NodeId> =

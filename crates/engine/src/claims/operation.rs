@@ -129,7 +129,7 @@ pub(crate) struct Operation {
     pub(super) claim: Claim,
     pub(super) publication: Publication,
     pub(super) caller: Caller,
-    /// Who must grant. Loses nodes that are gone; a claim on the view gains nodes that come up.
+    /// The nodes that must grant. Loses nodes that are gone; a claim on the view gains nodes that come up.
     pub(super) nodes: BTreeSet<NodeId>,
     /// Those of them that are asked when they are there: they are missing, or have just come.
     pub(super) unasked: BTreeSet<NodeId>,

@@ -263,7 +263,7 @@ impl Engine {
         }
     }
 
-    /// Who waits and has had no other answer hears so, or this would pass for a voter that does not answer.
+    /// A coordinator whose claim waits, and that has had no other answer, hears so, or this would pass for a voter that does not answer.
     fn tell_queued(&mut self, key: &Key) {
         let Some(ballot) = self.claims.ballots.get_mut(key) else { return };
         let mut unanswered = std::mem::take(&mut ballot.unanswered);

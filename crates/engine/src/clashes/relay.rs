@@ -75,7 +75,7 @@ impl Engine {
                 return Ok(());
             }
             self.remember_relay(origin, from);
-            // Who only passes it on is not to blame for what it says: nonsense is void, the link stays.
+            // A relay is not to blame for what it passes on: nonsense is void, the link stays.
             let _ = self.on_clash_message(origin, clash);
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether `from` may say something to this node in the name of `origin`. Who is linked here says it itself, and so does this
+    /// Whether `from` may say something to this node in the name of `origin`. A node that is linked here says it itself, and so does this
     /// very node: such a word crossed the link that has just come up, where it is said anew, or is a lie. It is void, and no
     /// violation, since the first may befall an honest node.
     pub(crate) fn may_be_passed_on(&mut self, from: NodeId, origin: NodeId) -> bool {
@@ -107,7 +107,7 @@ impl Engine {
         });
     }
 
-    /// Whoever it is that can be reached so, there are no more of them than there may be peers.
+    /// However many nodes can be reached so, no more of them are remembered than there may be peers.
     fn remember_relay(&mut self, to: NodeId, through: NodeId) {
         if self.clashes.relays.contains_key(&to) || self.clashes.relays.len() < self.cx.config.limits.peers {
             self.clashes.relays.insert(to, through);

@@ -5,7 +5,7 @@
 use crate::*;
 use std::collections::BTreeMap;
 
-/// No node makes so many groups. Whoever is said to have made more goes on under another number.
+/// No node makes so many groups. A node that is said to have made more goes on under another number.
 const MOST: u64 = 1 << 40;
 /// For so many numbers of one peer it is remembered whose they are.
 const KEPT: usize = 16;

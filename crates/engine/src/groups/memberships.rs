@@ -111,7 +111,7 @@ impl Groups {
     pub(crate) fn doom(&mut self, group: &Name, pid: Pid) {
         self.doomed.entry(group.clone()).or_default().insert(pid);
     }
-    /// Who deleted them may be lost, and their homes may never hear of it.
+    /// The node that deleted them may be lost, and their homes may never hear of it.
     pub(crate) fn clear_doomed(&mut self) {
         self.doomed.clear();
     }

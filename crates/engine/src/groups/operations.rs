@@ -446,7 +446,7 @@ impl Engine {
         }
     }
 
-    /// Takes its dot away, and nothing else. Who has joined meanwhile stays a member, and the group with it.
+    /// Takes its dot away, and nothing else. A process that has joined meanwhile stays a member, and the group with it.
     fn undo_creation(&mut self, group: Name, dot: Dot) {
         let mut dots = BTreeSet::from([dot]);
         if self.is_broken(Fault::UndoneCreateTakesAll) {

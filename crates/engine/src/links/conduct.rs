@@ -2,7 +2,7 @@
 //!
 //! A peer that answers pings is alive, and may yet hold up every registration: its process is stopped for most of the time,
 //! its way swallows what is large, it never votes. Silence does not find that out. So each node keeps account of what it
-//! waits for: votes, acknowledgements, the tables at the beginning of a link. Who owes for longer than a detection time
+//! waits for: votes, acknowledgements, the tables at the beginning of a link. A peer that owes for longer than a detection time
 //! in any twelve of them (a minute by default), in one piece or in many, is *parted*: its link is ended, and it is neither
 //! dialled nor admitted for a pause, which is doubled each time, and halved for every such minute of good behaviour. So is who
 //! breaks the protocol, or publishes more than is kept of one peer (`budget`).

@@ -119,7 +119,7 @@ impl Engine {
 
     /// The link is over.
     pub(crate) fn note_missing(&mut self, node: NodeId, link: &Link, departure: &Departure) {
-        // Who comes and goes all the time is waited for once, until a link with it has lasted.
+        // A node that comes and goes all the time is waited for once, until a link with it has lasted.
         let lasted = link.merge.lasted(self.cx.now) >= self.cx.config.detection;
         let before =
             if lasted { Duration::ZERO } else { self.view.missing.waited(node).unwrap_or(link.merge.waited) };

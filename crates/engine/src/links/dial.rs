@@ -312,7 +312,7 @@ impl Engine {
         }
     }
 
-    /// Who answers at the address has said who it is: it is not for want of an answer if it is not met.
+    /// The node that answers at the address has said who it is: it is not for want of an answer if it is not met.
     pub(crate) fn dial_answered(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address) {
             target.set_answered();
@@ -381,7 +381,7 @@ impl Engine {
         });
         for at in moved.map(|(at, _)| at.to_owned()).collect::<Vec<_>>() {
             self.let_go(&at);
-            // Whoever waits for a link to the old address waits for a dial that does not come any more.
+            // Callers that wait for a link to the old address wait for a dial that does not come any more.
             let text = "the node of that name is at another address now";
             self.end_connects_to(&at, &Outcome::failed(Status::Unreachable, text));
         }
@@ -440,7 +440,7 @@ impl Engine {
             if self.adopt_link(&address) {
                 continue; // a name that led to other links too
             }
-            // Whoever still waits for the tables of the peer: a connect dials once.
+            // Callers that still wait for the tables of the peer: a connect dials once.
             let text = "the link ended before the tables were merged";
             self.end_connects_to(&address, &Outcome::failed(Status::Unreachable, text));
             let confirms = self.view.missing.is_confirmed_at(&address);
@@ -454,7 +454,7 @@ impl Engine {
         names
     }
 
-    /// Who was there may come back at another address: these names are looked up soon. Not after a link that did not last, for a
+    /// The node that was there may come back at another address: these names are looked up soon. Not after a link that did not last, for a
     /// peer may refuse each one after this side's Go, and the next round would always be the first.
     pub(crate) fn end_back_off(&mut self, names: &BTreeSet<String>) {
         for name in names {

@@ -62,13 +62,13 @@ pub(crate) struct DialTarget {
     obstacle: Obstacle,
     meeting: Meeting,
     listing: Listing,
-    /// Whoever it is linked to says to be dialled elsewhere: it may lead to others too.
+    /// The node that it is linked to says to be dialled elsewhere: it may lead to others too.
     pub(super) is_alias: bool,
     /// Others know another incarnation here than the one that is linked: it is dialled when that one has left.
     pub(super) successor: bool,
     /// It is a name, and stood for these addresses when it was looked up last.
     found: Option<BTreeSet<String>>,
-    /// Whoever answered here keeps others waiting, and is left alone for a while.
+    /// The node that answered here keeps others waiting, and is left alone for a while.
     pub(super) rests: Option<NodeId>,
 }
 
@@ -166,7 +166,7 @@ impl DialTarget {
             self.obstacle = Obstacle::Nothing;
         }
     }
-    /// Who answers here was disconnected, or is not any more.
+    /// The node that answers here was disconnected, or is not any more.
     pub(crate) fn set_parted(&mut self, parted: bool) {
         match (parted, self.obstacle) {
             (true, Obstacle::Nothing | Obstacle::LedBack) => self.obstacle = Obstacle::Parted,
@@ -182,7 +182,7 @@ impl DialTarget {
     pub(crate) fn set_met(&mut self) {
         self.meeting = Meeting::Met;
     }
-    /// Who answered was lost.
+    /// The node that answered was lost.
     pub(crate) fn set_lost(&mut self) {
         if self.meeting == Meeting::Answered {
             self.meeting = Meeting::Unknown;

@@ -333,7 +333,7 @@ impl Engine {
         }
     }
 
-    /// Who may turn out to be dead in a moment is not judged by yet.
+    /// Nodes that may turn out to be dead in a moment are not judged by yet.
     fn judge(&mut self, id: &Id) {
         if self.is_broken(Fault::MinorityIsNotNoticed) {
             return;

@@ -131,7 +131,7 @@ impl Dots {
         }
         let live: BTreeSet<Dot> = told.live.iter().map(|(_, dot)| *dot).collect();
         let mut gone: Vec<(Dot, Name)> = Vec::new();
-        // Who is told of twice is gone through once.
+        // An incarnation that is told of twice is gone through once.
         let mut seen = told.seen.clone();
         seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
         seen.dedup_by_key(|(node, _)| *node);
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(knowledge.len(), 1, "they have nothing to tell each other");
     }
 
-    /// No honest node tells of an incarnation twice. Who does is taken at its highest word.
+    /// No honest node tells of an incarnation twice. One that does is taken at its highest word.
     #[test]
     fn what_is_told_twice() {
         let g = Name::new(b"g");
@@ -197,7 +197,7 @@ mod tests {
         assert_eq!(one.live_count(), 0);
     }
 
-    /// Who knows nothing takes over what it is told, and comes to what it would have come to step by step.
+    /// A node that knows nothing takes over what it is told, and comes to what it would have come to step by step.
     #[test]
     fn what_is_adopted_is_what_is_merged() {
         use rand::{RngExt, SeedableRng, rngs::StdRng};
