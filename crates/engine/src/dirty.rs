@@ -25,9 +25,22 @@ fn mark<T: PartialEq + Clone>(marked: &mut Vec<T>, subject: &T) {
 /// Each once, in their order.
 fn take<T: Ord>(marked: &mut Vec<T>) -> Vec<T> {
     let mut taken = std::mem::take(marked);
-    taken.sort_unstable();
-    taken.dedup();
+    if taken.len() > 1 {
+        taken.sort_unstable();
+        taken.dedup();
+    }
     taken
+}
+
+/// Room for so many is not given back between two inputs.
+const KEPT: usize = 64;
+
+/// They were reconciled: the next marks have their room.
+fn give_room<T>(marked: &mut Vec<T>, mut done: Vec<T>) {
+    if marked.capacity() == 0 && done.capacity() <= KEPT {
+        done.clear();
+        *marked = done;
+    }
 }
 
 impl Dirty {
@@ -55,21 +68,24 @@ impl Engine {
     pub(super) fn settle(&mut self) {
         loop {
             self.drain_self_queue();
+            if self.cx.dirty.is_empty() {
+                return;
+            }
             let names = take(&mut self.cx.dirty.names);
             if !names.is_empty() {
                 names.iter().for_each(|name| self.reconcile_name(name));
+                give_room(&mut self.cx.dirty.names, names);
                 continue;
             }
             let keys = take(&mut self.cx.dirty.keys);
             if !keys.is_empty() {
                 keys.iter().for_each(|key| self.reconcile_key(key));
+                give_room(&mut self.cx.dirty.keys, keys);
                 continue;
             }
             let operations = take(&mut self.cx.dirty.operations);
-            if operations.is_empty() {
-                return;
-            }
-            operations.into_iter().for_each(|tx| self.reconcile_operation(tx));
+            operations.iter().for_each(|tx| self.reconcile_operation(*tx));
+            give_room(&mut self.cx.dirty.operations, operations);
         }
     }
 

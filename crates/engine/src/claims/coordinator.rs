@@ -254,8 +254,15 @@ impl Engine {
     }
 
     pub(crate) fn reconcile_operation(&mut self, tx: Tx) {
-        self.ask_those_who_are_there(tx);
-        self.update_grace(tx);
+        let Some(op) = self.claims.operations.get(&tx) else { return };
+        let is_to_ask = !op.unasked.is_empty();
+        let meets_bindings = op.naming().is_some_and(|it| !it.busy.is_empty() || it.unseen_since.is_some());
+        if is_to_ask {
+            self.ask_those_who_are_there(tx);
+        }
+        if meets_bindings {
+            self.update_grace(tx);
+        }
         self.go_on(tx);
     }
 
@@ -308,10 +315,10 @@ impl Engine {
         let shown = naming.shown.iter().map(|(_, reg)| *reg);
         let shown = shown.filter(|reg| !unvoted || op.nodes.contains(&reg.node));
         let shown = naming.replace.then(|| shown.collect());
-        match self.publish_binding(tx, name, op.claim.serial, naming.resolver.clone(), shown) {
+        let (serial, resolver, acks) = (op.claim.serial, naming.resolver.clone(), self.view.linked());
+        match self.publish_binding(tx, name, serial, resolver, shown, &acks) {
             Err(outcome) => self.fail(tx, outcome),
             Ok(reg) => {
-                let acks = self.view.linked();
                 if let Some(op) = self.claims.operations.get_mut(&tx) {
                     op.phase = Phase::Committing(acks.clone());
                     if let Some(naming) = op.naming_mut() {

@@ -230,7 +230,7 @@ impl Engine {
         }
     }
 
-    /// All have granted: the home publishes the binding. `shown`: for a re-register, what the voters show.
+    /// All have granted: the home publishes the binding to all that are linked. `shown`: for a re-register, what the voters show.
     pub(crate) fn publish_binding(
         &mut self,
         tx: Tx,
@@ -238,6 +238,7 @@ impl Engine {
         serial: u64,
         resolver: Resolver,
         shown: Option<BTreeSet<Reg>>,
+        to: &BTreeSet<NodeId>,
     ) -> Result<Reg, Outcome> {
         let me = self.cx.config.node;
         if self.processes.get(serial).is_some_and(|process| self.has_another_name(process, name)) {
@@ -259,7 +260,7 @@ impl Engine {
         let reg = self.names.next_reg(self.cx.now);
         let binding = Binding { reg, serial, resolver, supersedes, settled: false };
         self.processes.remember_name(serial, name);
-        self.broadcast(Message::Commit { tx, name: name.clone(), binding: binding.clone() });
+        self.send_to_all(to, Message::Commit { tx, name: name.clone(), binding: binding.clone() });
         self.names.push(name, binding);
         self.row_changed(name);
         if self.is_broken(Fault::SettledAtCommit) {
