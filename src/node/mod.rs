@@ -1,6 +1,6 @@
 //! A running node: commands in from callers' threads, tables and events out to them.
 //!
-//! The node's own thread ([`driver`]) runs the engine and the sockets. Callers never enter tokio: they push a
+//! The node's own thread (`driver`) runs the engine and the sockets. Callers never enter tokio: they push a
 //! [`Request`] into the [`Inbox`], read published [`Tables`], write into the [`LinkOutbox`] of a link, and wait on a
 //! condition variable or on a queue's eventfd. What comes back is applied by [`Delivery`] on the node's thread.
 //! This room may use all the others but `ffi`; it keeps clear of the native protocol's details.

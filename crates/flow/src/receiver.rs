@@ -24,7 +24,7 @@ pub(super) struct Receiver {
     pub(super) block: u64,
     /// The large payload that waits for room. Nothing else is sent to the receiver meanwhile.
     pub(super) parked: Option<Parked>,
-    /// Pairs of this receiver with a queue in [`Bulk`].
+    /// Pairs of this receiver with a queue in `Bulk`.
     pub(super) queues: u32,
     pub(super) gone: bool,
 }

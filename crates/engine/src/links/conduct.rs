@@ -11,7 +11,7 @@
 //!   `Busy`) and owes nothing then. Nobody owes the acknowledgement of a delete, which waits for third nodes.
 //! - An answer takes a while: what is older than a fiftieth of the detection time is overdue, or than three times the
 //!   shortest round trip of the link, up to a twentieth. Of overlapping waits only their union counts.
-//! - Time in which this node did not run itself is nobody's debt ([`Engine::awake`], as Lifeguard has it), and silence is
+//! - Time in which this node did not run itself is nobody's debt (`Context::awake`, as Lifeguard has it), and silence is
 //!   none while most of the other peers are silent too: then this node is the one that is cut off, or the network is.
 
 use super::departure::Departure;

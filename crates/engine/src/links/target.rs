@@ -1,7 +1,7 @@
 //! What this node dials, and the ways to find it: by address, by the name of the node that answers there, by the link
 //! that it led to. When each is dialled stands in `dial` and `lookup`.
 //!
-//! Whatever is indexed is written through [`Targets`] alone, so that no index can go astray.
+//! Whatever is indexed is written through [`DialTargets`] alone, so that no index can go astray.
 
 use crate::index::Index;
 use crate::*;
