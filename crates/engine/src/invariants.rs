@@ -54,7 +54,10 @@ impl Engine {
     /// How much there is to go through.
     #[cfg(debug_assertions)]
     fn size(&self) -> usize {
-        self.names.len()
+        let claims = self.claims.counts();
+        self.claims.operations().len()
+            + claims.requests
+            + self.names.len()
             + self.holds.len()
             + self.groups.memberships()
             + self.groups.dots()
