@@ -5,6 +5,8 @@ mod late;
 mod operation;
 mod queue;
 mod rows;
+mod unseen;
+mod view_changes;
 mod voter;
 
 pub(crate) use operation::{Claim, Claims, Publication};

@@ -3,5 +3,6 @@
 mod pair;
 mod relay;
 mod resolver;
+mod state;
 
-pub(crate) use pair::Clashes;
+pub(crate) use state::Clashes;

@@ -46,9 +46,10 @@ impl Engine {
         // A process has the names that it has registrations of, shown or beneath.
         let held: BTreeSet<(u64, &Name)> = self.processes.held_names().collect();
         same("names of processes", &held, &self.names.registrations().collect())?;
-        let (of_rows, of_processes) =
-            (self.groups.own_memberships(self.cx.config.node), self.processes.memberships());
-        same("groups of processes", of_processes, of_rows)
+        let of_processes: BTreeSet<(Name, u64)> =
+            self.processes.memberships().map(|(group, serial)| (group.clone(), serial)).collect();
+        let of_rows = self.groups.owned_by(self.cx.config.node);
+        same("groups of processes", of_processes, of_rows.into_iter().collect())
     }
 
     /// How much there is to go through.

@@ -15,6 +15,7 @@ mod counters;
 mod decode;
 mod dirty;
 mod dispatch;
+mod ends;
 mod fault;
 mod groups;
 mod id;
@@ -37,6 +38,7 @@ use convoke_flow::Violation;
 pub use convoke_flow::{FRAGMENT, MESSAGE_OVERHEAD};
 pub use convoke_model::*;
 pub use decode::text;
+pub use ends::{Goodbye, Refusal};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{Dot, Reg, Tx};
@@ -46,6 +48,6 @@ pub use links::Ending;
 pub use machine::Engine;
 pub use output::{Output, Wire};
 pub use protocol::{
-    Binding, ClashMessage, Connectivity, Existence, Fact, Goodbye, Hold, Identity, Key, Membership, Message,
-    Pair, PeerAddress, Refusal, Stamped, Standing, Task, Treatment, Want,
+    Binding, ClashMessage, Connectivity, Existence, Fact, Hold, Identity, Key, Membership, Message, Pair,
+    PeerAddress, Stamped, Standing, Task, Treatment, Want,
 };

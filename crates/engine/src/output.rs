@@ -1,7 +1,8 @@
 //! What the engine has its network do.
 
+use super::ends::{Goodbye, Refusal};
 use super::message::{Credit, DataHeader};
-use super::protocol::{Goodbye, Refusal, Stamped};
+use super::protocol::Stamped;
 use super::{ConnectionId, Payload};
 
 /// What the engine puts out, in the order given: published tables, then messages to peers, then events and answers.

@@ -98,7 +98,7 @@ impl Engine {
         self.end_sync(op, Outcome::of(if met { Status::Ok } else { Status::Timeout }));
     }
 
-    pub(crate) fn end_sync(&mut self, op: Ref, outcome: Outcome) {
+    pub(super) fn end_sync(&mut self, op: Ref, outcome: Outcome) {
         if let Some(meeting) = self.forget_sync(op) {
             self.answer_call(meeting.process, op, outcome);
         }
@@ -110,7 +110,7 @@ impl Engine {
         self.calls.syncs.remove(&op)
     }
 
-    pub(crate) fn drop_syncs_without_process(&mut self) {
+    pub(super) fn drop_syncs_without_process(&mut self) {
         let gone = self.calls.syncs.iter().filter(|(_, meeting)| !self.processes.exists(meeting.process));
         for op in gone.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.forget_sync(op);

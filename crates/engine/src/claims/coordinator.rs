@@ -13,7 +13,6 @@ use crate::machine::Engine;
 use crate::timers::Timer;
 use crate::*;
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 impl Engine {
     // ---- the coordinator
@@ -103,7 +102,7 @@ impl Engine {
         }
     }
 
-    fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+    pub(super) fn ask(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         if let Some(question) = self.claims.operations.get(&tx).and_then(|op| op.question(tx)) {
             self.expect_answers(tx, nodes);
             self.send_to_all(nodes, question);
@@ -111,14 +110,14 @@ impl Engine {
     }
 
     /// The claim needs the votes of these nodes too.
-    pub(crate) fn ask_more(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
+    pub(super) fn ask_more(&mut self, tx: Tx, nodes: &BTreeSet<NodeId>) {
         if let Some(op) = self.claims.operations.get_mut(&tx) {
             op.nodes.extend(nodes);
             self.ask(tx, nodes);
         }
     }
 
-    pub(crate) fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
+    pub(super) fn end_operation(&mut self, tx: Tx) -> Option<Operation> {
         for timer in [Timer::Operation(tx), Timer::Grace(tx), Timer::NoWait(tx)] {
             self.cx.timers.cancel(&timer);
         }
@@ -253,6 +252,8 @@ impl Engine {
         Ok(())
     }
 
+    /// Something that an operation waits for may have come: votes, acknowledgements, a node that is to be asked, or a binding that
+    /// is in its way.
     pub(crate) fn reconcile_operation(&mut self, tx: Tx) {
         let Some(op) = self.claims.operations.get(&tx) else { return };
         let is_to_ask = !op.unasked.is_empty();
@@ -352,7 +353,7 @@ impl Engine {
         self.conclude(op.caller, Outcome::value(token));
     }
 
-    pub(crate) fn is_acquiring(&self, tx: Tx) -> bool {
+    pub(super) fn is_acquiring(&self, tx: Tx) -> bool {
         self.claims.operations.get(&tx).is_some_and(Operation::is_acquiring)
     }
 
@@ -422,179 +423,6 @@ impl Engine {
         for tx in claims {
             if self.claims.operations.get(&tx).is_some_and(Operation::is_registering) {
                 self.fail(tx, Outcome::of(Status::Exists));
-            }
-        }
-    }
-
-    /// A voter shows a binding whose owner this node cannot see. After one and a half detection times of that it is asked
-    /// whether it hears the owner, and its word counts.
-    fn update_grace(&mut self, tx: Tx) {
-        if self.is_broken(Fault::UnseenOwnerIsWaitedFor) {
-            return;
-        }
-        let waits = !self.unseen_owners(tx).is_empty();
-        let now = self.cx.now;
-        let Some(naming) = self.claims.operations.get_mut(&tx).and_then(Operation::naming_mut) else {
-            return;
-        };
-        let timer = Timer::Grace(tx);
-        if !waits {
-            naming.unseen_since = None;
-            self.claims.out_of_sight.remove(&tx);
-            self.cx.timers.cancel(&timer);
-        } else if naming.unseen_since.is_none() {
-            naming.unseen_since = Some(now);
-            self.claims.out_of_sight.insert(tx);
-            self.cx.timers.set(timer, now + self.grace());
-        }
-    }
-
-    /// Longer than the voter may take to give up a dead owner, unless one of the two is paused meanwhile.
-    fn grace(&self) -> Duration {
-        let detections = if self.is_broken(Fault::GraceIsShort) { 0.02 } else { 1.5 };
-        self.cx.config.detection.mul_f64(detections)
-    }
-
-    /// The voters that show a plain registration a binding of an owner without a merged link to this node, and those owners.
-    fn unseen_owners(&self, tx: Tx) -> Vec<(NodeId, NodeId)> {
-        let op = self.claims.operations.get(&tx).filter(|op| op.is_registering());
-        let busy = op.and_then(Operation::naming).into_iter().flat_map(|naming| &naming.busy);
-        let pairs = busy.map(|(voter, reg)| (*voter, reg.node));
-        pairs.filter(|(_, owner)| !self.view.is_synced(*owner) && *owner != self.cx.config.node).collect()
-    }
-
-    /// The voters may have been paused while the owner died, or starved, and show it still: so each is asked, and asked
-    /// again as long as the binding is in the way. It answers when it hears the owner; else it gives the owner up, and the
-    /// claim goes on. A fixed time would be too short for somebody.
-    pub(crate) fn grace_over(&mut self, tx: Tx) {
-        let unseen = self.unseen_owners(tx);
-        if unseen.is_empty() {
-            return;
-        }
-        if self.is_broken(Fault::GraceIsShort) || self.is_broken(Fault::VoterIsNotAskedAgain) {
-            return self.held_out_of_sight(tx);
-        }
-        for (voter, node) in unseen {
-            self.send(voter, Message::Vouch { node });
-        }
-        self.cx.timers.set(Timer::Grace(tx), self.cx.now + self.cx.config.detection.mul_f64(0.5));
-    }
-
-    /// The voter hears this node.
-    pub(crate) fn on_vouched(&mut self, from: NodeId, node: NodeId) {
-        let due = self.cx.now - self.grace();
-        for tx in self.claims.out_of_sight.iter().copied().collect::<Vec<_>>() {
-            let naming = self.claims.operations.get(&tx).and_then(Operation::naming);
-            let is_due = naming.and_then(|naming| naming.unseen_since).is_some_and(|since| since <= due);
-            if is_due && self.unseen_owners(tx).contains(&(from, node)) {
-                self.held_out_of_sight(tx);
-            }
-        }
-    }
-
-    fn held_out_of_sight(&mut self, tx: Tx) {
-        let text = "held by a process of a node without a link to this one";
-        self.fail(tx, Outcome::failed(Status::Exists, text));
-    }
-
-    // ---- the view changes
-
-    /// A new link joins the acknowledgements of what is under way: else OK before the peer shows it.
-    pub(crate) fn join_acknowledgements(&mut self, peer: NodeId) -> BTreeSet<Tx> {
-        let mut joined = BTreeSet::new();
-        if self.is_broken(Fault::NewLinkJoinsNoAcks) {
-            return joined;
-        }
-        for (tx, op) in &mut self.claims.operations {
-            if let Phase::Committing(acks) = &mut op.phase {
-                acks.insert(peer);
-                // A delete is repeated, and acknowledged by itself.
-                if !self.groups.is_delete(*tx) {
-                    joined.insert(*tx);
-                }
-            }
-        }
-        joined
-    }
-
-    /// A peer's snapshot is complete: claims on the view need its vote too.
-    pub(crate) fn ask_newcomer(&mut self, peer: NodeId) {
-        if self.is_broken(Fault::NewcomerIsNotAsked) {
-            return;
-        }
-        for op in self.claims.operations.values_mut() {
-            if op.is_acquiring() && op.is_on_the_view() && op.nodes.insert(peer) {
-                op.unasked.insert(peer);
-            }
-        }
-        self.mark_all_operations();
-    }
-
-    /// Nodes that have come, or have come back, are asked.
-    fn ask_those_who_are_there(&mut self, tx: Tx) {
-        let Some(op) = self.claims.operations.get_mut(&tx).filter(|op| op.is_acquiring()) else { return };
-        let there: BTreeSet<NodeId> =
-            op.unasked.iter().filter(|node| self.view.is_synced(**node)).copied().collect();
-        if !there.is_empty() {
-            op.unasked.retain(|node| !there.contains(node));
-            self.ask(tx, &there);
-        }
-    }
-
-    /// A link went down: its claims go, and so do its votes. Nobody waits for it to vote again, unless it is missing. What its
-    /// processes held is dropped by now.
-    pub(crate) fn drop_claims_of(&mut self, peer: NodeId) {
-        let keeps_claims = self.is_broken(Fault::VoterKeepsClaimsOfTheLost);
-        if !keeps_claims {
-            self.claims.forget_requests_of(peer);
-        }
-        self.mark_all_keys();
-        let waited_for = self.view.is_missing(peer) && !self.is_broken(Fault::BrokenLinkShrinksClaims);
-        self.view.forget_owed_by(peer);
-        for op in self.claims.operations.values_mut() {
-            op.granted.remove(&peer);
-            if let Some(naming) = op.naming_mut() {
-                naming.busy.remove(&peer);
-            }
-            if let Phase::Committing(acks) = &mut op.phase {
-                acks.remove(&peer);
-            }
-            if waited_for && op.is_acquiring() && op.nodes.contains(&peer) {
-                op.unasked.insert(peer);
-            } else {
-                op.unasked.remove(&peer); // waited for until now, perhaps
-            }
-        }
-        self.shrink_claims(peer, "the link to a node of the list was lost");
-        // A link that is replaced in the same moment is there again when this is judged: else OK would be answered although a linked
-        // node has yet to read the snapshot.
-        self.mark_all_operations();
-        if self.is_broken(Fault::ReplacedLinkIsNotMissed) {
-            self.settle();
-        }
-    }
-
-    /// The node is gone, or was waited for long enough: claims go on without it.
-    pub(crate) fn claims_without(&mut self, node: NodeId, text: &'static str) {
-        for op in self.claims.operations.values_mut() {
-            op.unasked.remove(&node);
-        }
-        self.shrink_claims(node, text);
-        self.mark_all_operations();
-    }
-
-    /// Takes a node that is not waited for out of the sets; never "held" on a list of which a node is gone.
-    fn shrink_claims(&mut self, node: NodeId, text: &'static str) {
-        let goes_on = self.is_broken(Fault::ListGoesOnWithoutNode);
-        for tx in self.claims.operations.keys().copied().collect::<Vec<_>>() {
-            let Some(op) = self.claims.operations.get_mut(&tx) else { continue };
-            if !op.unasked.contains(&node)
-                && op.nodes.remove(&node)
-                && op.is_acquiring()
-                && !op.is_on_the_view()
-                && !goes_on
-            {
-                self.fail(tx, Outcome::failed(Status::Unreachable, text));
             }
         }
     }

@@ -40,7 +40,7 @@ impl Claim {
 
 /// What a claim is for: what completes it, and what is gathered on the way.
 #[derive(Clone, Debug)]
-pub(crate) enum OperationKind {
+pub(super) enum OperationKind {
     /// Nothing is claimed: something is published or withdrawn.
     Nothing,
     Name(Naming),
@@ -72,7 +72,7 @@ impl Naming {
 
 /// A lock being acquired.
 #[derive(Clone, Debug)]
-pub(crate) struct Locking {
+pub(super) struct Locking {
     pub(super) requester: Name,
     /// On all of the view, those that join meanwhile too; else on a list of nodes.
     pub(super) view: bool,
@@ -85,7 +85,7 @@ pub(crate) struct Locking {
 /// What a publication does. When its deadline comes before its acknowledgements, what gives something is undone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Publication {
-    /// None: the operation is a claim, and its aim says what it is for.
+    /// None: the operation is a claim, and its kind says what it is for.
     Claim,
     /// `supersedes`: the dots that the group had before. They are not needed once this one is there for good.
     Create {
@@ -115,7 +115,7 @@ pub(crate) enum Publication {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Phase {
+pub(super) enum Phase {
     Acquiring,
     /// Published (or withdrawn); these nodes have not acknowledged it yet.
     Committing(BTreeSet<NodeId>),
@@ -148,20 +148,20 @@ impl Operation {
             _ => None,
         }
     }
-    pub(crate) fn naming_mut(&mut self) -> Option<&mut Naming> {
+    pub(super) fn naming_mut(&mut self) -> Option<&mut Naming> {
         match &mut self.claim.kind {
             OperationKind::Name(naming) => Some(naming),
             _ => None,
         }
     }
-    pub(crate) fn is_acquiring(&self) -> bool {
+    pub(super) fn is_acquiring(&self) -> bool {
         self.phase == Phase::Acquiring
     }
-    pub(crate) fn is_on_the_view(&self) -> bool {
+    pub(super) fn is_on_the_view(&self) -> bool {
         !matches!(self.claim.kind, OperationKind::Lock(Locking { view: false, .. }))
     }
     /// A plain registration that waits for its votes.
-    pub(crate) fn is_registering(&self) -> bool {
+    pub(super) fn is_registering(&self) -> bool {
         self.is_acquiring() && self.naming().is_some_and(|naming| !naming.replace)
     }
     /// What a voter is asked.
@@ -301,16 +301,16 @@ impl Claims {
         self.forget_request(tx.node, key, &request);
         Some(request)
     }
-    pub(crate) fn add_request(&mut self, node: NodeId, key: &Key, request: &Request) {
+    pub(super) fn add_request(&mut self, node: NodeId, key: &Key, request: &Request) {
         self.requests += 1;
         self.tally.add(node, budget::of_request(key, &request.want));
     }
-    pub(crate) fn forget_request(&mut self, node: NodeId, key: &Key, request: &Request) {
+    pub(super) fn forget_request(&mut self, node: NodeId, key: &Key, request: &Request) {
         self.requests -= 1;
         self.tally.subtract(node, budget::of_request(key, &request.want));
     }
     /// The node is gone, and its claims with it.
-    pub(crate) fn forget_requests_of(&mut self, node: NodeId) {
+    pub(super) fn forget_requests_of(&mut self, node: NodeId) {
         for ballot in self.ballots.values_mut() {
             self.requests -= ballot.forget_claims_of(node);
         }

@@ -33,7 +33,7 @@ impl Request {
             Want::Name { .. } => None,
         }
     }
-    pub(crate) fn shares_with(&self, other: &Self) -> bool {
+    pub(super) fn shares_with(&self, other: &Self) -> bool {
         self.requester().is_some() && self.requester() == other.requester()
     }
 }
@@ -63,10 +63,10 @@ impl Queue {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Tx, &Request)> {
         self.by_age.iter().map(|(tx, request)| (*tx, request))
     }
-    pub(crate) fn older_than(&self, tx: Tx) -> impl Iterator<Item = &Request> {
+    pub(super) fn older_than(&self, tx: Tx) -> impl Iterator<Item = &Request> {
         self.by_age.range(..tx).map(|(_, request)| request)
     }
-    pub(crate) fn oldest_of(&self, requester: &Name) -> Option<Tx> {
+    pub(super) fn oldest_of(&self, requester: &Name) -> Option<Tx> {
         self.by_requester.get(requester)?.first().copied()
     }
     /// How many claims of other requesters wait.
@@ -104,7 +104,7 @@ impl Queue {
         Some(request)
     }
 
-    pub(crate) fn remove_all_of(&mut self, node: NodeId) {
+    pub(super) fn remove_all_of(&mut self, node: NodeId) {
         let of_it: Vec<Tx> = self.by_age.keys().filter(|tx| tx.node == node).copied().collect();
         for tx in of_it {
             self.remove(tx);

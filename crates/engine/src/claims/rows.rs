@@ -135,7 +135,7 @@ impl Engine {
     }
 
     /// For the log: what an operation is, and whom it waits for.
-    pub(crate) fn tell_of_wait(&self, tx: Tx) -> String {
+    pub(super) fn tell_of_wait(&self, tx: Tx) -> String {
         let Some(op) = self.claims.operations.get(&tx) else { return String::new() };
         let (kind, _, requester) = what(op);
         let nodes: Vec<NodeId> = waits_for(op).collect();

@@ -7,9 +7,9 @@ use crate::machine::Engine;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One key at this voter, while it is claimed. Who holds a lock stands in `hold`.
+/// One key at this voter, while it is claimed. Who holds a lock stands in `locks/hold`.
 #[derive(Default, Debug)]
-pub(crate) struct Ballot {
+pub(super) struct Ballot {
     /// Claims that were granted and are not complete yet, as far as is known here. At most one for a name; those for a
     /// lock have one requester.
     pub(super) granted: BTreeMap<Tx, Request>,
@@ -27,7 +27,7 @@ impl Ballot {
         self.granted.contains_key(&tx) || self.queue.contains(tx)
     }
     /// How many there were.
-    pub(crate) fn forget_claims_of(&mut self, node: NodeId) -> usize {
+    pub(super) fn forget_claims_of(&mut self, node: NodeId) -> usize {
         let before = self.granted.len() + self.queue.len();
         self.granted.retain(|tx, _| tx.node != node);
         self.queue.remove_all_of(node);

@@ -11,7 +11,7 @@ use crate::*;
 
 impl Engine {
     /// There is something between two other homes that they may not know.
-    pub(crate) fn watch_as_third(&mut self, name: &Name) {
+    pub(super) fn watch_as_third(&mut self, name: &Name) {
         let timer = Timer::ClashSeen(name.clone());
         if !self.cx.timers.is_set(&timer) {
             self.cx.timers.set(timer, self.cx.now + self.cx.config.detection);
@@ -19,7 +19,7 @@ impl Engine {
     }
 
     /// Bindings of other nodes that those of yet others have replaced for good: by which, and which.
-    pub(crate) fn replaced_of_others(&self, name: &Name) -> impl Iterator<Item = (&Binding, Reg)> {
+    pub(super) fn replaced_of_others(&self, name: &Name) -> impl Iterator<Item = (&Binding, Reg)> {
         let me = self.cx.config.node;
         self.names.replaced(name).into_iter().filter(move |(by, reg)| by.reg.node != me && reg.node != me)
     }
@@ -114,7 +114,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
+    pub(super) fn send_clash(&mut self, to: NodeId, clash: ClashMessage) {
         if to == self.cx.config.node || self.view.is_linked(to) {
             let message = match clash {
                 ClashMessage::Engage { name, pair, round } => Message::Engage { name, pair, round },

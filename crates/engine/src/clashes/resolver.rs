@@ -3,7 +3,7 @@
 //! Those that are built in decide here and now, at the lower home alone, so chance needs no agreement. A function of the
 //! program is called elsewhere, and its answer comes back later, in any case.
 
-use super::pair::Decision;
+use super::state::Decision;
 use crate::machine::Engine;
 use crate::*;
 use rand::RngExt;
@@ -31,7 +31,7 @@ impl Resolvers {
         if let Resolver::Function(name) = resolver { self.functions.contains(&**name) } else { true }
     }
     /// What was asked is not waited for any more.
-    pub(crate) fn forget_calls(&mut self) {
+    pub(super) fn forget_calls(&mut self) {
         self.calls.clear();
     }
     /// Calls that are not answered, and since when.

@@ -47,7 +47,7 @@ impl Engine {
     }
 
     /// Something was learned of these incarnations. Of those without a link nobody will say that they have left.
-    pub(crate) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+    pub(super) fn remember_absent(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
         let absent: Vec<NodeId> = {
             let is_present = is_present(&self.cx.config, &self.view, &self.groups.makers);
             nodes.into_iter().filter(|node| !is_present(*node)).collect()
@@ -128,7 +128,7 @@ impl Engine {
 
     /// Its maker shows a group by a dot that is none here: it is told that the dot is known, and by that that it is no more. If
     /// somebody has lied about later ones it is told of the last, or each of its next dots would be none either.
-    pub(crate) fn tell_end_of(&mut self, maker: NodeId, dot: Dot) {
+    pub(super) fn tell_end_of(&mut self, maker: NodeId, dot: Dot) {
         let dots = &self.groups.dots;
         let last = Dot { number: dots.last_known(dot.node), ..dot };
         let last = Some(last).filter(|last| *last != dot && !dots.is_live_anywhere(last));
@@ -200,7 +200,7 @@ impl Engine {
     }
 
     /// A caller elsewhere knows these dots of the group; this node perhaps not yet.
-    pub(crate) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
+    pub(super) fn learn_dots(&mut self, group: &Name, dots: BTreeSet<Dot>) {
         let mut is_news = false;
         let makers: BTreeSet<NodeId> = dots.iter().map(|dot| dot.node).collect();
         for dot in dots.into_iter().filter(|dot| self.groups.makers.node(dot.node) != self.cx.config.node) {
@@ -259,7 +259,7 @@ impl Engine {
     }
 
     /// After an operation of a peer. Others may have room for what was dropped here.
-    pub(crate) fn keep_dots_within(&mut self, from: NodeId) {
+    pub(super) fn keep_dots_within(&mut self, from: NodeId) {
         if self.trim_dots(from) && !self.is_broken(Fault::TrimIsNoNews) {
             self.existence_changed();
         }

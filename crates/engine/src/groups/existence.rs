@@ -41,7 +41,7 @@ pub(crate) struct Seen {
 
 /// What this node knows of the existence of groups.
 #[derive(Default, Debug)]
-pub(crate) struct Dots {
+pub(super) struct Dots {
     pub(super) live: BTreeMap<Name, DotSet>,
     pub(super) seen: BTreeMap<NodeId, Seen>,
     /// Over all live dots, independent of their order.
@@ -55,11 +55,11 @@ pub(crate) struct Dots {
 }
 
 impl Dots {
-    pub(crate) fn is_live(&self, group: &Name) -> bool {
+    pub(super) fn is_live(&self, group: &Name) -> bool {
         self.live.contains_key(group)
     }
     /// Which of these groups, in order, have a live dot. Where they are many of all, all are gone through once.
-    pub(crate) fn are_live<'a>(&self, groups: impl ExactSizeIterator<Item = &'a Name>) -> Vec<bool> {
+    pub(super) fn are_live<'a>(&self, groups: impl ExactSizeIterator<Item = &'a Name>) -> Vec<bool> {
         if groups.len() < self.live.len() / 16 {
             return groups.map(|group| self.is_live(group)).collect();
         }
@@ -70,11 +70,11 @@ impl Dots {
         };
         groups.map(is_live).collect()
     }
-    pub(crate) fn is_live_dot(&self, group: &Name, dot: &Dot) -> bool {
+    pub(super) fn is_live_dot(&self, group: &Name, dot: &Dot) -> bool {
         self.group_of(dot) == Some(group)
     }
     /// Whether it is live, in whatever group.
-    pub(crate) fn is_live_anywhere(&self, dot: &Dot) -> bool {
+    pub(super) fn is_live_anywhere(&self, dot: &Dot) -> bool {
         self.group_of(dot).is_some()
     }
     /// The group of a live dot.
@@ -85,11 +85,11 @@ impl Dots {
         self.live.get(group).into_iter().flat_map(DotSet::iter).copied().collect()
     }
     /// Some dots of the group: the first ones, so many at most.
-    pub(crate) fn some_of(&self, group: &Name, most: usize) -> BTreeSet<Dot> {
+    pub(super) fn some_of(&self, group: &Name, most: usize) -> BTreeSet<Dot> {
         self.live.get(group).into_iter().flat_map(DotSet::iter).take(most).copied().collect()
     }
     /// The node's own dots of the group.
-    pub(crate) fn made_by(&self, group: &Name, node: NodeId) -> BTreeSet<Dot> {
+    pub(super) fn made_by(&self, group: &Name, node: NodeId) -> BTreeSet<Dot> {
         self.live.get(group).into_iter().flat_map(|dots| dots.made_by(node)).copied().collect()
     }
     pub(crate) fn groups(&self) -> impl ExactSizeIterator<Item = &Name> {
@@ -99,18 +99,18 @@ impl Dots {
         self.digest
     }
     /// Over all that is known. Two nodes with the same one have nothing to tell each other.
-    pub(crate) fn knowledge(&self) -> u64 {
+    pub(super) fn knowledge(&self) -> u64 {
         self.digest.wrapping_add(self.context)
     }
-    pub(crate) fn live_count(&self) -> usize {
+    pub(super) fn live_count(&self) -> usize {
         self.live_count
     }
     #[cfg(test)]
-    pub(crate) fn live_count_of(&self, node: NodeId) -> usize {
+    pub(super) fn live_count_of(&self, node: NodeId) -> usize {
         self.seen.get(&node).map_or(0, |seen| seen.made.len())
     }
     /// How many groups have a live dot of the node.
-    pub(crate) fn groups_made_by(&self, node: NodeId) -> usize {
+    pub(super) fn groups_made_by(&self, node: NodeId) -> usize {
         self.seen.get(&node).map_or(0, |seen| seen.groups)
     }
     /// Incarnations that something is remembered of.
@@ -124,7 +124,7 @@ impl Dots {
     }
 
     /// The number of the last dot of the node that is known, live or not.
-    pub(crate) fn last_known(&self, node: NodeId) -> u64 {
+    pub(super) fn last_known(&self, node: NodeId) -> u64 {
         let seen = self.seen.get(&node);
         seen.map_or(0, |seen| seen.beyond.last().copied().unwrap_or_default().max(seen.up_to))
     }
@@ -141,7 +141,7 @@ impl Dots {
     }
 
     /// All dots of the node up to this number are known. What is known without a gap needs one number.
-    pub(crate) fn see_up_to(&mut self, node: NodeId, up_to: u64) {
+    pub(super) fn see_up_to(&mut self, node: NodeId, up_to: u64) {
         let seen = self.seen.entry(node).or_default();
         let before = seen.up_to;
         seen.up_to = up_to.max(before);
@@ -232,7 +232,7 @@ impl Dots {
     // ---- for how long it is remembered
 
     /// These are to be forgotten at that time, if nothing else is said of them yet. `true`: there are such.
-    pub(crate) fn forget_later(&mut self, at: Time, nodes: impl IntoIterator<Item = NodeId>) -> bool {
+    pub(super) fn forget_later(&mut self, at: Time, nodes: impl IntoIterator<Item = NodeId>) -> bool {
         let mut any = false;
         for node in nodes {
             let Some(seen) = self.seen.get_mut(&node).filter(|seen| seen.forget_at.is_none()) else {
@@ -245,7 +245,7 @@ impl Dots {
     }
 
     /// The same for all that are not present.
-    pub(crate) fn forget_absent_later(&mut self, at: Time, is_present: impl Fn(NodeId) -> bool) -> bool {
+    pub(super) fn forget_absent_later(&mut self, at: Time, is_present: impl Fn(NodeId) -> bool) -> bool {
         let unsaid = self.seen.iter_mut().filter(|(_, seen)| seen.forget_at.is_none());
         let mut any = false;
         for (_, seen) in unsaid.filter(|(node, _)| !is_present(**node)) {
@@ -256,13 +256,13 @@ impl Dots {
     }
 
     /// The node has left: its time begins.
-    pub(crate) fn forget_at(&mut self, at: Time, node: NodeId) -> bool {
+    pub(super) fn forget_at(&mut self, at: Time, node: NodeId) -> bool {
         let seen = self.seen.get_mut(&node);
         seen.map(|seen| seen.forget_at = Some(at)).is_some()
     }
 
     /// Forgets whose time is over; those with a live dot are looked at again later. When the next one is due.
-    pub(crate) fn forget_due(
+    pub(super) fn forget_due(
         &mut self,
         now: Time,
         later: Time,

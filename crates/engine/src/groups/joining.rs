@@ -24,7 +24,7 @@ impl Joining {
 
 /// What a delete leaves of a row: whether what has returned goes, and which joins go.
 #[derive(Debug)]
-pub(crate) struct Left {
+pub(super) struct Left {
     count: u64,
     base_goes: bool,
     go: Vec<Tx>,
@@ -32,7 +32,7 @@ pub(crate) struct Left {
 
 /// By group and serial.
 #[derive(Default, Debug)]
-pub(crate) struct Joinings(BTreeMap<(Name, u64), Joining>);
+pub(super) struct Joinings(BTreeMap<(Name, u64), Joining>);
 
 impl Joinings {
     pub(crate) fn len(&self) -> usize {
@@ -40,7 +40,7 @@ impl Joinings {
     }
 
     /// `before`: the dots of the row, if there is one.
-    pub(crate) fn started(
+    pub(super) fn started(
         &mut self,
         group: &Name,
         serial: u64,
@@ -98,7 +98,7 @@ impl Joinings {
     }
 
     /// What a delete ends of a row, where it ends anything; `is_over` says whether it ends what rests on these dots.
-    pub(crate) fn what_is_over(
+    pub(super) fn what_is_over(
         &self,
         group: &Name,
         serial: u64,

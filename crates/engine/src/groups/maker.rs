@@ -24,7 +24,7 @@ pub(crate) fn maker(node: NodeId, generation: u32) -> NodeId {
 }
 
 #[derive(Default, Debug)]
-pub(crate) struct Makers {
+pub(super) struct Makers {
     generation: u32,
     /// The number of the last dot that this node made under its present number, or is said to have made.
     last: u64,
@@ -46,14 +46,14 @@ impl Makers {
 
     /// Somebody says that there is this dot. If it is one that `me` has never made he lies, and whoever passes that on does so in
     /// good faith. It was made from now on; another one of its number would count as deleted where the lie went.
-    pub(crate) fn heard_of(&mut self, me: NodeId, dot: Dot) {
+    pub(super) fn heard_of(&mut self, me: NodeId, dot: Dot) {
         if dot.node == maker(me, self.generation) {
             self.last = self.last.max(dot.number);
         }
     }
 
     /// `node` makes a group under this number. `false`: it is not its own.
-    pub(crate) fn is_of(&mut self, node: NodeId, number: NodeId, generation: u32) -> bool {
+    pub(super) fn is_of(&mut self, node: NodeId, number: NodeId, generation: u32) -> bool {
         if number != maker(node, generation) {
             return false;
         }

@@ -13,7 +13,7 @@ use foldhash::quality::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// A process joins a group at most so often without leaving: every copy is an entry in the readers' list.
-pub(crate) const MAX_COUNT: u64 = 1 << 16;
+pub(super) const MAX_COUNT: u64 = 1 << 16;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -101,30 +101,30 @@ impl Groups {
     }
     /// Whether a process may join it. A group that only shows members who are about to go is deleted: a join would bring it
     /// back.
-    pub(crate) fn can_be_joined(&self, group: &Name) -> bool {
+    pub(super) fn can_be_joined(&self, group: &Name) -> bool {
         let all_doomed = |Inhabited { homes, .. }: &Inhabited| {
             let members: usize = homes.values().map(BTreeMap::len).sum();
             self.doomed.get(group).is_some_and(|doomed| doomed.len() == members)
         };
         self.dots.is_live(group) || self.rows.get(group).is_some_and(|inhabited| !all_doomed(inhabited))
     }
-    pub(crate) fn doom(&mut self, group: &Name, pid: Pid) {
+    pub(super) fn doom(&mut self, group: &Name, pid: Pid) {
         self.doomed.entry(group.clone()).or_default().insert(pid);
     }
     /// The node that deleted them may be lost, and their homes may never hear of it.
-    pub(crate) fn clear_doomed(&mut self) {
+    pub(super) fn clear_doomed(&mut self) {
         self.doomed.clear();
     }
     pub(crate) fn clear_doomed_of(&mut self, group: &Name) {
         self.doomed.remove(group);
     }
-    pub(crate) fn rows_of(&self, group: &Name) -> Option<&Rows> {
+    pub(super) fn rows_of(&self, group: &Name) -> Option<&Rows> {
         self.rows.get(group).map(|inhabited| &inhabited.homes)
     }
     pub(crate) fn row(&self, group: &Name, pid: Pid) -> Option<&Row> {
         self.rows_of(group)?.get(&pid.node)?.get(&pid.serial)
     }
-    pub(crate) fn entries_of(&self, node: NodeId) -> u64 {
+    pub(super) fn entries_of(&self, node: NodeId) -> u64 {
         self.owned.get(&node).map_or(0, |owned| owned.entries)
     }
     /// Whose processes are members.
@@ -159,7 +159,7 @@ impl Groups {
             + self.joinings.len()
             + self.withdrawals.residue()
     }
-    pub(crate) fn touch(&mut self, group: &Name, members: bool) {
+    pub(super) fn touch(&mut self, group: &Name, members: bool) {
         match self.dirty.last_mut().filter(|(last, _)| last == group) {
             Some((_, changed)) => *changed |= members,
             None => self.dirty.push((group.clone(), members)),
@@ -229,7 +229,7 @@ impl Groups {
 
 impl Engine {
     /// A member's row is another one from now on; none with a count of 0. Monitors are told of every change in order.
-    pub(crate) fn set_membership(&mut self, owner: NodeId, membership: Membership) {
+    pub(super) fn set_membership(&mut self, owner: NodeId, membership: Membership) {
         let Membership { group, serial, count, dots, why } = membership;
         let pid = Pid { node: owner, serial };
         let old =
@@ -255,7 +255,7 @@ impl Engine {
     }
 
     /// The link to the home of these members went down: "if a member terminates, it is automatically removed".
-    pub(crate) fn drop_memberships_of(&mut self, owner: NodeId, why: Reason) {
+    pub(super) fn drop_memberships_of(&mut self, owner: NodeId, why: Reason) {
         for (group, serial) in self.groups.owned_by(owner) {
             let gone = Membership { group, serial, count: 0, dots: BTreeSet::new(), why };
             self.set_membership(owner, gone);
@@ -341,12 +341,6 @@ impl Groups {
     #[cfg(debug_assertions)]
     pub(crate) fn dots(&self) -> usize {
         self.dots.live_count()
-    }
-
-    /// The memberships of this node's processes.
-    pub(crate) fn own_memberships(&self, me: NodeId) -> BTreeSet<(u64, &Name)> {
-        let owned = self.owned.get(&me).into_iter().flat_map(|owned| &owned.rows);
-        owned.map(|(group, serial)| (*serial, group)).collect()
     }
 
     pub(crate) fn check_invariants(&self) -> Sound {

@@ -1,7 +1,7 @@
 //! Groups: what is done with them, and how it is published.
 //!
 //! A membership is a fact of its process's home. Nothing has to be agreed: every operation is published and is done when
-//! all linked nodes have acknowledged. What makes a group exist stands in `existence`, the tables in `member`, and how
+//! all linked nodes have acknowledged. What makes a group exist stands in `existence`, the tables in `memberships`, and how
 //! nodes come to agree about what belongs to nobody in `convergence`.
 
 use super::memberships::MAX_COUNT;
@@ -217,7 +217,7 @@ impl Engine {
 
     /// Removes the dots, and withdraws those of this node's members that have joined under one of them and have no live dot
     /// left.
-    pub(crate) fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
+    pub(super) fn carry_out_delete(&mut self, group: &Name, dots: &BTreeSet<Dot>) {
         self.remove_dots(group, dots);
         let is_over = |under: &BTreeSet<Dot>| {
             !under.is_disjoint(dots) && !under.iter().any(|dot| self.groups.dots.is_live_dot(group, dot))
@@ -380,7 +380,7 @@ impl Engine {
     }
 
     /// A fact of this node, for all.
-    pub(crate) fn publish_membership(&mut self, membership: Membership, ack: Option<Tx>) {
+    pub(super) fn publish_membership(&mut self, membership: Membership, ack: Option<Tx>) {
         self.set_membership(self.cx.config.node, membership.clone());
         self.broadcast(Message::Membership { membership, ack });
     }

@@ -21,29 +21,29 @@ use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Live dots: each group has one of every node that made it, and a cluster may have as many parts as join.
-pub(crate) fn most_live(limits: &Limits) -> usize {
+pub(super) fn most_live(limits: &Limits) -> usize {
     limits.existence.saturating_mul(4)
 }
 
 /// The names of the groups, for each live dot.
-pub(crate) fn most_bytes(limits: &Limits) -> usize {
+pub(super) fn most_bytes(limits: &Limits) -> usize {
     limits.existence.saturating_mul(256)
 }
 
 /// Known dots of which an earlier one is not known: on their way, unless somebody lies.
-pub(crate) fn most_beyond(limits: &Limits) -> usize {
+pub(super) fn most_beyond(limits: &Limits) -> usize {
     limits.existence
 }
 
 /// Incarnations without a link. They are many more than are linked at a time, for each that was restarted within the time
 /// of memory counts anew.
-pub(crate) fn max_unlinked_incarnations(limits: &Limits) -> usize {
+pub(super) fn max_unlinked_incarnations(limits: &Limits) -> usize {
     limits.existence.saturating_add(limits.peers.saturating_mul(4))
 }
 
 /// What had to go.
 #[derive(Default, Debug, PartialEq)]
-pub(crate) struct Trimmed {
+pub(super) struct Trimmed {
     /// Groups with fewer live dots than before.
     pub(super) groups: BTreeSet<Name>,
     /// Incarnations that nothing is known of any more.

@@ -20,7 +20,7 @@ struct Withdrawal {
 }
 
 #[derive(Default, Debug)]
-pub(crate) struct Withdrawals {
+pub(super) struct Withdrawals {
     /// By the publication that every linked node acknowledges.
     under_way: BTreeMap<Tx, Withdrawal>,
     last: BTreeMap<Name, Tx>,
@@ -29,7 +29,7 @@ pub(crate) struct Withdrawals {
 }
 
 impl Withdrawals {
-    pub(crate) fn started(&mut self, group: &Name, tx: Tx) {
+    pub(super) fn started(&mut self, group: &Name, tx: Tx) {
         self.under_way.entry(tx).or_default().groups.insert(group.clone());
         self.last.insert(group.clone(), tx);
     }
@@ -69,7 +69,7 @@ impl Engine {
     }
 
     /// Something of these groups is withdrawn: what it is follows, with this number.
-    pub(crate) fn start_withdrawal<'a>(&mut self, groups: impl Iterator<Item = &'a Name>) -> Tx {
+    pub(super) fn start_withdrawal<'a>(&mut self, groups: impl Iterator<Item = &'a Name>) -> Tx {
         let tx = self.next_tx();
         self.start_publication(tx, None, Publication::Withdraw, Caller::Nobody, Deadline::FOREVER);
         groups.for_each(|group| self.groups.withdrawals.started(group, tx));
@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// These memberships of this node are less than they were.
-    pub(crate) fn lessen(&mut self, memberships: Vec<Membership>) {
+    pub(super) fn lessen(&mut self, memberships: Vec<Membership>) {
         let Some(last) = memberships.len().checked_sub(1) else { return };
         let tx = self.start_withdrawal(memberships.iter().map(|membership| &membership.group));
         for (number, membership) in memberships.into_iter().enumerate() {
@@ -85,7 +85,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn acknowledge_when_withdrawn(
+    pub(super) fn acknowledge_when_withdrawn(
         &mut self,
         group: &Name,
         to: NodeId,

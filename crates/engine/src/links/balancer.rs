@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 impl Engine {
     /// This very node answers at the address. Unless its options say so that is no more than how it was this time: behind
     /// a balancer each dial leads to another node. So it is dialled again, ever more seldom.
-    pub(crate) fn dial_led_back(&mut self, address: &str) {
+    pub(super) fn dial_led_back(&mut self, address: &str) {
         let forever = self.is_broken(Fault::LedBackIsForEver);
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         target.dialling = false;
@@ -42,7 +42,7 @@ impl Engine {
     }
 
     /// The address led to a node that is linked.
-    pub(crate) fn note_leads_to(&mut self, address: &str, node: NodeId) {
+    pub(super) fn note_leads_to(&mut self, address: &str, node: NodeId) {
         let own = self.view.links.get(&node).is_some_and(|link| link.address == address)
             || self.is_broken(Fault::AliasIsSettled);
         self.view.dials.targets.set_linked(address, Some(node));
@@ -53,7 +53,7 @@ impl Engine {
 
     /// Of the addresses behind which are linked peers that say to be dialled elsewhere, one by chance: behind the one
     /// address of a balancer there may be others too. Not all, for with many nodes of such addresses each would dial each.
-    pub(crate) fn dial_some_alias(&mut self, found: &BTreeSet<String>) {
+    pub(super) fn dial_some_alias(&mut self, found: &BTreeSet<String>) {
         let is_alias = |at: &&String| self.view.dials.targets.get(at).is_some_and(|target| target.is_alias);
         let aliases: Vec<&String> = found.iter().filter(is_alias).collect();
         if !aliases.is_empty() {

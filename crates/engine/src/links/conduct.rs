@@ -102,7 +102,7 @@ impl std::fmt::Display for Misconduct {
 
 /// What is remembered of an incarnation, also without a link.
 #[derive(Default, Debug)]
-pub(crate) struct Conduct {
+pub(super) struct Conduct {
     /// What was charged in each of the last detection times, and the number of the latest.
     charged: [Duration; WINDOW],
     latest: u64,
@@ -150,12 +150,12 @@ pub(crate) struct Conducts {
 
 impl Conducts {
     /// For how long the node will not be dialled or admitted; `None`: it is.
-    pub(crate) fn parted_for(&self, node: NodeId, now: Time) -> Option<Duration> {
+    pub(super) fn parted_for(&self, node: NodeId, now: Time) -> Option<Duration> {
         let until = self.by_node.get(&node)?.until?;
         (until > now).then(|| until.since(now))
     }
     /// What the node hears that knocks during its pause.
-    pub(crate) fn refusal(&self, node: NodeId, now: Time) -> Option<Refusal> {
+    pub(super) fn refusal(&self, node: NodeId, now: Time) -> Option<Refusal> {
         self.parted_for(node, now)?;
         self.by_node.get(&node)?.why.map(Misconduct::refusal)
     }
@@ -190,7 +190,7 @@ impl Conducts {
             .flat_map(|(tx, peers)| peers.iter().map(move |(node, since)| (*tx, *node, *since)));
         same("answers that are owed", of_links, of_operations.collect())
     }
-    pub(crate) fn owed_of(&self, node: NodeId) -> Duration {
+    pub(super) fn owed_of(&self, node: NodeId) -> Duration {
         self.by_node.get(&node).map(Conduct::owed).unwrap_or_default()
     }
 }
@@ -199,7 +199,7 @@ impl Engine {
     // ---- what is owed
 
     /// The link with the peer begins: it owes its tables, and the word that it has the rows that are sent to it.
-    pub(crate) fn expect_tables(&mut self, node: NodeId, rows: usize) {
+    pub(super) fn expect_tables(&mut self, node: NodeId, rows: usize) {
         let awake = self.cx.awake;
         let Some(link) = self.view.links.get_mut(&node) else { return };
         link.debts.excused_until = awake + PER_ROW.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX));
@@ -218,7 +218,7 @@ impl Engine {
         link.debts.owed.insert((awake.max(link.debts.excused_until), Tx { lamport: TABLES, node }));
     }
 
-    pub(crate) fn tables_acknowledged(&mut self, node: NodeId) {
+    pub(super) fn tables_acknowledged(&mut self, node: NodeId) {
         self.settle_tables(node, Tx { lamport: TABLES_ACK, node });
     }
 
@@ -273,7 +273,7 @@ impl Engine {
     // ---- what is overdue
 
     /// Adds up what the peer has owed since this was asked last.
-    pub(crate) fn charge(&mut self, node: NodeId) {
+    pub(super) fn charge(&mut self, node: NodeId) {
         let (now, awake, detection) = (self.cx.now, self.cx.awake, self.cx.config.detection);
         let Some(link) = self.view.links.get_mut(&node) else { return };
         // Of a peer that hardly ever runs the shortest round trip may be long: no more than a twentieth for that.
@@ -334,7 +334,7 @@ impl Engine {
     }
 
     /// A look at the peer, with every heartbeat. `true`: it was parted.
-    pub(crate) fn judge_conduct(&mut self, node: NodeId) -> bool {
+    pub(super) fn judge_conduct(&mut self, node: NodeId) -> bool {
         self.charge(node);
         if !self.view.conducts.by_node.contains_key(&node) {
             return false;
@@ -382,7 +382,7 @@ impl Engine {
     // ---- links that do not last
 
     /// With every heartbeat: a link that has lasted ends the back-off of the addresses that led to it.
-    pub(crate) fn notice_lasting(&mut self, node: NodeId) {
+    pub(super) fn notice_lasting(&mut self, node: NodeId) {
         let (now, detection) = (self.cx.now, self.cx.config.detection);
         let Some(link) = self.view.links.get_mut(&node) else { return };
         if link.merge.begins_to_have_lasted(now, detection) {

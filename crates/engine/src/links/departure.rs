@@ -81,7 +81,7 @@ pub(crate) struct Missing {
 
 /// Nodes that are missing. A node stays here until it is linked *and* synced again.
 #[derive(Default, Debug)]
-pub(crate) struct MissingNodes {
+pub(super) struct MissingNodes {
     rows: BTreeMap<NodeId, Missing>,
 }
 
@@ -101,7 +101,7 @@ impl MissingNodes {
         self.rows.iter().filter(|(_, missing)| at(missing)).map(|(node, _)| *node).collect()
     }
     /// A dial of this address is to tell whether somebody is dead.
-    pub(crate) fn is_confirmed_at(&self, address: &str) -> bool {
+    pub(super) fn is_confirmed_at(&self, address: &str) -> bool {
         self.rows.values().any(|missing| missing.confirming.as_deref() == Some(address))
     }
     /// For how long the node was waited for, if it is missing.
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// The link is over.
-    pub(crate) fn note_missing(&mut self, node: NodeId, link: &Link, departure: &Departure) {
+    pub(super) fn note_missing(&mut self, node: NodeId, link: &Link, departure: &Departure) {
         // A node that comes and goes all the time is waited for once, until a link with it has lasted.
         let lasted = link.merge.lasted(self.cx.now) >= self.cx.config.detection;
         let before =
@@ -188,7 +188,7 @@ impl Engine {
     }
 
     /// It is linked and synced: whoever waited for it asks it now.
-    pub(crate) fn end_wait_for(&mut self, node: NodeId, name: &str) {
+    pub(super) fn end_wait_for(&mut self, node: NodeId, name: &str) {
         self.view.missing.rows.remove(&node);
         self.cx.timers.cancel(&Timer::Confirm(node));
         // Nobody waits for one whose name another node has now.
@@ -208,7 +208,7 @@ impl Engine {
 
     /// The address of a node that may be dead is dialled at once; a dial that is under way already does as well. One that fails
     /// in another way than by a refusal is repeated as all dials are, until the time is over: the death may be under way.
-    pub(crate) fn confirm_by_dial(&mut self, node: NodeId, address: &str) {
+    pub(super) fn confirm_by_dial(&mut self, node: NodeId, address: &str) {
         self.dial(address);
         if !self.is_dialling(address) {
             self.end_confirmation(node);
@@ -223,7 +223,7 @@ impl Engine {
     }
 
     /// This incarnation has said who it is, at this address if it was dialled: it lives, and another one that was there does not.
-    pub(crate) fn note_met(&mut self, node: NodeId, address: Option<&str>) {
+    pub(super) fn note_met(&mut self, node: NodeId, address: Option<&str>) {
         if self.view.missing.is_unclear(node) {
             self.end_confirmation(node);
         }

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 #[derive(Default, Debug)]
-pub(crate) struct Dials {
+pub(super) struct Dials {
     pub(super) targets: DialTargets,
     /// Calls that wait for a link to an address.
     pub(super) connects: BTreeMap<Ref, (u64, String)>,
@@ -32,7 +32,7 @@ impl Dials {
         self.targets.len()
     }
     /// Calls that wait for a link to an address.
-    pub(crate) fn connects(&self) -> impl Iterator<Item = (Ref, u64, &str)> {
+    pub(super) fn connects(&self) -> impl Iterator<Item = (Ref, u64, &str)> {
         self.connects.iter().map(|(op, (process, address))| (*op, *process, address.as_str()))
     }
     /// Address, name, whether it is a seed, what becomes of it, and how often in a row it failed.
@@ -79,7 +79,7 @@ fn failure(why: Refusal) -> Option<(Status, &'static str)> {
     }
 }
 
-pub(crate) fn myself() -> Outcome {
+pub(super) fn myself() -> Outcome {
     Outcome::failed(Status::Invalid, "the address is that of this node itself")
 }
 
@@ -103,7 +103,7 @@ impl Engine {
     }
 
     /// Dials now, also where it is known who answers.
-    pub(crate) fn dial_anyway(&mut self, address: &str) {
+    pub(super) fn dial_anyway(&mut self, address: &str) {
         if self.rests_for(address).is_some() {
             return self.dial_later(address);
         }
@@ -132,7 +132,7 @@ impl Engine {
         }
     }
 
-    pub(crate) fn is_dialling(&self, address: &str) -> bool {
+    pub(super) fn is_dialling(&self, address: &str) -> bool {
         self.view.dials.targets.get(address).is_some_and(|target| target.dialling)
     }
 
@@ -146,7 +146,7 @@ impl Engine {
         self.dial(&address);
     }
 
-    pub(crate) fn dial_later(&mut self, address: &str) {
+    pub(super) fn dial_later(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.get(address) else { return };
         if target.dialling || !target.wants_dial() || self.cx.is_closed() {
             return;
@@ -169,12 +169,12 @@ impl Engine {
     // ---- nodes that peers have links to
 
     /// For a snapshot: whom this node has links to, but for the receiver and those that cannot be dialled.
-    pub(crate) fn peers_to_name(&self, to: NodeId) -> BTreeSet<NodeId> {
+    pub(super) fn peers_to_name(&self, to: NodeId) -> BTreeSet<NodeId> {
         let others = self.view.links.iter().filter(|(node, link)| **node != to && !link.address.is_empty());
         others.map(|(node, _)| *node).take(MAX_LIST).collect()
     }
 
-    pub(crate) fn is_to_be_met(&self, node: NodeId) -> bool {
+    pub(super) fn is_to_be_met(&self, node: NodeId) -> bool {
         node != self.cx.config.node
             && !self.view.is_linked(node)
             && !self.view.dials.parted.contains(&node)
@@ -182,7 +182,7 @@ impl Engine {
     }
 
     /// The peer has links to these nodes.
-    pub(crate) fn learn_peers(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) {
+    pub(super) fn learn_peers(&mut self, from: NodeId, nodes: BTreeSet<NodeId>) {
         let mut unknown = BTreeSet::new();
         for node in nodes {
             let Dials { told, targets, .. } = &self.view.dials;
@@ -247,7 +247,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn learn_peer(&mut self, from: NodeId, peer: PeerAddress) {
+    pub(super) fn learn_peer(&mut self, from: NodeId, peer: PeerAddress) {
         if !self.is_to_be_met(peer.node)
             || peer.address.is_empty()
             || peer.address.len() > MAX_TEXT
@@ -313,14 +313,14 @@ impl Engine {
     }
 
     /// The node that answers at the address has said who it is: it is not for want of an answer if it is not met.
-    pub(crate) fn dial_answered(&mut self, address: &str) {
+    pub(super) fn dial_answered(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address) {
             target.set_answered();
         }
     }
 
     /// The other side, or this one, refused what was dialled.
-    pub(crate) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
+    pub(super) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
         let linked = self.view.is_linked(peer);
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         if target.is_name() {
@@ -361,7 +361,7 @@ impl Engine {
     }
 
     /// The peer objects to a link that this side took for made: whoever waits for it learns why.
-    pub(crate) fn link_refused(&mut self, addresses: &[String], why: Refusal) {
+    pub(super) fn link_refused(&mut self, addresses: &[String], why: Refusal) {
         if let Some((status, text)) = failure(why) {
             for address in addresses {
                 self.end_connects_to(address, &Outcome::failed(status, text));
@@ -370,7 +370,7 @@ impl Engine {
     }
 
     /// A link came up. Whatever led to it needs no dial while it lasts.
-    pub(crate) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
+    pub(super) fn dial_linked(&mut self, node: NodeId, name: &str, address: &str, dialled: Option<&str>) {
         self.view.dials.parted.remove(&node);
         self.view.dials.told.remove(&node);
         let led_here: BTreeSet<&str> = [Some(address), dialled].into_iter().flatten().collect();
@@ -411,7 +411,7 @@ impl Engine {
 
     /// A link went down. A peer that left in order is not dialled again, a seed always. Gives the names that led to it, to be
     /// dialled again.
-    pub(crate) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) -> BTreeSet<String> {
+    pub(super) fn dial_lost(&mut self, node: NodeId, left: bool, parted: bool) -> BTreeSet<String> {
         self.view.dials.asked.remove(&node);
         self.forget_told_by(node);
         let rests = self.view.conducts.parted_for(node, self.cx.now).is_some();
@@ -456,7 +456,7 @@ impl Engine {
 
     /// The node that was there may come back at another address: these names are looked up soon. Not after a link that did not last, for a
     /// peer may refuse each one after this side's Go, and the next round would always be the first.
-    pub(crate) fn end_back_off(&mut self, names: &BTreeSet<String>) {
+    pub(super) fn end_back_off(&mut self, names: &BTreeSet<String>) {
         for name in names {
             if let Some(target) = self.view.dials.targets.get_mut(name) {
                 target.failures = 0;
@@ -515,7 +515,7 @@ impl Engine {
     }
 
     /// Answers every connect to the address.
-    pub(crate) fn end_connects_to(&mut self, address: &str, outcome: &Outcome) {
+    pub(super) fn end_connects_to(&mut self, address: &str, outcome: &Outcome) {
         let waiting = self.view.dials.connects.iter().filter(|(_, (_, at))| at == address);
         for op in waiting.map(|(op, _)| *op).collect::<Vec<_>>() {
             self.end_connect(op, outcome.clone());
@@ -535,7 +535,7 @@ impl Engine {
 
     /// The link with this peer was merged for a detection time. Not before that the back-off ends: a link that the peer
     /// refuses after this side's Go, or whose way swallows what is large, would come up and go down for ever without it.
-    pub(crate) fn link_lasts(&mut self, node: NodeId) {
+    pub(super) fn link_lasts(&mut self, node: NodeId) {
         for address in self.led_to(node) {
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 target.failures = 0;
@@ -545,7 +545,7 @@ impl Engine {
     }
 
     /// The link with this peer is about to end, and was worth no more than so many dials that failed.
-    pub(crate) fn link_fails(&mut self, node: NodeId, failures: u32) {
+    pub(super) fn link_fails(&mut self, node: NodeId, failures: u32) {
         for address in self.led_to(node) {
             if let Some(target) = self.view.dials.targets.get_mut(&address) {
                 target.failures = target.failures.saturating_add(failures);
@@ -554,11 +554,11 @@ impl Engine {
     }
 
     /// The addresses behind which this linked peer is.
-    pub(crate) fn led_to(&self, node: NodeId) -> Vec<String> {
+    pub(super) fn led_to(&self, node: NodeId) -> Vec<String> {
         self.view.dials.targets.led_to(node)
     }
 
-    pub(crate) fn end_all_connects(&mut self, status: Status) {
+    pub(super) fn end_all_connects(&mut self, status: Status) {
         for op in self.view.dials.connects.keys().copied().collect::<Vec<_>>() {
             self.end_connect(op, Outcome::of(status));
         }

@@ -267,7 +267,7 @@ impl Engine {
     /// knew of those when it said who it is. It has learned since, and forgotten nothing that it must be told again.
     fn send_snapshot(&mut self, to: NodeId, groups: u64) {
         let me = self.cx.config.node;
-        let names: BTreeSet<&Name> = self.processes.all_names().collect();
+        let names: BTreeSet<&Name> = self.processes.held_names().map(|(_, name)| name).collect();
         let own = |name: &Name| {
             let mut binding = self.names.of(name, me)?.clone();
             binding.settled &= !self.is_broken(Fault::SettledIsNotInSnapshots);
@@ -361,7 +361,7 @@ impl Engine {
         self.link_over(node, reason, goodbye, Departure::of(reason));
     }
 
-    pub(crate) fn link_over(
+    pub(super) fn link_over(
         &mut self,
         node: NodeId,
         reason: Reason,

@@ -28,7 +28,7 @@ pub(crate) struct Link {
 
 /// How far the tables of both ends are merged.
 #[derive(Debug)]
-pub(crate) struct Merge {
+pub(super) struct Merge {
     /// The registrations that the peer's snapshot has named so far; `None`: it is complete here.
     reading: Option<BTreeSet<Reg>>,
     /// Operations whose publication this node's snapshot contained, acknowledged with it; `None`: it is complete there.
@@ -94,7 +94,7 @@ impl Merge {
 
 /// What is heard of the peer: see `liveness`.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(super) struct Pulse {
     pub(super) last_heard: Time,
     /// Since when part of a frame has been there, and not the whole.
     pub(super) part_since: Option<Time>,
@@ -115,7 +115,7 @@ pub(crate) struct Pulse {
 }
 
 #[derive(Default, Debug)]
-pub(crate) struct RoundTrip {
+pub(super) struct RoundTrip {
     pub(super) last: Option<Duration>,
     /// The shortest one so far.
     pub(super) fastest: Option<Duration>,
@@ -141,7 +141,7 @@ impl Pulse {
 
 /// What the peer owes: see `conduct`.
 #[derive(Debug)]
-pub(crate) struct Debts {
+pub(super) struct Debts {
     /// Answers, and since when, by the clock of this node's attention.
     pub(super) owed: BTreeSet<(Time, Tx)>,
     /// Until then it reads the tables of this node.

@@ -14,7 +14,7 @@ use std::time::Duration;
 const WITNESSES: usize = 3;
 
 /// How long a peer has to answer when its life is in doubt, because somebody else claims its place.
-pub(crate) const DOUBT: Duration = Duration::from_secs(1);
+pub(super) const DOUBT: Duration = Duration::from_secs(1);
 
 /// How many detection times one frame may be on its way.
 const FRAME_DETECTIONS: u32 = 4;
@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// Somebody claims the name of this node: whether its peers still know it is to be found out now.
-    pub(crate) fn ask_unsure_peers(&mut self) {
+    pub(super) fn ask_unsure_peers(&mut self) {
         let paused_at = self.view.paused_at;
         let unsure = self.view.links.iter().filter(|(_, link)| link.pulse.answered < paused_at);
         for node in unsure.map(|(node, _)| *node).collect::<Vec<_>>() {
@@ -144,7 +144,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) fn arm_heartbeat(&mut self, node: NodeId) {
+    pub(super) fn arm_heartbeat(&mut self, node: NodeId) {
         let Some(link) = self.view.links.get(&node) else { return };
         // Jittered: the heartbeats of many links must not fall into one moment.
         let pause = self.cx.config.heartbeat.mul_f64(self.cx.rng.random_range(0.8..1.0));
@@ -303,7 +303,7 @@ impl Engine {
     }
 
     /// Another node claims its name.
-    pub(crate) fn challenge(&mut self, node: NodeId, claimant: &Identity) {
+    pub(super) fn challenge(&mut self, node: NodeId, claimant: &Identity) {
         let Some(link) = self.view.links.get(&node) else { return };
         if link.pulse.doubted.is_some_and(|(_, by)| by == claimant.node) {
             return;

@@ -65,7 +65,7 @@ impl Engine {
     }
 
     /// What others tell this node to dial must not fill its memory, by way of a name neither. Seeds have room of their own.
-    pub(crate) fn room_for_targets(&self) -> usize {
+    pub(super) fn room_for_targets(&self) -> usize {
         let of_seeds = self.cx.config.seeds.len().saturating_mul(MAX_FOUND + 1);
         let most = self.cx.config.limits.peers.saturating_mul(4).saturating_add(of_seeds);
         most.saturating_sub(self.view.dials.targets.len())
@@ -84,14 +84,14 @@ impl Engine {
     }
 
     /// Nothing new is to be found at any address of the name.
-    pub(crate) fn is_all_settled(&self, name: &DialTarget) -> bool {
+    pub(super) fn is_all_settled(&self, name: &DialTarget) -> bool {
         let settled =
             |address: &String| self.view.dials.targets.get(address).is_some_and(DialTarget::is_settled);
         name.found().into_iter().flatten().all(settled)
     }
 
     /// The names among whose addresses this one is.
-    pub(crate) fn names_leading_to(&self, address: &str) -> Vec<String> {
+    pub(super) fn names_leading_to(&self, address: &str) -> Vec<String> {
         let targets = &self.view.dials.targets;
         if !targets.get(address).is_some_and(|target| target.is_listed()) {
             return Vec::new();
@@ -101,7 +101,7 @@ impl Engine {
     }
 
     /// An address of these names led to a link.
-    pub(crate) fn names_linked(&mut self, names: &[String], node: NodeId) {
+    pub(super) fn names_linked(&mut self, names: &[String], node: NodeId) {
         let peer = self.view.links.get(&node).map(|link| link.name.clone()).unwrap_or_default();
         for name in names {
             let targets = &mut self.view.dials.targets;
@@ -118,7 +118,7 @@ impl Engine {
     }
 
     /// Looks for a link that an address of the name has led to. Says whether there is one.
-    pub(crate) fn adopt_link(&mut self, name: &str) -> bool {
+    pub(super) fn adopt_link(&mut self, name: &str) -> bool {
         let targets = &self.view.dials.targets;
         let found = targets.get(name).and_then(DialTarget::found);
         let linked = found.into_iter().flatten().find_map(|address| targets.get(address)?.linked());
@@ -128,7 +128,7 @@ impl Engine {
     }
 
     /// After an address of the name has failed: if none is left that may lead to a link, whoever waits for one learns it.
-    pub(crate) fn name_failed(&mut self, name: &str, outcome: &Outcome) {
+    pub(super) fn name_failed(&mut self, name: &str, outcome: &Outcome) {
         let targets = &self.view.dials.targets;
         let Some(target) = targets.get(name) else { return };
         let Some(found) = target.found().filter(|_| !target.dialling && target.linked().is_none()) else {
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Not dialled any more for its own sake.
-    pub(crate) fn let_go(&mut self, address: &str) {
+    pub(super) fn let_go(&mut self, address: &str) {
         match self.view.dials.targets.get(address) {
             Some(target) if target.is_listed() => {
                 self.view.dials.targets.set_name(address, "");

@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// When lines of one kind are told.
 #[derive(Debug, Default)]
-pub(crate) struct Paced {
+pub(super) struct Paced {
     since: Time,
     /// Lines since then, told or not.
     count: u64,

@@ -16,7 +16,7 @@ struct Past {
 }
 
 #[derive(Default, Debug)]
-pub(crate) struct PastPeers {
+pub(super) struct PastPeers {
     /// Those whose links ended last are at the back.
     peers: VecDeque<Past>,
 }
@@ -48,7 +48,7 @@ impl PastPeers {
 
 impl Engine {
     /// What a linked peer has done.
-    pub(crate) fn counts_of(&self, node: NodeId) -> PeerCounts {
+    pub(super) fn counts_of(&self, node: NodeId) -> PeerCounts {
         let counts = self.view.links.get(&node).map(|link| link.counts).unwrap_or_default();
         let received = self.inbound.received(node);
         PeerCounts {

@@ -43,7 +43,7 @@ enum Listing {
 
 #[derive(Default, Debug)]
 #[allow(clippy::struct_excessive_bools)] // what it is by its states stands in the enums; each of these is by itself
-pub(crate) struct DialTarget {
+pub(super) struct DialTarget {
     /// Dialled for ever, also after an orderly goodbye.
     pub(super) seed: bool,
     /// It came to be because a peer has told of it, and has not led to a link that was merged: see `told`.
@@ -86,113 +86,113 @@ impl DialTarget {
         self.found.as_ref()
     }
 
-    pub(crate) fn is_name(&self) -> bool {
+    pub(super) fn is_name(&self) -> bool {
         self.found.is_some()
     }
 
     /// Dialled for its own sake, for ever.
-    pub(crate) fn is_kept(&self) -> bool {
+    pub(super) fn is_kept(&self) -> bool {
         self.seed || (!self.name.is_empty() && self.listing != Listing::Vanished)
     }
 
     /// This very node answers here, for ever or for now.
-    pub(crate) fn leads_back(&self) -> bool {
+    pub(super) fn leads_back(&self) -> bool {
         matches!(self.obstacle, Obstacle::Myself | Obstacle::LedBack)
     }
 
     /// A dial would hardly find anything new here.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.linked.is_some() || self.obstacle != Obstacle::Nothing
     }
 
     /// A node that is to be linked was neither merged with nor found wanting yet.
-    pub(crate) fn is_to_be_met(&self) -> bool {
+    pub(super) fn is_to_be_met(&self) -> bool {
         let wanted = self.seed || !self.name.is_empty() || self.is_listed();
         wanted && self.meeting != Meeting::Met && self.obstacle == Obstacle::Nothing
     }
 
     /// It is not known yet what a dial leads to.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.dialling || !(self.meeting == Meeting::Met || self.is_settled())
     }
 
     /// A seed that may lead to several nodes, which is dialled also when it led to a link: others may have come.
-    pub(crate) fn leads_to_several(&self) -> bool {
+    pub(super) fn leads_to_several(&self) -> bool {
         self.seed && (self.is_name() || self.is_alias)
     }
 
-    pub(crate) fn wants_dial(&self) -> bool {
+    pub(super) fn wants_dial(&self) -> bool {
         self.may_be_dialled() && (self.linked.is_none() || self.leads_to_several())
     }
 
-    pub(crate) fn may_be_dialled(&self) -> bool {
+    pub(super) fn may_be_dialled(&self) -> bool {
         !(self.dialling || matches!(self.obstacle, Obstacle::Myself | Obstacle::Parted))
     }
 
-    pub(crate) fn is_myself(&self) -> bool {
+    pub(super) fn is_myself(&self) -> bool {
         self.obstacle == Obstacle::Myself
     }
-    pub(crate) fn has_led_back(&self) -> bool {
+    pub(super) fn has_led_back(&self) -> bool {
         self.obstacle == Obstacle::LedBack
     }
-    pub(crate) fn is_parted(&self) -> bool {
+    pub(super) fn is_parted(&self) -> bool {
         self.obstacle == Obstacle::Parted
     }
-    pub(crate) fn has_answered(&self) -> bool {
+    pub(super) fn has_answered(&self) -> bool {
         self.meeting == Meeting::Answered
     }
-    pub(crate) fn is_listed(&self) -> bool {
+    pub(super) fn is_listed(&self) -> bool {
         self.listing == Listing::Listed
     }
-    pub(crate) fn has_vanished(&self) -> bool {
+    pub(super) fn has_vanished(&self) -> bool {
         self.listing == Listing::Vanished
     }
 
     // ---- what becomes of it: each is a step from any state
 
     /// It is this node's own address, for good.
-    pub(crate) fn set_myself(&mut self) {
+    pub(super) fn set_myself(&mut self) {
         self.obstacle = Obstacle::Myself;
     }
     /// This node itself answered.
-    pub(crate) fn set_led_back(&mut self) {
+    pub(super) fn set_led_back(&mut self) {
         if !self.is_myself() {
             self.obstacle = Obstacle::LedBack;
         }
     }
     /// Another one answered, or nobody.
-    pub(crate) fn set_not_led_back(&mut self) {
+    pub(super) fn set_not_led_back(&mut self) {
         if self.has_led_back() {
             self.obstacle = Obstacle::Nothing;
         }
     }
     /// The node that answers here was disconnected, or is not any more.
-    pub(crate) fn set_parted(&mut self, parted: bool) {
+    pub(super) fn set_parted(&mut self, parted: bool) {
         match (parted, self.obstacle) {
             (true, Obstacle::Nothing | Obstacle::LedBack) => self.obstacle = Obstacle::Parted,
             (false, Obstacle::Parted) => self.obstacle = Obstacle::Nothing,
             _ => {}
         }
     }
-    pub(crate) fn set_answered(&mut self) {
+    pub(super) fn set_answered(&mut self) {
         if self.meeting == Meeting::Unknown {
             self.meeting = Meeting::Answered;
         }
     }
-    pub(crate) fn set_met(&mut self) {
+    pub(super) fn set_met(&mut self) {
         self.meeting = Meeting::Met;
     }
     /// The node that answered was lost.
-    pub(crate) fn set_lost(&mut self) {
+    pub(super) fn set_lost(&mut self) {
         if self.meeting == Meeting::Answered {
             self.meeting = Meeting::Unknown;
         }
     }
-    pub(crate) fn set_listed(&mut self) {
+    pub(super) fn set_listed(&mut self) {
         self.listing = Listing::Listed;
     }
     /// No name stands for it any more; `vanished`: one did.
-    pub(crate) fn set_unlisted(&mut self, vanished: bool) {
+    pub(super) fn set_unlisted(&mut self, vanished: bool) {
         if vanished {
             self.listing = Listing::Vanished;
         } else if self.is_listed() {
@@ -200,7 +200,7 @@ impl DialTarget {
         }
     }
     /// Somebody says that it is good for something.
-    pub(crate) fn set_not_vanished(&mut self) {
+    pub(super) fn set_not_vanished(&mut self) {
         if self.has_vanished() {
             self.listing = Listing::Unlisted;
         }
@@ -208,7 +208,7 @@ impl DialTarget {
 }
 
 #[derive(Default, Debug)]
-pub(crate) struct DialTargets {
+pub(super) struct DialTargets {
     by_address: BTreeMap<String, DialTarget>,
     by_name: Index<String, String>,
     by_link: Index<NodeId, String>,
@@ -259,7 +259,7 @@ impl DialTargets {
     }
 
     /// The addresses that led to this link.
-    pub(crate) fn led_to(&self, node: NodeId) -> Vec<String> {
+    pub(super) fn led_to(&self, node: NodeId) -> Vec<String> {
         self.by_link.with(&node).cloned().collect()
     }
 
@@ -268,7 +268,7 @@ impl DialTargets {
         self.names.iter().filter_map(|at| Some((at.as_str(), self.by_address.get(at)?.found()?)))
     }
 
-    pub(crate) fn set_name(&mut self, address: &str, name: &str) {
+    pub(super) fn set_name(&mut self, address: &str, name: &str) {
         let Some(target) = self.by_address.get_mut(address).filter(|target| target.name != name) else {
             return;
         };
@@ -279,7 +279,7 @@ impl DialTargets {
         }
     }
 
-    pub(crate) fn set_linked(&mut self, address: &str, linked: Option<NodeId>) {
+    pub(super) fn set_linked(&mut self, address: &str, linked: Option<NodeId>) {
         let Some(target) = self.by_address.get_mut(address).filter(|target| target.linked != linked) else {
             return;
         };
@@ -292,7 +292,7 @@ impl DialTargets {
     }
 
     /// It is a name. What it stood for before.
-    pub(crate) fn set_found(&mut self, address: &str, found: BTreeSet<String>) -> BTreeSet<String> {
+    pub(super) fn set_found(&mut self, address: &str, found: BTreeSet<String>) -> BTreeSet<String> {
         let Some(target) = self.by_address.get_mut(address) else { return BTreeSet::new() };
         self.names.insert(address.to_owned());
         target.found.replace(found).unwrap_or_default()

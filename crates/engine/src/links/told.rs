@@ -21,12 +21,12 @@ const MOST_TOLD_DIALS: usize = 16;
 /// So many addresses that one peer has told of are known at a time. When half of them have come to something it is asked for more.
 const MOST_TOLD: usize = 256;
 /// Addresses that one of those stands for, if it is a name.
-pub(crate) const MOST_OF_TOLD_NAME: usize = 8;
+pub(super) const MOST_OF_TOLD_NAME: usize = 8;
 /// The longest pause between two dials of one, in pauses of others: minutes, where those are seconds.
-pub(crate) const LONGEST_PAUSE: u32 = 24;
+pub(super) const LONGEST_PAUSE: u32 = 24;
 
 #[derive(Default, Debug)]
-pub(crate) struct Tellers {
+pub(super) struct Tellers {
     /// What each peer told of, as far as nothing came of it yet; and what this node remembers itself.
     told: BTreeMap<NodeId, BTreeSet<String>>,
     /// The same the other way round.
@@ -156,7 +156,7 @@ impl Tellers {
 
 impl DialTarget {
     /// Only peers say that there is a node here.
-    pub(crate) fn is_unproven(&self) -> bool {
+    pub(super) fn is_unproven(&self) -> bool {
         self.unproven && !self.seed
     }
 }
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     /// A peer that has just been linked says where it is to be dialled.
-    pub(crate) fn note_own_address(&mut self, node: NodeId, address: &str) {
+    pub(super) fn note_own_address(&mut self, node: NodeId, address: &str) {
         if !self.view.dials.targets.contains(address) {
             self.view.dials.targets.at(address).unproven = true;
         }
@@ -195,7 +195,7 @@ impl Engine {
     }
 
     /// The link with the peer is over: what it alone has told of is dialled no more.
-    pub(crate) fn forget_told_by(&mut self, teller: NodeId) {
+    pub(super) fn forget_told_by(&mut self, teller: NodeId) {
         for address in self.view.dials.tellers.forget_teller(teller) {
             self.forget_if_told_by_nobody(&address);
         }
@@ -209,7 +209,7 @@ impl Engine {
     }
 
     /// Only peers say that there is a node here, and none does any more.
-    pub(crate) fn is_told_by_nobody(&self, address: &str) -> bool {
+    pub(super) fn is_told_by_nobody(&self, address: &str) -> bool {
         let target = self.view.dials.targets.get(address);
         target.is_some_and(DialTarget::is_unproven) && !self.view.dials.tellers.is_told(address)
     }
@@ -219,7 +219,7 @@ impl Engine {
     }
 
     /// A node is here for certain, or this node's own caller wants to know.
-    pub(crate) fn is_known_by_itself(&mut self, address: &str) {
+    pub(super) fn is_known_by_itself(&mut self, address: &str) {
         if let Some(target) = self.view.dials.targets.get_mut(address).filter(|target| target.unproven) {
             target.unproven = false;
             self.view.dials.tellers.forget(address);
@@ -228,7 +228,7 @@ impl Engine {
 
     /// The link that was there is over. Where no dial ever reached the peer, its word alone says that it can be reached there: this
     /// node remembers it, and so few of those that nobody fills anything by coming and going under many names.
-    pub(crate) fn remember_unreached(&mut self, address: &str) {
+    pub(super) fn remember_unreached(&mut self, address: &str) {
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         if target.reached || target.seed || target.is_listed() || target.unproven {
             return;
@@ -249,7 +249,7 @@ impl Engine {
     // ---- who is asked for
 
     /// The peer has links to these nodes, of which this one knows nothing: it is asked where some of them are, and later for others.
-    pub(crate) fn ask_where(&mut self, teller: NodeId, nodes: BTreeSet<NodeId>) {
+    pub(super) fn ask_where(&mut self, teller: NodeId, nodes: BTreeSet<NodeId>) {
         let most = self.cx.config.limits.peers.min(MAX_LIST);
         let unasked = self.view.dials.tellers.unasked.entry(teller).or_default();
         unasked.extend(nodes);
@@ -291,7 +291,7 @@ impl Engine {
     // ---- turns
 
     /// A dial begins, or is under way already. `None`: it waits for its turn.
-    pub(crate) fn begin_dial(&mut self, address: &str) -> Option<Begun> {
+    pub(super) fn begin_dial(&mut self, address: &str) -> Option<Begun> {
         let names = self.names_leading_to(address);
         let Dials { tellers, targets, .. } = &mut self.view.dials;
         if tellers.under_way.contains_key(address) {
@@ -341,7 +341,7 @@ impl Engine {
 
 /// How a dial began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Begun {
+pub(super) enum Begun {
     Now,
     /// A dial of the address was under way, whose end counts for this one.
     Before,

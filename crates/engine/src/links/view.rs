@@ -1,5 +1,5 @@
 //! What a node has of its peers at this moment: the links, the connections that wait for one, and what is remembered of
-//! links that are over. How they come and go stands in `links`.
+//! links that are over. How they come and go stands in `lifecycle`.
 
 use super::conduct::Conducts;
 use super::departure::MissingNodes;
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// A connection that waits for the arbiter.
 #[derive(Debug)]
-pub(crate) struct Candidate {
+pub(super) struct Candidate {
     pub(super) peer: Identity,
     pub(super) dialled: Option<String>,
 }
@@ -130,7 +130,7 @@ impl View {
     pub(crate) fn named(&self, name: &str) -> Option<NodeId> {
         self.by_name.with(name).next().copied()
     }
-    pub(crate) fn was_linked(&self, node: NodeId) -> bool {
+    pub(super) fn was_linked(&self, node: NodeId) -> bool {
         self.heard_clocks.contains_key(&node)
     }
     pub(crate) fn is_linked(&self, node: NodeId) -> bool {
@@ -147,7 +147,7 @@ impl View {
     pub(crate) fn is_stale(&self, node: NodeId, clock: u64) -> bool {
         self.heard_clocks.get(&node).is_some_and(|heard| clock <= *heard)
     }
-    pub(crate) fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
+    pub(super) fn remember_clock(&mut self, node: NodeId, clock: u64, peers: usize) {
         let heard = self.heard_clocks.entry(node).or_default();
         *heard = clock.max(*heard);
         // Incarnations that never come back: long before they are so many, nothing of them is on its way any more.

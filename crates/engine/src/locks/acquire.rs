@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The watches of one process on one lock, and the claims that each was told of.
-pub(crate) type Watches = BTreeMap<Ref, BTreeSet<Tx>>;
+pub(super) type Watches = BTreeMap<Ref, BTreeSet<Tx>>;
 
 /// So many claims are remembered: one is told of by several voters, at about the same time.
 const TOLD: usize = 64;
@@ -266,7 +266,7 @@ impl Engine {
     }
 
     /// The hold stays on a list of nodes only: what joins later is not bound by it. `before`: what `lock_check` said.
-    pub(crate) fn shrink_hold(
+    pub(super) fn shrink_hold(
         &mut self,
         id: &Id,
         rest: &BTreeSet<NodeId>,
@@ -293,7 +293,7 @@ impl Engine {
     // ---- what becomes of it
 
     /// Parts of the hold are lost: the process is told.
-    pub(crate) fn lose_hold(&mut self, id: &Id, reason: Reason, parts: impl FnOnce(&mut Own) -> bool) {
+    pub(super) fn lose_hold(&mut self, id: &Id, reason: Reason, parts: impl FnOnce(&mut Own) -> bool) {
         let Some(own) = self.holds.own.get_mut(id) else { return };
         let before = own.check();
         if !parts(own) {
@@ -316,13 +316,13 @@ impl Engine {
     }
 
     /// The hold has met another requester's at this voter.
-    pub(crate) fn meet_second_holder(&mut self, id: &Id, voter: NodeId) {
+    pub(super) fn meet_second_holder(&mut self, id: &Id, voter: NodeId) {
         let there = |part: &Part| part.binds_on(voter);
         self.lose_hold(id, Reason::SECOND_HOLDER, |own| own.lose(Reason::SECOND_HOLDER, there));
     }
 
     /// What of the hold binds at this voter, and was lost to broken links, ends.
-    pub(crate) fn end_lost_hold(&mut self, id: &Id, voter: NodeId) {
+    pub(super) fn end_lost_hold(&mut self, id: &Id, voter: NodeId) {
         let Some(own) = self.holds.own.get_mut(id) else { return };
         let before = own.check();
         if own.end_on(voter) {

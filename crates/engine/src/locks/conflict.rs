@@ -30,7 +30,7 @@ struct Asked {
 
 /// A round of questions about the shares of one lock that bind here.
 #[derive(Debug)]
-pub(crate) struct Conflict {
+pub(super) struct Conflict {
     question: u64,
     /// Those that were asked about, bind here still, and were not denied.
     asked: BTreeMap<Share, Asked>,
@@ -40,7 +40,7 @@ pub(crate) struct Conflict {
 
 /// The rounds under way at this voter, by resource. No more than there are locks with shares that bind here.
 #[derive(Default, Debug)]
-pub(crate) struct Conflicts {
+pub(super) struct Conflicts {
     rounds: BTreeMap<Name, Conflict>,
     last_question: u64,
 }
@@ -59,7 +59,7 @@ impl Engine {
     // ---- at the voter
 
     /// A share binds here, or binds anew: if others of another requester do too, their homes are asked.
-    pub(crate) fn share_binds(&mut self, resource: &Name) {
+    pub(super) fn share_binds(&mut self, resource: &Name) {
         if !self.are_rivals_bound(resource) || self.is_broken(Fault::SecondHolderIsNotTold) {
             return;
         }
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     /// The share binds here no longer: nobody waits for what its home says.
-    pub(crate) fn share_unbinds(&mut self, share: &Share) {
+    pub(super) fn share_unbinds(&mut self, share: &Share) {
         let Some(conflict) = self.holds.conflicts.rounds.get_mut(&share.resource) else { return };
         conflict.asked.remove(share);
         self.check_round(&share.resource);

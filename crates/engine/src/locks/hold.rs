@@ -17,7 +17,7 @@ use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// No honest token comes near it: the wall clock's ms times 2^20 reach it in some 270 years.
-pub(crate) const MAX_TOKEN: u64 = u64::MAX / 2;
+pub(super) const MAX_TOKEN: u64 = u64::MAX / 2;
 /// Tokens of one millisecond of the wall clock, and of one day.
 const PER_MS: u64 = 1 << 20;
 const DAY: u64 = 24 * 3600 * 1000 * PER_MS;
@@ -80,7 +80,7 @@ impl Holds {
     pub(crate) fn end_input(&mut self) {
         self.told_lost.clear();
     }
-    pub(crate) fn next_token(&mut self) -> u64 {
+    pub(super) fn next_token(&mut self) -> u64 {
         self.last_token = (self.last_token + 1).min(MAX_TOKEN);
         self.last_token
     }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A set that others may hold too. It is changed by putting another one in its place.
-pub(crate) type NodeSet = Arc<BTreeSet<NodeId>>;
+pub(super) type NodeSet = Arc<BTreeSet<NodeId>>;
 
 /// So many sets may lie here before those that nobody has any more are looked for.
 const FEW: usize = 64;
 
 #[derive(Default, Debug)]
-pub(crate) struct NodeSets {
+pub(super) struct NodeSets {
     all: BTreeSet<NodeSet>,
     tidy_at: usize,
 }
@@ -34,7 +34,7 @@ impl NodeSets {
 
 /// One change of values that many rows share: each of them is changed once, and the rows go on sharing what comes of it.
 #[derive(Debug)]
-pub(crate) struct Change<T> {
+pub(super) struct Change<T> {
     done: Vec<(Arc<T>, Arc<T>)>,
     /// For rows that have nothing yet, so that they share what comes of that too.
     nothing: Arc<T>,

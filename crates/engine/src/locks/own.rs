@@ -25,7 +25,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    pub(crate) fn binds_on(&self, node: NodeId) -> bool {
+    pub(super) fn binds_on(&self, node: NodeId) -> bool {
         self.view || self.nodes.contains(&node)
     }
 
@@ -50,7 +50,7 @@ impl Part {
 
 /// A lock that a process of this node holds, or believes to.
 #[derive(Default, Debug)]
-pub(crate) struct Own {
+pub(super) struct Own {
     pub(super) token: u64,
     broken: Option<Arc<Broken>>,
     kept: Option<Part>,
@@ -77,7 +77,7 @@ impl Own {
         (is_held && self.parts().all(|part| part.lost.is_none())).then_some(self.token)
     }
 
-    pub(crate) fn is_on_view(&self) -> bool {
+    pub(super) fn is_on_view(&self) -> bool {
         self.parts().any(|part| part.view)
     }
 
@@ -89,12 +89,12 @@ impl Own {
         nodes
     }
 
-    pub(crate) fn is_bound_on(&self, node: NodeId) -> bool {
+    pub(super) fn is_bound_on(&self, node: NodeId) -> bool {
         self.parts().any(|part| part.binds_on(node))
     }
 
     /// What the hold is worth where it binds at this voter: as much as the best of its parts there. `None`: it does not.
-    pub(crate) fn standing_on(&self, voter: NodeId) -> Option<Standing> {
+    pub(super) fn standing_on(&self, voter: NodeId) -> Option<Standing> {
         let there = self.parts().filter(|part| part.binds_on(voter));
         let standings = there.map(|part| match part.lost {
             None => Standing::Relied,
@@ -109,7 +109,7 @@ impl Own {
     }
 
     /// The name of a node that the link broke to.
-    pub(crate) fn name_of_broken(&self, node: &NodeId) -> Option<&String> {
+    pub(super) fn name_of_broken(&self, node: &NodeId) -> Option<&String> {
         self.broken.as_ref()?.get(node)
     }
 
@@ -149,12 +149,12 @@ impl Own {
     }
 
     /// Whatever was lost of it is relied on again.
-    pub(crate) fn make_good(&mut self) {
+    pub(super) fn make_good(&mut self) {
         self.parts_mut().for_each(|part| part.lost = None);
     }
 
     /// A scope ends. Says whether it was open.
-    pub(crate) fn end_scope(&mut self, scope: Ref) -> bool {
+    pub(super) fn end_scope(&mut self, scope: Ref) -> bool {
         let was_open = self.scopes.as_mut().is_some_and(|scopes| scopes.remove(&scope).is_some());
         self.scopes.take_if(|scopes| scopes.is_empty());
         self.forget_broken();
@@ -163,7 +163,7 @@ impl Own {
 
     /// Something was given back: the hold is on these nodes from now on, and takes in none that join. Else a scope that
     /// ends later would leave behind what was given back long ago.
-    pub(crate) fn shrink(&mut self, rest: &BTreeSet<NodeId>, sets: &mut NodeSets) {
+    pub(super) fn shrink(&mut self, rest: &BTreeSet<NodeId>, sets: &mut NodeSets) {
         self.parts_mut().for_each(|part| part.view = false);
         // Of some the nodes have all left. That takes nothing away from what the process believes to hold.
         let is_left = |part: &Part| part.nodes.is_empty() || !part.nodes.is_disjoint(rest);
@@ -175,7 +175,7 @@ impl Own {
     }
 
     /// What binds at this voter, lost as it is, ends. Says whether anything is left.
-    pub(crate) fn end_on(&mut self, voter: NodeId) -> bool {
+    pub(super) fn end_on(&mut self, voter: NodeId) -> bool {
         self.retain(|part| !part.binds_on(voter));
         self.forget_broken();
         self.parts().next().is_some()
@@ -203,7 +203,7 @@ impl Own {
     }
 
     /// Broken links have left parts of it in a minority. Says whether any was not lost before.
-    pub(crate) fn lose_minorities(&mut self, is_excused: impl Fn(NodeId) -> bool) -> bool {
+    pub(super) fn lose_minorities(&mut self, is_excused: impl Fn(NodeId) -> bool) -> bool {
         let Some(broken) = self.broken.clone() else {
             return self.lose(Reason::MINORITY, |part| part.is_minority(|_| false));
         };
@@ -237,7 +237,7 @@ impl Own {
 
     /// The link to a node broke: it may keep others out no longer, and let them have the lock. Says whether it is in any
     /// set.
-    pub(crate) fn miss(&mut self, node: NodeId, name: &str, change: &mut Change<Broken>) -> bool {
+    pub(super) fn miss(&mut self, node: NodeId, name: &str, change: &mut Change<Broken>) -> bool {
         let is_in = self.parts().any(|part| part.nodes.contains(&node));
         if is_in {
             let old = self.broken.take().unwrap_or_else(|| change.nothing());

@@ -23,7 +23,7 @@ const KEPT: usize = 1024;
 
 impl Engine {
     /// A row of the name has changed: readers may see something else, and what hangs on the name is judged anew.
-    pub(crate) fn row_changed(&mut self, name: &Name) {
+    pub(super) fn row_changed(&mut self, name: &Name) {
         if self.names.unpublished.last() != Some(name) {
             self.names.unpublished.push(name.clone());
         }

@@ -63,7 +63,7 @@ impl Engine {
         self.notify_lost_name(serial, name, winner);
     }
 
-    pub(crate) fn notify_lost_name(&mut self, serial: u64, name: &Name, winner: Option<Pid>) {
+    pub(super) fn notify_lost_name(&mut self, serial: u64, name: &Name, winner: Option<Pid>) {
         if self.processes.exists(serial) {
             let event = Event::NameConflict { name: name.clone(), winner, reason: Reason::REPLACED };
             self.event(Effect::Notify { process: serial, event });
@@ -300,7 +300,7 @@ impl Engine {
     }
 
     /// All nodes that `from` is linked to show `reg`: for the owner `to` of bindings under it; passed on, and again as long
-    /// as it does not withdraw them (`hearsay`).
+    /// as it does not withdraw them (`clashes/relay`).
     pub(crate) fn on_settled(
         &mut self,
         from: NodeId,

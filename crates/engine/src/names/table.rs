@@ -128,7 +128,7 @@ impl Names {
 
     /// For a new binding of this node. The number is the time of the commit: a clash asks for the age of a binding, and no row has
     /// to keep it.
-    pub(crate) fn next_reg(&mut self, now: Time) -> Reg {
+    pub(super) fn next_reg(&mut self, now: Time) -> Reg {
         self.last_seq = now.0.max(self.last_seq + 1);
         Reg { node: self.me, seq: self.last_seq }
     }
@@ -189,7 +189,7 @@ impl Names {
     }
 
     /// All nodes that the owner is linked to show the binding.
-    pub(crate) fn mark_settled(&mut self, name: &Name, reg: Reg) {
+    pub(super) fn mark_settled(&mut self, name: &Name, reg: Reg) {
         if let Some(binding) = self.of_mut(name, reg.node).filter(|binding| binding.reg == reg) {
             binding.settled = true;
         }

@@ -76,9 +76,6 @@ impl Processes {
     pub(crate) fn serials(&self) -> Vec<u64> {
         self.alive.keys().copied().collect()
     }
-    pub(crate) fn all_names(&self) -> impl Iterator<Item = &Name> {
-        self.alive.values().flat_map(|process| &process.names)
-    }
     pub(crate) fn remember_name(&mut self, serial: u64, name: &Name) {
         if let Some(process) = self.alive.get_mut(&serial) {
             process.names.insert(name.clone());
@@ -499,13 +496,16 @@ impl Processes {
         self.alive.len()
     }
 
+    /// What each process holds.
     pub(crate) fn held_names(&self) -> impl Iterator<Item = (u64, &Name)> {
         self.alive.iter().flat_map(|(serial, process)| process.names.iter().map(move |name| (*serial, name)))
     }
 
-    pub(crate) fn memberships(&self) -> BTreeSet<(u64, &Name)> {
-        let all = self.alive.iter();
-        all.flat_map(|(serial, process)| process.groups.iter().map(move |group| (*serial, group))).collect()
+    /// The groups that each process is a member of.
+    pub(crate) fn memberships(&self) -> impl Iterator<Item = (&Name, u64)> {
+        self.alive
+            .iter()
+            .flat_map(|(serial, process)| process.groups.iter().map(move |group| (group, *serial)))
     }
 
     pub(crate) fn check_invariants(&self) -> Sound {
