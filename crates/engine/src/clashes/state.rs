@@ -132,3 +132,34 @@ impl Clash {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of each state: whether the pair is running where the homes have a link and the higher binding is shown, with a link alone, and
+    /// without one.
+    #[test]
+    fn which_pairs_are_running() {
+        let reg = |node| Reg { node: NodeId(node), seq: 1 };
+        let pair = Pair { low: reg(1), high: reg(2) };
+        let decided =
+            |low: Option<Treatment>, high: Option<Treatment>| PairState::Decided(Decision { low, high });
+        let goes = Some(Treatment::Silent);
+        for (state, shown, linked, unlinked) in [
+            (PairState::Asked, true, true, false),
+            (PairState::Resolving, true, true, true),
+            (PairState::Obsolete, true, true, true),
+            (decided(None, None), false, false, false),
+            (decided(goes, None), false, false, false),
+            (decided(None, goes), true, false, false),
+            (decided(goes, goes), true, false, false),
+        ] {
+            let case = Case { state, high: Pid { node: NodeId(2), serial: 1 }, since: Time(0), round: 1 };
+            let is_running = |is_linked, is_shown| case.is_running(&pair, |_| is_linked, |_| is_shown);
+            assert_eq!(is_running(true, true), shown, "{state:?}");
+            assert_eq!(is_running(true, false), linked, "{state:?}");
+            assert_eq!(is_running(false, true), unlinked, "{state:?}");
+        }
+    }
+}
