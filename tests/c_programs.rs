@@ -266,6 +266,7 @@ fn released() -> PathBuf {
     let mut build = Command::new(env!("CARGO"));
     // A small test, for the sake of what it depends on.
     build.args(["test", "--no-run", "--test", "descriptors", "--locked", "--offline", "--quiet"]);
+    build.env("CARGO_INCREMENTAL", "0");
     if !own.ends_with("debug") {
         build.arg("--profile").arg(own.file_name().unwrap());
     }

@@ -29,9 +29,9 @@ pub(super) struct Context {
     /// The Lamport clock; every message carries it.
     clock: u64,
     closed: bool,
-    /// Inputs so far.
+    /// Inputs until the invariants are checked again.
     #[cfg(debug_assertions)]
-    inputs: u64,
+    pub(super) until_check: usize,
     /// The one rule that this engine breaks.
     #[cfg(feature = "faults")]
     fault: Option<Fault>,
@@ -53,18 +53,12 @@ impl Context {
             clock: 0,
             closed: false,
             #[cfg(debug_assertions)]
-            inputs: 0,
+            until_check: 0,
             #[cfg(feature = "faults")]
             fault: None,
         }
     }
 
-    /// The number of this input.
-    #[cfg(debug_assertions)]
-    pub(super) fn next_input(&mut self) -> u64 {
-        self.inputs += 1;
-        self.inputs
-    }
     pub(super) fn is_closed(&self) -> bool {
         self.closed
     }
