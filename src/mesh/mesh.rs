@@ -361,8 +361,13 @@ impl<C: Core> Mesh<C> {
         self.wake_watcher();
     }
 
-    /// Writes what this connection can write now.
+    /// Writes what this connection can write now, at the end of a turn.
     pub(super) fn pump(&self, connection: &Connection<C::Outbox>) -> Pumped {
+        connection.out.borrow_mut().end_snapshot();
+        self.write(connection)
+    }
+
+    fn write(&self, connection: &Connection<C::Outbox>) -> Pumped {
         let mut core = self.0.core.borrow_mut();
         let mut channel = connection.channel.borrow_mut();
         connection.out.borrow_mut().pump(&mut *core, &mut channel, WRITE_TURN)
@@ -488,6 +493,10 @@ impl<C: Core> Mesh<C> {
             self.on(id, |c| {
                 if c.is_linked() && !c.out.borrow_mut().control(|out| out.extend_from_slice(&scratch)) {
                     c.cut("the peer leaves too much unread");
+                }
+                // Within a turn: a newcomer reads the first parts of a large snapshot while the others are being encoded.
+                if c.out.borrow().has_much() {
+                    self.write(c);
                 }
             });
         }

@@ -20,6 +20,8 @@ const MAX_CONTROL: usize = 64 << 20;
 const KEEP_BUFFER: usize = 64 << 10;
 /// Control that is sealed in one go: as much as a block of data.
 const SEAL: usize = 64 << 10;
+/// Control that is worth a system call of its own.
+const MUCH: usize = 16 << 10;
 
 /// How far writing has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,9 +129,21 @@ impl<O: Clone> Outgoing<O> {
         self.in_snapshot || self.control.rest().len() <= MAX_CONTROL + self.snapshot
     }
 
-    /// The connection is a link. What is said before the next writing is the snapshot, of whatever size.
+    /// The connection is a link. What is said from now on to the end of the turn is the snapshot, of whatever size.
     pub(super) fn link(&mut self) {
         self.in_snapshot = true;
+    }
+
+    /// The end of a turn.
+    pub(super) fn end_snapshot(&mut self) {
+        if std::mem::take(&mut self.in_snapshot) {
+            self.snapshot = self.control.rest().len();
+        }
+    }
+
+    /// So much waits that the peer should read it while more is said.
+    pub(super) fn has_much(&self) -> bool {
+        self.control.rest().len() >= MUCH && !self.is_blocked()
     }
 
     pub(super) fn outbox(&self) -> Option<&O> {
@@ -189,9 +203,6 @@ impl<O: Clone> Outgoing<O> {
         channel: &mut Channel,
         mut budget: usize,
     ) -> Pumped {
-        if std::mem::take(&mut self.in_snapshot) {
-            self.snapshot = self.control.rest().len();
-        }
         loop {
             if self.is_blocked() {
                 return Pumped::Blocked;

@@ -38,19 +38,27 @@ impl<V> Map<V> {
 
     // ---- the node's thread
 
-    /// So many changes follow. A map that would grow in steps meanwhile grows once.
-    pub(super) fn expect(&self, changes: usize) {
-        if changes > self.0.len() {
-            self.0.reserve(changes, &self.0.guard());
-        }
-    }
-
     pub(super) fn insert(&self, name: Name, value: V) {
         self.0.insert(name, value, &self.0.guard());
     }
 
     pub(super) fn remove(&self, name: &Name) {
         self.0.remove(name, &self.0.guard());
+    }
+
+    /// Many changes: `None` removes.
+    pub(super) fn set_all(&self, changes: Vec<(Name, Option<V>)>) {
+        let guard = self.0.guard();
+        // A map that would grow in steps meanwhile grows once.
+        if changes.len() > self.0.len() {
+            self.0.reserve(changes.len(), &guard);
+        }
+        for (name, value) in changes {
+            match value {
+                Some(value) => drop(self.0.insert(name, value, &guard)),
+                None => drop(self.0.remove(&name, &guard)),
+            }
+        }
     }
 
     // ---- callers

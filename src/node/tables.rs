@@ -58,13 +58,7 @@ impl Tables {
     }
 
     pub(super) fn publish_groups(&self, groups: Vec<(Name, Option<Members>)>) {
-        self.groups.expect(groups.len());
-        for (group, members) in groups {
-            match members {
-                Some(members) => self.groups.insert(group, members),
-                None => self.groups.remove(&group),
-            }
-        }
+        self.groups.set_all(groups);
     }
 
     pub(super) fn peer_up(&self, node: NodeId, peer: Peer) {

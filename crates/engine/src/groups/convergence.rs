@@ -4,6 +4,7 @@
 //! of a link and after every merge that brought news a node tells its peers a digest of what it knows; who differs answers
 //! with all of it, and gets the same back. Why that is enough stands in `existence`.
 
+use super::existence::Changed;
 use super::maker::Makers;
 use super::memberships::Groups;
 use crate::fault::Fault;
@@ -170,32 +171,45 @@ impl Engine {
     /// What the peer knows is complete.
     pub(crate) fn merge_existence(&mut self, from: NodeId) {
         let Some(told) = self.groups.told.remove(&from) else { return };
-        let (before, nodes) = (self.groups.dots.digest(), told.nodes());
+        let before = self.groups.dots.digest();
+        // Where many are told of, all are gone through once: that is quicker.
+        let nodes = (told.len() < self.groups.dots.incarnations().len() / 8).then(|| told.nodes());
         let changed = self.groups.dots.merge(told);
-        for group in &changed {
-            self.groups.touch(group, false);
-            if self.is_broken(Fault::MergeEndsMemberships) {
-                let rows =
-                    self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values());
-                let dots = rows.flat_map(|row| row.dots.iter().copied());
-                let gone = dots.filter(|dot| !self.groups.dots.is_live_dot(group, dot)).collect();
-                self.carry_out_delete(group, &gone);
-            }
+        let is_news = changed != Changed::These(Vec::new());
+        if self.is_broken(Fault::MergeEndsMemberships) {
+            self.end_memberships_without_dots(&changed);
+        }
+        match changed {
+            Changed::These(groups) => groups.iter().for_each(|group| self.groups.touch(group, false)),
+            Changed::All => self.groups.touch_all_live(),
         }
         self.trim_dots(from);
         // What came and went at once is no news: else two who differ about whom they have links to would tell each other
         // the same for ever.
-        let every_merge = !changed.is_empty() && self.is_broken(Fault::EveryMergeIsNews);
+        let every_merge = is_news && self.is_broken(Fault::EveryMergeIsNews);
         if self.groups.dots.digest() != before || every_merge {
             self.existence_changed();
         }
-        // Where many were told of, all are gone through once: that is quicker.
-        if nodes.len() < self.groups.dots.incarnations().len() / 8 {
+        if let Some(nodes) = nodes {
             return self.remember_absent(nodes);
         }
         let is_present = is_present(&self.cx.config, &self.view, &self.groups.makers);
         if self.groups.dots.forget_absent_later(self.cx.now + MEMORY, is_present) {
             self.arm_group_memory(self.cx.now + MEMORY);
+        }
+    }
+
+    /// [`Fault::MergeEndsMemberships`]
+    fn end_memberships_without_dots(&mut self, changed: &Changed) {
+        let groups: Vec<Name> = match changed {
+            Changed::These(groups) => groups.clone(),
+            Changed::All => self.groups.dots.groups().cloned().collect(),
+        };
+        for group in &groups {
+            let rows = self.groups.rows_of(group).into_iter().flatten().flat_map(|(_, rows)| rows.values());
+            let dots = rows.flat_map(|row| row.dots.iter().copied());
+            let gone = dots.filter(|dot| !self.groups.dots.is_live_dot(group, dot)).collect();
+            self.carry_out_delete(group, &gone);
         }
     }
 

@@ -17,7 +17,7 @@ mod merge;
 
 pub(crate) use dot_set::DotSet;
 use made::Made;
-pub(crate) use merge::Told;
+pub(crate) use merge::{Changed, Told};
 
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -380,8 +380,8 @@ pub(crate) mod tests {
         assert!(one.add(&g, dot(1, 1)) && two.add(&g, dot(1, 1)));
         assert!(one.remove(&g, dot(1, 1)));
         assert!(two.add(&h, dot(2, 1)));
-        assert_eq!(two.merge(told_by(&one)), std::slice::from_ref(&g));
-        assert_eq!(one.merge(told_by(&two)), std::slice::from_ref(&h));
+        assert_eq!(two.merge(told_by(&one)), Changed::These(vec![g.clone()]));
+        assert_eq!(one.merge(told_by(&two)), Changed::These(vec![h.clone()]));
         assert!(!one.is_live(&g) && one.is_live(&h) && one.digest() == two.digest() && one.digest() != 0);
         assert!(!one.add(&g, dot(1, 1)), "a deleted dot stays deleted");
         assert!(one.add(&g, dot(1, 2)), "made anew");

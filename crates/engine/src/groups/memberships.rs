@@ -166,6 +166,11 @@ impl Groups {
         }
     }
 
+    /// The same for all groups that have a live dot.
+    pub(super) fn touch_all_live(&mut self) {
+        self.dirty.extend(self.dots.groups().map(|group| (group.clone(), false)));
+    }
+
     /// Sets a row, or removes it (`None`). Returns the count that it had. `me`: this node.
     fn put(&mut self, me: NodeId, group: &Name, pid: Pid, row: Option<Row>) -> u64 {
         let new = row.as_ref().map_or(0, |row| row.count);
@@ -301,19 +306,21 @@ impl Engine {
             return;
         }
         let mut dirty = std::mem::take(&mut self.groups.dirty);
-        dirty.sort_unstable();
+        if !dirty.is_sorted() {
+            dirty.sort_unstable();
+        }
         let live = self.groups.dots.are_live(dirty.iter().map(|(group, _)| group));
         let mut groups = Vec::with_capacity(dirty.len());
         if self.groups.published.is_empty() {
             self.groups.published.reserve(dirty.len());
         }
-        // Of the rows of one group the last says whether members have changed.
-        for at in 0..dirty.len() {
-            if dirty.get(at + 1).is_some_and(|(next, _)| *next == dirty[at].0) {
+        let mut dirty = dirty.into_iter().zip(live).peekable();
+        while let Some(((group, members_changed), is_live)) = dirty.next() {
+            // Of the rows of one group the last says whether members have changed.
+            if dirty.peek().is_some_and(|((next, _), _)| *next == group) {
                 continue;
             }
-            let (group, members_changed) = dirty[at].clone();
-            let members = if !(live[at] || self.groups.rows.contains_key(&group)) {
+            let members = if !(is_live || self.groups.rows.contains_key(&group)) {
                 if !self.groups.published.remove(&group) {
                     continue;
                 }

@@ -16,15 +16,6 @@ pub(crate) enum DotSet {
 }
 
 impl DotSet {
-    /// Of one or a few that are in order.
-    pub(super) fn of(dots: &[Dot]) -> Self {
-        match dots {
-            [dot] => Self::One(*dot),
-            _ if dots.len() > MOST_IN_VECTOR => Self::Many(dots.iter().copied().collect()),
-            _ => Self::Few(dots.to_vec()),
-        }
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Dot> {
         let (few, many) = self.parts();
         few.iter().chain(many.into_iter().flatten())
@@ -114,10 +105,7 @@ mod tests {
                 }
                 assert!(set.iter().eq(&model));
                 assert!(set.made_by(dot.node).eq(model.iter().filter(|other| other.node == dot.node)));
-                assert_eq!(
-                    (set.is_empty(), &set),
-                    (model.is_empty(), &DotSet::of(&model.iter().copied().collect::<Vec<_>>()))
-                );
+                assert_eq!((set.is_empty(), &set), (model.is_empty(), &DotSet::Many(model.clone())));
             }
         }
     }

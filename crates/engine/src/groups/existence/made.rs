@@ -65,9 +65,12 @@ impl Made {
 
 impl FromIterator<(u64, Name)> for Made {
     fn from_iter<T: IntoIterator<Item = (u64, Name)>>(dots: T) -> Self {
-        let mut made = Self::default();
-        dots.into_iter().for_each(|(number, group)| made.insert(number, group));
-        made
+        let mut dots = dots.into_iter();
+        match (dots.next(), dots.next()) {
+            (None, _) => Self::Nothing,
+            (Some((number, group)), None) => Self::One(number, group),
+            (Some(first), Some(second)) => Self::Many([first, second].into_iter().chain(dots).collect()),
+        }
     }
 }
 

@@ -34,11 +34,9 @@ impl Told {
         let seen = self.seen.iter().map(|(node, _)| *node);
         live.chain(seen).chain(self.beyond.iter().map(|dot| dot.node)).collect()
     }
-    /// All live dots, in order.
-    fn dots(&self) -> Vec<(Dot, &Name)> {
-        let mut dots: Vec<(Dot, &Name)> = self.live.iter().map(|(group, dot)| (*dot, group)).collect();
-        dots.sort_unstable_by_key(|(dot, _)| *dot);
-        dots
+    /// How much is told.
+    pub(crate) fn len(&self) -> usize {
+        self.live.len() + self.seen.len() + self.beyond.len()
     }
     /// No honest node knows more: see `trim`.
     pub(crate) fn is_within(&self, limits: &Limits) -> bool {
@@ -50,16 +48,21 @@ impl Told {
     }
 }
 
+/// Which groups have other live dots than before.
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Changed {
+    /// In order, each once.
+    These(Vec<Name>),
+    /// All that there are now.
+    All,
+}
+
 impl Dots {
     /// What one side has deleted is gone on both, what one side has made and the other not seen is there on both.
-    /// Returns the groups with other live dots than before. Costs no more than what is told, and what changes.
-    pub(crate) fn merge(&mut self, told: Told) -> Vec<Name> {
-        // Some may tell of one dot twice.
-        if self.seen.is_empty() && told.beyond.is_empty() {
-            let dots = told.dots();
-            if dots.is_sorted_by(|(one, _), (other, _)| one < other) {
-                return self.adopt(&told, &dots);
-            }
+    /// Costs no more than what is told, and what changes.
+    pub(crate) fn merge(&mut self, mut told: Told) -> Changed {
+        if self.seen.is_empty() && told.beyond.is_empty() && self.adopt(&mut told) {
+            return Changed::All;
         }
         let mut changed = self.delete_what_is_not_in(&told);
         for (group, dot) in told.live {
@@ -80,48 +83,61 @@ impl Dots {
         }
         changed.sort_unstable();
         changed.dedup();
-        changed
+        Changed::These(changed)
     }
 
     /// A node that knows nothing yet takes over what the other knows: built in one go from what is sorted, for there may be very
-    /// many groups, and a node that joins waits for it. `dots`: the live ones.
-    fn adopt(&mut self, told: &Told, dots: &[(Dot, &Name)]) -> Vec<Name> {
-        self.live_count = dots.len();
-        self.live_bytes = told.bytes;
-        self.digest = dots.iter().fold(0, |sum, (dot, group)| sum.wrapping_add(hash(group, dot)));
-        let mut seen: Vec<(NodeId, u64)> = told.seen.clone();
-        seen.extend(dots.iter().map(|(dot, _)| (dot.node, 0)));
+    /// many groups, and a node that joins waits for it. `false`: some dot is told of twice, and nothing was done.
+    fn adopt(&mut self, told: &mut Told) -> bool {
+        if !told.live.is_sorted() {
+            told.live.sort_unstable();
+        }
+        let mut dots: Vec<(Dot, usize)> = told.live.iter().map(|(_, dot)| *dot).zip(0..).collect();
+        dots.sort_unstable();
+        if dots.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return false;
+        }
+        let live = std::mem::take(&mut told.live);
+        let made = dots.chunk_by(|one, other| one.0.node == other.0.node);
+        let mut seen = std::mem::take(&mut told.seen);
+        seen.extend(made.map(|of_node| (of_node[0].0.node, 0)));
         seen.sort_unstable_by_key(|(node, up_to)| (*node, std::cmp::Reverse(*up_to)));
         seen.dedup_by_key(|(node, _)| *node);
-        let (mut rest, mut beyond) = (dots, Vec::new());
+        let (mut rest, mut beyond) = (&dots[..], Vec::new());
         let rows = seen.into_iter().map(|(node, told_up_to)| {
             let (of_node, others) = rest.split_at(rest.partition_point(|(dot, _)| dot.node == node));
             rest = others;
             let up_to =
                 of_node.iter().fold(told_up_to, |up_to, (dot, _)| up_to + u64::from(dot.number == up_to + 1));
             beyond.extend(of_node.iter().map(|(dot, _)| *dot).filter(|dot| dot.number > up_to));
-            let groups = match of_node {
-                [] => 0,
-                [_] => 1,
-                _ => of_node.iter().map(|(_, group)| *group).collect::<BTreeSet<&Name>>().len(),
-            };
-            let made = of_node.iter().map(|(dot, group)| (dot.number, (*group).clone())).collect();
-            let bytes = of_node.iter().map(|(_, group)| group.as_bytes().len()).sum();
-            (node, Seen { up_to, made, groups, bytes, ..Seen::default() })
+            let bytes = of_node.iter().map(|(_, at)| live[*at].0.as_bytes().len()).sum();
+            let made = of_node.iter().map(|(dot, at)| (dot.number, live[*at].0.clone())).collect();
+            // Those with several of its dots are counted once below.
+            (node, Seen { up_to, made, groups: of_node.len(), bytes, ..Seen::default() })
         });
         self.seen = rows.collect();
         self.context =
             self.seen.iter().fold(0, |sum, (node, seen)| sum.wrapping_add(hash_up_to(*node, seen.up_to)));
         beyond.iter().for_each(|dot| self.see(dot));
-        let mut live: Vec<&(Name, Dot)> = told.live.iter().collect();
-        live.sort_unstable(); // it is
-        let rows = live.chunk_by(|one, other| one.0 == other.0);
-        let rows = rows.map(|row| match row {
-            [(group, dot)] => (group.clone(), DotSet::of(&[*dot])),
-            _ => (row[0].0.clone(), DotSet::of(&row.iter().map(|(_, dot)| *dot).collect::<Vec<_>>())),
-        });
-        self.live = rows.collect();
-        self.live.keys().cloned().collect()
+        self.live_count = live.len();
+        self.live_bytes = told.bytes;
+        self.digest = live.iter().fold(0, |sum, (group, dot)| sum.wrapping_add(hash(group, dot)));
+        let mut rows: Vec<(Name, DotSet)> = Vec::with_capacity(live.len());
+        for (group, dot) in live {
+            match rows.last_mut() {
+                Some((last, dots)) if *last == group => {
+                    if dots.made_by(dot.node).next().is_some()
+                        && let Some(seen) = self.seen.get_mut(&dot.node)
+                    {
+                        seen.groups -= 1;
+                    }
+                    dots.insert(dot);
+                }
+                _ => rows.push((group, DotSet::One(dot))),
+            }
+        }
+        self.live = rows.into_iter().collect();
+        true
     }
 
     /// What the other knows and does not show it has deleted.
@@ -175,7 +191,7 @@ mod tests {
                 sum.merge(told_by(&all[at]));
             }
             assert_eq!(sum.of(&g), [dot(2, 1)].into(), "{order:?}");
-            assert!(sum.merge(told_by(&all[0])).is_empty());
+            assert_eq!(sum.merge(told_by(&all[0])), Changed::These(Vec::new()));
             knowledge.insert(sum.knowledge());
             assert!(all.iter().all(|part| part.knowledge() != sum.knowledge()), "each knew less");
         }
@@ -193,7 +209,7 @@ mod tests {
         for up_to in [2, 1] {
             told.add(Existence::Seen { node: NodeId(1), up_to });
         }
-        assert_eq!(one.merge(told), [g]);
+        assert_eq!(one.merge(told), Changed::These(vec![g]));
         assert_eq!(one.live_count(), 0);
     }
 
@@ -216,8 +232,9 @@ mod tests {
             let (mut adopts, mut merges) = (Dots::default(), Dots::default());
             // It has heard of somebody already.
             merges.see_up_to(NodeId(99), 1);
-            let changed = adopts.merge(told_by(&told));
-            assert_eq!(changed, merges.merge(told_by(&told)), "seed {seed}");
+            assert_eq!(adopts.merge(told_by(&told)), Changed::All, "seed {seed}");
+            let all = adopts.groups().cloned().collect();
+            assert_eq!(merges.merge(told_by(&told)), Changed::These(all), "seed {seed}");
             merges.forget(NodeId(99));
             assert_eq!(format!("{adopts:?}"), format!("{merges:?}"), "seed {seed}");
             assert_eq!((adopts.knowledge(), &adopts.live), (told.knowledge(), &told.live), "seed {seed}");
@@ -231,13 +248,13 @@ mod tests {
         let (mut one, mut two) = (Dots::default(), Dots::default());
         assert!(one.add(&g, dot(1, 1)) && two.add(&h, dot(1, 1)));
         let (of_one, of_two) = (told_by(&one), told_by(&two));
-        assert_eq!(two.merge(of_one), [g.clone(), h.clone()]);
-        assert_eq!(one.merge(of_two), []);
+        assert_eq!(two.merge(of_one), Changed::These(vec![g.clone(), h.clone()]));
+        assert_eq!(one.merge(of_two), Changed::These(Vec::new()));
         assert_eq!((one.of(&g), two.of(&g), two.is_live(&h)), (two.of(&g), [dot(1, 1)].into(), false));
         assert_eq!((one.digest(), one.live_count()), (two.digest(), two.live_count()));
         // Deleted under one name it is deleted under each.
         one.remove(&g, dot(1, 1));
-        assert_eq!(two.merge(told_by(&one)), [g]);
+        assert_eq!(two.merge(told_by(&one)), Changed::These(vec![g]));
         assert_eq!((two.live_count(), two.digest()), (0, 0));
     }
 }
