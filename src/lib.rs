@@ -4,8 +4,10 @@
 //!
 //! | room | what it is for | what it may touch |
 //! |---|---|---|
-//! | [`engine`], a crate of its own | the state machine: names, claims, clashes, processes, membership, messages | `model` and `flow`, crates too; no I/O, clock, threads or unseeded randomness |
-//! | [`wire`] | bytes <-> messages: frames, codec, handshake | `engine` types, `os` |
+//! | [`model`], a crate of its own | what any engine and the node say to each other | nothing else |
+//! | [`flow`], a crate of its own | windows, pools, outboxes: the flow control of messages | `model` |
+//! | [`engine`], a crate of its own | the state machine: names, claims, clashes, processes, links, messages | `model`, `flow`; no I/O, clock, threads or unseeded randomness |
+//! | [`wire`] | bytes <-> messages: frames, codec, handshake | `engine`'s messages, `os` |
 //! | [`mesh`] | sockets: listener, dialler, link tasks | `engine`, `wire`, `os`, tokio |
 //! | [`node`] | a running node: its thread, commands in, tables and events out | all of the above |
 //! | [`os`] | safe wrappers of the few libc calls | libc (`unsafe`) |
@@ -27,3 +29,5 @@ pub mod testing;
 pub mod wire;
 
 pub use convoke_engine as engine;
+pub use convoke_flow as flow;
+pub use convoke_model as model;

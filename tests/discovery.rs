@@ -5,7 +5,7 @@
 #[allow(dead_code)] // other tests use the rest
 mod ports;
 
-use convoke::engine::Status;
+use convoke::model::Status;
 use convoke::node::{Completion, Error, Field, Node, Options, Process};
 use convoke::testing::set_addresses;
 use ports::Ports;

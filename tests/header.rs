@@ -7,7 +7,7 @@ mod generate;
 #[path = "header/read.rs"]
 mod read;
 
-use convoke::engine::{Level, Reason, Status};
+use convoke::model::{Level, Reason, Status};
 use convoke::node::{CLASH_CHOICES, EventKind, Field};
 use generate::root;
 use read::Function;

@@ -4,7 +4,7 @@
 #[path = "support/memory.rs"]
 mod memory;
 
-use convoke::engine::Status;
+use convoke::model::Status;
 use convoke::node::{Attempt, Completion, EventKind, LockId, Node, Options, Process};
 
 const LONG: i64 = 120_000;

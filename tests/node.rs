@@ -1,6 +1,6 @@
 //! Whole nodes on loopback, in one OS process, through the room `node`.
 
-use convoke::engine::{Pid, Reason, Ref, Status};
+use convoke::model::{Pid, Reason, Ref, Status};
 use convoke::node::{
     Attempt, Completion, Event, EventKind, Field, LockId, Node, Options, Process, Queue, Result,
 };
@@ -316,7 +316,7 @@ fn a_name_s_owner_may_live_elsewhere() {
     dead.free();
     let register = |pid: Pid| status(a.register(b"dead", Some(pid), None, false, LONG, Completion::Wait));
     assert_eq!(register(dead.pid()), Status::NoProcess);
-    let nowhere = Pid { node: convoke::engine::NodeId(1), serial: 1 };
+    let nowhere = Pid { node: convoke::model::NodeId(1), serial: 1 };
     assert_eq!(register(nowhere), Status::Unreachable);
     a.register(b"theirs", None, None, true, LONG, Completion::Wait).unwrap();
     for node in [&one, &two] {

@@ -5,7 +5,7 @@
 
 mod support;
 
-use convoke::engine::{Level, Topic};
+use convoke::model::{Level, Topic};
 use convoke::node::{METRICS, OPTIONS, OptionType};
 use std::collections::BTreeSet;
 use std::fmt::Write;

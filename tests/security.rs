@@ -1,6 +1,6 @@
 //! Whole nodes under a secret, with somebody on the way between them, and those who are to be kept out.
 
-use convoke::engine::{ClashAnswer, Pid, Reason, Status};
+use convoke::model::{ClashAnswer, Pid, Reason, Status};
 use convoke::node::{Attempt, Completion, Event, EventKind, Field, List, LockId, Node, Options, Process};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

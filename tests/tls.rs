@@ -4,7 +4,7 @@
 mod authority;
 
 use authority::{Authority, Files, Kind};
-use convoke::engine::Status;
+use convoke::model::Status;
 use convoke::node::{
     Attempt, Completion, Error, Event, EventKind, Field, List, LockId, Node, Options, Process,
 };

@@ -4,7 +4,7 @@
 #[path = "support/memory.rs"]
 mod memory;
 
-use convoke::engine::NodeId;
+use convoke::model::NodeId;
 use convoke::wire::{Channel, FrameReader, Keyring, Protection, Secret, Setup, Step, VERSIONS, frame_header};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};

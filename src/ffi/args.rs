@@ -5,7 +5,7 @@
 use super::entry::{Failure, Result};
 use super::thread;
 use super::types::convoke_pid;
-use crate::engine::{NodeId, Pid, Status};
+use crate::model::{NodeId, Pid, Status};
 use std::ffi::{CStr, c_char, c_void};
 
 /// Where a result goes. The pointer may be NULL; whether that is allowed the call decides.

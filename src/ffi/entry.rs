@@ -3,7 +3,7 @@
 
 use super::handle::Checked;
 use super::thread;
-use crate::engine::Status;
+use crate::model::Status;
 use crate::node;
 use std::any::Any;
 use std::borrow::Cow;

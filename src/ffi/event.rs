@@ -29,7 +29,7 @@ use super::types::{
     convoke_status,
 };
 use super::{live, thread};
-use crate::engine::{Pid, Status};
+use crate::model::{Pid, Status};
 use crate::node::{Event, Field};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;

@@ -12,7 +12,7 @@
 //! fork answers `E_FORKED` in the child and is never dropped there: its threads and its peers belong to the parent.
 
 use super::live;
-use crate::engine::Status;
+use crate::model::Status;
 use crate::os;
 use crate::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::alloc::{Layout, alloc_zeroed, dealloc};

@@ -7,7 +7,7 @@ use super::args::copy_text;
 use super::entry::{Failure, call, quiet};
 use super::types::convoke_status;
 use super::{live, thread};
-use crate::engine::Status;
+use crate::model::Status;
 use std::ffi::c_char;
 
 const MAJOR: u32 = number(env!("CARGO_PKG_VERSION_MAJOR"));

@@ -8,7 +8,7 @@ use super::entry::{Failure, Result, call, quiet};
 use super::event::{BytesOut, field, no_such_field, to_c};
 use super::types::{convoke_field, convoke_list, convoke_pid, convoke_status};
 use super::{live, thread};
-use crate::engine::Pid;
+use crate::model::Pid;
 use crate::node::List;
 use std::ffi::c_void;
 use std::mem::offset_of;

@@ -51,7 +51,7 @@ use super::thread;
 use super::types::{
     convoke_list, convoke_node, convoke_process, convoke_ref, convoke_status, convoke_with_fn,
 };
-use crate::engine::Status;
+use crate::model::Status;
 use crate::node::{Attempt, LockId, Node};
 use std::ffi::{c_char, c_void};
 

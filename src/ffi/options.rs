@@ -7,7 +7,7 @@ use super::args::{Out, bytes, text};
 use super::entry::{Failure, Result, call, keep_panics_quiet, quiet};
 use super::types::{convoke_options, convoke_status};
 use super::{live, thread};
-use crate::engine::Status;
+use crate::model::Status;
 use crate::node::Options;
 use crate::os;
 use crate::sync::{Mutex, MutexGuard};

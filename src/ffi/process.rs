@@ -15,7 +15,7 @@ use super::types::{
     convoke_event, convoke_event_fn, convoke_free_fn, convoke_node, convoke_pid, convoke_process,
     convoke_queue, convoke_reason, convoke_ref, convoke_status,
 };
-use crate::engine::{Reason, Ref};
+use crate::model::{Reason, Ref};
 use crate::node::{Completion, Node, Process};
 use std::ffi::c_void;
 use std::ops::Deref;

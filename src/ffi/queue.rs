@@ -16,7 +16,7 @@ use super::handle::{Checked, Single, Table};
 use super::types::{
     convoke_event, convoke_event_fn, convoke_free_fn, convoke_node, convoke_queue, convoke_status,
 };
-use crate::engine::Status;
+use crate::model::Status;
 use crate::node::{Node, Queue};
 use std::ffi::{c_int, c_void};
 

@@ -1,7 +1,8 @@
 //! What the mesh drives.
 
-use crate::engine::message::DataHeader;
-use crate::engine::{ConnectionId, Ending, Goodbye, Identity, Payload, Refusal, Stamped, Status};
+use crate::engine::{Ending, Goodbye, Identity, Refusal, Stamped};
+use crate::flow::DataHeader;
+use crate::model::{ConnectionId, Payload, Status};
 use crate::wire::{LinkProtection, Protection};
 
 /// The node's state machine as the mesh sees it: what happens goes in by `handle_*`, what is to be done comes out by

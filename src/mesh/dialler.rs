@@ -3,7 +3,7 @@
 use super::lookup::is_link_local;
 use super::refusals::Refused;
 use super::{Core, Mesh};
-use crate::engine::Status;
+use crate::model::Status;
 use crate::os::{self, OwnFd};
 use std::io;
 use std::net::SocketAddr;

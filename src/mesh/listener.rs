@@ -1,7 +1,7 @@
 //! Accepting connections, whatever strangers do.
 
 use super::{Core, Mesh};
-use crate::engine::Status;
+use crate::model::Status;
 use crate::os::{self, OwnFd};
 use std::io::ErrorKind;
 use std::task::Poll;

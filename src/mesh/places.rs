@@ -7,7 +7,7 @@
 
 use super::failures::Failures;
 use super::origin::Origin;
-use crate::engine::ConnectionId;
+use crate::model::ConnectionId;
 use crate::wire::Shown;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;

@@ -5,7 +5,7 @@
 //! receiver's account or the node's is full, and is told when half of it is free again.
 
 use super::process_core::Life;
-use crate::engine::message::{INITIAL_CREDIT, MAX_WINDOW, Window};
+use crate::flow::{INITIAL_CREDIT, MAX_WINDOW, Window};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::collections::{BTreeMap, BTreeSet};
@@ -178,8 +178,8 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::message::{DataHeader, Inbound, Outbox, Received, cost};
-    use crate::engine::{Limits, NodeId};
+    use crate::flow::{DataHeader, Inbound, Outbox, Received, cost};
+    use crate::model::{Limits, NodeId};
     use crate::wire::DataEncoder;
     use std::collections::VecDeque;
 

@@ -2,8 +2,8 @@
 
 use super::options::{is_here, not_loopback};
 use super::{Error, Result};
-use crate::engine::Status;
 use crate::mesh::{Hosts, MAX_PORTS, is_link_local, split_address};
+use crate::model::Status;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 

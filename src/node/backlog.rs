@@ -2,7 +2,7 @@
 
 use super::event::Body;
 use super::process_core::ProcessCore;
-use crate::engine::{NodeId, Payload, Pid, Ref};
+use crate::model::{Event as EngineEvent, NodeId, Payload, Pid, Ref};
 use crate::sync::atomic::Ordering;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -105,14 +105,15 @@ impl Backlog {
             if let Some(&at) = self.unread.get(&key) {
                 return self.merge(key, at, *body);
             }
-        } else if let Body::NodeDown { reference, node, changes, .. } = &mut *body
+        } else if let Body::Engine(EngineEvent::NodeDown { reference, node, changes, .. }) = &mut *body
             && let Some(up) = self.unread.remove(&Key::NodeUp(serial, *reference, *node))
         {
             self.remove(up);
             *changes += 1;
             // Where it lies is asked for now: a removal may move what waits.
             if let Some(passed) = self.unread.remove(&Key::Passed(serial, *reference))
-                && let Some(Body::NodeDown { changes: earlier, .. }) = self.remove(passed).as_deref()
+                && let Some(Body::Engine(EngineEvent::NodeDown { changes: earlier, .. })) =
+                    self.remove(passed).as_deref()
             {
                 *changes += earlier;
             }
@@ -251,14 +252,19 @@ impl Entry {
 
 fn key_of(serial: u64, body: &Body) -> Option<Key> {
     match body {
-        Body::NameChanged { reference, .. } => Some(Key::Name(serial, *reference)),
-        Body::NodeUp { reference, node, .. } => Some(Key::NodeUp(serial, *reference, *node)),
-        Body::NodeDown { reference, changes: 2.., .. } => Some(Key::Passed(serial, *reference)),
+        Body::Engine(EngineEvent::NameChanged { reference, .. }) => Some(Key::Name(serial, *reference)),
+        Body::Engine(EngineEvent::NodeUp { reference, node, .. }) => {
+            Some(Key::NodeUp(serial, *reference, *node))
+        }
+        Body::Engine(EngineEvent::NodeDown { reference, changes: 2.., .. }) => {
+            Some(Key::Passed(serial, *reference))
+        }
         Body::Sendable { receiver } => Some(Key::Sendable(serial, *receiver)),
-        Body::GroupJoined { reference, pid, .. } | Body::GroupLeft { reference, pid, .. } => {
+        Body::Engine(EngineEvent::GroupJoined { reference, pid, .. })
+        | Body::Engine(EngineEvent::GroupLeft { reference, pid, .. }) => {
             Some(Key::Member(serial, *reference, *pid))
         }
-        Body::LockWanted { reference, .. } => Some(Key::Wanted(serial, *reference)),
+        Body::Engine(EngineEvent::LockWanted { reference, .. }) => Some(Key::Wanted(serial, *reference)),
         _ => None,
     }
 }
@@ -267,29 +273,39 @@ fn key_of(serial: u64, body: &Body) -> Option<Key> {
 fn coalesce(waiting: Body, newer: Body) -> Option<Body> {
     match (waiting, newer) {
         (
-            Body::NameChanged { reference, name, old, changes, .. },
-            Body::NameChanged { new, changes: more, .. },
-        ) => Some(Body::NameChanged { reference, name, old, new, changes: changes + more }),
+            Body::Engine(EngineEvent::NameChanged { reference, name, old, changes, .. }),
+            Body::Engine(EngineEvent::NameChanged { new, changes: more, .. }),
+        ) => Some(Body::Engine(EngineEvent::NameChanged {
+            reference,
+            name,
+            old,
+            new,
+            changes: changes + more,
+        })),
         (
-            Body::GroupJoined { reference, group, pid, old, .. }
-            | Body::GroupLeft { reference, group, pid, old, .. },
-            Body::GroupJoined { count, .. } | Body::GroupLeft { count, .. },
-        ) if count > old => Some(Body::GroupJoined { reference, group, pid, old, count }),
-        (
-            Body::GroupJoined { reference, group, pid, old, .. }
-            | Body::GroupLeft { reference, group, pid, old, .. },
-            Body::GroupLeft { count, reason, .. },
-        )
-        | (Body::GroupLeft { reference, group, pid, old, reason, .. }, Body::GroupJoined { count, .. })
-            if count < old =>
-        {
-            Some(Body::GroupLeft { reference, group, pid, old, count, reason })
+            Body::Engine(EngineEvent::GroupJoined { reference, group, pid, old, .. })
+            | Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, .. }),
+            Body::Engine(EngineEvent::GroupJoined { count, .. })
+            | Body::Engine(EngineEvent::GroupLeft { count, .. }),
+        ) if count > old => {
+            Some(Body::Engine(EngineEvent::GroupJoined { reference, group, pid, old, count }))
         }
         (
-            Body::GroupJoined { .. } | Body::GroupLeft { .. },
-            Body::GroupJoined { .. } | Body::GroupLeft { .. },
+            Body::Engine(EngineEvent::GroupJoined { reference, group, pid, old, .. })
+            | Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, .. }),
+            Body::Engine(EngineEvent::GroupLeft { count, reason, .. }),
+        )
+        | (
+            Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, reason, .. }),
+            Body::Engine(EngineEvent::GroupJoined { count, .. }),
+        ) if count < old => {
+            Some(Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, count, reason }))
+        }
+        (
+            Body::Engine(EngineEvent::GroupJoined { .. }) | Body::Engine(EngineEvent::GroupLeft { .. }),
+            Body::Engine(EngineEvent::GroupJoined { .. }) | Body::Engine(EngineEvent::GroupLeft { .. }),
         ) => None,
-        (Body::LockWanted { .. }, newer) => Some(newer),
+        (Body::Engine(EngineEvent::LockWanted { .. }), newer) => Some(newer),
         (waiting, _) => Some(waiting),
     }
 }

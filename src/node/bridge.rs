@@ -6,12 +6,10 @@ mod cables;
 use super::desk::Desk;
 use super::links::Lane;
 use super::{LinkOutbox, Shared};
-use crate::engine::message::DataHeader;
-use crate::engine::{
-    ConnectionId, Effect, Ending, Engine, FRAGMENT, Identity, Level, Machine, NodeId, Output, Payload,
-    Refusal, Stamped, Status, Time, Topic, Wire,
-};
+use crate::engine::{Ending, Engine, FRAGMENT, Identity, Output, Refusal, Stamped, Wire};
+use crate::flow::DataHeader;
 use crate::mesh::{Core, Order};
+use crate::model::{ConnectionId, Effect, Level, Machine, NodeId, Payload, Status, Time, Topic};
 use crate::wire::LinkProtection;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};

@@ -9,8 +9,8 @@ use super::reply::{Asker, operation_of};
 use super::shared::{Shared, lock};
 use super::tables::Peer;
 use super::{Reply, Request, log};
-use crate::engine::message::{Credit, Window, cost};
-use crate::engine::{ConnectionId, Effect, Event, Name, NodeId, Outcome, Payload, Pid, Reason, Ref, Status};
+use crate::flow::{Credit, Window, cost};
+use crate::model::{ConnectionId, Effect, Event, Name, NodeId, Outcome, Payload, Pid, Reason, Ref, Status};
 use crate::wire::LinkProtection;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -22,9 +22,6 @@ pub struct Delivery {
     shared: Arc<Shared>,
     /// Operations that have not been answered.
     pending: BTreeMap<Ref, Reply>,
-    /// The two ends of each link.
-    node_of: BTreeMap<ConnectionId, NodeId>,
-    connection_of: BTreeMap<NodeId, ConnectionId>,
     /// Of the connections whose peers are known.
     protections: BTreeMap<ConnectionId, LinkProtection>,
     /// Processes with a mailbox that the closing of the node has ended: their readers are told so.
@@ -33,14 +30,7 @@ pub struct Delivery {
 
 impl Delivery {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            pending: BTreeMap::new(),
-            node_of: BTreeMap::new(),
-            connection_of: BTreeMap::new(),
-            protections: BTreeMap::new(),
-            ended_by_close: Vec::new(),
-        }
+        Self { shared, pending: BTreeMap::new(), protections: BTreeMap::new(), ended_by_close: Vec::new() }
     }
 
     /// How a connection is protected that may become a link.
@@ -68,12 +58,14 @@ impl Delivery {
                 self.shared.tables.publish_name(name, pid, local);
             }
             Effect::PublishPeer { node, name, address, connection, message_limit } => {
-                self.link_down(node, connection);
+                let waiting = match connection {
+                    Some(connection) => self.shared.links.up(node, connection, message_limit),
+                    None => self.shared.links.down(node),
+                };
+                // They try again and see that it is not reachable, or that it is by another connection.
+                self.sendable(node, waiting);
                 match connection {
                     Some(connection) => {
-                        self.node_of.insert(connection, node);
-                        self.connection_of.insert(node, connection);
-                        self.shared.links.up(node, connection, message_limit);
                         let protection = self.protections.get(&connection).cloned().unwrap_or_default();
                         let since = self.shared.clock.now();
                         self.shared.tables.peer_up(node, Peer { name, address, protection, since });
@@ -135,25 +127,9 @@ impl Delivery {
 
     // ---- links
 
-    /// The link to `node`, unless it goes over the connection `except`, is over.
-    fn link_down(&mut self, node: NodeId, except: Option<ConnectionId>) {
-        if let Some(&old) = self.connection_of.get(&node)
-            && Some(old) != except
-        {
-            self.connection_of.remove(&node);
-            self.node_of.remove(&old);
-            let waiting = self.shared.links.down(node, old);
-            // They try again and see that it is not reachable.
-            self.sendable(node, waiting);
-        }
-    }
-
     /// Room for messages to the peer's process `to`, or the news that there is no such process.
     pub(super) fn credit(&mut self, connection: ConnectionId, to: u64, credit: Option<Credit>) {
-        let Some(&node) = self.node_of.get(&connection) else { return };
-        let Some(link) = self.shared.links.get(node).filter(|link| link.connection == connection) else {
-            return;
-        };
+        let Some((node, link)) = self.shared.links.over_connection(connection) else { return };
         let Lane::Native(outbox) = &mut *lock(&link.outbox);
         let senders = match credit {
             Some(credit) => outbox.credit(to, credit),
@@ -215,7 +191,7 @@ impl Delivery {
             // Killed: no message comes behind its own EXIT.
             self.end(&process, false);
         }
-        self.shared.push(process, body_of(event));
+        self.shared.push(process, Body::Engine(event));
     }
 
     fn answer(&self, op: Ref, reply: Reply, outcome: Outcome) {
@@ -297,33 +273,6 @@ impl Delivery {
         let mailboxes = mailboxes.iter().map(|process| &process.queue);
         for queue in queues.iter().chain(mailboxes) {
             self.shared.settle(queue.node_closed(Body::NodeClosed { reason }));
-        }
-    }
-}
-
-fn body_of(event: Event) -> Body {
-    match event {
-        Event::Exit { reference, pid, reason, data, by } => Body::Exit { reference, pid, reason, data, by },
-        Event::NameConflict { name, winner, reason } => Body::NameConflict { name, winner, reason },
-        Event::NameChanged { reference, name, old, new } => {
-            Body::NameChanged { reference, name, old, new, changes: 1 }
-        }
-        Event::NodeUp { reference, node, name, address } => Body::NodeUp { reference, node, name, address },
-        Event::NodeDown { reference, node, name, address, reason } => {
-            Body::NodeDown { reference, node, name, address, reason, changes: 1 }
-        }
-        Event::SnapshotEnd { reference } => Body::SnapshotEnd { reference },
-        Event::GroupJoined { reference, group, pid, old, count } => {
-            Body::GroupJoined { reference, group, pid, old, count }
-        }
-        Event::GroupLeft { reference, group, pid, old, count, reason } => {
-            Body::GroupLeft { reference, group, pid, old, count, reason }
-        }
-        Event::LockLost { resource, requester, token, reason } => {
-            Body::LockLost { resource, requester, token, reason }
-        }
-        Event::LockWanted { reference, resource, requester, waiter } => {
-            Body::LockWanted { reference, resource, requester, waiter }
         }
     }
 }

@@ -9,8 +9,8 @@
 use super::observe::{Observed, Traffic};
 use super::resolver::Late;
 use super::{Delivery, Reply, Request, Shared, log, operation_of};
-use crate::engine::{ClashAnswer, Effect, Level, Machine, Name, Status, Time, Topic};
 use crate::mesh::TURN;
+use crate::model::{ClashAnswer, Effect, Level, Machine, Name, Status, Time, Topic};
 use crate::wire::Protection;
 use std::collections::BTreeMap;
 use std::sync::Arc;

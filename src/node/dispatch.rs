@@ -7,7 +7,7 @@
 use super::queue_core::{Deferred, End, QueueCore, State, Wait, event_of};
 use super::shared::Shared;
 use super::{Error, Handler, Result};
-use crate::engine::Status;
+use crate::model::Status;
 use crate::os::{thread_number, with_signals_blocked};
 use crate::sync::MutexGuard;
 use crate::sync::thread::{self, JoinHandle};

@@ -7,7 +7,7 @@ use super::observe::{PATIENCE, observe};
 use super::peers::PeerRow;
 use super::shared::lock;
 use super::{Error, List, Node, Result, Security};
-use crate::engine::{Inspection, Rows, Status, Text};
+use crate::model::{Inspection, Rows, Status, Text};
 use crate::wire::Mode;
 use serde::Serialize;
 

@@ -1,6 +1,6 @@
 //! How calls of this room fail.
 
-use crate::engine::Status;
+use crate::model::Status;
 
 /// A status, never `Ok`, and what it is about in English (may be empty).
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! What an application reads from a queue.
 
 use super::Record;
-use crate::engine::{Name, NodeId, Payload, Pid, Reason, Ref, Status};
+use crate::model::{Event as EngineEvent, Name, NodeId, Payload, Pid, Reason, Ref, Status};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
@@ -204,16 +204,11 @@ pub const EVENT_FIELDS: &[(EventKind, &[Field])] = &[
 /// What an event says beside the process that it is for.
 #[derive(Debug)]
 pub(super) enum Body {
+    /// What the engine has said.
+    Engine(EngineEvent),
     Message {
         from: Pid,
         payload: Payload,
-    },
-    Exit {
-        reference: Ref,
-        pid: Pid,
-        reason: Reason,
-        data: Payload,
-        by: Option<Pid>,
     },
     Done {
         op: Ref,
@@ -221,71 +216,11 @@ pub(super) enum Body {
         detail: CString,
         value: u64,
     },
-    NameConflict {
-        name: Name,
-        winner: Option<Pid>,
-        reason: Reason,
-    },
-    NameChanged {
-        reference: Ref,
-        name: Name,
-        old: Option<Pid>,
-        new: Option<Pid>,
-        /// So many were merged in it.
-        changes: u64,
-    },
-    NodeUp {
-        reference: Ref,
-        node: NodeId,
-        name: String,
-        address: String,
-    },
-    NodeDown {
-        reference: Ref,
-        node: NodeId,
-        name: String,
-        address: String,
-        reason: Reason,
-        /// 1, or twice as many as nodes that came up and went down unread, of which it tells the last.
-        changes: u64,
-    },
     NodeClosed {
         reason: Reason,
     },
     Sendable {
         receiver: Pid,
-    },
-    SnapshotEnd {
-        reference: Ref,
-    },
-    GroupJoined {
-        reference: Ref,
-        group: Name,
-        pid: Pid,
-        /// What the reader has been told before; so that unread changes can be put together.
-        old: u64,
-        count: u64,
-    },
-    GroupLeft {
-        reference: Ref,
-        group: Name,
-        pid: Pid,
-        /// As above.
-        old: u64,
-        count: u64,
-        reason: Reason,
-    },
-    LockLost {
-        resource: Name,
-        requester: Name,
-        token: u64,
-        reason: Reason,
-    },
-    LockWanted {
-        reference: Ref,
-        resource: Name,
-        requester: Name,
-        waiter: Pid,
     },
     /// The process that it is for is the clash's first.
     Clash {
@@ -317,19 +252,19 @@ impl Event {
     pub fn kind(&self) -> EventKind {
         match &self.body {
             Body::Message { .. } => EventKind::Message,
-            Body::Exit { .. } => EventKind::Exit,
+            Body::Engine(EngineEvent::Exit { .. }) => EventKind::Exit,
             Body::Done { .. } => EventKind::Done,
-            Body::NameConflict { .. } => EventKind::NameConflict,
-            Body::NameChanged { .. } => EventKind::NameChanged,
-            Body::NodeUp { .. } => EventKind::NodeUp,
-            Body::NodeDown { .. } => EventKind::NodeDown,
+            Body::Engine(EngineEvent::NameConflict { .. }) => EventKind::NameConflict,
+            Body::Engine(EngineEvent::NameChanged { .. }) => EventKind::NameChanged,
+            Body::Engine(EngineEvent::NodeUp { .. }) => EventKind::NodeUp,
+            Body::Engine(EngineEvent::NodeDown { .. }) => EventKind::NodeDown,
             Body::NodeClosed { .. } => EventKind::NodeClosed,
             Body::Sendable { .. } => EventKind::Sendable,
-            Body::SnapshotEnd { .. } => EventKind::SnapshotEnd,
-            Body::GroupJoined { .. } => EventKind::GroupJoined,
-            Body::GroupLeft { .. } => EventKind::GroupLeft,
-            Body::LockLost { .. } => EventKind::LockLost,
-            Body::LockWanted { .. } => EventKind::LockWanted,
+            Body::Engine(EngineEvent::SnapshotEnd { .. }) => EventKind::SnapshotEnd,
+            Body::Engine(EngineEvent::GroupJoined { .. }) => EventKind::GroupJoined,
+            Body::Engine(EngineEvent::GroupLeft { .. }) => EventKind::GroupLeft,
+            Body::Engine(EngineEvent::LockLost { .. }) => EventKind::LockLost,
+            Body::Engine(EngineEvent::LockWanted { .. }) => EventKind::LockWanted,
             Body::Clash { .. } => EventKind::Clash,
             Body::Log { .. } => EventKind::Log,
         }
@@ -354,11 +289,11 @@ impl Event {
     /// `Reason::NORMAL` for kinds that have none.
     pub fn reason(&self) -> Reason {
         match &self.body {
-            Body::Exit { reason, .. }
-            | Body::NameConflict { reason, .. }
-            | Body::NodeDown { reason, .. }
-            | Body::GroupLeft { reason, .. }
-            | Body::LockLost { reason, .. }
+            Body::Engine(EngineEvent::Exit { reason, .. })
+            | Body::Engine(EngineEvent::NameConflict { reason, .. })
+            | Body::Engine(EngineEvent::NodeDown { reason, .. })
+            | Body::Engine(EngineEvent::GroupLeft { reason, .. })
+            | Body::Engine(EngineEvent::LockLost { reason, .. })
             | Body::NodeClosed { reason } => *reason,
             _ => Reason::NORMAL,
         }
@@ -384,24 +319,33 @@ impl Event {
         match (field, &self.body) {
             (
                 Field::Name,
-                Body::NameConflict { name, .. }
-                | Body::NameChanged { name, .. }
+                Body::Engine(EngineEvent::NameConflict { name, .. })
+                | Body::Engine(EngineEvent::NameChanged { name, .. })
                 | Body::Clash { name, .. }
-                | Body::GroupJoined { group: name, .. }
-                | Body::GroupLeft { group: name, .. }
-                | Body::LockLost { resource: name, .. }
-                | Body::LockWanted { resource: name, .. },
+                | Body::Engine(EngineEvent::GroupJoined { group: name, .. })
+                | Body::Engine(EngineEvent::GroupLeft { group: name, .. })
+                | Body::Engine(EngineEvent::LockLost { resource: name, .. })
+                | Body::Engine(EngineEvent::LockWanted { resource: name, .. }),
             ) => Some(name.as_bytes()),
-            (Field::Requester, Body::LockLost { requester, .. } | Body::LockWanted { requester, .. }) => {
-                Some(requester.as_bytes())
-            }
-            (Field::Name, Body::NodeUp { name, .. } | Body::NodeDown { name, .. }) => Some(name.as_bytes()),
-            (Field::Address, Body::NodeUp { address, .. } | Body::NodeDown { address, .. }) => {
-                Some(address.as_bytes())
-            }
-            (Field::Payload, Body::Message { payload, .. } | Body::Exit { data: payload, .. }) => {
-                Some(payload.as_bytes())
-            }
+            (
+                Field::Requester,
+                Body::Engine(EngineEvent::LockLost { requester, .. })
+                | Body::Engine(EngineEvent::LockWanted { requester, .. }),
+            ) => Some(requester.as_bytes()),
+            (
+                Field::Name,
+                Body::Engine(EngineEvent::NodeUp { name, .. })
+                | Body::Engine(EngineEvent::NodeDown { name, .. }),
+            ) => Some(name.as_bytes()),
+            (
+                Field::Address,
+                Body::Engine(EngineEvent::NodeUp { address, .. })
+                | Body::Engine(EngineEvent::NodeDown { address, .. }),
+            ) => Some(address.as_bytes()),
+            (
+                Field::Payload,
+                Body::Message { payload, .. } | Body::Engine(EngineEvent::Exit { data: payload, .. }),
+            ) => Some(payload.as_bytes()),
             (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
             (Field::Text, Body::Log { record, .. }) => Some(record.text().to_bytes()),
             (Field::Target, Body::Log { record, .. }) => Some(record.topic.name().as_bytes()),
@@ -414,18 +358,26 @@ impl Event {
         match (field, &self.body) {
             (Field::Pid, Body::NodeClosed { .. } | Body::Log { .. }) => None,
             (Field::Pid, _) => Some(self.process),
-            (Field::Peer, Body::Message { from: pid, .. } | Body::Exit { pid, .. }) => Some(*pid),
+            (Field::Peer, Body::Message { from: pid, .. } | Body::Engine(EngineEvent::Exit { pid, .. })) => {
+                Some(*pid)
+            }
             (Field::Peer, Body::Sendable { receiver }) => Some(*receiver),
             (
                 Field::Peer,
-                Body::GroupJoined { pid, .. }
-                | Body::GroupLeft { pid, .. }
-                | Body::LockWanted { waiter: pid, .. }
+                Body::Engine(EngineEvent::GroupJoined { pid, .. })
+                | Body::Engine(EngineEvent::GroupLeft { pid, .. })
+                | Body::Engine(EngineEvent::LockWanted { waiter: pid, .. })
                 | Body::Clash { other: pid, .. },
             ) => Some(*pid),
-            (Field::Peer, Body::NameConflict { winner: pid, .. } | Body::NameChanged { new: pid, .. })
-            | (Field::OldPid, Body::NameChanged { old: pid, .. })
-            | (Field::KilledBy, Body::Exit { by: pid, .. }) => Some(pid.unwrap_or(NOBODY)),
+            (
+                Field::Peer,
+                Body::Engine(EngineEvent::NameConflict { winner: pid, .. })
+                | Body::Engine(EngineEvent::NameChanged { new: pid, .. }),
+            )
+            | (Field::OldPid, Body::Engine(EngineEvent::NameChanged { old: pid, .. }))
+            | (Field::KilledBy, Body::Engine(EngineEvent::Exit { by: pid, .. })) => {
+                Some(pid.unwrap_or(NOBODY))
+            }
             _ => None,
         }
     }
@@ -433,33 +385,43 @@ impl Event {
     /// `None`: this kind has no such field, or it is not a number.
     pub fn u64(&self, field: Field) -> Option<u64> {
         match (field, &self.body) {
-            (Field::Node, Body::NodeUp { node, .. } | Body::NodeDown { node, .. }) => Some(node.0),
+            (
+                Field::Node,
+                Body::Engine(EngineEvent::NodeUp { node, .. })
+                | Body::Engine(EngineEvent::NodeDown { node, .. }),
+            ) => Some(node.0),
             (
                 Field::Reason,
-                Body::Exit { reason, .. }
-                | Body::NameConflict { reason, .. }
-                | Body::NodeDown { reason, .. }
-                | Body::GroupLeft { reason, .. }
-                | Body::LockLost { reason, .. }
+                Body::Engine(EngineEvent::Exit { reason, .. })
+                | Body::Engine(EngineEvent::NameConflict { reason, .. })
+                | Body::Engine(EngineEvent::NodeDown { reason, .. })
+                | Body::Engine(EngineEvent::GroupLeft { reason, .. })
+                | Body::Engine(EngineEvent::LockLost { reason, .. })
                 | Body::NodeClosed { reason },
             ) => Some(u64::from(reason.0)),
             (
                 Field::Ref,
-                Body::Exit { reference, .. }
+                Body::Engine(EngineEvent::Exit { reference, .. })
                 | Body::Done { op: reference, .. }
-                | Body::NameChanged { reference, .. }
-                | Body::NodeUp { reference, .. }
-                | Body::NodeDown { reference, .. }
-                | Body::GroupJoined { reference, .. }
-                | Body::GroupLeft { reference, .. }
-                | Body::LockWanted { reference, .. }
-                | Body::SnapshotEnd { reference },
+                | Body::Engine(EngineEvent::NameChanged { reference, .. })
+                | Body::Engine(EngineEvent::NodeUp { reference, .. })
+                | Body::Engine(EngineEvent::NodeDown { reference, .. })
+                | Body::Engine(EngineEvent::GroupJoined { reference, .. })
+                | Body::Engine(EngineEvent::GroupLeft { reference, .. })
+                | Body::Engine(EngineEvent::LockWanted { reference, .. })
+                | Body::Engine(EngineEvent::SnapshotEnd { reference }),
             ) => Some(reference.0),
-            (Field::Count, Body::GroupJoined { count, .. } | Body::GroupLeft { count, .. }) => Some(*count),
-            (Field::Changes, Body::NameChanged { changes, .. } | Body::NodeDown { changes, .. }) => {
-                Some(*changes)
-            }
-            (Field::Fence, Body::LockLost { token, .. }) => Some(*token),
+            (
+                Field::Count,
+                Body::Engine(EngineEvent::GroupJoined { count, .. })
+                | Body::Engine(EngineEvent::GroupLeft { count, .. }),
+            ) => Some(*count),
+            (
+                Field::Changes,
+                Body::Engine(EngineEvent::NameChanged { changes, .. })
+                | Body::Engine(EngineEvent::NodeDown { changes, .. }),
+            ) => Some(*changes),
+            (Field::Fence, Body::Engine(EngineEvent::LockLost { token, .. })) => Some(*token),
             (Field::AgeMs, Body::Clash { age_ms, .. }) => Some(*age_ms),
             (Field::OtherAgeMs, Body::Clash { other_age_ms, .. }) => Some(*other_age_ms),
             (Field::Value, Body::Done { value, .. }) => Some(*value),
@@ -484,39 +446,82 @@ mod tests {
         let process = Some(Pid { node: NodeId(7), serial: 1 });
         vec![
             Event::new(process, Body::Message { from: pid, payload: data.clone() }),
-            Event::new(process, Body::Exit { reference, pid, reason, data, by: None }),
+            Event::new(process, Body::Engine(EngineEvent::Exit { reference, pid, reason, data, by: None })),
             Event::new(
                 process,
                 Body::Done { op: reference, status: Status::Timeout, detail: CString::default(), value: 5 },
             ),
-            Event::new(process, Body::NameConflict { name: name.clone(), winner: None, reason }),
-            Event::new(process, Body::NameChanged { reference, name, old: None, new: Some(pid), changes: 1 }),
-            Event::new(process, Body::GroupJoined { reference, group: group.clone(), pid, old: 0, count: 2 }),
             Event::new(
                 process,
-                Body::GroupLeft { reference, group: group.clone(), pid, old: 2, count: 1, reason },
+                Body::Engine(EngineEvent::NameConflict { name: name.clone(), winner: None, reason }),
             ),
             Event::new(
                 process,
-                Body::LockLost { resource: group.clone(), requester: group.clone(), token: 4, reason },
+                Body::Engine(EngineEvent::NameChanged {
+                    reference,
+                    name,
+                    old: None,
+                    new: Some(pid),
+                    changes: 1,
+                }),
             ),
             Event::new(
                 process,
-                Body::LockWanted {
+                Body::Engine(EngineEvent::GroupJoined {
+                    reference,
+                    group: group.clone(),
+                    pid,
+                    old: 0,
+                    count: 2,
+                }),
+            ),
+            Event::new(
+                process,
+                Body::Engine(EngineEvent::GroupLeft {
+                    reference,
+                    group: group.clone(),
+                    pid,
+                    old: 2,
+                    count: 1,
+                    reason,
+                }),
+            ),
+            Event::new(
+                process,
+                Body::Engine(EngineEvent::LockLost {
+                    resource: group.clone(),
+                    requester: group.clone(),
+                    token: 4,
+                    reason,
+                }),
+            ),
+            Event::new(
+                process,
+                Body::Engine(EngineEvent::LockWanted {
                     reference,
                     resource: group.clone(),
                     requester: group.clone(),
                     waiter: pid,
-                },
+                }),
             ),
-            Event::new(process, Body::NodeUp { reference, node, name: text(), address: text() }),
             Event::new(
                 process,
-                Body::NodeDown { reference, node, name: text(), address: text(), reason, changes: 1 },
+                Body::Engine(EngineEvent::NodeUp { reference, node, name: text(), address: text() }),
+            ),
+            Event::new(
+                process,
+                Body::Engine(EngineEvent::NodeDown {
+                    reference,
+                    node,
+                    name: text(),
+                    address: text(),
+                    reason,
+                    changes: 1,
+                }),
             ),
             Event::new(None, Body::NodeClosed { reason }),
             Event::new(process, Body::Sendable { receiver: pid }),
-            Event::new(process, Body::SnapshotEnd { reference }),
+            Event::new(process, Body::Engine(EngineEvent::SnapshotEnd { reference })),
             Event::new(process, Body::Clash { name: group, other: pid, age_ms: 6, other_age_ms: 7 }),
             Event::new(None, Body::Log { record: Record::sample(), dropped: 8 }),
         ]

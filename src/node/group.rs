@@ -4,7 +4,7 @@ use super::process::{Completion, check_pid};
 use super::send::Outgoing;
 use super::shared::Shared;
 use super::{Done, Error, List, Node, Process, Result, chance};
-use crate::engine::{Command, Members, Pid, Ref, Status};
+use crate::model::{Command, Members, Pid, Ref, Status};
 
 /// What became of a message to a group.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! What callers' threads hand to the node's thread.
 
-use crate::engine::message::{INITIAL_CREDIT, Window};
-use crate::engine::{ClashAnswer, Command, ConnectionId, LockRow, Name, Status, Time};
+use crate::flow::{INITIAL_CREDIT, Window};
+use crate::model::{ClashAnswer, Command, ConnectionId, LockRow, Name, Status, Time};
 use crate::node::observe::Observed;
 use crate::node::shared::closed;
 use crate::node::{Error, Reply, Result};

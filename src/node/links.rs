@@ -1,8 +1,8 @@
 //! The links that senders write into.
 
 use super::shared::lock;
-use crate::engine::message::{Outbox, SendRefusal};
-use crate::engine::{ConnectionId, Limits, NodeId, Status};
+use crate::flow::{Outbox, SendRefusal};
+use crate::model::{ConnectionId, Limits, NodeId, Status};
 use crate::node::Inbox;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Mutex, RwLock};
@@ -156,45 +156,67 @@ impl LinkOutbox {
     }
 }
 
-/// The present links by the node at the other end.
+/// The present links, by the node at the other end and by their connections.
 pub struct Links {
     limits: Limits,
-    map: RwLock<BTreeMap<NodeId, Arc<LinkOutbox>>>,
+    table: RwLock<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    by_node: BTreeMap<NodeId, Arc<LinkOutbox>>,
+    by_connection: BTreeMap<ConnectionId, NodeId>,
 }
 
 impl Links {
     pub fn new(limits: &Limits) -> Self {
-        Self { limits: limits.clone(), map: RwLock::default() }
+        Self { limits: limits.clone(), table: RwLock::default() }
     }
 
-    /// Makes the outbox of a connection that becomes a link, or gives the one that it has. Senders find it at once.
-    pub fn up(&self, node: NodeId, connection: ConnectionId, message_limit: u64) -> Arc<LinkOutbox> {
-        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(link) = map.get(&node).filter(|link| link.connection == connection) {
-            return link.clone();
-        }
-        let link = Arc::new(LinkOutbox::new(&self.limits, connection, message_limit));
-        map.insert(node, link.clone());
-        link
+    /// The connection is the link with `node` from now on: senders find its outbox. (sender, receiver) of those who waited for
+    /// room on another connection that was it.
+    pub fn up(&self, node: NodeId, connection: ConnectionId, message_limit: u64) -> Vec<(u64, u64)> {
+        self.replace(node, Some((connection, message_limit)))
     }
 
-    /// The link over this connection is over; another connection's stays. (sender, receiver) of those who wait for
-    /// room on it.
-    pub fn down(&self, node: NodeId, connection: ConnectionId) -> Vec<(u64, u64)> {
-        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        if map.get(&node).is_none_or(|link| link.connection != connection) {
+    /// The link with `node` is over. (sender, receiver) of those who wait for room on it.
+    pub fn down(&self, node: NodeId) -> Vec<(u64, u64)> {
+        self.replace(node, None)
+    }
+
+    fn replace(&self, node: NodeId, new: Option<(ConnectionId, u64)>) -> Vec<(u64, u64)> {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let old = table.by_node.get(&node).map(|link| link.connection);
+        if old == new.map(|(connection, _)| connection) {
             return Vec::new();
         }
-        let link = map.remove(&node);
-        drop(map);
-        link.map(|link| link.close()).unwrap_or_default()
+        if let Some(old) = old {
+            table.by_connection.remove(&old);
+        }
+        let old = match new {
+            Some((connection, message_limit)) => {
+                table.by_connection.insert(connection, node);
+                let link = LinkOutbox::new(&self.limits, connection, message_limit);
+                table.by_node.insert(node, Arc::new(link))
+            }
+            None => table.by_node.remove(&node),
+        };
+        drop(table);
+        old.map(|old| old.close()).unwrap_or_default()
     }
 
     pub fn get(&self, node: NodeId) -> Option<Arc<LinkOutbox>> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).by_node.get(&node).cloned()
+    }
+
+    /// The link that goes over this connection, and the node at its other end.
+    pub(super) fn over_connection(&self, connection: ConnectionId) -> Option<(NodeId, Arc<LinkOutbox>)> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let node = *table.by_connection.get(&connection)?;
+        Some((node, table.by_node.get(&node)?.clone()))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<LinkOutbox>> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.table.read().unwrap_or_else(PoisonError::into_inner).by_node.values().cloned().collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Field;
 use super::peers::PeerRow;
-use crate::engine::{LockRow, Members, Name, Pid};
+use crate::model::{LockRow, Members, Name, Pid};
 use std::ffi::CString;
 
 /// Rows of a table as they were at one moment. What accessors lend lives as long as the list.

@@ -3,7 +3,7 @@
 use super::process::Completion;
 use super::shared::closed;
 use super::{Done, Error, List, Node, Process, Request, Result};
-use crate::engine::{Command, DEFAULT_REQUESTER, Name, Pid, Ref, Status};
+use crate::model::{Command, DEFAULT_REQUESTER, Name, Pid, Ref, Status};
 use std::sync::mpsc::sync_channel;
 
 /// Which lock: the manual's `{ResourceId, LockRequesterId}`.

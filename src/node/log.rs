@@ -8,7 +8,7 @@ use super::printable::printable;
 use super::queue_core::QueueCore;
 use super::shared::lock;
 use super::{Error, Result};
-use crate::engine::{Level, Short, Status, Topic};
+use crate::model::{Level, Short, Status, Topic};
 use crate::os::{PerEpoch, fork_epoch, watch_forks, with_signals_blocked};
 use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;

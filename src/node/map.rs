@@ -1,6 +1,6 @@
 //! A map that callers read without waiting for anybody, and that the node's thread alone writes.
 
-use crate::engine::Name;
+use crate::model::Name;
 use foldhash::SharedSeed;
 use foldhash::fast::SeedableRandomState;
 use papaya::{Guard, HashMap};

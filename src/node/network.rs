@@ -2,8 +2,9 @@
 
 use super::bridge::Bridge;
 use super::desk::Desk;
-use crate::engine::{ConnectionId, Engine, Machine};
+use crate::engine::Engine;
 use crate::mesh::Mesh;
+use crate::model::{ConnectionId, Machine};
 use std::task::Waker;
 use std::time::Duration;
 use tokio::net::TcpListener;

@@ -3,7 +3,7 @@
 
 use super::shared::closed;
 use super::{Node, Request, Result, Shared};
-use crate::engine::Observation;
+use crate::model::Observation;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 

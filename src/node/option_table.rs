@@ -1,6 +1,6 @@
 //! The table of options: every key, what it takes, and what it means.
 
-use crate::engine::MAX_NAME;
+use crate::model::MAX_NAME;
 
 /// What values an option takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

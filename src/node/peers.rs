@@ -1,7 +1,7 @@
 //! The links that there are, as callers see them: who is at the other end, and how each is protected.
 
 use super::{List, Node, Result, Shared};
-use crate::engine::NodeId;
+use crate::model::NodeId;
 
 /// One link.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::resolver::check_not_resolving;
 use super::send::Outgoing;
 use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
-use crate::engine::{Command, Deadline, Name, Payload, Pid, Reason, Ref, Resolver, Status};
+use crate::model::{Command, Deadline, Name, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

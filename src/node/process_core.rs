@@ -4,7 +4,7 @@ use super::Handler;
 use super::accounts::LocalAccount;
 use super::queue_core::QueueCore;
 use super::shared::lock;
-use crate::engine::{Name, NodeId, Pid, Ref};
+use crate::model::{Name, NodeId, Pid, Ref};
 use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Mutex, RwLock};
 use foldhash::fast::FixedState;

@@ -11,8 +11,8 @@ use super::event::Body;
 use super::process_core::ProcessCore;
 use super::shared::lock;
 use super::{Error, Event, Record, Result, log};
-use crate::engine::message::{Window, cost};
-use crate::engine::{Payload, Pid, Status};
+use crate::flow::{Window, cost};
+use crate::model::{Event as EngineEvent, Payload, Pid, Status};
 use crate::os::EventFd;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -131,7 +131,9 @@ impl Deferred {
             Content::System(body) => match **body {
                 Body::Done { .. } => self.operations += 1,
                 // A monitor's one EXIT has the place that the monitor had.
-                Body::Exit { reference, .. } => self.operations += u64::from(reference.0 != 0),
+                Body::Engine(EngineEvent::Exit { reference, .. }) => {
+                    self.operations += u64::from(reference.0 != 0)
+                }
                 _ => {}
             },
         }

@@ -2,7 +2,7 @@
 
 use super::process_core::ProcessCore;
 use super::shared::lock;
-use crate::engine::{Command, Outcome, Ref, Status};
+use crate::model::{Command, Outcome, Ref, Status};
 use crate::sync::{Condvar, Mutex};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};

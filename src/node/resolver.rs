@@ -8,7 +8,7 @@
 use super::event::Body;
 use super::shared::{Shared, lock};
 use super::{Error, Event, Request, Result};
-use crate::engine::{
+use crate::model::{
     ClashAnswer, ClashCall, ClashLoser, ClashWinner, MAX_RESOLVER, Name, Resolver, Status, Time,
 };
 use crate::os::with_signals_blocked;
@@ -326,7 +326,7 @@ fn run(shared: &Shared, function: &Resolve, clash: ClashCall) -> ClashAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{NodeId, Pid};
+    use crate::model::{NodeId, Pid};
 
     fn clash(id: u64, name: &[u8]) -> ClashCall {
         let pid = Pid { node: NodeId(1), serial: 1 };

@@ -2,8 +2,8 @@
 
 use super::user_secret::{self, Found};
 use super::{Error, Options, Result};
-use crate::engine::{Level, Status};
 use crate::mesh::{Networks, RefusalCounts};
+use crate::model::{Level, Status};
 use crate::os::effective_user;
 use crate::sync::RwLock;
 use crate::wire::{Credentials, Keyring, MAX_SECRETS, Mode, Pem, Protection, Secret};

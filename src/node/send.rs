@@ -5,8 +5,8 @@ use super::process_core::ProcessCore;
 use super::queue_core::Refused;
 use super::shared::Shared;
 use super::{Error, Result};
-use crate::engine::message::cost;
-use crate::engine::{Payload, Pid, Status};
+use crate::flow::cost;
+use crate::model::{Payload, Pid, Status};
 use std::cell::OnceCell;
 use std::sync::atomic::Ordering;
 

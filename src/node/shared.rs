@@ -6,7 +6,7 @@ use super::process_core::{ProcessCore, Processes};
 use super::queue_core::{Deferred, QueueCore, Wait};
 use super::resolver::Resolvers;
 use super::{Error, Inbox, Links, Reply, Request, Result, Security, Tables, log};
-use crate::engine::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Time, Topic};
+use crate::model::{Command, Config, Level, Name, Pid, Reason, Ref, Status, Time, Topic};
 use crate::os::{fork_epoch, thread_number};
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
@@ -140,7 +140,7 @@ impl Shared {
         // Whatever is left here came too late to be seen, and nobody is to hang for it.
         for request in self.inbox.close() {
             if let Request::Command { reply: Some(Reply::Wait(waiter)), .. } = request {
-                let _ = waiter.answer(crate::engine::Outcome::of(Status::Closed));
+                let _ = waiter.answer(crate::model::Outcome::of(Status::Closed));
             }
         }
         let mut life = lock(&self.life);

@@ -2,7 +2,7 @@
 
 use super::map::Map;
 use super::process_core::Life;
-use crate::engine::{Members, Name, NodeId, Pid, Time};
+use crate::model::{Members, Name, NodeId, Pid, Time};
 use crate::sync::RwLock;
 use crate::wire::LinkProtection;
 use std::collections::BTreeMap;

@@ -5,7 +5,7 @@
 
 use super::security::{check_unwritable, secrets_of_file};
 use super::{Error, Result};
-use crate::engine::Status;
+use crate::model::Status;
 use crate::os::{effective_user, make_private_file, make_private_folder};
 use crate::wire::{SECRET, Secret};
 use rand::TryRng;

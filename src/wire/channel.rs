@@ -11,7 +11,8 @@ use super::preamble::{self, Binding, Denial, Mode, Opcode, Preamble};
 use super::secret::{Found, Key};
 use super::tls::{self, Work};
 use super::{FrameReader, LinkProtection, Protection, WireError};
-use crate::engine::{Identity, MAX_FRAME, NodeId};
+use crate::engine::{Identity, MAX_FRAME};
+use crate::model::NodeId;
 use std::sync::Arc;
 
 pub use self::work::Shown;

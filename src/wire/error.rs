@@ -1,7 +1,7 @@
 //! Why bytes were not understood.
 
 use super::Denial;
-use crate::engine::Status;
+use crate::model::Status;
 use std::fmt;
 
 /// The bytes of a peer are not what the protocol says, or the peer wants none of ours. The connection is over: a stream

@@ -4,8 +4,8 @@ use super::buffer::{ReadBuffer, SMALL_BUFFER};
 use super::check::crc16;
 use super::handshake::MAX_HANDSHAKE_FRAME;
 use super::{Handshake, WireError, codec};
-use crate::engine::message::{DataHeader, EncodeData};
 use crate::engine::{MAX_FRAME, Stamped};
+use crate::flow::{DataHeader, EncodeData};
 
 const HANDSHAKE: u8 = 0;
 const CONTROL: u8 = 1;

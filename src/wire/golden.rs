@@ -5,8 +5,8 @@
 use super::codec;
 use super::frame::{DataEncoder, Frame, FrameReader, HEADER, encode_control, encode_handshake};
 use super::handshake::{Handshake, Opening, VERSIONS};
-use crate::engine::message::{Credit, DataHeader, EncodeData};
 use crate::engine::*;
+use crate::flow::{Credit, DataHeader, EncodeData};
 use std::collections::BTreeSet;
 
 pub(super) fn reg(node: u64, seq: u64) -> Reg {

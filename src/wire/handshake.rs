@@ -4,7 +4,8 @@
 //! `Go`, and the connection is a link, or `Refuse`, and it ends. Either says `Refuse` to a peer of another cluster.
 
 use super::{WireError, codec};
-use crate::engine::{Identity, MAX_TEXT, NodeId, Refusal};
+use crate::engine::{Identity, Refusal};
+use crate::model::{MAX_TEXT, NodeId};
 use blake2::{Blake2s256, Digest};
 use serde::{Deserialize, Serialize};
 

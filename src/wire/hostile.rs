@@ -4,9 +4,8 @@
 use super::frame::{Frame, FrameReader, HEADER, encode_handshake, frame_header};
 use super::golden::{frame_of, frame_of_data, handshakes, headers, messages};
 use super::{Handshake, Opening, WireError};
-use crate::engine::{
-    Connectivity, Dot, Existence, Identity, MAX_DOT, MAX_FRAME, MAX_NAME, Message, Name, NodeId,
-};
+use crate::engine::{Connectivity, Dot, Existence, Identity, MAX_DOT, MAX_FRAME, Message};
+use crate::model::{MAX_NAME, Name, NodeId};
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 

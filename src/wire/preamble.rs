@@ -24,7 +24,7 @@
 
 use super::WireError;
 use super::secret::{Hint, MAX_SECRETS};
-use crate::engine::NodeId;
+use crate::model::NodeId;
 use blake2::{Blake2s256, Digest};
 
 /// The first bytes of every connection.

@@ -5,8 +5,8 @@
 //! After every input the outputs are drained, and what must always hold is checked: the order of the outputs, one answer
 //! per operation, readers' tables that equal the engine's own, no word on a connection that is over.
 
-use convoke::engine::message::DataHeader;
 use convoke::engine::*;
+use convoke::flow::DataHeader;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

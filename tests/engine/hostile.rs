@@ -2,8 +2,8 @@
 //! never panics; what honest nodes cannot say ends the link with a goodbye, and nothing else changes.
 
 use crate::harness::*;
-use convoke::engine::message::{Credit, DataHeader};
 use convoke::engine::*;
+use convoke::flow::{Credit, DataHeader};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The engine under test, and the node the test speaks for.

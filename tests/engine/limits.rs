@@ -1,8 +1,8 @@
 //! Limits of this node: what it is asked for beyond them is refused. What peers may publish is in `budget`.
 
 use crate::harness::*;
-use convoke::engine::message::DataHeader;
 use convoke::engine::*;
+use convoke::flow::DataHeader;
 
 /// A node with these limits, and a puppet linked to it.
 fn limited(change: impl FnOnce(&mut Limits)) -> (World, NodeIndex) {

@@ -345,7 +345,8 @@ fn a_name_monitor_tells_every_change() {
     });
     world.crash(1);
     world.settle();
-    let change = |reference, old, new| Event::NameChanged { reference, name: name("x"), old, new };
+    let change =
+        |reference, old, new| Event::NameChanged { reference, name: name("x"), old, new, changes: 1 };
     assert_eq!(
         world.events(watcher),
         [
@@ -389,6 +390,7 @@ fn a_node_monitor_tells_every_peer() {
         name: format!("node{n}"),
         address: address(n),
         reason,
+        changes: 1,
     };
     let end = Event::SnapshotEnd { reference: monitor };
     assert_eq!(

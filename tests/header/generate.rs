@@ -1,6 +1,6 @@
 //! Puts the header together: cbindgen turns types and functions into C, the rest comes from the tables of the library.
 
-use convoke::engine::{Level, Reason, Status};
+use convoke::model::{Level, Reason, Status};
 use convoke::node::{CLASH_CHOICES, EVENT_FIELDS, EventKind, Field, LOG_OFF};
 use std::fmt::Write;
 use std::fs;

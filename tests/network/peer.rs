@@ -1,7 +1,8 @@
 //! A peer whose every byte is the test's: it shakes hands as a node does, and then does what no node would.
 
 use crate::agent::cluster;
-use convoke::engine::{Connectivity, Identity, Message, NodeId, Stamped};
+use convoke::engine::{Connectivity, Identity, Message, Stamped};
+use convoke::model::NodeId;
 use convoke::wire::{self, Channel, Frame, FrameReader, Handshake, Opening, Protection, Setup, Step};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

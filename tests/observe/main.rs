@@ -2,7 +2,7 @@
 
 mod openmetrics;
 
-use convoke::engine::{Level, Status, Topic};
+use convoke::model::{Level, Status, Topic};
 use convoke::node::{
     Attempt, Completion, EventKind, Field, List, LockId, METRICS, MetricKind, Node, Options, Process, Queue,
 };

@@ -3,7 +3,8 @@
 
 use crate::count;
 use crate::world::{Happening, Input, World};
-use convoke::engine::{ConnectionId, Ending, Identity, Message, Refusal, Stamped};
+use convoke::engine::{Ending, Identity, Message, Refusal, Stamped};
+use convoke::model::ConnectionId;
 use convoke::wire::{Handshake, Opening, encode_control, encode_handshake};
 use std::sync::Arc;
 

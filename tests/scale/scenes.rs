@@ -3,7 +3,7 @@
 use crate::count::Row;
 use crate::network::Wall;
 use crate::world::World;
-use convoke::engine::Status;
+use convoke::model::Status;
 
 const SECOND: u64 = 1_000_000;
 

@@ -4,7 +4,7 @@ use crate::book::{GroupAct, Operation, What};
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{NodeId, Outcome, Ref, Status};
+use convoke::model::{NodeId, Outcome, Ref, Status};
 
 impl World {
     pub(crate) fn answered(&mut self, slot: usize, process: u64, op: Ref, outcome: &Outcome) -> R {

@@ -2,8 +2,8 @@
 //! room than its own processes have made.
 
 use crate::world::{R, World};
-use convoke::engine::message::{INITIAL_CREDIT, Window, cost};
-use convoke::engine::{Level, NodeId, Topic};
+use convoke::flow::{INITIAL_CREDIT, Window, cost};
+use convoke::model::{Level, NodeId, Topic};
 use std::collections::BTreeMap;
 
 /// What processes have taken of each window of a node: messages, and bytes with their overhead.

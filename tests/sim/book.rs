@@ -5,9 +5,8 @@ use crate::blame::Taken;
 use crate::calm::Histories;
 use crate::lock_book::LockBook;
 use crate::resolvers::ClashBook;
-use convoke::engine::{
-    ConnectionId, Name, NodeId, Payload, Pid, Reason, Ref, Reg, Resolver, Status, Task, Tx,
-};
+use convoke::engine::{Reg, Task, Tx};
+use convoke::model::{ConnectionId, Name, NodeId, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// How a process ended.

@@ -9,7 +9,7 @@ use crate::lock_history::{self, LockObject};
 use crate::locks::resource;
 use crate::name_history::{self, Change, NameObject, moment};
 use crate::world::{R, World};
-use convoke::engine::{Name, NodeId, Pid, Ref, Status};
+use convoke::model::{Name, NodeId, Pid, Ref, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is recorded.

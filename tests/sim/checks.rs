@@ -5,7 +5,8 @@ use crate::host::rows;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Binding, Goodbye, Message, Name, NodeId, Pid, Reason, Ref, Reg, Status, Task};
+use convoke::engine::{Binding, Goodbye, Message, Reg, Task};
+use convoke::model::{Name, NodeId, Pid, Reason, Ref, Status};
 use std::collections::BTreeSet;
 
 impl World {

@@ -2,7 +2,8 @@
 
 use crate::network::{Parting, split};
 use crate::world::{R, World};
-use convoke::engine::{ConnectionId, Ending, NodeId, Reason, Ref};
+use convoke::engine::Ending;
+use convoke::model::{ConnectionId, NodeId, Reason, Ref};
 use std::collections::BTreeMap;
 
 /// A link that had lasted has broken, and nothing says that the peer is gone.

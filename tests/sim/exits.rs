@@ -4,7 +4,8 @@ use crate::book::{End, Kill, Life, Monitor, Watch};
 use crate::network::{id_of, other_end};
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Event, Name, NodeId, Payload, Pid, Reason, Ref, Treatment};
+use convoke::engine::Treatment;
+use convoke::model::{Event, Name, NodeId, Payload, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 /// A notice that a monitored process exited, to be held against the truth at the end of the step.
@@ -120,7 +121,7 @@ impl World {
                 self.told_of_clash(me, Treatment::Notify { other: winner });
                 Ok(())
             }
-            Event::NameChanged { reference, name: about, old, new } => {
+            Event::NameChanged { reference, name: about, old, new, .. } => {
                 match self.book.watches.get_mut(&(id, reference)) {
                     Some(Watch::Name { name, shown, process: p }) if *name == about && *p == process => {
                         if shown.is_some_and(|s| s != old) || shown.is_some() && old == new {

@@ -7,7 +7,7 @@ use crate::host::Host;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Members, Name, NodeId, Pid, Reason, Ref, Status};
+use convoke::model::{Members, Name, NodeId, Pid, Reason, Ref, Status};
 use std::collections::BTreeMap;
 
 /// How often each pid is in it.

@@ -2,7 +2,7 @@
 
 use crate::book::{GroupAct, Watch, What};
 use crate::world::{R, World};
-use convoke::engine::{Command, Deadline, Name};
+use convoke::model::{Command, Deadline, Name};
 use std::collections::BTreeMap;
 
 pub(crate) fn group(index: usize) -> Name {

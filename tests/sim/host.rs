@@ -4,10 +4,9 @@
 use crate::departures::Broke;
 use crate::lock_book::Share;
 use crate::plan::Plan;
-use convoke::engine::message::{Outbox, Window};
-use convoke::engine::{
-    Binding, Config, ConnectionId, Engine, Level, Limits, Machine, Members, Name, NodeId, Pid, Ref, Time,
-};
+use convoke::engine::{Binding, Engine};
+use convoke::flow::{Outbox, Window};
+use convoke::model::{Config, ConnectionId, Level, Limits, Machine, Members, Name, NodeId, Pid, Ref, Time};
 use convoke::wire::DataEncoder;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;

@@ -3,7 +3,8 @@
 
 use crate::book::{Operation, What};
 use crate::departures::Unclear;
-use convoke::engine::{ConnectionId, Hold, Name, NodeId, Pid, Reason, Ref, Tx};
+use convoke::engine::{Hold, Tx};
+use convoke::model::{ConnectionId, Name, NodeId, Pid, Reason, Ref};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One process's share of a lock under one requester.

@@ -5,9 +5,8 @@ use crate::lock_book::{Bound, Held, LockBook, Part, Share};
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{
-    ConnectionId, Fact, Hold, Key, LockRow, Machine, Message, Name, NodeId, Pid, Reason, Ref, Want,
-};
+use convoke::engine::{Fact, Hold, Key, Message, Want};
+use convoke::model::{ConnectionId, LockRow, Machine, Name, NodeId, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 impl World {

@@ -4,7 +4,7 @@
 
 use crate::linear::{Object, Operation};
 use crate::lock_book::Share;
-use convoke::engine::{Name, NodeId, Pid};
+use convoke::model::{Name, NodeId, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, PartialEq, Eq, Debug)]

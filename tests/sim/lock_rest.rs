@@ -7,7 +7,7 @@ use crate::locks::resource;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{R, World};
-use convoke::engine::{Deadline, Machine, NodeId, Pid, Ref, Status};
+use convoke::model::{Deadline, Machine, NodeId, Pid, Ref, Status};
 use std::collections::BTreeSet;
 
 /// The longest time in the queue that so many retries mean, in microseconds (D2 of the design).
@@ -159,7 +159,7 @@ impl World {
             let up: Vec<usize> = self.hosts.iter().filter(|h| h.is_up()).map(|h| h.slot).collect();
             let Some(slot) = self.rng.pick(&up) else { return Ok(()) };
             let pid = self.spawn(slot, true)?;
-            let requester = convoke::engine::Name::new(b"last");
+            let requester = convoke::model::Name::new(b"last");
             let deadline = Deadline { at: None, no_wait: true };
             let lock = (resource(index), requester.clone());
             self.acquire(slot, pid.serial, lock, (None, None), None, None, deadline)?;

@@ -4,7 +4,7 @@
 use crate::book::{Watch, What};
 use crate::lock_book::Share;
 use crate::world::{R, World};
-use convoke::engine::{Command, Deadline, Name, NodeId, Pid, Reason, Ref};
+use convoke::model::{Command, Deadline, Name, NodeId, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 /// What the lock is on.

@@ -4,8 +4,8 @@ use crate::checks::name;
 use crate::host::Waiting;
 use crate::network::other_end;
 use crate::world::{Happening, R, World};
-use convoke::engine::message::{INITIAL_CREDIT, SendRefusal, Window, cost};
-use convoke::engine::{ConnectionId, Machine, NodeId, Payload, Pid};
+use convoke::flow::{INITIAL_CREDIT, SendRefusal, Window, cost};
+use convoke::model::{ConnectionId, Machine, NodeId, Payload, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a message says: a pattern that only its place in its stream decides, so that a wrong order, a loss, a

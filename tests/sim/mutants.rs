@@ -10,7 +10,7 @@ use crate::trace::Tracing;
 use crate::world::World;
 use crate::{attempt, modes, number, silence_panics};
 use convoke::engine::Fault;
-use convoke::engine::message::Outbox;
+use convoke::flow::Outbox;
 use convoke::wire::DataEncoder;
 use std::collections::VecDeque;
 use std::sync::Mutex;

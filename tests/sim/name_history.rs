@@ -8,7 +8,7 @@
 
 use crate::book::{Book, What};
 use crate::linear::{OPEN, Object, Operation};
-use convoke::engine::{Name, NodeId, Pid, Status};
+use convoke::model::{Name, NodeId, Pid, Status};
 use std::collections::BTreeMap;
 
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,9 +3,8 @@
 
 use crate::host::Host;
 use crate::world::{Happening, R, World};
-use convoke::engine::{
-    ConnectionId, Ending, Goodbye, Identity, Message, NodeId, Reason, Refusal, Stamped, Status,
-};
+use convoke::engine::{Ending, Goodbye, Identity, Message, Refusal, Stamped};
+use convoke::model::{ConnectionId, NodeId, Reason, Status};
 use convoke::wire::{Frame, FrameReader, Handshake, Opening, WireError, encode_control, encode_handshake};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -616,5 +615,5 @@ impl World {
 enum Arrived {
     Handshake(Handshake),
     Control(Stamped),
-    Data(convoke::engine::message::DataHeader, Vec<u8>),
+    Data(convoke::flow::DataHeader, Vec<u8>),
 }

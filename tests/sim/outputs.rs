@@ -4,10 +4,9 @@
 use crate::host::Link;
 use crate::lock_book::Share;
 use crate::world::{R, World};
-use convoke::engine::message::Outbox;
-use convoke::engine::{
-    ConnectionId, Effect, Engine, Goodbye, Machine, NodeId, Output, Pid, Reason, Time, Wire,
-};
+use convoke::engine::{Engine, Goodbye, Output, Wire};
+use convoke::flow::Outbox;
+use convoke::model::{ConnectionId, Effect, Machine, NodeId, Pid, Reason, Time};
 
 impl World {
     /// Gives an input to the engine of a host and carries out what it wants.

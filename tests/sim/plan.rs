@@ -2,7 +2,7 @@
 //! mixture that is always the same finds the same schedules again and again.
 
 use crate::rng::Rng;
-use convoke::engine::Limits;
+use convoke::model::Limits;
 use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,9 +3,9 @@
 
 use crate::plan::Resolvers;
 use crate::world::{Happening, R, World};
-use convoke::engine::{
-    ClashAnswer, ClashCall, ClashLoser, ClashMessage, ClashWinner, Command, Machine, Message, Name, NodeId,
-    Pair, Pid, Reg, Resolver, Treatment,
+use convoke::engine::{ClashMessage, Message, Pair, Reg, Treatment};
+use convoke::model::{
+    ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Machine, Name, NodeId, Pid, Resolver,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -5,7 +5,8 @@ use crate::checks::name;
 use crate::network::other_end;
 use crate::plan::Mode;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Binding, Deadline, Engine, Name, Payload, Pid, Reason, Ref, Reg, Resolver, Status};
+use convoke::engine::{Binding, Engine, Reg};
+use convoke::model::{Deadline, Name, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::collections::BTreeSet;
 
 impl World {

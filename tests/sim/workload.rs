@@ -6,7 +6,7 @@ use crate::host::Process;
 use crate::network::{BALANCER, SERVICE};
 use crate::plan::Entrance;
 use crate::world::{Happening, R, World};
-use convoke::engine::{Command, Deadline, Machine, Name, NodeId, Payload, Pid, Reason, Ref, Resolver, Time};
+use convoke::model::{Command, Deadline, Machine, Name, NodeId, Payload, Pid, Reason, Ref, Resolver, Time};
 use std::collections::BTreeSet;
 
 impl World {

@@ -8,7 +8,8 @@ use crate::network::{BALANCER, Network, SERVICE};
 use crate::plan::{Entrance, Mode, Plan};
 use crate::rng::Rng;
 use crate::trace::{Trace, Tracing};
-use convoke::engine::{ClashAnswer, ConnectionId, Ending, Machine, Name, NodeId, Pair, Pid, Reason, Reg};
+use convoke::engine::{Ending, Pair, Reg};
+use convoke::model::{ClashAnswer, ConnectionId, Machine, Name, NodeId, Pid, Reason};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 

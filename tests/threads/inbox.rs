@@ -1,8 +1,8 @@
 //! The node's thread sleeps on the inbox only when nothing is there, and is woken by whatever comes then.
 
 use crate::Model;
-use crate::engine::message::Window;
-use crate::engine::{Command, ConnectionId, NodeId};
+use crate::flow::Window;
+use crate::model::{Command, ConnectionId, NodeId};
 use crate::node::{Inbox, Request};
 use crate::sync::thread;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ mod sync {
     pub(crate) use shuttle::thread;
 }
 
-pub(crate) use convoke::{engine, testing, wire};
+pub(crate) use convoke::{engine, flow, model, testing, wire};
 
 /// The part of the room that is shared by threads. The node's thread itself is played by the models.
 #[allow(dead_code, unused_imports)] // a model uses a part of what there is
@@ -67,7 +67,7 @@ mod node {
 
     /// Nobody listens to it here.
     mod log {
-        use crate::engine::{Level, Topic};
+        use crate::model::{Level, Topic};
         use std::ffi::{CStr, CString};
         use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! A thread that waits for an answer gets it, and exactly the first one.
 
 use crate::Model;
-use crate::engine::{Outcome, Status};
+use crate::model::{Outcome, Status};
 use crate::node::Waiter;
 use crate::sync::thread;
 use std::sync::Arc;

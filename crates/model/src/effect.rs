@@ -168,6 +168,8 @@ pub enum Event {
         name: Name,
         old: Option<Pid>,
         new: Option<Pid>,
+        /// So many that it stands for: one, until unread ones are merged.
+        changes: u64,
     },
     NodeUp {
         reference: Ref,
@@ -181,6 +183,8 @@ pub enum Event {
         name: String,
         address: String,
         reason: Reason,
+        /// One; or, where nodes that came up and went down are unread, twice as many as those, of which it tells the last.
+        changes: u64,
     },
     SnapshotEnd {
         reference: Ref,

@@ -1,10 +1,10 @@
 //! Steps of the handshake that are taken on other threads.
 
 use super::{End, Task};
-use crate::engine::Status;
 use crate::mesh::Core;
 use crate::mesh::origin::Origin;
 use crate::mesh::workers::Job;
+use crate::model::Status;
 use std::ops::ControlFlow;
 use std::task::{Context, Poll};
 

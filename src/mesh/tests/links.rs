@@ -1,7 +1,8 @@
 //! Links between honest nodes.
 
 use super::*;
-use crate::engine::{Goodbye, Payload};
+use crate::engine::Goodbye;
+use crate::model::Payload;
 
 #[test]
 fn two_nodes_link_and_talk() {

@@ -12,10 +12,9 @@ mod strangers_tls;
 mod tls;
 
 use super::{Core, Mesh, Order, Settings};
-use crate::engine::message::{DataHeader, EncodeData};
-use crate::engine::{
-    ConnectionId, Connectivity, Ending, Identity, Message, NodeId, Refusal, Stamped, Status,
-};
+use crate::engine::{Connectivity, Ending, Identity, Message, Refusal, Stamped};
+use crate::flow::{DataHeader, EncodeData};
+use crate::model::{ConnectionId, NodeId, Status};
 use crate::sync::RwLock;
 use crate::wire::{
     self, Channel, DataEncoder, Frame, FrameReader, Handshake, Keyring, Opening, Protection, Secret, Setup,

@@ -1,9 +1,10 @@
 //! Cut links, as the bridge of one node has them: see [`crate::testing`].
 
 use super::{Attachment, Bridge};
-use crate::engine::message::DataHeader;
-use crate::engine::{ConnectionId, Ending, Goodbye, Stamped, Status};
+use crate::engine::{Ending, Goodbye, Stamped};
+use crate::flow::DataHeader;
 use crate::mesh::Order;
+use crate::model::{ConnectionId, Status};
 use crate::testing::{self, Act, Hook};
 use std::collections::BTreeMap;
 use std::sync::mpsc::SyncSender;

@@ -1,7 +1,8 @@
 //! Whole nodes on loopback, in one process.
 
-use crate::engine::message::Window;
-use crate::engine::{Connectivity, Identity, Message, NodeId, Pid, Reason, Stamped, Status};
+use crate::engine::{Connectivity, Identity, Message, Stamped};
+use crate::flow::Window;
+use crate::model::{NodeId, Pid, Reason, Status};
 use crate::node::desk::{PANIC_ON_PURPOSE, PAUSE_ON_PURPOSE};
 use crate::node::{Attempt, Completion, Event, EventKind, LockId, Node, Options, Process, Request};
 use crate::wire::{self, Channel, Handshake, Opening, Protection, Setup};

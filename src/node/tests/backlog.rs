@@ -1,4 +1,4 @@
-use crate::engine::{Name, NodeId, Payload, Pid, Reason, Ref};
+use crate::model::{Event as EngineEvent, Name, NodeId, Payload, Pid, Reason, Ref};
 use crate::node::Event;
 use crate::node::backlog::{Backlog, Charge, Content, Entry};
 use crate::node::event::{Body, EventKind, Field};
@@ -26,32 +26,54 @@ fn message(backlog: &mut Backlog, process: &Arc<ProcessCore>, text: &str) {
 
 fn changed(reference: u64, old: Option<u64>, new: Option<u64>) -> Body {
     let name = Name::new(b"name");
-    Body::NameChanged { reference: Ref(reference), name, old: old.map(pid), new: new.map(pid), changes: 1 }
+    Body::Engine(EngineEvent::NameChanged {
+        reference: Ref(reference),
+        name,
+        old: old.map(pid),
+        new: new.map(pid),
+        changes: 1,
+    })
 }
 
 fn up(reference: u64, node: u64) -> Body {
     let text = || String::from("n");
-    Body::NodeUp { reference: Ref(reference), node: NodeId(node), name: text(), address: text() }
+    Body::Engine(EngineEvent::NodeUp {
+        reference: Ref(reference),
+        node: NodeId(node),
+        name: text(),
+        address: text(),
+    })
 }
 
 fn down(reference: u64, node: u64) -> Body {
     let text = || String::from("n");
     let (reference, node, reason) = (Ref(reference), NodeId(node), Reason::OS_PROCESS_DIED);
-    Body::NodeDown { reference, node, name: text(), address: text(), reason, changes: 1 }
+    Body::Engine(EngineEvent::NodeDown { reference, node, name: text(), address: text(), reason, changes: 1 })
 }
 
 fn joined(reference: u64, member: u64, old: u64, count: u64) -> Body {
-    Body::GroupJoined { reference: Ref(reference), group: Name::new(b"g"), pid: pid(member), old, count }
+    Body::Engine(EngineEvent::GroupJoined {
+        reference: Ref(reference),
+        group: Name::new(b"g"),
+        pid: pid(member),
+        old,
+        count,
+    })
 }
 
 fn left(reference: u64, member: u64, old: u64, count: u64, reason: Reason) -> Body {
     let (reference, group, pid) = (Ref(reference), Name::new(b"g"), pid(member));
-    Body::GroupLeft { reference, group, pid, old, count, reason }
+    Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, count, reason })
 }
 
 fn wanted(reference: u64, waiter: u64) -> Body {
     let name = || Name::new(b"lock");
-    Body::LockWanted { reference: Ref(reference), resource: name(), requester: name(), waiter: pid(waiter) }
+    Body::Engine(EngineEvent::LockWanted {
+        reference: Ref(reference),
+        resource: name(),
+        requester: name(),
+        waiter: pid(waiter),
+    })
 }
 
 /// (kind, member, count) of all events.
@@ -179,7 +201,7 @@ fn unread_changes_of_a_member_become_what_they_come_to() {
 #[test]
 fn members_that_come_and_go_unread_take_no_room() {
     let (mut backlog, process) = (Backlog::default(), process(1));
-    push(&mut backlog, &process, Body::SnapshotEnd { reference: Ref(1) });
+    push(&mut backlog, &process, Body::Engine(EngineEvent::SnapshotEnd { reference: Ref(1) }));
     for member in 1..10_000 {
         push(&mut backlog, &process, joined(1, member, 0, 2));
         push(&mut backlog, &process, left(1, member, 2, 0, Reason::KILLED));
@@ -231,7 +253,7 @@ fn messages_of_a_dead_process_go_and_its_other_events_stay_in_order() {
 #[test]
 fn what_annihilates_behind_an_unread_head_takes_no_room() {
     let (mut backlog, process) = (Backlog::default(), process(1));
-    push(&mut backlog, &process, Body::SnapshotEnd { reference: Ref(1) });
+    push(&mut backlog, &process, Body::Engine(EngineEvent::SnapshotEnd { reference: Ref(1) }));
     push(&mut backlog, &process, changed(7, None, None));
     for _ in 0..1_000 {
         for node in 0..10 {

@@ -1,8 +1,8 @@
 //! Groups, with what the engine would say given by hand.
 
 use super::*;
-use crate::engine::message::MAX_WINDOW;
-use crate::engine::{ConnectionId, Effect, Members, Name, NodeId, Pid, Reason};
+use crate::flow::MAX_WINDOW;
+use crate::model::{ConnectionId, Effect, Members, Name, NodeId, Pid, Reason};
 use crate::node::{EventKind, Field};
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-use crate::engine::message::Window;
-use crate::engine::{Command, ConnectionId, NodeId};
+use crate::flow::Window;
+use crate::model::{Command, ConnectionId, NodeId};
 use crate::node::{Inbox, Request};
 
 fn command(process: u64) -> Request {

@@ -1,7 +1,7 @@
 //! Locks, with what the engine would say given by hand.
 
 use super::*;
-use crate::engine::{Command, Effect, LockRow, Name, NodeId, Outcome, Pid};
+use crate::model::{Command, Effect, LockRow, Name, NodeId, Outcome, Pid};
 use crate::node::{Attempt, Field, LockId, Reply, Request};
 
 const LOCK: LockId<'_> = LockId { resource: b"r", requester: Some(b"me") };
@@ -53,7 +53,7 @@ fn check_says_what_was_published_for_this_process() {
     delivery.apply(hold(&one, None));
     delivery.apply(hold(&one, None));
     assert_eq!((status(one.lock_check(LOCK)), node.stats().locks_held), (Status::NotOwner, 1));
-    two.exit(crate::engine::Reason::NORMAL, b"").unwrap();
+    two.exit(crate::model::Reason::NORMAL, b"").unwrap();
     assert_eq!(status(two.lock_check(LOCK)), Status::NoProcess);
     delivery.apply(Effect::ProcessGone { process: two.pid().serial });
     assert_eq!(node.stats().locks_held, 0);

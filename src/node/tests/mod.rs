@@ -12,7 +12,7 @@ mod queue;
 mod resolver;
 
 use super::{Completion, Delivery, Event, Node, Options, Process, Queue, Result};
-use crate::engine::Status;
+use crate::model::Status;
 use std::sync::Arc;
 
 /// Long enough for anything that happens; a test that needs it has failed.

@@ -1,8 +1,8 @@
 //! Processes on one node with its engine.
 
 use super::*;
-use crate::engine::message::MAX_WINDOW;
-use crate::engine::{Pid, Reason, Ref};
+use crate::flow::MAX_WINDOW;
+use crate::model::{Pid, Reason, Ref};
 use crate::node::{EventKind, Field};
 
 fn open(options: &[(&str, &str)]) -> Node {
@@ -28,7 +28,7 @@ fn messages_arrive_in_order_with_their_sender() {
     assert_eq!(b.recv(0).unwrap().peer(), Some(b.pid()));
     assert_eq!(status(a.send(Pid { node: node.id(), serial: 99 }, b"")), Status::NoProcess);
     assert_eq!(status(a.send(Pid { serial: 0, ..b.pid() }, b"")), Status::NoProcess);
-    let none = Pid { node: crate::engine::NodeId(0), serial: 0 };
+    let none = Pid { node: crate::model::NodeId(0), serial: 0 };
     assert_eq!(status(a.send(none, b"")), Status::Invalid);
     assert_eq!(status(a.monitor(none)), Status::Invalid);
     let stats = node.stats();

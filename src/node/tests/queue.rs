@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::{Effect, Reason};
+use crate::model::{Effect, Reason};
 use crate::node::EventKind;
 use std::sync::Barrier;
 use std::time::{Duration, Instant};
@@ -151,7 +151,7 @@ fn a_closed_node_hands_out_what_waits_then_one_last_event_then_closed() {
     let (queue, receiver, sender) = on_queue(&node);
     let other = Queue::new(&node).unwrap();
     let monitor = receiver.monitor(sender.pid()).unwrap();
-    let event = crate::engine::Event::Exit {
+    let event = crate::model::Event::Exit {
         reference: monitor,
         pid: sender.pid(),
         reason: Reason::KILLED,

@@ -1,7 +1,7 @@
 //! Resolver functions on real nodes: two that have registered the same names before they meet.
 
 use super::*;
-use crate::engine::{ClashAnswer, ClashLoser, ClashWinner, MAX_RESOLVER, Pid, Reason};
+use crate::model::{ClashAnswer, ClashLoser, ClashWinner, MAX_RESOLVER, Pid, Reason};
 use crate::node::resolver::{
     CLASH_A, CLASH_B, CLASH_CHOICES, CLASH_KILL_LOSER, CLASH_NEITHER, CLASH_NOTIFY_LOSER,
 };

@@ -12,8 +12,8 @@ mod resolver;
 mod work;
 
 pub(crate) use cluster::{Cluster, SHORT_WAIT};
-pub(crate) use convoke::engine::{Reason, Status};
 pub(crate) use convoke::ffi::convoke_pid;
+pub(crate) use convoke::model::{Reason, Status};
 pub(crate) use convoke::node::{EventKind, Field};
 pub(crate) use convoke::testing::Noticed;
 pub(crate) use event::Event;

@@ -11,8 +11,8 @@
 use super::source::Source;
 use super::words::{self, Words};
 use crate::harness::*;
-use convoke::engine::message::{Window, cost};
 use convoke::engine::*;
+use convoke::flow::{Window, cost};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

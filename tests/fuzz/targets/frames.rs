@@ -2,7 +2,7 @@
 //! frames are found in it.
 
 use super::source::Source;
-use convoke::engine::message::EncodeData;
+use convoke::flow::EncodeData;
 use convoke::wire::{DataEncoder, Frame, FrameReader, Handshake, encode_control, encode_handshake};
 
 /// What was found: every frame, encoded anew, and whether the stream ended in an error.

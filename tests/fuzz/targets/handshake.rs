@@ -3,7 +3,7 @@
 //! secret nothing at all; and little memory is used.
 
 use super::source::Source;
-use convoke::engine::{MAX_TEXT, NodeId};
+use convoke::model::{MAX_TEXT, NodeId};
 use convoke::wire::{
     Channel, Frame, FrameReader, Handshake, Keyring, Protection, Secret, Setup, Step, VERSIONS, WireError,
 };

@@ -3,8 +3,8 @@
 
 use super::source::Source;
 use super::words::Words;
-use convoke::engine::message::EncodeData;
 use convoke::engine::{MAX_FRAME, Stamped};
+use convoke::flow::EncodeData;
 use convoke::wire::{DataEncoder, Frame, FrameReader, encode_control, frame_header};
 
 fn frame(lane: u8, body: &[u8]) -> Vec<u8> {

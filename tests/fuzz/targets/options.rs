@@ -1,7 +1,7 @@
 //! Keys, values and files of options: taken or refused with a text; what is refused changes nothing.
 
 use super::source::Source;
-use convoke::engine::Status;
+use convoke::model::Status;
 use convoke::node::{OPTIONS, Options};
 use std::path::PathBuf;
 

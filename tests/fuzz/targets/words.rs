@@ -2,8 +2,8 @@
 //! this moment and with values that none ever would. What the speaker has heard it can use.
 
 use super::source::Source;
-use convoke::engine::message::{Credit, DataHeader};
 use convoke::engine::*;
+use convoke::flow::{Credit, DataHeader};
 use std::collections::BTreeSet;
 
 /// What the speaker knows of others: the newest of each kind.

@@ -3,7 +3,7 @@
 
 use super::handle::{Checked, Lanes, Single, Striped, Table};
 use crate::Model;
-use crate::engine::Status;
+use crate::model::Status;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::thread;
 use std::cell::Cell;

@@ -7,8 +7,9 @@ use super::send::Outgoing;
 use super::shared::Shared;
 use super::{EventKind, Lane, Result};
 use crate::Model;
-use crate::engine::message::{Credit, cost};
-use crate::engine::{Config, ConnectionId, FRAGMENT, Limits, NodeId, Pid, Status};
+use crate::engine::FRAGMENT;
+use crate::flow::{Credit, cost};
+use crate::model::{Config, ConnectionId, Limits, NodeId, Pid, Status};
 use crate::sync::thread;
 use std::sync::Arc;
 
@@ -115,7 +116,8 @@ fn told_of_the_end() {
 /// A message that a peer's process has no room for; the node's thread writes, and hears of the room later.
 fn refused_by_a_link() {
     let room = Arc::new(room(1 << 20));
-    let link = room.shared.links.up(PEER, CONNECTION, 1 << 20);
+    room.shared.links.up(PEER, CONNECTION, 1 << 20);
+    let link = room.shared.links.get(PEER).expect("it is up");
     let to = Pid { node: PEER, serial: 5 };
     let payload = vec![1; 90 << 10];
     let sender = {

@@ -8,7 +8,7 @@ use super::process_core::ProcessCore;
 use super::queue_core::{QueueCore, Wait};
 use super::shared::Shared;
 use crate::Model;
-use crate::engine::{Config, NodeId, Pid, Reason, Ref, Status};
+use crate::model::{Config, Event as EngineEvent, NodeId, Pid, Reason, Ref, Status};
 use crate::os::EventFd;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::thread;
@@ -44,7 +44,7 @@ fn queue() -> Arc<QueueCore> {
 
 /// An event of no process, with a number.
 fn event(number: u64) -> Body {
-    Body::SnapshotEnd { reference: Ref(number) }
+    Body::Engine(EngineEvent::SnapshotEnd { reference: Ref(number) })
 }
 
 fn two_readers_and_two_writers() {

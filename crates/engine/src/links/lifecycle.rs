@@ -424,7 +424,7 @@ impl Engine {
         self.drop_monitors_of(node, reason);
         for (process, reference) in self.processes.node_watchers() {
             let (name, address) = (link.name.clone(), link.address.clone());
-            let event = Event::NodeDown { reference, node, name, address, reason };
+            let event = Event::NodeDown { reference, node, name, address, reason, changes: 1 };
             self.event(Effect::Notify { process, event });
         }
         let parted = reason == Reason::DISCONNECTED;

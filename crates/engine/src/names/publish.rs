@@ -38,7 +38,7 @@ impl Engine {
             let Some((old, new)) = self.names.publish(&name) else { continue };
             self.cx.out.table(Table::Name(name.clone(), new));
             for (process, reference) in self.processes.name_watchers(&name) {
-                let event = Event::NameChanged { reference, name: name.clone(), old, new };
+                let event = Event::NameChanged { reference, name: name.clone(), old, new, changes: 1 };
                 self.cx.out.event(Effect::Notify { process, event });
             }
         }

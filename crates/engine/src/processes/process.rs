@@ -174,7 +174,7 @@ impl Engine {
         process.monitors.insert(reference, Watch::Name(name.clone()));
         self.processes.by_name.entry(name.clone()).or_default().insert((serial, reference));
         let new = self.names.visible(name.as_bytes());
-        let event = Event::NameChanged { reference, name, old: None, new };
+        let event = Event::NameChanged { reference, name, old: None, new, changes: 1 };
         self.event(Effect::Notify { process: serial, event });
     }
 
