@@ -86,39 +86,7 @@ pub(super) fn of_request(key: &Key, want: &Want) -> usize {
     REQUEST + name.as_bytes().len() + 2 * requester
 }
 
-/// The longest name that the message has this node keep. What a process is told apart by where it gave no name is none.
-fn longest_name(message: &Message) -> usize {
-    let of = |name: &Name| name.as_bytes().len();
-    let of_requester =
-        |requester: &Name| Some(of(requester)).filter(|len| *len != DEFAULT_REQUESTER).unwrap_or(0);
-    let of_hold = |hold: &Hold| of(&hold.resource).max(of_requester(&hold.requester));
-    let of_fact = |fact: &Fact| match fact {
-        Fact::Binding(name, _) => of(name),
-        Fact::Hold(hold) => of_hold(hold),
-        Fact::Membership(membership) => of(&membership.group),
-        Fact::Beneath(_) | Fact::Peers(_) => 0,
-    };
-    match message {
-        Message::Hello { facts, .. } => facts.iter().map(of_fact).max().unwrap_or(0),
-        Message::Acquire { key: Key::Name(name), .. } | Message::Commit { name, .. } => of(name),
-        Message::Acquire { key: Key::Lock(resource), want, .. } => match want {
-            Want::Lock { requester, .. } => of(resource).max(of_requester(requester)),
-            Want::Name { .. } => of(resource),
-        },
-        Message::SharePublished { hold, .. } => of_hold(hold),
-        Message::Membership { membership, .. } => of(&membership.group),
-        Message::Create { group, .. } => of(group),
-        _ => 0,
-    }
-}
-
 impl Engine {
-    /// The peer may not say this, for it has a name that is too long for this node.
-    pub(super) fn long_name_in(&self, message: &Message) -> Option<Misconduct> {
-        let (bytes, limit) = (longest_name(message), self.cx.config.limits.name);
-        (bytes > limit).then_some(Misconduct::LongName { bytes, limit })
-    }
-
     fn tallies(&self) -> [&Tally; 6] {
         [
             self.names.tally(),

@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+mod border;
 mod bounds;
 mod budget;
 mod calls;

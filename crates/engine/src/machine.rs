@@ -6,7 +6,7 @@ use super::clashes::Clashes;
 use super::context::Context;
 use super::fault::Fault;
 use super::groups::Groups;
-use super::links::View;
+use super::links::{Misconduct, View};
 use super::locks::Holds;
 use super::message::{DataHeader, Inbound, Window};
 use super::names::Names;
@@ -212,13 +212,12 @@ impl Engine {
             } else {
                 let clock = self.cx.follow(stamped.clock);
                 self.view.note_message(from, clock);
-                if let Some(misconduct) = self.long_name_in(&stamped.message) {
-                    self.part(from, misconduct);
-                } else {
-                    match self.message(from, stamped.message) {
+                match border::check_names(&stamped.message, self.cx.config.limits.name) {
+                    Err(misconduct) => self.part(from, misconduct),
+                    Ok(()) => match self.message(from, stamped.message) {
                         Ok(()) => self.keep_within_budget(from),
-                        Err(what) => self.violated(from, what),
-                    }
+                        Err(Violation(what)) => self.part(from, Misconduct::Violation(what)),
+                    },
                 }
             }
         }
@@ -228,9 +227,9 @@ impl Engine {
     pub fn handle_data(&mut self, now: Time, connection: ConnectionId, header: DataHeader, body: &[u8]) {
         self.begin(now);
         if let Some(from) = self.heard(connection)
-            && let Err(what) = self.data(from, header, body)
+            && let Err(Violation(what)) = self.data(from, header, body)
         {
-            self.violated(from, what);
+            self.part(from, Misconduct::Violation(what));
         }
         self.finish();
     }

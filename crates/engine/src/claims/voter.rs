@@ -91,17 +91,10 @@ impl Engine {
         if tx.node != from {
             return Err(Violation("a claim in the name of another node"));
         }
-        let (Key::Name(name) | Key::Lock(name)) = &key;
-        if name.as_bytes().is_empty() {
-            return Err(Violation("an empty name"));
-        }
         match (&key, &want) {
             (Key::Name(_), Want::Name { .. }) => {}
-            (Key::Lock(_), Want::Lock { requester, serial }) => {
-                if requester.as_bytes().is_empty() || *serial == 0 {
-                    return Err(Violation("an empty requester or pid"));
-                }
-            }
+            (Key::Lock(_), Want::Lock { serial: 0, .. }) => return Err(Violation("an empty pid")),
+            (Key::Lock(_), Want::Lock { .. }) => {}
             _ => return Err(Violation("a claim of one kind for a key of the other")),
         }
         if self.claims.ballots.get(&key).is_some_and(|ballot| ballot.has_claim(tx)) {

@@ -151,9 +151,6 @@ impl Engine {
         }
         for part in &parts {
             let dot = match part {
-                Existence::Live { group, .. } if group.as_bytes().is_empty() => {
-                    return Err(Violation("an empty name"));
-                }
                 Existence::Live { dot, .. } | Existence::Beyond(dot) => *dot,
                 Existence::Seen { node, up_to } => Dot { node: *node, number: *up_to },
             };

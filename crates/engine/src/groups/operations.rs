@@ -90,9 +90,6 @@ impl Engine {
         if !self.groups.makers.is_of(from, dot.node, generation) {
             return Err(Violation("a node makes a group in the name of another"));
         }
-        if group.as_bytes().is_empty() {
-            return Err(Violation("an empty name"));
-        }
         self.groups.dots.add(&group, dot);
         self.groups.touch(&group, false);
         self.keep_dots_within(from);
@@ -146,9 +143,6 @@ impl Engine {
         dots: BTreeSet<Dot>,
         ack: Option<Tx>,
     ) -> Result<(), Violation> {
-        if group.as_bytes().is_empty() {
-            return Err(Violation("an empty name"));
-        }
         self.remove_dots(&group, &dots);
         self.learn_dead_dots(from, &dots);
         if let Some(tx) = ack {
@@ -261,9 +255,6 @@ impl Engine {
         dots: BTreeSet<Dot>,
         ack: Option<Tx>,
     ) -> Result<(), Violation> {
-        if group.as_bytes().is_empty() {
-            return Err(Violation("an empty name"));
-        }
         if self.groups.exists(&group) {
             self.view.count_for(from, |counts| counts.deletes += 1);
             self.log(Level::Debug, Topic::Group, |engine| {
@@ -391,9 +382,9 @@ impl Engine {
         membership: Membership,
         ack: Option<Tx>,
     ) -> Result<(), Violation> {
-        let Membership { group, serial, count, dots, .. } = &membership;
+        let Membership { serial, count, dots, .. } = &membership;
         let under_none = *count > 0 && dots.is_empty();
-        if group.as_bytes().is_empty() || *serial == 0 || *count > MAX_COUNT || under_none {
+        if *serial == 0 || *count > MAX_COUNT || under_none {
             return Err(Violation("a membership that cannot be"));
         }
         self.set_membership(from, membership);

@@ -360,6 +360,10 @@ impl Engine {
     pub(crate) fn part(&mut self, node: NodeId, why: Misconduct) {
         let Some(link) = self.view.links.get(&node) else { return };
         let (name, address) = (link.name.clone(), link.address.clone());
+        if matches!(why, Misconduct::Violation(_)) {
+            self.cx.counters.violations += 1;
+            self.view.count_for(node, |counts| counts.violations += 1);
+        }
         let (window, now, good) =
             (self.cx.config.detection * WINDOW as u32, self.cx.now, self.good_windows(node));
         let conduct = self.conduct_of(node);

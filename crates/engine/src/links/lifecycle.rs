@@ -3,7 +3,6 @@
 //! Of two nodes the one with the lower incarnation is the *arbiter*: it alone says which connection is the link of the
 //! pair, so dials that cross end in one link, and a link is never replaced while the arbiter believes in it.
 
-use super::conduct::Misconduct;
 use super::departure::Departure;
 use super::link::{Debts, Link, Merge, Pulse};
 use super::liveness::DOUBT;
@@ -322,7 +321,7 @@ impl Engine {
         match fact {
             Fact::Binding(name, binding) => {
                 self.record_snapshot_entry(from, binding.reg)?;
-                self.check_binding(from, &name, &binding)?;
+                border::check_binding(from, &binding)?;
                 self.install(&name, binding);
             }
             Fact::Beneath(reg) => self.record_snapshot_entry(from, reg)?,
@@ -447,12 +446,6 @@ impl Engine {
         }
         self.link_down(from, why.reason(), None);
         Ok(())
-    }
-
-    pub(crate) fn violated(&mut self, from: NodeId, Violation(what): Violation) {
-        self.cx.counters.violations += 1;
-        self.view.count_for(from, |counts| counts.violations += 1);
-        self.part(from, Misconduct::Violation(what));
     }
 
     /// Leaves in order. The peers learn of the end of every process here by the goodbye.

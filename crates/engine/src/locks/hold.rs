@@ -222,8 +222,8 @@ impl Engine {
     /// claim.
     pub(crate) fn bind(&mut self, from: NodeId, hold: Hold, here: bool) -> Result<(), Violation> {
         let me = self.cx.config.node;
-        if hold.resource.as_bytes().is_empty() || hold.requester.as_bytes().is_empty() || hold.serial == 0 {
-            return Err(Violation("an empty resource, requester or pid"));
+        if hold.serial == 0 {
+            return Err(Violation("an empty pid"));
         }
         let followed = self.followed_token(hold.token)?;
         if !self.is_broken(Fault::HeldRaisesNoCounter) {

@@ -334,28 +334,10 @@ impl Engine {
         if tx.node != from {
             return Err(Violation("a commit under the claim of another node"));
         }
-        self.check_binding(from, &name, &binding)?;
+        border::check_binding(from, &binding)?;
         self.install(&name, binding);
         self.send(from, Message::Ack { tx });
         self.free_claim(tx, &Key::Name(name));
-        Ok(())
-    }
-
-    pub(crate) fn check_binding(
-        &self,
-        from: NodeId,
-        name: &Name,
-        binding: &Binding,
-    ) -> Result<(), Violation> {
-        if binding.reg.node != from {
-            return Err(Violation("a node publishes a binding of another"));
-        }
-        if name.as_bytes().is_empty() || binding.serial == 0 {
-            return Err(Violation("an empty name or pid"));
-        }
-        if matches!(&binding.resolver, Resolver::Function(it) if it.as_bytes().len() > MAX_RESOLVER) {
-            return Err(Violation("a resolver with a name longer than any"));
-        }
         Ok(())
     }
 }
