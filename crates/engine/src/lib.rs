@@ -8,6 +8,8 @@
 mod bounds;
 mod budget;
 mod calls;
+#[cfg(test)]
+mod cases;
 mod claims;
 mod clashes;
 mod context;
