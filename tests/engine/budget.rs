@@ -2,9 +2,12 @@
 //! bounded in bytes, and who is beyond that is parted for a growing pause.
 
 use crate::groups_hostile::dot;
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, address, config, ms, name};
+use crate::holds::by;
+use convoke::engine::{
+    Binding, Command, Config, DEFAULT_REQUESTER, Deadline, Fact, Goodbye, Hold, Key, Limits, Membership,
+    Message, Name, NodeId, Reason, Ref, Refusal, Reg, Resolver, Status, Tx, Want,
+};
 use std::collections::BTreeSet;
 
 const PUPPET: NodeIndex = 1;

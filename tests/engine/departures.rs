@@ -1,8 +1,11 @@
 //! How nodes depart: who is waited for, what is a certain death, and what each does to claims and holds.
 
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
+use crate::holds::by;
+use convoke::engine::{
+    Command, Config, ConnectionId, Deadline, Ending, Engine, Machine, Message, NodeId, Pid, Reason, Stamped,
+    Status,
+};
 
 const CONFIRMATION: std::time::Duration = std::time::Duration::from_secs(1);
 

@@ -1,8 +1,11 @@
 //! Who is dialled and when; connect and disconnect.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, HEARTBEAT, NodeIndex, World, address, config, ms};
+use convoke::engine::{
+    Command, Config, Deadline, Fact, Goodbye, Machine, Message, NodeId, PeerAddress, Pid, Ref, Refusal,
+    Status,
+};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Operations for a pid that lives elsewhere: its home runs them.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, ms};
+use convoke::engine::{Command, Deadline, Message, NodeId, Pid, Status};
 
 const CALLER: NodeIndex = 0;
 const HOME: NodeIndex = 1;

@@ -1,9 +1,12 @@
 //! What a peer may say of groups, and what ends its link: never a panic, never more memory than the limits, and nothing
 //! that its own snapshot to others would make a violation.
 
-use crate::harness::*;
+use crate::harness::{HEARTBEAT, World, config, name};
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, tx, world};
-use convoke::engine::*;
+use convoke::engine::{
+    Command, Config, Deadline, Dot, Existence, Fact, Goodbye, Limits, MAX_DOT, Members, Membership, Message,
+    Name, NodeId, Reason, Status, Task, Tx,
+};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Deadlines, cancels and the end of the caller: create and join are undone on all nodes, leave and delete are done.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{World, config, ms, name};
+use convoke::engine::{Command, Message, Pid, Ref, Status};
 
 /// How a call ends before all have acknowledged it.
 const ENDS: [&str; 3] = ["deadline", "cancel", "exit"];

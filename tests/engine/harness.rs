@@ -6,7 +6,10 @@
 //! per operation, readers' tables that equal the engine's own, no word on a connection that is over.
 
 use convoke::engine::message::DataHeader;
-use convoke::engine::*;
+use convoke::engine::{
+    Command, Config, ConnectionId, Deadline, Ending, Engine, Identity, Level, Machine, Members, Message,
+    Name, NodeId, Outcome, Output, Payload, Pid, Reason, Ref, Refusal, Resolver, Stamped, Status, Time,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

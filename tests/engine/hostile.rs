@@ -1,9 +1,13 @@
 //! Every message in every state that matters, said by a puppet: also those that no honest node would say. The engine
 //! never panics; what honest nodes cannot say ends the link with a goodbye, and nothing else changes.
 
-use crate::harness::*;
+use crate::harness::{Frame, NodeIndex, World, config, name};
 use convoke::engine::message::{Credit, DataHeader};
-use convoke::engine::*;
+use convoke::engine::{
+    Binding, ClashMessage, Config, ConnectionId, Connectivity, Deadline, Ending, Fact, Goodbye, Identity,
+    Key, MAX_CLOCK_STEP, MAX_RESOLVER, Message, Name, NodeId, Pair, Pid, Refusal, Reg, Resolver, Stamped,
+    Status, Task, Treatment, Tx, Want,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The engine under test, and the node the test speaks for.

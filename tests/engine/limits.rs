@@ -1,8 +1,11 @@
 //! Limits of this node: what it is asked for beyond them is refused. What peers may publish is in `budget`.
 
-use crate::harness::*;
+use crate::harness::{NodeIndex, World, config, name};
 use convoke::engine::message::DataHeader;
-use convoke::engine::*;
+use convoke::engine::{
+    Config, Effect, Fact, Goodbye, Key, Limits, Message, NodeId, Output, PeerAddress, Pid, Ref, Resolver,
+    Status, Task, Tx, Want,
+};
 
 /// A node with these limits, and a puppet linked to it.
 fn limited(change: impl FnOnce(&mut Limits)) -> (World, NodeIndex) {

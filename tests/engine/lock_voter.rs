@@ -1,9 +1,9 @@
 //! Locks message by message, at the voter and at the coordinator: a puppet claims, holds and votes.
 
-use crate::harness::*;
-use crate::holds::*;
+use crate::harness::{Frame, World, ms, name};
+use crate::holds::{Lock, by};
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, world};
-use convoke::engine::*;
+use convoke::engine::{Fact, Hold, Key, Message, NodeId, Pid, Reason, Ref, Reg, Standing, Status, Tx, Want};
 use std::collections::BTreeSet;
 
 pub(crate) fn tx(lamport: u64) -> Tx {

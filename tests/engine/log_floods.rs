@@ -1,7 +1,9 @@
 //! What a member can have a node write into its log.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::config;
+use convoke::engine::{
+    ConnectionId, Connectivity, Effect, Ending, Engine, Identity, Level, Machine, NodeId, Output, Time, Topic,
+};
 
 /// Links up and down again, each another node, 100 in a second for an hour: how many lines are told.
 fn lines_of_links(level: Level, seconds: u64) -> usize {

@@ -1,8 +1,8 @@
 //! Names that stand for many addresses, which come and go.
 
 use crate::dial::with_seeds;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Frame, NodeIndex, World, address, config, ms};
+use convoke::engine::{Command, Deadline, Fact, Message, NodeId, PeerAddress, Refusal, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
 //! Links: how they come up, how their end is noticed, namesakes, and the orderly end of a node.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, HEARTBEAT, NodeIndex, World, address, config, ms};
+use convoke::engine::{
+    Command, Config, Deadline, Engine, Event, Limits, Machine, Message, NodeId, Reason, Refusal, Status, Time,
+};
 use std::time::Duration;
 
 /// A ping and its answer are the life signs of the two ends.

@@ -1,7 +1,7 @@
 //! Two nodes of one name: one goes, and it is the right one.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
+use convoke::engine::{Config, Deadline, Goodbye, Message, NodeId, PeerAddress, Reason, Refusal, Status};
 
 /// A node of this name and incarnation that has been open for `ago` ms before the present.
 pub(crate) fn namesake(index: NodeIndex, id: u64) -> Config {

@@ -1,7 +1,7 @@
 //! What comes out of an engine: where it goes, and what must hold of it always.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Frame, NodeIndex, World};
+use convoke::engine::{ConnectionId, Effect, Members, Message, Name, Output, Pid, Stamped, Wire};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl World {

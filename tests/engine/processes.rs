@@ -1,7 +1,10 @@
 //! Processes, their ends, and who is told of them.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, name};
+use convoke::engine::{
+    Command, Deadline, Effect, Event, Level, Machine, NodeId, Outcome, Output, Payload, Pid, Reason, Ref,
+    Status, Topic,
+};
 
 impl World {
     fn kill(&mut self, from: Pid, target: Pid, reason: Reason) {

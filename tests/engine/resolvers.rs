@@ -1,8 +1,11 @@
 //! Resolvers: what each one that is built in does to whom, also where several parts join at the same moment.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, ms, name};
+use convoke::engine::{
+    ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Deadline, Effect, Event, Machine, Message,
+    Output, Payload, Pid, Reason, Ref, Resolver, Status,
+};
 
 /// What each kind of answer does.
 pub(crate) const KEEP_A: ClashAnswer =

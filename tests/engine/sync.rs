@@ -1,8 +1,10 @@
 //! `sync`: "Synchronizes the global name server with all nodes known to this node." And `join`, the same for a node that is
 //! being opened.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
+use convoke::engine::{
+    Command, Config, ConnectionId, Deadline, Fact, Goodbye, Message, NodeId, Pid, Ref, Refusal, Status,
+};
 
 impl World {
     pub(crate) fn sync_call(&mut self, process: Pid, deadline: Deadline) -> Ref {

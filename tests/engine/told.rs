@@ -1,7 +1,7 @@
 //! Addresses that peers tell of: how many are dialled, how often, and for how long.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, address, config};
+use convoke::engine::{Deadline, Fact, Message, NodeId, PeerAddress, Status, Text};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

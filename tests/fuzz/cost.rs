@@ -3,7 +3,11 @@
 //! not, and that are somebody else's. A kind whose cost grows with the tables is one by which a few bytes hold a node up.
 
 use crate::processor_time;
-use convoke::engine::*;
+use convoke::engine::{
+    Binding, Command, Config, ConnectionId, Connectivity, Dot, Engine, Existence, Fact, Hold, Identity, Key,
+    Machine, Membership, Message, Name, NodeId, Output, Pair, Pid, Reason, Reg, Resolver, Stamped, Task,
+    Time, Tx, Want, Wire,
+};
 use convoke::wire::encode_control;
 use std::time::Duration;
 

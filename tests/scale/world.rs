@@ -4,7 +4,11 @@
 use crate::count::{Count, Row};
 use crate::network::{Connection, Parcel, Wall};
 use crate::rng::Rng;
-use convoke::engine::*;
+use convoke::engine::{
+    ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Connectivity, Deadline, Effect,
+    Engine, Identity, Machine, Members, Message, Name, NodeId, Output, Pid, Ref, Resolver, Stamped, Status,
+    Time, Wire,
+};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;

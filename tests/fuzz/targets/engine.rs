@@ -10,9 +10,12 @@
 
 use super::source::Source;
 use super::words::{self, Words};
-use crate::harness::*;
+use crate::harness::{Cable, Frame, NodeIndex, World, config, name};
 use convoke::engine::message::{Window, cost};
-use convoke::engine::*;
+use convoke::engine::{
+    ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect, Ending, Engine,
+    Limits, Machine, Members, Message, Name, NodeId, Output, Pid, Ref, Refusal,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -3,7 +3,11 @@
 
 use super::source::Source;
 use convoke::engine::message::{Credit, DataHeader};
-use convoke::engine::*;
+use convoke::engine::{
+    Binding, ClashMessage, Dot, Existence, Fact, Goodbye, Hold, Key, MAX_CLOCK_STEP, MAX_DOT, MAX_RESOLVER,
+    Membership, Message, Name, NodeId, Pair, PeerAddress, Pid, Reason, Reg, Resolver, Stamped, Standing,
+    Status, Task, Treatment, Tx, Want,
+};
 use std::collections::BTreeSet;
 
 /// What the speaker knows of others: the newest of each kind.

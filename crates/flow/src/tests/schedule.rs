@@ -281,7 +281,7 @@ impl World {
         self.alive.insert(self.spawned);
         // Most find the one that follows; the others go on sending to one that is no more.
         for (at, receiver) in (0..).zip(&mut self.receivers) {
-            if *receiver == to && (self.spawned + at) % 4 > 0 {
+            if *receiver == to && !(self.spawned + at).is_multiple_of(4) {
                 *receiver = self.spawned;
             }
         }
