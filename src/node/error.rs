@@ -3,7 +3,8 @@
 use crate::model::Status;
 
 /// A status, never `Ok`, and what it is about in English (may be empty).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{}{}{detail}", status.c_name(), if detail.is_empty() { "" } else { ": " })]
 pub struct Error {
     pub status: Status,
     pub detail: String,
@@ -22,12 +23,3 @@ impl From<Status> for Error {
         Self { status, detail: String::new() }
     }
 }
-
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.status.c_name())?;
-        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
-    }
-}
-
-impl std::error::Error for Error {}

@@ -330,26 +330,11 @@ pub(super) fn not_loopback(key: &str, value: &str) -> Error {
     refused(format!("{key}: {value} is not a loopback address; {UNPROTECTED}"))
 }
 
-/// The key that takes the fewest edits to get to.
+/// The key that takes the fewest edits to get to; what is longer than any key counts as its beginning does.
 fn nearest(key: &str) -> &'static str {
+    let key: String = key.chars().take(64).map(|c| c.to_ascii_lowercase()).collect();
     let keys = OPTIONS.iter().map(|info| info.key);
-    keys.min_by_key(|known| distance(known, key)).unwrap_or_default()
-}
-
-/// Levenshtein's distance; what is longer than any key counts as its beginning does.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), &b.as_bytes()[..b.len().min(64)]);
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(!x.eq_ignore_ascii_case(y));
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    keys.min_by_key(|known| strsim::levenshtein(known, &key)).unwrap_or_default()
 }
 
 fn made_up_name() -> Result<String> {
@@ -392,6 +377,7 @@ mod tests {
         assert!(refusal("heartbeat", "1").contains("\"heartbeat_ms\""));
         assert!(refusal("limit.names", "1").contains("\"limits.names\""));
         assert!(refusal("seed", "").contains("\"seeds\""));
+        assert!(refusal("TLS.CERTS", "").contains("\"tls.cert\""));
         assert!(refusal(&"x".repeat(100_000), "").contains("did you mean"));
         assert!(refusal("", "").contains("did you mean"));
     }

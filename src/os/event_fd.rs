@@ -1,9 +1,10 @@
 //! An eventfd: a descriptor that is readable exactly while it is set.
 
 use super::OwnFd;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::time::{Duration, Instant};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::time::Instant;
 
 /// Non-blocking and close-on-exec. All methods may be called from any thread; `set` is async-signal-safe.
 #[derive(Debug)]
@@ -15,44 +16,30 @@ pub struct EventFd {
 
 impl EventFd {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers are passed; the result is checked before it is owned.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` was just made and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { _own: OwnFd::new(&fd), fd })
     }
 
     /// Makes it readable. Setting it twice is the same as once.
     pub fn set(&self) {
-        let one = 1u64;
-        // SAFETY: writes 8 bytes from a live u64. It can only fail when the counter is full: readable already.
-        unsafe { libc::write(self.fd.as_raw_fd(), (&raw const one).cast(), 8) };
+        // It can only fail when the counter is full: readable already.
+        let _ = rustix::io::write(&self.fd, &1u64.to_ne_bytes());
     }
 
     /// Makes it unreadable; says whether it was readable.
     pub fn clear(&self) -> bool {
-        let mut count = 0u64;
-        // SAFETY: reads 8 bytes into a live u64; fails with EAGAIN when it was not readable.
-        unsafe { libc::read(self.fd.as_raw_fd(), (&raw mut count).cast(), 8) == 8 }
+        // Fails with EAGAIN when it was not readable.
+        rustix::io::read(&self.fd, &mut [0; 8]) == Ok(8)
     }
 
     /// Waits until it is readable (`true`) or the deadline has passed; `None` waits for ever. Signals do not end it.
     pub fn wait(&self, deadline: Option<Instant>) -> bool {
         loop {
-            let timeout = match deadline {
-                None => -1,
-                Some(at) => {
-                    let left = at.saturating_duration_since(Instant::now());
-                    // Rounded up: a wait never ends early by the rounding of ms.
-                    i32::try_from((left + Duration::from_micros(999)).as_millis()).unwrap_or(i32::MAX)
-                }
-            };
-            let mut poll = libc::pollfd { fd: self.fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one live pollfd.
-            if unsafe { libc::poll(&raw mut poll, 1, timeout) } > 0 {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            // What is too long to be told is as good as for ever.
+            let timeout = left.and_then(|left| Timespec::try_from(left).ok());
+            let mut polled = [PollFd::new(&self.fd, PollFlags::IN)];
+            if poll(&mut polled, timeout.as_ref()).is_ok_and(|ready| ready > 0) {
                 return true;
             }
             if deadline.is_some_and(|at| Instant::now() >= at) {
@@ -77,6 +64,7 @@ impl AsRawFd for EventFd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn is_readable_exactly_while_set() {

@@ -7,6 +7,8 @@
 //! their child shares the parent's memory and is gone with its `exec`, which closes the descriptors.
 
 use super::own_fds;
+use super::pages::map_pages;
+use rustix::mm::Advice;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
@@ -61,31 +63,15 @@ pub fn watch_forks() {
     if DONE.load(Ordering::Acquire) {
         return;
     }
-    if let Some(page) = emptied_page() {
+    // A page that is full of zeroes in every child. `None`: the kernel has no such (before Linux 4.14).
+    if let Some(page) = map_pages(size_of::<AtomicU32>(), Advice::LinuxWipeOnFork) {
+        let page = page.cast::<AtomicU32>();
         // SAFETY: it was just mapped, and nobody else has it.
-        unsafe { &*page }.store(number().load(Ordering::Relaxed), Ordering::Relaxed);
+        unsafe { page.as_ref() }.store(number().load(Ordering::Relaxed), Ordering::Relaxed);
         // One too many stays mapped; it is never read.
-        let _ = PAGE.compare_exchange(ptr::null_mut(), page, Ordering::AcqRel, Ordering::Relaxed);
+        let _ = PAGE.compare_exchange(ptr::null_mut(), page.as_ptr(), Ordering::AcqRel, Ordering::Relaxed);
     }
     // SAFETY: the handler touches atomics and closes descriptors. The library is linked `-z nodelete`, so it stays mapped.
     unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
     DONE.store(true, Ordering::Release);
-}
-
-/// A page that is full of zeroes in every child. `None`: the kernel has no such (before Linux 4.14).
-fn emptied_page() -> Option<*mut AtomicU32> {
-    // SAFETY: a new mapping, which overlaps nothing; it is given back if it is not as wanted.
-    unsafe {
-        let size = libc::sysconf(libc::_SC_PAGESIZE).try_into().ok()?;
-        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let page = libc::mmap(ptr::null_mut(), size, access, kind, -1, 0);
-        if page == libc::MAP_FAILED {
-            return None;
-        }
-        if libc::madvise(page, size, libc::MADV_WIPEONFORK) != 0 {
-            libc::munmap(page, size);
-            return None;
-        }
-        Some(page.cast())
-    }
 }

@@ -1,5 +1,7 @@
 //! Memory for what must not get into a core dump.
 
+use super::pages::{map_pages, unmap_pages};
+use rustix::mm::Advice;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
@@ -52,7 +54,7 @@ impl<T> Drop for Page<T> {
                 drop(Box::from_raw(self.value.as_ptr()));
             } else {
                 ptr::drop_in_place(self.value.as_ptr());
-                libc::munmap(self.value.as_ptr().cast(), self.mapped);
+                unmap_pages(self.value.cast(), self.mapped);
             }
         }
     }
@@ -111,32 +113,21 @@ impl<T> fmt::Debug for Hidden<T> {
 #[cfg(test)]
 static CHANGES: std::sync::RwLock<()> = std::sync::RwLock::new(());
 
+/// Linux has none that are smaller; what is aligned to it is so in any page.
+const SMALLEST_PAGE: usize = 4096;
+
 /// A new mapping for so many bytes, and its length.
 fn map(bytes: usize, align: usize) -> Option<(NonNull<u8>, usize)> {
     if cfg!(miri) {
         return None; // it knows of no such advice
     }
-    // SAFETY: asks for a number.
-    let page: usize = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.try_into().ok()?;
-    if align > page {
+    if align > SMALLEST_PAGE {
         return None;
     }
-    let length = bytes.max(1).checked_next_multiple_of(page)?;
+    let length = bytes.max(1);
     #[cfg(test)]
     let _change = CHANGES.read();
-    let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping, which overlaps nothing; it is given back if it is not as wanted.
-    unsafe {
-        let at = libc::mmap(ptr::null_mut(), length, access, kind, -1, 0);
-        if at == libc::MAP_FAILED {
-            return None;
-        }
-        if libc::madvise(at, length, libc::MADV_DONTDUMP) != 0 {
-            libc::munmap(at, length);
-            return None;
-        }
-        Some((NonNull::new(at.cast())?, length))
-    }
+    Some((map_pages(length, Advice::LinuxDontDump)?, length))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Safe wrappers of the few libc calls that std and tokio do not offer, or offer as unsafe: one file each, `unsafe` inside, nothing of
-//! Convoke's own logic.
+//! Safe wrappers of what the system offers and std and tokio do not, or offer as unsafe: one file each, nothing of Convoke's own
+//! logic. What rustix and socket2 have is theirs; `unsafe` and libc are for the rest.
 #![allow(unsafe_code)] // this room and `ffi` are where unsafe lives
 
 mod epoll;
@@ -10,6 +10,7 @@ mod fork;
 mod hidden;
 mod limit;
 mod own_fds;
+mod pages;
 mod per_epoch;
 mod private_file;
 mod signals;

@@ -1,8 +1,11 @@
 //! A timerfd: a descriptor that becomes readable after a time.
 
 use super::OwnFd;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 /// One timer of the monotonic clock. Exact to the microsecond and free while it runs, where tokio's timers are exact to
@@ -16,14 +19,7 @@ pub struct TimerFd {
 
 impl TimerFd {
     pub fn new() -> io::Result<Self> {
-        // SAFETY: no pointers are passed; the result is checked before it is owned.
-        let fd =
-            unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC | libc::TFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `fd` was just made and nobody else owns it.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
         Ok(Self { _own: OwnFd::new(&fd), fd })
     }
 
@@ -31,17 +27,11 @@ impl TimerFd {
     pub fn set(&self, after: Duration) -> io::Result<()> {
         // All zero would switch it off instead.
         let after = after.max(Duration::from_nanos(1));
-        let once = libc::itimerspec {
-            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: libc::timespec {
-                tv_sec: libc::time_t::try_from(after.as_secs()).unwrap_or(libc::time_t::MAX),
-                tv_nsec: after.subsec_nanos() as libc::c_long, // below 10^9, which fits everywhere
-            },
-        };
-        // SAFETY: reads one live itimerspec; the old value is not asked for.
-        let set =
-            unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &raw const once, std::ptr::null_mut()) };
-        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let never = Timespec { tv_sec: i64::MAX, tv_nsec: 0 };
+        let once =
+            Itimerspec { it_interval: Timespec::default(), it_value: after.try_into().unwrap_or(never) };
+        timerfd_settime(&self.fd, TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Bad input, garbage, and nodes that hang.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, Field, LONG, Lock, NOBODY, Noticed, Process, Status};
 use convoke::ffi::convoke_pid;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

@@ -1,6 +1,9 @@
 //! Clashes that functions of the program decide.
 
-use crate::harness::*;
+use crate::harness::{
+    A, B, Cluster, EventKind, KILL_LOSER, LONG, Lock, NEITHER, NONSENSE, NOTIFY_LOSER, Noticed, Process,
+    Reason, Resolver, Status,
+};
 use crate::resolvers::{Owner, two_parts};
 use convoke::ffi::convoke_pid;
 use std::sync::Mutex;

@@ -1,6 +1,6 @@
 //! Process groups: what Erlang's suite asks of `pg2`, and what of that of `pg` makes sense for it.
 
-use crate::harness::*;
+use crate::harness::{Change, Cluster, EventKind, Field, Members, Process, Reason, Status, sorted};
 use convoke::ffi::convoke_pid;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! Locks in a cluster whose links are whole.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, LONG, Lock, Noticed, Reason, SHORT_WAIT, Status};
 use std::cell::Cell;
 use std::sync::Mutex;
 

@@ -1,6 +1,6 @@
 //! Names in a cluster whose links are whole.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, Field, LONG, Reason, Status};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 

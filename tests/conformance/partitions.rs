@@ -1,6 +1,6 @@
 //! Splits and heals, without clashes: what each side keeps, and what comes together.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, Field, LONG, Noticed, Reason, SHORT_WAIT, Status};
 use std::collections::BTreeSet;
 
 #[test]

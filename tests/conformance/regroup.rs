@@ -1,6 +1,6 @@
 //! Groups in clusters that split, heal and restart.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, LONG, Noticed, Status, Work, sorted};
 use std::time::Duration;
 
 /// What each side did to its own members during a split holds after it: a leave is not undone.

@@ -1,6 +1,9 @@
 //! Clashes: one name in two parts of a cluster that join, and who decides.
 
-use crate::harness::*;
+use crate::harness::{
+    B, Cluster, Event, EventKind, Field, KILL_LOSER, NOTIFY_LOSER, Process, Reason, Resolver, SHORT_WAIT,
+    Status,
+};
 use convoke::ffi::convoke_pid;
 
 /// Two meshes that know nothing of each other.

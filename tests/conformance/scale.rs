@@ -1,6 +1,6 @@
 //! Many nodes and many names.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, Field, LONG, Process, Reason, Status, Work};
 use convoke::ffi::convoke_pid;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Locks in a cluster that splits and heals.
 
-use crate::harness::*;
+use crate::harness::{Cluster, EventKind, Lock, Reason, SHORT_WAIT, Status};
 
 /// While two nodes are cut and a third, which sees both, is locked, they reconnect all the same.
 #[test]

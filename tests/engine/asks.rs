@@ -1,7 +1,8 @@
 //! What the tests ask of a world, and every order of arrival of a small one.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, name};
+use convoke::engine::{Goodbye, Message, Output};
+use convoke::model::{Effect, Event, Level, Outcome, Pid, Reason, Ref, Status};
 use std::time::Duration;
 
 impl World {

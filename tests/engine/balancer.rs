@@ -1,9 +1,10 @@
 //! Addresses that lead to another node each time, oneself included.
 
 use crate::dial::with_seeds;
-use crate::harness::*;
+use crate::harness::{Frame, NodeIndex, World, address, config, ms};
 use crate::lookup::{SERVICE, refresh};
-use convoke::engine::*;
+use convoke::engine::Refusal;
+use convoke::model::{Config, ConnectionId, Deadline, NodeId, Status};
 use std::time::Duration;
 
 impl World {

@@ -2,9 +2,12 @@
 //! bounded in bytes, and who is beyond that is parted for a growing pause.
 
 use crate::groups_hostile::dot;
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, address, config, ms, name};
+use crate::holds::by;
+use convoke::engine::{Binding, Fact, Goodbye, Hold, Key, Membership, Message, Refusal, Reg, Tx, Want};
+use convoke::model::{
+    Command, Config, DEFAULT_REQUESTER, Deadline, Limits, Name, NodeId, Reason, Ref, Resolver, Status,
+};
 use std::collections::BTreeSet;
 
 const PUPPET: NodeIndex = 1;

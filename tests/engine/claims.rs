@@ -1,8 +1,9 @@
 //! The claim machine under contention, at deadlines, and while the view changes.
 
-use crate::asks::*;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::asks::{GRACE, Phase, acquire, commit, every_order, grant, line};
+use crate::harness::{DETECTION, World, ms, name};
+use convoke::engine::{Key, Message, Output, Tx, Wire};
+use convoke::model::{NodeId, Pid, Ref, Status};
 use std::collections::BTreeMap;
 
 fn count(world: &World, wanted: impl Fn(&Message) -> bool) -> usize {

@@ -1,9 +1,10 @@
 //! Clashes of three homes in a circle: each pair is decided for itself, and what is said about one is late. Whatever the resolvers
 //! say, not all lose to each other.
 
-use crate::harness::*;
+use crate::harness::{DETECTION, NodeIndex, World, config, ms};
 use crate::resolvers::{apart, decided};
-use convoke::engine::*;
+use convoke::engine::{ClashMessage, Message};
+use convoke::model::{ClashAnswer, ClashLoser, ClashWinner, Pid};
 
 const NEITHER: ClashAnswer = ClashAnswer::Decided { winner: ClashWinner::Neither, loser: ClashLoser::Notify };
 

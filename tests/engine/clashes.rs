@@ -1,8 +1,9 @@
 //! Clashes: one name bound on both sides of a split, met when they join.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, World, config, ms, name};
+use convoke::engine::Message;
+use convoke::model::{Deadline, Event, Pid, Reason, Ref, Status};
 
 /// What a loser is told, last of all: it is killed, by the winner as far as that is known.
 fn conflict_lost(world: &World, pid: Pid) -> Option<Option<Pid>> {

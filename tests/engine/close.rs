@@ -1,8 +1,9 @@
 //! The end of a node: everything is answered, everybody is told, nothing is left.
 
-use crate::harness::*;
+use crate::harness::{World, address, ms, name};
 use crate::namesakes::namesake;
-use convoke::engine::*;
+use convoke::engine::{Engine, Goodbye, Message, Refusal};
+use convoke::model::{Command, Config, ConnectionId, Deadline, Machine, Payload, Reason, Ref, Status};
 
 /// "Answers everything with E_CLOSED, goodbye on every link", and nothing is pending afterwards.
 #[test]

@@ -1,9 +1,10 @@
 //! Peers that keep others waiting, in virtual time: a path that swallows what is large, a process that is stopped most of
 //! the time, one that answers pings and nothing else. Healthy nodes wait a tenth of their time at most.
 
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, address, config, ms};
+use crate::holds::by;
+use convoke::engine::Refusal;
+use convoke::model::{Config, Deadline, Status};
 use std::time::Duration;
 
 const SICK: NodeIndex = 2;

@@ -1,8 +1,9 @@
 //! Operations that end early: at their deadline, cancelled, by the exit of a process, or because they never wait.
 
-use crate::asks::*;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::asks::{GRACE, Phase, acquire, grant, line};
+use crate::harness::{DETECTION, World, ms};
+use convoke::engine::Message;
+use convoke::model::{Deadline, Pid, Ref, Status};
 
 /// What ends an operation early.
 #[derive(Clone, Copy, PartialEq, Debug)]

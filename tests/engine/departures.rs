@@ -1,8 +1,9 @@
 //! How nodes depart: who is waited for, what is a certain death, and what each does to claims and holds.
 
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
+use crate::holds::by;
+use convoke::engine::{Ending, Engine, Message, Stamped};
+use convoke::model::{Command, Config, ConnectionId, Deadline, Machine, NodeId, Pid, Reason, Status};
 
 const CONFIRMATION: std::time::Duration = std::time::Duration::from_secs(1);
 

@@ -1,8 +1,9 @@
 //! Who is dialled and when; connect and disconnect.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, HEARTBEAT, NodeIndex, World, address, config, ms};
+use convoke::engine::{Fact, Goodbye, Message, PeerAddress, Refusal};
+use convoke::model::{Command, Config, Deadline, Machine, NodeId, Pid, Ref, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Operations for a pid that lives elsewhere: its home runs them.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, ms};
+use convoke::engine::Message;
+use convoke::model::{Command, Deadline, NodeId, Pid, Status};
 
 const CALLER: NodeIndex = 0;
 const HOME: NodeIndex = 1;

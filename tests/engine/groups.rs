@@ -1,7 +1,8 @@
 //! Groups: what `pg2`'s manual page says, and what of it is agreed by whom.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{HEARTBEAT, NodeIndex, World, name};
+use convoke::engine::{Message, Output};
+use convoke::model::{Command, Deadline, Effect, Event, Machine, Members, Pid, Reason, Ref, Status};
 
 impl World {
     pub(crate) fn create(&mut self, caller: Pid, group: &str) -> Ref {

@@ -1,8 +1,9 @@
 //! After the OK of a delete no linked node shows the group or a member of it, whatever else was on its way.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, name};
+use convoke::engine::{Dot, Existence, MAX_LIST, Message};
+use convoke::model::{NodeId, Pid, Ref, Status};
 
 /// When the delete has returned, nobody shows the group.
 fn gone_when_deleted(world: &World, op: Ref) {

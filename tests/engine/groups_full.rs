@@ -2,9 +2,10 @@
 //! rest; what they remember stays bounded.
 
 use crate::groups_hostile::{create, dot, live, state};
-use crate::harness::*;
+use crate::harness::{HEARTBEAT, NodeIndex, World, config, name};
 use crate::hostile::{ENGINE, FRIEND, PUPPET, friend, me, puppet};
-use convoke::engine::*;
+use convoke::engine::{Existence, Message};
+use convoke::model::{Config, Limits, Name, NodeId, Status};
 use std::collections::BTreeSet;
 
 const OTHER: NodeIndex = 3;

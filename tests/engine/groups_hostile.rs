@@ -1,9 +1,10 @@
 //! What a peer may say of groups, and what ends its link: never a panic, never more memory than the limits, and nothing
 //! that its own snapshot to others would make a violation.
 
-use crate::harness::*;
+use crate::harness::{HEARTBEAT, World, config, name};
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, tx, world};
-use convoke::engine::*;
+use convoke::engine::{Dot, Existence, Fact, Goodbye, MAX_DOT, Membership, Message, Task, Tx};
+use convoke::model::{Command, Config, Deadline, Limits, Members, Name, NodeId, Reason, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

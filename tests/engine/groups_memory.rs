@@ -1,7 +1,8 @@
 //! What is remembered of groups that are no more, for how long, and how many groups there may be.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Frame, World, config, ms, name};
+use convoke::engine::{Dot, Existence, Message, Stamped};
+use convoke::model::{Config, Limits, NodeId, Pid, Status};
 
 const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
 

@@ -1,8 +1,9 @@
 //! Existence over splits and heals: "a deleted group stays deleted unless the other side made it anew or has members in
 //! it", and in a full mesh all nodes agree at rest, whoever told whom.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, World, config, name};
+use convoke::engine::{Dot, Existence, Message};
+use convoke::model::{NodeId, Pid, Ref, Status};
 
 /// A mesh in which each node has a process, and the group with these members.
 fn mesh(count: usize, members: &[usize]) -> (World, Vec<Pid>) {

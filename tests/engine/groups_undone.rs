@@ -1,7 +1,8 @@
 //! Deadlines, cancels and the end of the caller: create and join are undone on all nodes, leave and delete are done.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{World, config, ms, name};
+use convoke::engine::Message;
+use convoke::model::{Command, Pid, Ref, Status};
 
 /// How a call ends before all have acknowledged it.
 const ENDS: [&str; 3] = ["deadline", "cancel", "exit"];

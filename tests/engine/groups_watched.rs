@@ -1,7 +1,7 @@
 //! Monitors of groups: the present members, the end of that, then every change in order, with its reason.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, World, name};
+use convoke::model::{Command, Deadline, Event, Pid, Reason, Ref};
 
 fn joined(reference: Ref, pid: Pid, old: u64, count: u64) -> Event {
     Event::GroupJoined { reference, group: name("g"), pid, count, old }

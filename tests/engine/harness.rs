@@ -5,8 +5,12 @@
 //! After every input the outputs are drained, and what must always hold is checked: the order of the outputs, one answer
 //! per operation, readers' tables that equal the engine's own, no word on a connection that is over.
 
-use convoke::engine::*;
+use convoke::engine::{Ending, Engine, Identity, Message, Output, Refusal, Stamped};
 use convoke::flow::DataHeader;
+use convoke::model::{
+    Command, Config, ConnectionId, Deadline, Level, Machine, Members, Name, NodeId, Outcome, Payload, Pid,
+    Reason, Ref, Resolver, Status, Time,
+};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

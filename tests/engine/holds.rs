@@ -1,7 +1,8 @@
 //! What the tests of locks ask of a world.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, name};
+use convoke::engine::Message;
+use convoke::model::{Command, Deadline, Event, Machine, Name, Pid, Reason, Ref, Status};
 
 /// Who a test locks for: the requester that it names.
 pub(crate) struct Lock<'a> {

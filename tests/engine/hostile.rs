@@ -1,9 +1,13 @@
 //! Every message in every state that matters, said by a puppet: also those that no honest node would say. The engine
 //! never panics; what honest nodes cannot say ends the link with a goodbye, and nothing else changes.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Frame, NodeIndex, World, config, name};
+use convoke::engine::{
+    Binding, ClashMessage, Connectivity, Ending, Fact, Goodbye, Identity, Key, MAX_CLOCK_STEP, Message, Pair,
+    Refusal, Reg, Stamped, Task, Treatment, Tx, Want,
+};
 use convoke::flow::{Credit, DataHeader};
+use convoke::model::{Config, ConnectionId, Deadline, MAX_RESOLVER, Name, NodeId, Pid, Resolver, Status};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The engine under test, and the node the test speaks for.

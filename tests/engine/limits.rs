@@ -1,8 +1,9 @@
 //! Limits of this node: what it is asked for beyond them is refused. What peers may publish is in `budget`.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, config, name};
+use convoke::engine::{Fact, Goodbye, Key, Message, Output, PeerAddress, Task, Tx, Want};
 use convoke::flow::DataHeader;
+use convoke::model::{Config, Effect, Limits, NodeId, Pid, Ref, Resolver, Status};
 
 /// A node with these limits, and a puppet linked to it.
 fn limited(change: impl FnOnce(&mut Limits)) -> (World, NodeIndex) {

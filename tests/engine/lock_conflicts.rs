@@ -1,11 +1,12 @@
 //! Two holders of one lock: who is told, who is asked before, and whose share ends.
 
-use crate::harness::*;
-use crate::holds::*;
+use crate::harness::{NodeIndex, World, config, name};
+use crate::holds::by;
 use crate::hostile::{ENGINE, PUPPET, State, puppet, world};
 use crate::lock_splits::{cut_all, link_all};
 use crate::lock_voter::{complete, release};
-use convoke::engine::*;
+use convoke::engine::{Goodbye, Key, Message, Standing};
+use convoke::model::{Command, Config, NodeId, Pid, Reason, Ref, Status};
 
 fn is_asked(message: &Message) -> bool {
     matches!(message, Message::ConfirmHold { .. })

@@ -1,10 +1,11 @@
 //! What no honest node says of locks: it is void or ends the link, and what a peer can make this node keep is limited.
 
-use crate::harness::*;
-use crate::holds::*;
+use crate::harness::{World, config, name};
+use crate::holds::by;
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, puppet, world};
-use crate::lock_voter::*;
-use convoke::engine::*;
+use crate::lock_voter::{answers, asked, claim, complete, hold, key, release, tx, vote};
+use convoke::engine::{Fact, Goodbye, Hold, Key, Message, Standing, Tx, Want};
+use convoke::model::{Config, Limits, Pid, Status};
 
 const BEYOND: u64 = u64::MAX / 2 + 1;
 

@@ -1,9 +1,9 @@
 //! Locks on lists of nodes: where they exclude each other, what becomes of them when nodes go, and giving back a part.
 
-use crate::asks::*;
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::asks::every_order;
+use crate::harness::World;
+use crate::holds::by;
+use convoke::model::{Pid, Reason, Status};
 
 /// "Locks on disjoint node lists do not exclude each other; overlap on one common node does."
 #[test]

@@ -1,8 +1,8 @@
 //! LOCK_LOST for want of a majority: which ends of links lose a lock, and of which nodes the majority is counted.
 
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, NodeIndex, World, config, name};
+use crate::holds::by;
+use convoke::model::{Command, Config, Event, Name, NodeId, Reason, Status};
 
 /// "LOCK_LOST: MINORITY when broken links leave at most half of the set", once; "the shares keep excluding others until
 /// release", which is no failure; lock_check says so from then on.

@@ -1,10 +1,10 @@
 //! How long an acquire waits: not at all, for its retries, until its deadline, until it is cancelled. What it had taken is
 //! given back, and nothing else.
 
-use crate::asks::*;
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::asks::every_order;
+use crate::harness::{World, ms};
+use crate::holds::by;
+use convoke::model::{Pid, Status};
 
 /// A mesh of three; a process of node 0 holds the lock.
 fn held_by() -> (World, Pid) {

@@ -1,9 +1,9 @@
 //! Locks that are acquired for a while (`convoke_lock_with`): the end of a scope leaves what is held as it would be without it.
 
-use crate::harness::*;
-use crate::holds::*;
+use crate::harness::{NodeIndex, World, config};
+use crate::holds::{Lock, by};
 use crate::lock_splits::{cut_all, link_all};
-use convoke::engine::*;
+use convoke::model::{Command, Config, NodeId, Pid, Reason, Status};
 
 /// Which of the nodes give the lock to nobody else.
 fn held_on(world: &mut World, nodes: usize) -> Vec<NodeIndex> {

@@ -1,8 +1,9 @@
 //! Locks while the view changes: nodes that join, links that break and come back, and two halves that meet.
 
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::harness::{Frame, NodeIndex, World};
+use crate::holds::by;
+use convoke::engine::Message;
+use convoke::model::{Command, Deadline, NodeId, Pid, Reason, Status};
 
 pub(crate) fn link_all(world: &mut World, pairs: &[(NodeIndex, NodeIndex)]) {
     for (a, b) in pairs {

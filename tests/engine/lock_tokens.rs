@@ -1,10 +1,11 @@
 //! Fencing tokens: what they promise over holders, sharers, links that come and go, and restarts.
 
-use crate::asks::*;
-use crate::harness::*;
-use crate::holds::*;
-use crate::lock_splits::*;
-use convoke::engine::*;
+use crate::asks::{acquire, grant};
+use crate::harness::{World, config, name};
+use crate::holds::by;
+use crate::lock_splits::link_all;
+use convoke::engine::{Goodbye, Hold, Key, Message, Tx, Want};
+use convoke::model::{Config, NodeId, Reason};
 
 /// Nodes with these first tokens, all linked.
 fn mesh_of(first_tokens: &[u64]) -> World {

@@ -1,9 +1,10 @@
 //! Locks message by message, at the voter and at the coordinator: a puppet claims, holds and votes.
 
-use crate::harness::*;
-use crate::holds::*;
+use crate::harness::{Frame, World, ms, name};
+use crate::holds::{Lock, by};
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, world};
-use convoke::engine::*;
+use convoke::engine::{Fact, Hold, Key, Message, Reg, Standing, Tx, Want};
+use convoke::model::{NodeId, Pid, Reason, Ref, Status};
 use std::collections::BTreeSet;
 
 pub(crate) fn tx(lamport: u64) -> Tx {

@@ -1,9 +1,10 @@
 //! LOCK_WANTED: a holder that asked hears when another requester begins to wait, once; and who waits, as lists show it.
 
-use crate::asks::*;
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::asks::every_order;
+use crate::harness::{Frame, World, ms, name};
+use crate::holds::by;
+use convoke::engine::Message;
+use convoke::model::{LockRow, Machine};
 
 /// "One event when foreign waiters appear behind the hold", by name of who waits; another one when they appear anew. Many
 /// voters see them, the holder hears once.

@@ -1,9 +1,10 @@
 //! Locks on all nodes: who gets them, who shares them, how they are given back.
 
-use crate::asks::*;
-use crate::harness::*;
-use crate::holds::*;
-use convoke::engine::*;
+use crate::asks::{acquire, every_order, grant};
+use crate::harness::{World, ms};
+use crate::holds::{by, drop_, held};
+use convoke::engine::Message;
+use convoke::model::{Command, Machine, Pid, Ref, Status};
 
 fn sent(world: &World, wanted: impl Fn(&Message) -> bool) -> usize {
     world.delivered.iter().filter(|(_, _, frame)| frame.message().is_some_and(&wanted)).count()

@@ -1,7 +1,8 @@
 //! What a member can have a node write into its log.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::config;
+use convoke::engine::{Connectivity, Ending, Engine, Identity, Output};
+use convoke::model::{ConnectionId, Effect, Level, Machine, NodeId, Time, Topic};
 
 /// Links up and down again, each another node, 100 in a second for an hour: how many lines are told.
 fn lines_of_links(level: Level, seconds: u64) -> usize {

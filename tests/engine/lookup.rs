@@ -1,8 +1,9 @@
 //! Names that stand for many addresses, which come and go.
 
 use crate::dial::with_seeds;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Frame, NodeIndex, World, address, config, ms};
+use convoke::engine::{Fact, Message, PeerAddress, Refusal};
+use convoke::model::{Command, Deadline, NodeId, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

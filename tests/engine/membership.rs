@@ -1,7 +1,8 @@
 //! Links: how they come up, how their end is noticed, namesakes, and the orderly end of a node.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, HEARTBEAT, NodeIndex, World, address, config, ms};
+use convoke::engine::{Engine, Message, Refusal};
+use convoke::model::{Command, Config, Deadline, Event, Limits, Machine, NodeId, Reason, Status, Time};
 use std::time::Duration;
 
 /// A ping and its answer are the life signs of the two ends.

@@ -1,8 +1,9 @@
 //! Names: what register, re-register and unregister do when nothing is in their way, and what readers see meanwhile.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, World, config, ms, name};
+use convoke::engine::{Message, SNAPSHOT_ROWS};
+use convoke::model::{Command, Config, Deadline, Limits, Name, NodeId, Pid, Ref, Resolver, Status};
 
 /// "Register: all granted -> the home publishes the binding (commit) and waits for the acknowledgement of every node it
 /// has a link to: 2 round trips"; 4 messages for each other node.

@@ -1,7 +1,8 @@
 //! Two nodes of one name: one goes, and it is the right one.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
+use convoke::engine::{Goodbye, Message, PeerAddress, Refusal};
+use convoke::model::{Config, Deadline, NodeId, Reason, Status};
 
 /// A node of this name and incarnation that has been open for `ago` ms before the present.
 pub(crate) fn namesake(index: NodeIndex, id: u64) -> Config {

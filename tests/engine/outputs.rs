@@ -1,7 +1,8 @@
 //! What comes out of an engine: where it goes, and what must hold of it always.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Frame, NodeIndex, World};
+use convoke::engine::{Message, Output, Stamped, Wire};
+use convoke::model::{ConnectionId, Effect, Members, Name, Pid};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl World {

@@ -1,7 +1,8 @@
 //! What passes in a world: frames that arrive, time, and the ends of connections and nodes.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Cable, DETECTION, Frame, NodeIndex, World, address};
+use convoke::engine::{Ending, Engine, Message};
+use convoke::model::{ConnectionId, Machine};
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -1,7 +1,11 @@
 //! Processes, their ends, and who is told of them.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, name};
+use convoke::engine::Output;
+use convoke::model::{
+    Command, Deadline, Effect, Event, Level, Machine, NodeId, Outcome, Payload, Pid, Reason, Ref, Status,
+    Topic,
+};
 
 impl World {
     fn kill(&mut self, from: Pid, target: Pid, reason: Reason) {

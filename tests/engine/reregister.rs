@@ -1,8 +1,9 @@
 //! Re-register: a name moves without a gap, or stays where it was.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, World, ms, name};
+use convoke::engine::Message;
+use convoke::model::{Event, Pid, Reason, Ref, Status};
 
 fn is_lost(event: &Event) -> bool {
     matches!(event, Event::NameConflict { .. })

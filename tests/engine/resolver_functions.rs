@@ -1,9 +1,9 @@
 //! Functions of the program that decide clashes: called once, elsewhere; their answer comes later, in any case.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use crate::resolvers::*;
-use convoke::engine::*;
+use crate::harness::{World, config, name};
+use crate::resolvers::{KEEP_A, apart, decided, killed, told, two};
+use convoke::model::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Machine, Pid, Status};
 
 /// "Each clash calls one resolver once, on one node", with the name, both pids and both ages, in every order of arrival;
 /// until it answers readers see what they saw.

@@ -1,9 +1,12 @@
 //! Resolvers at homes without a link to each other, at the home of a process elsewhere, and what a home remembers of
 //! decided clashes.
 
-use crate::harness::*;
-use crate::resolvers::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, World, config, name};
+use crate::resolvers::{KEEP_A, apart, decided, told, two};
+use convoke::engine::{ClashMessage, Message, Pair, Reg};
+use convoke::model::{
+    ClashAnswer, ClashLoser, ClashWinner, Command, Deadline, NodeId, Pid, Resolver, Status,
+};
 
 // ---- homes without a link
 

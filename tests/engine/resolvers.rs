@@ -1,8 +1,12 @@
 //! Resolvers: what each one that is built in does to whom, also where several parts join at the same moment.
 
 use crate::asks::every_order;
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, ms, name};
+use convoke::engine::{Message, Output};
+use convoke::model::{
+    ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Deadline, Effect, Event, Machine, Payload, Pid,
+    Reason, Ref, Resolver, Status,
+};
 
 /// What each kind of answer does.
 pub(crate) const KEEP_A: ClashAnswer =

@@ -1,9 +1,10 @@
 //! Rules of the claim machine and of clashes that only show in rare schedules, each brought about by a puppet.
 
-use crate::asks::*;
-use crate::harness::*;
-use crate::hostile::*;
-use convoke::engine::*;
+use crate::asks::line;
+use crate::harness::{Frame, World, ms, name};
+use crate::hostile::{ENGINE, FRIEND, PUPPET, State, binding, friend, me, puppet, reg, tx, world};
+use convoke::engine::{Binding, Fact, Key, Message, Pair, Reg, Stamped, Tx, Want};
+use convoke::model::{Deadline, Event, Name, NodeId, Pid, Ref, Resolver, Status};
 use std::collections::BTreeSet;
 
 /// A re-register of `x` by a process of the engine, over a binding of another of its processes, that the puppet has

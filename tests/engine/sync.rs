@@ -1,8 +1,9 @@
 //! `sync`: "Synchronizes the global name server with all nodes known to this node." And `join`, the same for a node that is
 //! being opened.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
+use convoke::engine::{Fact, Goodbye, Message, Refusal};
+use convoke::model::{Command, Config, ConnectionId, Deadline, NodeId, Pid, Ref, Status};
 
 impl World {
     pub(crate) fn sync_call(&mut self, process: Pid, deadline: Deadline) -> Ref {

@@ -1,8 +1,11 @@
 //! Voter and coordinator, message by message, in each state of a key and of a claim. A puppet is the other side.
 
-use crate::harness::*;
-use crate::hostile::*;
-use convoke::engine::*;
+use crate::harness::name;
+use crate::hostile::{
+    ENGINE, FRIEND, PUPPET, State, acquire, binding, commit, friend, key, me, puppet, reg, tx, world,
+};
+use convoke::engine::{Message, Tx, Want};
+use convoke::model::{NodeId, Status};
 
 // ---- the voter, message by message
 

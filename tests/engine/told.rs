@@ -1,7 +1,8 @@
 //! Addresses that peers tell of: how many are dialled, how often, and for how long.
 
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{NodeIndex, World, address, config};
+use convoke::engine::{Fact, Message, PeerAddress};
+use convoke::model::{Deadline, NodeId, Status, Text};
 use std::collections::BTreeSet;
 use std::time::Duration;
 

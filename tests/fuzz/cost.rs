@@ -3,7 +3,11 @@
 //! not, and that are somebody else's. A kind whose cost grows with the tables is one by which a few bytes hold a node up.
 
 use crate::processor_time;
-use convoke::engine::*;
+use convoke::engine::{
+    Binding, Connectivity, Dot, Engine, Existence, Fact, Hold, Identity, Key, Membership, Message, Output,
+    Pair, Reg, Stamped, Task, Tx, Want, Wire,
+};
+use convoke::model::{Command, Config, ConnectionId, Machine, Name, NodeId, Pid, Reason, Resolver, Time};
 use convoke::wire::encode_control;
 use std::time::Duration;
 

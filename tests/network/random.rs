@@ -6,6 +6,7 @@
 use crate::cluster::{Cluster, DETECTION, NODES};
 use crate::switch::Path;
 use crate::work;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -69,32 +70,21 @@ impl Fault {
     }
 }
 
-struct Rng(u64);
+/// The only source of chance here.
+struct Dice(StdRng);
 
-impl Rng {
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
+impl Dice {
     fn node(&mut self) -> usize {
-        self.below(NODES as u64) as usize
+        self.0.random_range(0..NODES)
     }
 
     fn pair(&mut self) -> (usize, usize) {
         let a = self.node();
-        (a, (a + 1 + self.below(NODES as u64 - 1) as usize) % NODES)
+        (a, (a + self.0.random_range(1..NODES)) % NODES)
     }
 
     fn fault(&mut self) -> Fault {
-        match self.below(12) {
+        match self.0.random_range(0..12) {
             0 | 1 => {
                 let (a, b) = self.pair();
                 Fault::OneWay(a, b)
@@ -106,11 +96,11 @@ impl Rng {
             4 | 5 => {
                 // One or two of five on one side.
                 let (a, b) = self.pair();
-                Fault::Split(if self.below(3) == 0 { [a].into() } else { [a, b].into() })
+                Fault::Split(if self.0.random_ratio(1, 3) { [a].into() } else { [a, b].into() })
             }
             6 => Fault::Cable(self.node()),
-            7 => Fault::Delay(self.node(), 20 + self.below(100)),
-            8 => Fault::Loss(self.node(), 10 + self.below(100)),
+            7 => Fault::Delay(self.node(), self.0.random_range(20..120)),
+            8 => Fault::Loss(self.node(), self.0.random_range(10..110)),
             9 => Fault::Slow(self.node()),
             10 => Fault::Kill(self.node()),
             _ => Fault::Stop(self.node()),
@@ -120,10 +110,10 @@ impl Rng {
     /// Some pass before anybody notices, some last long enough for everybody to have noticed.
     fn duration(&mut self) -> Duration {
         let detection = DETECTION.as_millis() as u64;
-        Duration::from_millis(match self.below(3) {
-            0 => 50 + self.below(detection / 2),
-            1 => detection / 2 + self.below(detection),
-            _ => detection * 3 / 2 + self.below(detection * 3),
+        Duration::from_millis(match self.0.random_range(0..3) {
+            0 => 50 + self.0.random_range(0..detection / 2),
+            1 => self.0.random_range(detection / 2..detection * 3 / 2),
+            _ => self.0.random_range(detection * 3 / 2..detection * 9 / 2),
         })
     }
 }
@@ -220,20 +210,20 @@ fn random_faults_break_no_promise() {
     println!("CONVOKE_FAULTS={faults} CONVOKE_FAULT_SEED={seed}");
     let _turn = crate::turn();
     let Some(cluster) = Cluster::with_seed("", seed) else { return };
-    let mut rng = Rng(seed);
+    let mut dice = Dice(StdRng::seed_from_u64(seed));
     let mut misery = Misery { cluster, present: Vec::new(), seed, started: 0, can_slow: true };
     (0..NODES).for_each(|node| misery.work(node));
     let mut kinds = BTreeMap::new();
     let began = Instant::now();
     for _ in 0..faults {
-        let pause = Duration::from_millis(200 + rng.below(1600)); // one a second
+        let pause = Duration::from_millis(dice.0.random_range(200..1800)); // one a second
         let fault = loop {
-            let fault = rng.fault();
+            let fault = dice.fault();
             if misery.is_possible(&fault) {
                 break fault;
             }
         };
-        let until = Instant::now() + rng.duration();
+        let until = Instant::now() + dice.duration();
         *kinds.entry(fault.kind()).or_insert(0) += 1;
         println!("{:>7.2} s: {fault:?} for {:.2?}", began.elapsed().as_secs_f64(), until - Instant::now());
         misery.begin(fault, until);

@@ -4,7 +4,11 @@
 use crate::count::{Count, Row};
 use crate::network::{Connection, Parcel, Wall};
 use crate::rng::Rng;
-use convoke::engine::*;
+use convoke::engine::{Connectivity, Engine, Identity, Message, Output, Stamped, Wire};
+use convoke::model::{
+    ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect, Machine, Members,
+    Name, NodeId, Pid, Ref, Resolver, Status, Time,
+};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;

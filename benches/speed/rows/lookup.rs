@@ -6,6 +6,7 @@ use crate::child::{Side, name_of};
 use crate::cluster::{Cluster, Pairs};
 use crate::measure::{median, now_ns, thread_cpu_ns};
 use crate::report::{Figure, Mark};
+use rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::hint::black_box;
@@ -78,7 +79,8 @@ fn lookup(side: &mut Side, args: &Pairs) -> Result<Pairs, String> {
     let mut names: Vec<[u8; 16]> = (0..args.integer("count")?).map(|index| name_of("look", index)).collect();
     let map: Map<std::hash::RandomState> = map_of(node, &names)?;
     let fold: Map<foldhash::fast::RandomState> = map_of(node, &names)?;
-    shuffle(&mut names);
+    // Random, and always the same.
+    names.shuffle(&mut StdRng::seed_from_u64(1));
     let by_node = |name: &[u8; 16]| {
         let mut pid = Pid::default();
         assert_eq!(node.whereis(name, &mut pid), OK);
@@ -171,15 +173,4 @@ fn rate(threads: usize, clock: fn() -> u64, names: &Names, read: impl Fn(&[u8; 1
         let threads: Vec<_> = (0..threads).map(|index| scope.spawn(move || run(index))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(0.0)).sum()
     })
-}
-
-/// In an order that is random and always the same.
-fn shuffle<T>(all: &mut [T]) {
-    let mut state = 0x9e3779b97f4a7c15u64;
-    for index in (1..all.len()).rev() {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        all.swap(index, (state % (index as u64 + 1)) as usize);
-    }
 }

@@ -9,6 +9,8 @@ mod border;
 mod bounds;
 mod budget;
 mod calls;
+#[cfg(test)]
+mod cases;
 mod claims;
 mod clashes;
 mod context;

@@ -1,7 +1,10 @@
 //! An event, read with the accessors of the C interface.
 
 use super::{EventKind, Field, Reason, Status, ok, status};
-use convoke::ffi::*;
+use convoke::ffi::{
+    convoke_event, convoke_event_bytes, convoke_event_free, convoke_event_get_kind, convoke_event_get_reason,
+    convoke_event_pid, convoke_event_ref, convoke_event_result, convoke_event_u64, convoke_pid,
+};
 use std::ptr::null_mut;
 
 /// Owned; freed when dropped.

@@ -2,7 +2,11 @@
 
 use super::node::Rows;
 use super::{Cluster, Event, EventKind, Field, LONG, Node, Process, Reason, Status, convoke_pid, ok, status};
-use convoke::ffi::*;
+use convoke::ffi::{
+    convoke_group_closest, convoke_group_create, convoke_group_delete, convoke_group_join,
+    convoke_group_leave, convoke_group_list, convoke_group_local_members, convoke_group_members,
+    convoke_group_monitor, convoke_group_send,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::c_void;
 use std::ptr::null_mut;

@@ -2,7 +2,10 @@
 
 use super::node::Rows;
 use super::{Cluster, Event, EventKind, Field, LONG, Node, Process, Status, convoke_pid, ok, status};
-use convoke::ffi::*;
+use convoke::ffi::{
+    convoke_lock_acquire_on, convoke_lock_check, convoke_lock_list, convoke_lock_release,
+    convoke_lock_release_on, convoke_lock_watch, convoke_lock_with,
+};
 use std::ffi::{CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::{null, null_mut};

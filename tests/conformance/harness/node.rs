@@ -1,7 +1,12 @@
 //! One node.
 
 use super::{EventKind, Field, LONG, NOBODY, Process, Status, expect, ok, status};
-use convoke::ffi::*;
+use convoke::ffi::{
+    convoke_list, convoke_list_bytes, convoke_list_free, convoke_list_len, convoke_list_pid,
+    convoke_list_u64, convoke_name_list, convoke_name_whereis, convoke_node, convoke_node_address,
+    convoke_node_close, convoke_node_free, convoke_node_name, convoke_node_open, convoke_node_peers,
+    convoke_options_free, convoke_options_new, convoke_options_set, convoke_pid,
+};
 use std::collections::BTreeSet;
 use std::ffi::{CString, c_char};
 use std::ptr::null_mut;

@@ -1,7 +1,13 @@
 //! A process with a mailbox of its own.
 
 use super::{Event, EventKind, Field, LONG, Node, Status, expect, ok, status};
-use convoke::ffi::*;
+use convoke::ffi::{
+    convoke_cancel, convoke_name_monitor, convoke_name_register, convoke_name_reregister,
+    convoke_name_unregister, convoke_node_connect, convoke_node_disconnect, convoke_node_monitor,
+    convoke_node_sync, convoke_pid, convoke_process, convoke_process_exit, convoke_process_free,
+    convoke_process_is_alive, convoke_process_kill, convoke_process_monitor, convoke_process_pid,
+    convoke_process_recv, convoke_process_spawn, convoke_send, convoke_send_name,
+};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::ffi::{CString, c_void};

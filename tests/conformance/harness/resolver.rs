@@ -1,7 +1,7 @@
 //! Resolver functions.
 
 use super::{Event, Field, Node, convoke_pid, ok};
-use convoke::ffi::*;
+use convoke::ffi::{convoke_event, convoke_event_retain, convoke_resolver_add};
 use std::ffi::{CString, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};

@@ -10,9 +10,13 @@
 
 use super::source::Source;
 use super::words::{self, Words};
-use crate::harness::*;
-use convoke::engine::*;
+use crate::harness::{Cable, Frame, NodeIndex, World, config, name};
+use convoke::engine::{Ending, Engine, Message, Output, Refusal};
 use convoke::flow::{Window, cost};
+use convoke::model::{
+    ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect, Limits, Machine,
+    Members, Name, NodeId, Pid, Ref,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -2,8 +2,12 @@
 //! this moment and with values that none ever would. What the speaker has heard it can use.
 
 use super::source::Source;
-use convoke::engine::*;
+use convoke::engine::{
+    Binding, ClashMessage, Dot, Existence, Fact, Goodbye, Hold, Key, MAX_CLOCK_STEP, MAX_DOT, Membership,
+    Message, Pair, PeerAddress, Reg, Stamped, Standing, Task, Treatment, Tx, Want,
+};
 use convoke::flow::{Credit, DataHeader};
+use convoke::model::{MAX_RESOLVER, Name, NodeId, Pid, Reason, Resolver, Status};
 use std::collections::BTreeSet;
 
 /// What the speaker knows of others: the newest of each kind.

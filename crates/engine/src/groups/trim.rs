@@ -161,7 +161,11 @@ fn shares(counts: impl Iterator<Item = (NodeId, usize)>, room: usize) -> BTreeMa
 mod tests {
     use super::super::existence::{DotSet, tests::told_by};
     use super::*;
-    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use crate::cases::for_each_case;
+    use proptest::collection::vec;
+    use proptest::prop_oneof;
+    use proptest::strategy::Strategy;
+    use std::cell::Cell;
 
     fn dot(node: u64, number: u64) -> Dot {
         Dot { node: NodeId(node), number }
@@ -255,41 +259,54 @@ mod tests {
         assert_eq!((dots.live_count(), dots.digest()), (0, 0));
     }
 
+    #[derive(Clone, Debug)]
+    enum Step {
+        Add(Dot),
+        Remove(Dot),
+        Hear(usize),
+    }
+
     /// Three nodes hear each of other things, from liars and of each other, in any order and with any memory of what was
     /// deleted. When they have told each other all, they agree, and telling it again changes nothing.
     #[test]
     fn whoever_trims_comes_to_agree() {
-        let (mut dropped, mut forgotten, mut closed) = (0, 0, 0);
-        for seed in 0..1000 {
-            let mut rng = StdRng::seed_from_u64(seed);
-            let limits = limits(rng.random_range(1..6));
+        let dots = || (0..50u64, 1..12u64).prop_map(|(node, number)| dot(node, number));
+        let step = prop_oneof![
+            6 => dots().prop_map(Step::Add),
+            2 => dots().prop_map(Step::Remove),
+            2 => (0..3usize).prop_map(Step::Hear),
+        ];
+        let (dropped, forgotten, closed) = (Cell::new(0), Cell::new(0), Cell::new(0));
+        let note = |count: &Cell<u32>, is_so| count.set(count.get() + u32::from(is_so));
+        for_each_case(1000, &(1..6usize, vec((0..3usize, step), 0..120)), |(existence, steps)| {
+            let limits = limits(existence);
             let members = [NodeId(1), NodeId(20), NodeId(40)];
             let mut all = [Dots::default(), Dots::default(), Dots::default()];
-            let mut trim = |dots: &mut Dots| {
+            let trim = |dots: &mut Dots| {
                 let gaps = dots.beyond_count;
                 let trimmed = dots.trim(&limits, members.into_iter());
-                dropped += usize::from(!trimmed.groups.is_empty() && trimmed.forgotten.is_empty());
-                forgotten += usize::from(!trimmed.forgotten.is_empty());
-                closed += usize::from(dots.beyond_count < gaps);
+                note(&dropped, !trimmed.groups.is_empty() && trimmed.forgotten.is_empty());
+                note(&forgotten, !trimmed.forgotten.is_empty());
+                note(&closed, dots.beyond_count < gaps);
                 assert!(dots.live_count() <= most_live(&limits) && dots.beyond_count <= most_beyond(&limits));
                 assert!(dots.live_bytes <= most_bytes(&limits));
                 let bytes = |(name, dots): (&Name, &DotSet)| dots.iter().count() * name.as_bytes().len();
                 assert_eq!(dots.live.iter().map(bytes).sum::<usize>(), dots.live_bytes);
                 assert_eq!(dots.seen.values().map(|seen| seen.bytes).sum::<usize>(), dots.live_bytes);
                 assert!(dots.seen.len() <= max_unlinked_incarnations(&limits) + members.len());
-                assert!(told_by(dots).is_within(&limits), "seed {seed}: what it tells is a violation");
+                assert!(told_by(dots).is_within(&limits), "what it tells is a violation");
             };
-            for _ in 0..rng.random_range(0..120) {
-                let at = rng.random_range(0..3);
-                // One dot is of one group.
-                let dot = dot(rng.random_range(0..50), rng.random_range(1..12));
+            // One dot is of one group.
+            let group_of = |dot: Dot| {
                 let kind = (dot.node.0 + dot.number) % 7;
-                let group = Name::new(format!("g{kind:0>width$}", width = kind as usize * 30).as_bytes());
-                match rng.random_range(0..10) {
-                    0..6 => drop(all[at].add(&group, dot)),
-                    6..8 => drop(all[at].remove(&group, dot)),
-                    _ => {
-                        let told = told_by(&all[rng.random_range(0..3)]);
+                Name::new(format!("g{kind:0>width$}", width = kind as usize * 30).as_bytes())
+            };
+            for (at, step) in steps {
+                match step {
+                    Step::Add(dot) => drop(all[at].add(&group_of(dot), dot)),
+                    Step::Remove(dot) => drop(all[at].remove(&group_of(dot), dot)),
+                    Step::Hear(from) => {
+                        let told = told_by(&all[from]);
                         all[at].merge(told);
                     }
                 }
@@ -304,10 +321,11 @@ mod tests {
                     trim(&mut all[to]);
                 }
                 rounds += 1;
-                assert!(rounds < 10, "seed {seed}: they do not come to agree");
+                assert!(rounds < 10, "they do not come to agree");
             }
-            assert!(all.iter().all(|dots| dots.live == all[0].live), "seed {seed}");
-        }
+            assert!(all.iter().all(|dots| dots.live == all[0].live));
+        });
+        let (dropped, forgotten, closed) = (dropped.get(), forgotten.get(), closed.get());
         assert!(dropped > 300 && forgotten > 300 && closed > 300, "{dropped} {forgotten} {closed}");
     }
 }

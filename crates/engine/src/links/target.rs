@@ -312,6 +312,12 @@ impl DialTargets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cases::for_each_case;
+    use proptest::collection::vec;
+    use proptest::prop_oneof;
+    use proptest::sample::select;
+    use proptest::strategy::{Just, Strategy};
+    use std::cell::Cell;
 
     /// From every state, what each step leads to.
     #[test]
@@ -380,24 +386,45 @@ mod tests {
         assert_eq!(targets.names().map(|(address, _)| address).collect::<Vec<_>>(), expected);
     }
 
+    #[derive(Clone, Debug)]
+    enum Step {
+        Add,
+        Name(&'static str),
+        Link(Option<NodeId>),
+        Find,
+        Remove,
+        Fail,
+    }
+
     #[test]
     fn the_indices_agree_with_the_rows() {
-        use rand::{RngExt, SeedableRng};
-        let mut rng = rand::rngs::StdRng::seed_from_u64(1);
-        let mut targets = DialTargets::default();
-        for _ in 0..2000 {
-            let address = format!("h{}", rng.random_range(0..6));
-            match rng.random_range(0..6) {
-                0 => drop(targets.at(&address)),
-                1 => targets.set_name(&address, ["", "a", "b"][rng.random_range(0..3)]),
-                2 => targets
-                    .set_linked(&address, [None, Some(NodeId(1)), Some(NodeId(2))][rng.random_range(0..3)]),
-                3 => drop(targets.set_found(&address, BTreeSet::from(["h0".to_owned()]))),
-                4 => drop(targets.remove(&address)),
-                _ => targets.at(&address).failures += 1,
+        let links = vec![None, Some(NodeId(1)), Some(NodeId(2))];
+        let step = prop_oneof![
+            Just(Step::Add),
+            select(vec!["", "a", "b"]).prop_map(Step::Name),
+            select(links).prop_map(Step::Link),
+            Just(Step::Find),
+            Just(Step::Remove),
+            Just(Step::Fail),
+        ];
+        let most = Cell::new(0);
+        for_each_case(40, &vec((0..6, step), 0..100), |steps| {
+            let mut targets = DialTargets::default();
+            for (host, step) in steps {
+                let address = format!("h{host}");
+                match step {
+                    Step::Add => drop(targets.at(&address)),
+                    Step::Name(name) => targets.set_name(&address, name),
+                    Step::Link(node) => targets.set_linked(&address, node),
+                    Step::Find => drop(targets.set_found(&address, BTreeSet::from(["h0".to_owned()]))),
+                    Step::Remove => drop(targets.remove(&address)),
+                    Step::Fail => targets.at(&address).failures += 1,
+                }
+                check(&targets);
+                most.set(most.get().max(targets.len()));
             }
-            check(&targets);
-        }
-        assert!(targets.len() > 0 && targets.iter().all(|(address, _)| targets.contains(address)));
+            assert!(targets.iter().all(|(address, _)| targets.contains(address)));
+        });
+        assert_eq!(most.get(), 6, "every host was there");
     }
 }

@@ -3,6 +3,7 @@
 mod inbound;
 mod outbox;
 mod schedule;
+mod steps;
 
 use super::{Credit, DataHeader, EncodeData};
 
@@ -48,23 +49,4 @@ pub(super) fn decode(block: &[u8]) -> Vec<(DataHeader, Vec<u8>)> {
         rest = &rest[44 + len..];
     }
     frames
-}
-
-/// Numbers that look random (splitmix64).
-pub(super) struct Numbers(pub(super) u64);
-
-impl Numbers {
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    /// Less than `n`.
-    pub(super) fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
 }

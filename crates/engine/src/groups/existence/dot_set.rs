@@ -87,17 +87,20 @@ impl Eq for DotSet {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use crate::cases::for_each_case;
+    use proptest::bool::weighted;
+    use proptest::collection::vec;
 
     /// Few or many, it says what a tree says.
     #[test]
     fn a_set_of_dots_is_a_set() {
-        for seed in 0..100 {
-            let mut rng = StdRng::seed_from_u64(seed);
+        // More and more, then fewer and fewer.
+        let steps = |inserts| vec((weighted(inserts), 1..5u64, 1..20u64), 0..200);
+        for_each_case(100, &(steps(0.8), steps(0.2)), |(growing, shrinking)| {
             let (mut set, mut model) = (DotSet::default(), BTreeSet::new());
-            for step in 0..200 {
-                let dot = Dot { node: NodeId(rng.random_range(1..5)), number: rng.random_range(1..20) };
-                if rng.random_bool(if step < 100 { 0.8 } else { 0.2 }) {
+            for (insert, node, number) in growing.into_iter().chain(shrinking) {
+                let dot = Dot { node: NodeId(node), number };
+                if insert {
                     set.insert(dot);
                     model.insert(dot);
                 } else {
@@ -107,6 +110,6 @@ mod tests {
                 assert!(set.made_by(dot.node).eq(model.iter().filter(|other| other.node == dot.node)));
                 assert_eq!((set.is_empty(), &set), (model.is_empty(), &DotSet::Many(model.clone())));
             }
-        }
+        });
     }
 }

@@ -77,17 +77,17 @@ impl FromIterator<(u64, Name)> for Made {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{RngExt, SeedableRng, rngs::StdRng};
+    use crate::cases::for_each_case;
+    use proptest::collection::vec;
 
     /// None, one or many, it says what a tree says.
     #[test]
     fn what_was_made_is_a_map() {
-        for seed in 0..100 {
-            let mut rng = StdRng::seed_from_u64(seed);
+        let steps = vec((proptest::bool::ANY, 1..6u64), 0..200);
+        for_each_case(100, &steps, |steps| {
             let (mut made, mut model) = (Made::default(), BTreeMap::new());
-            for step in 0..100 {
-                let number = rng.random_range(1..6);
-                if rng.random_bool(0.5) {
+            for (step, (insert, number)) in steps.into_iter().enumerate() {
+                if insert {
                     let group = Name::new(format!("g{step}").as_bytes());
                     made.insert(number, group.clone());
                     model.insert(number, group);
@@ -99,6 +99,6 @@ mod tests {
                 assert_eq!((made.len(), made.get(number)), (model.len(), model.get(&number)));
                 assert_eq!(format!("{:?}", made.clone()).contains("Nothing"), model.is_empty());
             }
-        }
+        });
     }
 }

@@ -61,7 +61,8 @@ impl Dots {
     /// What one side has deleted is gone on both, what one side has made and the other not seen is there on both.
     /// Costs no more than what is told, and what changes.
     pub(crate) fn merge(&mut self, mut told: Told) -> Changed {
-        if self.seen.is_empty() && told.beyond.is_empty() && self.adopt(&mut told) {
+        let knows_nothing = self.seen.is_empty();
+        if knows_nothing && !told.live.is_empty() && told.beyond.is_empty() && self.adopt(&mut told) {
             return Changed::All;
         }
         let mut changed = self.delete_what_is_not_in(&told);
@@ -168,6 +169,9 @@ impl Dots {
 mod tests {
     use super::super::tests::{dot, told_by};
     use super::*;
+    use crate::cases::for_each_case;
+    use proptest::bool::weighted;
+    use proptest::collection::vec;
 
     /// Whatever the order in which three nodes hear of each other.
     #[test]
@@ -216,29 +220,61 @@ mod tests {
     /// A node that knows nothing takes over what it is told, and comes to what it would have come to step by step.
     #[test]
     fn what_is_adopted_is_what_is_merged() {
-        use rand::{RngExt, SeedableRng, rngs::StdRng};
-        for seed in 0..300 {
-            let mut rng = StdRng::seed_from_u64(seed);
+        let steps = vec((weighted(0.7), 0..9, 1..12u64, 1..6u64), 0..60);
+        for_each_case(300, &steps, |steps| {
             let mut told = Dots::default();
-            for _ in 0..rng.random_range(0..60) {
-                let group = Name::new(format!("g{}", rng.random_range(0..9)).as_bytes());
-                let dot = dot(rng.random_range(1..12), rng.random_range(1..6));
-                if rng.random_bool(0.7) {
-                    told.add(&group, dot);
+            for (add, group, node, number) in steps {
+                let group = Name::new(format!("g{group}").as_bytes());
+                if add {
+                    told.add(&group, dot(node, number));
                 } else {
-                    told.remove(&group, dot);
+                    told.remove(&group, dot(node, number));
                 }
             }
             let (mut adopts, mut merges) = (Dots::default(), Dots::default());
             // It has heard of somebody already.
             merges.see_up_to(NodeId(99), 1);
-            assert_eq!(adopts.merge(told_by(&told)), Changed::All, "seed {seed}");
-            let all = adopts.groups().cloned().collect();
-            assert_eq!(merges.merge(told_by(&told)), Changed::These(all), "seed {seed}");
+            let adopted = adopts.merge(told_by(&told));
+            let all: Vec<Name> = adopts.groups().cloned().collect();
+            assert_eq!(adopted, if all.is_empty() { Changed::These(Vec::new()) } else { Changed::All });
+            assert_eq!(merges.merge(told_by(&told)), Changed::These(all));
             merges.forget(NodeId(99));
-            assert_eq!(format!("{adopts:?}"), format!("{merges:?}"), "seed {seed}");
-            assert_eq!((adopts.knowledge(), &adopts.live), (told.knowledge(), &told.live), "seed {seed}");
-        }
+            assert_eq!(format!("{adopts:?}"), format!("{merges:?}"));
+            assert_eq!((adopts.knowledge(), &adopts.live), (told.knowledge(), &told.live));
+        });
+    }
+
+    /// The laws of a join, of whatever three nodes know: neither the order nor how often they are told matters.
+    #[test]
+    fn whatever_is_merged_comes_to_the_same() {
+        let steps = vec((0..3usize, weighted(0.6), 1..5u64, 1..6u64), 0..40);
+        for_each_case(300, &steps, |steps| {
+            let mut all = [Dots::default(), Dots::default(), Dots::default()];
+            for (at, add, node, number) in steps {
+                // One dot is of one group.
+                let group = Name::new(format!("g{}", (node + number) % 3).as_bytes());
+                if add {
+                    all[at].add(&group, dot(node, number));
+                } else {
+                    all[at].remove(&group, dot(node, number));
+                }
+            }
+            let sum = |order: [usize; 3]| {
+                let mut sum = Dots::default();
+                order.iter().for_each(|at| drop(sum.merge(told_by(&all[*at]))));
+                sum
+            };
+            let expected = sum([0, 1, 2]);
+            for order in [[0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+                let sum = sum(order);
+                assert_eq!((&sum.live, sum.knowledge()), (&expected.live, expected.knowledge()), "{order:?}");
+            }
+            for part in &all {
+                let mut again = sum([0, 1, 2]);
+                assert_eq!(again.merge(told_by(part)), Changed::These(Vec::new()), "it is in there already");
+                assert_eq!((&again.live, again.knowledge()), (&expected.live, expected.knowledge()));
+            }
+        });
     }
 
     /// A maker that tells each node of another group under one dot does not set them at odds for ever.
