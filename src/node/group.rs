@@ -4,7 +4,7 @@ use super::process::{Completion, check_pid};
 use super::send::Outgoing;
 use super::shared::Shared;
 use super::{Done, Error, List, Node, Process, Result, chance};
-use crate::model::{Command, Members, Pid, Ref, Status};
+use crate::model::{Action, Command, Members, Pid, Ref, Status};
 
 /// What became of a message to a group.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,23 +84,13 @@ impl Process {
     /// Makes a group; one that exists already is made anew, and keeps its members.
     pub fn group_create(&self, group: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let group = self.name(group)?;
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::CreateGroup {
-            process,
-            op,
-            group,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::CreateGroup { group })
     }
 
     /// Deletes a group with its memberships. Unknown: fine.
     pub fn group_delete(&self, group: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let group = self.name(group)?;
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::DeleteGroup {
-            process,
-            op,
-            group,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::DeleteGroup { group })
     }
 
     /// `pid`: who joins, `None` for this process. `NotFound`: there is no such group.
@@ -114,13 +104,7 @@ impl Process {
         let group = self.name(group)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
-        self.operate_or_take_back(timeout_ms, completion, true, |process, op, deadline| Command::JoinGroup {
-            process,
-            op,
-            group,
-            pid,
-            deadline,
-        })
+        self.operate_or_take_back(timeout_ms, completion, true, Action::JoinGroup { group, pid })
     }
 
     /// Takes one joining back. Of a non-member: fine. `NotFound`: there is no such group.
@@ -134,13 +118,7 @@ impl Process {
         let group = self.name(group)?;
         let pid = pid.unwrap_or(self.pid());
         check_pid(pid)?;
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::LeaveGroup {
-            process,
-            op,
-            group,
-            pid,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::LeaveGroup { group, pid })
     }
 
     /// GROUP_JOINED for every present member, SNAPSHOT_END, then every change. The group need not exist.

@@ -3,7 +3,7 @@
 use super::process::Completion;
 use super::shared::closed;
 use super::{Done, Error, List, Node, Process, Request, Result};
-use crate::model::{Command, DEFAULT_REQUESTER, Name, Pid, Ref, Status};
+use crate::model::{Action, Command, DEFAULT_REQUESTER, Name, Pid, Ref, Status};
 use std::sync::mpsc::sync_channel;
 
 /// Which lock: the manual's `{ResourceId, LockRequesterId}`.
@@ -56,16 +56,12 @@ impl Process {
         let Attempt { nodes, retries, timeout_ms } = attempt;
         // What was held before is not given back; for a scope only that of the scope is.
         let is_new = scope.is_some() || self.core.hold(resource.clone(), requester.clone()).is_none();
-        self.operate_or_take_back(timeout_ms, completion, is_new, |process, op, deadline| Command::Acquire {
-            process,
-            op,
-            resource,
-            requester,
-            nodes,
-            retries,
-            scope,
-            deadline,
-        })
+        self.operate_or_take_back(
+            timeout_ms,
+            completion,
+            is_new,
+            Action::Acquire { resource, requester, nodes, retries, scope },
+        )
     }
 
     /// Gives the process's share back: on these nodes, or all of it. `NotOwner`: it has none.
@@ -88,15 +84,7 @@ impl Process {
         completion: Completion,
     ) -> Result<Done> {
         let (resource, requester) = self.lock_names(id)?;
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::Release {
-            process,
-            op,
-            resource,
-            requester,
-            nodes,
-            scope,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::Release { resource, requester, nodes, scope })
     }
 
     /// Runs `f` with the fencing token under the lock, and gives back what was acquired for it, whatever becomes of `f`.

@@ -9,7 +9,7 @@ use super::resolver::check_not_resolving;
 use super::send::Outgoing;
 use super::shared::Shared;
 use super::{Error, Event, Handler, Node, Queue, Reply, Result, Waiter};
-use crate::model::{Command, Deadline, Name, Payload, Pid, Reason, Ref, Resolver, Status};
+use crate::model::{Action, Call, Command, Deadline, Name, Payload, Pid, Reason, Ref, Resolver, Status};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -194,12 +194,7 @@ impl Process {
     /// Value 1: alive, 0: not.
     pub fn is_alive(&self, pid: Pid, timeout_ms: i64, completion: Completion) -> Result<Done> {
         check_pid(pid)?;
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::IsAlive {
-            process,
-            op,
-            pid,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::IsAlive { pid })
     }
 
     /// Ends a monitor: no further event of it is put into the queue. Or ends an operation early: its DONE event says
@@ -244,20 +239,18 @@ impl Process {
             return Err(Error::new(Status::NotFound, format!("there is no resolver \"{shown}\"")));
         }
         // What a re-register replaced is gone.
-        self.operate_or_take_back(timeout_ms, completion, !replace, |process, op, deadline| {
-            Command::Register { process, op, name, pid, resolver, replace, deadline }
-        })
+        self.operate_or_take_back(
+            timeout_ms,
+            completion,
+            !replace,
+            Action::Register { name, pid, resolver, replace },
+        )
     }
 
     pub fn unregister(&self, name: &[u8], timeout_ms: i64, completion: Completion) -> Result<Done> {
         let name = self.name(name)?;
         check_not_resolving(&self.shared, &name)?;
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::Unregister {
-            process,
-            op,
-            name,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::Unregister { name })
     }
 
     /// NAME_CHANGED at once with the present binding, then at every change.
@@ -277,37 +270,23 @@ impl Process {
     pub fn connect(&self, address: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
         check_address(address, Purpose::Dial).map_err(|text| Error::new(Status::Invalid, text))?;
         let address = canonical(address);
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::Connect {
-            process,
-            op,
-            address,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::Connect { address })
     }
 
     /// Ends the link with a node and does not dial it again until it is asked to.
     pub fn disconnect(&self, node_name: &str, timeout_ms: i64, completion: Completion) -> Result<Done> {
         let node_name = node_name.to_owned();
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::Disconnect {
-            process,
-            op,
-            node_name,
-            deadline,
-        })
+        self.operate(timeout_ms, completion, Action::Disconnect { node_name })
     }
 
     /// Waits until the tables of all nodes known are merged.
     pub fn sync(&self, timeout_ms: i64, completion: Completion) -> Result<Done> {
-        self.operate(timeout_ms, completion, |process, op, deadline| Command::Sync { process, op, deadline })
+        self.operate(timeout_ms, completion, Action::Sync)
     }
 
     /// Waits until the node is merged with everybody whom it can be merged with, as it does when it is opened.
     pub(super) fn join(&self, timeout_ms: i64) -> Result<Done> {
-        self.operate(timeout_ms, Completion::Wait, |process, op, deadline| Command::Join {
-            process,
-            op,
-            deadline,
-        })
+        self.operate(timeout_ms, Completion::Wait, Action::Join)
     }
 
     // ---- messages
@@ -348,13 +327,8 @@ impl Process {
     }
 
     /// For what is done all the same, or does no harm, should it be done too late.
-    pub(super) fn operate(
-        &self,
-        timeout_ms: i64,
-        completion: Completion,
-        command: impl FnOnce(u64, Ref, Deadline) -> Command,
-    ) -> Result<Done> {
-        self.operate_or_take_back(timeout_ms, completion, false, command)
+    pub(super) fn operate(&self, timeout_ms: i64, completion: Completion, what: Action) -> Result<Done> {
+        self.operate_or_take_back(timeout_ms, completion, false, what)
     }
 
     /// `takes_back`: should it be done too late it is taken back.
@@ -363,7 +337,7 @@ impl Process {
         timeout_ms: i64,
         completion: Completion,
         takes_back: bool,
-        command: impl FnOnce(u64, Ref, Deadline) -> Command,
+        what: Action,
     ) -> Result<Done> {
         self.check_alive()?;
         // The engine keeps the deadline; here it is only checked.
@@ -371,19 +345,19 @@ impl Process {
         let detection = self.shared.config.detection;
         let now = self.shared.clock.now();
         let deadline = Deadline::from_timeout_ms(now, timeout_ms, detection);
-        let (serial, op) = (self.pid().serial, self.shared.new_ref());
-        let command = command(serial, op, deadline);
+        let (process, op) = (self.pid().serial, self.shared.new_ref());
+        let call = Call { process, op, deadline, what };
         match completion {
             Completion::Wait => {
                 let waiter = Arc::new(Waiter::default());
                 let until =
                     deadline.at.and_then(|deadline| Instant::now().checked_add(deadline.since(now) + STUCK));
-                let done = (takes_back && until.is_some()).then(|| command.clone());
-                let reverse = || done.map(|done| Command::TakeBack { done: Box::new(done) });
-                self.shared.command(command, Some(Reply::Wait(waiter.clone())))?;
+                let done = (takes_back && until.is_some()).then(|| Box::new(call.clone()));
+                let reverse = || done.map(|done| Command::TakeBack { done });
+                self.shared.command(Command::Call(call), Some(Reply::Wait(waiter.clone())))?;
                 let Some(outcome) = waiter.wait(until, reverse) else {
                     // As soon as the node's thread gets round to it.
-                    self.shared.command(Command::Cancel { process: serial, reference: op }, None)?;
+                    self.shared.command(Command::Cancel { process, reference: op }, None)?;
                     let text = "the node's thread has not kept the deadline";
                     return Err(Error::new(Status::Timeout, text));
                 };
@@ -396,7 +370,7 @@ impl Process {
                 self.shared.reserve_operation()?;
                 self.core.pending.add(op);
                 let reply = Reply::Event(Asker(self.core.clone()));
-                if let Err(error) = self.shared.command(command, Some(reply)) {
+                if let Err(error) = self.shared.command(Command::Call(call), Some(reply)) {
                     self.core.pending.remove(op);
                     self.shared.release_operations(1);
                     return Err(error);

@@ -84,31 +84,7 @@ impl Waiter {
 /// The operation that a command begins, if it begins one that is answered.
 pub fn operation_of(command: &Command) -> Option<Ref> {
     match command {
-        Command::Register { op, .. }
-        | Command::Unregister { op, .. }
-        | Command::IsAlive { op, .. }
-        | Command::Acquire { op, .. }
-        | Command::Release { op, .. }
-        | Command::CreateGroup { op, .. }
-        | Command::DeleteGroup { op, .. }
-        | Command::JoinGroup { op, .. }
-        | Command::LeaveGroup { op, .. }
-        | Command::Sync { op, .. }
-        | Command::Join { op, .. }
-        | Command::Connect { op, .. }
-        | Command::Disconnect { op, .. } => Some(*op),
-        Command::Spawn { .. }
-        | Command::Exit { .. }
-        | Command::Kill { .. }
-        | Command::Monitor { .. }
-        | Command::MonitorName { .. }
-        | Command::MonitorNodes { .. }
-        | Command::MonitorGroup { .. }
-        | Command::WatchLock { .. }
-        | Command::AddResolver { .. }
-        | Command::SetSeeds { .. }
-        | Command::TakeBack { .. }
-        | Command::Cancel { .. }
-        | Command::Close => None,
+        Command::Call(call) => Some(call.op),
+        _ => None,
     }
 }

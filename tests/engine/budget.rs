@@ -6,7 +6,8 @@ use crate::harness::{DETECTION, NodeIndex, World, address, config, ms, name};
 use crate::holds::by;
 use convoke::engine::{Binding, Fact, Goodbye, Hold, Key, Membership, Message, Refusal, Reg, Tx, Want};
 use convoke::model::{
-    Command, Config, DEFAULT_REQUESTER, Deadline, Limits, Name, NodeId, Reason, Ref, Resolver, Status,
+    Action, Call, Command, Config, DEFAULT_REQUESTER, Deadline, Limits, Name, NodeId, Reason, Ref, Resolver,
+    Status,
 };
 use std::collections::BTreeSet;
 
@@ -244,14 +245,18 @@ fn a_name_that_is_too_long_at_the_home_of_the_pid_is_refused_there() {
     world.add(config(1));
     world.link(0, 1);
     let (pid, caller) = (world.spawn(0), world.spawn(1));
-    let register = |process, op| Command::Register {
-        process,
-        op,
-        name: name("nine bytes"),
-        pid,
-        resolver: Resolver::RandomExit,
-        replace: false,
-        deadline: Deadline::FOREVER,
+    let register = |process, op| {
+        Command::Call(Call {
+            process,
+            op,
+            deadline: Deadline::FOREVER,
+            what: Action::Register {
+                name: name("nine bytes"),
+                pid,
+                resolver: Resolver::RandomExit,
+                replace: false,
+            },
+        })
     };
     let op = world.call(caller, register);
     assert_eq!(world.done(op), Status::TooBig);

@@ -3,7 +3,9 @@
 use crate::harness::{World, address, ms, name};
 use crate::namesakes::namesake;
 use convoke::engine::{Engine, Goodbye, Message, Refusal};
-use convoke::model::{Command, Config, ConnectionId, Deadline, Machine, Payload, Reason, Ref, Status};
+use convoke::model::{
+    Action, Call, Command, Config, ConnectionId, Deadline, Machine, Payload, Reason, Ref, Status,
+};
 
 /// "Answers everything with E_CLOSED, goodbye on every link", and nothing is pending afterwards.
 #[test]
@@ -26,7 +28,9 @@ fn close_leaves_in_order() {
         world.unregister(pid, "own"),
         world.unregister(pid, "far"),
         world.connect_call(pid, "elsewhere:1", Deadline::FOREVER),
-        world.call(pid, |process, op| Command::IsAlive { process, op, pid: far, deadline }),
+        world.call(pid, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: far } })
+        }),
     ];
     world.command(0, Command::Close);
     assert_eq!(calls.map(|op| world.status(op)), [Some(Status::Closed); 7]);
@@ -66,12 +70,16 @@ fn a_closed_node_answers_everything() {
         world.register_as(pid, "x", far, true, deadline),
         world.unregister(pid, "x"),
         world.connect_call(pid, &address(1), Deadline::FOREVER),
-        world.call(pid, |process, op| Command::IsAlive { process, op, pid: far, deadline }),
-        world.call(pid, |process, op| Command::Disconnect {
-            process,
-            op,
-            node_name: "node1".into(),
-            deadline,
+        world.call(pid, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: far } })
+        }),
+        world.call(pid, |process, op| {
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Disconnect { node_name: "node1".into() },
+            })
         }),
     ];
     assert_eq!(calls.map(|op| world.status(op)), [Some(Status::Closed); 6]);

@@ -3,7 +3,9 @@
 use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
 use crate::holds::by;
 use convoke::engine::{Ending, Engine, Message, Stamped};
-use convoke::model::{Command, Config, ConnectionId, Deadline, Machine, NodeId, Pid, Reason, Status};
+use convoke::model::{
+    Action, Call, Command, Config, ConnectionId, Deadline, Machine, NodeId, Pid, Reason, Status,
+};
 
 const CONFIRMATION: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -18,11 +20,13 @@ impl World {
 
     fn shut_out(&mut self, node: NodeIndex, other: NodeIndex) {
         let process = self.spawn(node);
-        self.call(process, |process, op| Command::Disconnect {
-            process,
-            op,
-            node_name: format!("node{other}"),
-            deadline: Deadline::FOREVER,
+        self.call(process, |process, op| {
+            Command::Call(Call {
+                process,
+                op,
+                deadline: Deadline::FOREVER,
+                what: Action::Disconnect { node_name: format!("node{other}") },
+            })
         });
         self.settle();
     }

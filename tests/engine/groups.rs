@@ -2,32 +2,46 @@
 
 use crate::harness::{HEARTBEAT, NodeIndex, World, name};
 use convoke::engine::{Message, Output};
-use convoke::model::{Command, Deadline, Effect, Event, Machine, Members, Pid, Reason, Ref, Status};
+use convoke::model::{
+    Action, Call, Command, Deadline, Effect, Event, Machine, Members, Pid, Reason, Ref, Status,
+};
 
 impl World {
     pub(crate) fn create(&mut self, caller: Pid, group: &str) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| Command::CreateGroup { process, op, group, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group } })
+        })
     }
     pub(crate) fn delete(&mut self, caller: Pid, group: &str) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| Command::DeleteGroup { process, op, group, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group } })
+        })
     }
     pub(crate) fn join(&mut self, caller: Pid, group: &str, pid: Pid) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } })
+        })
     }
     pub(crate) fn leave(&mut self, caller: Pid, group: &str, pid: Pid) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| Command::LeaveGroup { process, op, group, pid, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::LeaveGroup { group, pid } })
+        })
     }
     pub(crate) fn join_within(&mut self, caller: Pid, group: &str, pid: Pid, timeout_ms: i64) -> Ref {
         let (group, deadline) = (name(group), self.within(timeout_ms));
-        self.call(caller, |process, op| Command::JoinGroup { process, op, group, pid, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } })
+        })
     }
     pub(crate) fn create_within(&mut self, caller: Pid, group: &str, timeout_ms: i64) -> Ref {
         let (group, deadline) = (name(group), self.within(timeout_ms));
-        self.call(caller, |process, op| Command::CreateGroup { process, op, group, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group } })
+        })
     }
     pub(crate) fn watch_group(&mut self, watcher: Pid, group: &str) -> Ref {
         let group = name(group);
@@ -374,7 +388,10 @@ fn a_group_that_many_join_in_a_row_is_published_once() {
     let engine = world.nodes[0].engine.as_mut().expect("it runs");
     for (&pid, op) in pids.iter().zip(1000..) {
         let (process, op, group, deadline) = (pid.serial, Ref(op), name("g"), Deadline::FOREVER);
-        engine.handle_command(now, Command::JoinGroup { process, op, group, pid, deadline });
+        engine.handle_command(
+            now,
+            Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } }),
+        );
     }
     let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_any()).collect();
     let shown = outputs.iter().filter_map(|output| match output {

@@ -1,7 +1,7 @@
 //! Monitors of groups: the present members, the end of that, then every change in order, with its reason.
 
 use crate::harness::{DETECTION, World, name};
-use convoke::model::{Command, Deadline, Event, Pid, Reason, Ref};
+use convoke::model::{Action, Call, Command, Deadline, Event, Pid, Reason, Ref};
 
 fn joined(reference: Ref, pid: Pid, old: u64, count: u64) -> Event {
     Event::GroupJoined { reference, group: name("g"), pid, count, old }
@@ -98,7 +98,10 @@ fn the_reason_of_a_link() {
             |world| {
                 let (process, op, deadline) = (1, Ref(9999), Deadline::FOREVER);
                 let node_name = "node1".to_owned();
-                world.command(0, Command::Disconnect { process, op, node_name, deadline });
+                world.command(
+                    0,
+                    Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } }),
+                );
             },
             Reason::DISCONNECTED,
         ),

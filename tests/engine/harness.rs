@@ -8,8 +8,8 @@
 use convoke::engine::{Ending, Engine, Identity, Message, Output, Refusal, Stamped};
 use convoke::flow::DataHeader;
 use convoke::model::{
-    Command, Config, ConnectionId, Deadline, Level, Machine, Members, Name, NodeId, Outcome, Payload, Pid,
-    Reason, Ref, Resolver, Status, Time,
+    Action, Call, Command, Config, ConnectionId, Deadline, Level, Machine, Members, Name, NodeId, Outcome,
+    Payload, Pid, Reason, Ref, Resolver, Status, Time,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -263,14 +263,13 @@ impl World {
         deadline: Deadline,
     ) -> Ref {
         let (name, resolver) = (name(name_), Resolver::RandomExit);
-        self.call(caller, |process, op| Command::Register {
-            process,
-            op,
-            name,
-            pid,
-            resolver,
-            replace,
-            deadline,
+        self.call(caller, |process, op| {
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Register { name, pid, resolver, replace },
+            })
         })
     }
 
@@ -284,7 +283,9 @@ impl World {
 
     pub(crate) fn unregister(&mut self, caller: Pid, name_: &str) -> Ref {
         let (name, deadline) = (name(name_), Deadline::FOREVER);
-        self.call(caller, |process, op| Command::Unregister { process, op, name, deadline })
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::Unregister { name } })
+        })
     }
 
     pub(crate) fn monitor(&mut self, watcher: Pid, target: Pid) -> Ref {

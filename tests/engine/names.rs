@@ -3,7 +3,9 @@
 use crate::asks::every_order;
 use crate::harness::{DETECTION, World, config, ms, name};
 use convoke::engine::{Message, SNAPSHOT_ROWS};
-use convoke::model::{Command, Config, Deadline, Limits, Name, NodeId, Pid, Ref, Resolver, Status};
+use convoke::model::{
+    Action, Call, Command, Config, Deadline, Limits, Name, NodeId, Pid, Ref, Resolver, Status,
+};
 
 /// "Register: all granted -> the home publishes the binding (commit) and waits for the acknowledgement of every node it
 /// has a link to: 2 round trips"; 4 messages for each other node.
@@ -87,14 +89,13 @@ fn names_are_any_bytes_up_to_the_limit() {
                 continue;
             }
             let name = Name::new(&bytes);
-            let op = world.call(pid, |process, op| Command::Register {
-                process,
-                op,
-                name,
-                pid,
-                resolver: Resolver::RandomExit,
-                replace,
-                deadline: Deadline::FOREVER,
+            let op = world.call(pid, |process, op| {
+                Command::Call(Call {
+                    process,
+                    op,
+                    deadline: Deadline::FOREVER,
+                    what: Action::Register { name, pid, resolver: Resolver::RandomExit, replace },
+                })
             });
             world.settle();
             assert_eq!(world.status(op), Some(status), "{} bytes", bytes.len());
@@ -103,7 +104,9 @@ fn names_are_any_bytes_up_to_the_limit() {
         }
     }
     let (name, deadline) = (Name::new(&[]), Deadline::FOREVER);
-    let op = world.call(pid, |process, op| Command::Unregister { process, op, name, deadline });
+    let op = world.call(pid, |process, op| {
+        Command::Call(Call { process, op, deadline, what: Action::Unregister { name } })
+    });
     assert_eq!(world.status(op), Some(Status::Invalid));
     world.assert_at_rest();
 }
@@ -254,7 +257,9 @@ fn unregister_at_its_deadline_is_not_undone() {
     world.settle();
     world.hang(1);
     let deadline = world.within(100);
-    let op = world.call(pid, |process, op| Command::Unregister { process, op, name: name("x"), deadline });
+    let op = world.call(pid, |process, op| {
+        Command::Call(Call { process, op, deadline, what: Action::Unregister { name: name("x") } })
+    });
     world.advance(ms(99));
     assert_eq!(world.status(op), None);
     world.advance(ms(1));

@@ -3,8 +3,8 @@
 use crate::harness::{DETECTION, Frame, NodeIndex, World, address, name};
 use convoke::engine::Output;
 use convoke::model::{
-    Command, Deadline, Effect, Event, Level, Machine, NodeId, Outcome, Payload, Pid, Reason, Ref, Status,
-    Topic,
+    Action, Call, Command, Deadline, Effect, Event, Level, Machine, NodeId, Outcome, Payload, Pid, Reason,
+    Ref, Status, Topic,
 };
 
 impl World {
@@ -134,7 +134,9 @@ impl World {
     fn disconnect(&mut self, node: NodeIndex, other: NodeIndex) {
         let caller = self.spawn(node);
         let (node_name, deadline) = (format!("node{other}"), Deadline::FOREVER);
-        self.call(caller, |process, op| Command::Disconnect { process, op, node_name, deadline });
+        self.call(caller, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } })
+        });
     }
 }
 
@@ -265,8 +267,11 @@ fn everything_under_way_ends_with_its_process() {
     world.settle();
     world.hang(1);
     let deadline = Deadline::FOREVER;
-    let connect = |process, op| Command::Connect { process, op, address: "elsewhere:1".into(), deadline };
-    let is_alive = |process, op| Command::IsAlive { process, op, pid: far, deadline };
+    let connect = |process, op| {
+        Command::Call(Call { process, op, deadline, what: Action::Connect { address: "elsewhere:1".into() } })
+    };
+    let is_alive =
+        |process, op| Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: far } });
     let calls = [
         world.register(pid, "acquiring"),
         world.register_as(pid, "forwarded", far, false, deadline),
@@ -303,13 +308,19 @@ fn a_process_that_is_gone_can_do_nothing() {
         world.register_as(gone, "x", other, false, deadline),
         world.unregister(gone, "taken"),
         world.unregister(gone, "unknown"),
-        world.call(gone, |process, op| Command::IsAlive { process, op, pid: other, deadline }),
-        world.call(gone, |process, op| Command::Connect { process, op, address: address(), deadline }),
-        world.call(gone, |process, op| Command::Disconnect {
-            process,
-            op,
-            node_name: "node1".into(),
-            deadline,
+        world.call(gone, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: other } })
+        }),
+        world.call(gone, |process, op| {
+            Command::Call(Call { process, op, deadline, what: Action::Connect { address: address() } })
+        }),
+        world.call(gone, |process, op| {
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Disconnect { node_name: "node1".into() },
+            })
         }),
     ];
     world.monitor(gone, other);
@@ -414,7 +425,9 @@ fn is_alive_asks_the_home() {
         let target = world.spawn(node);
         let ask = |world: &mut World, pid| {
             let deadline = Deadline::FOREVER;
-            let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, deadline });
+            let op = world.call(caller, |process, op| {
+                Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid } })
+            });
             world.settle();
             world.outcome(op).expect("an answer")
         };
@@ -425,7 +438,9 @@ fn is_alive_asks_the_home() {
     }
     let pid = Pid { node: NodeId(99), serial: 1 };
     let deadline = Deadline::FOREVER;
-    let op = world.call(caller, |process, op| Command::IsAlive { process, op, pid, deadline });
+    let op = world.call(caller, |process, op| {
+        Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid } })
+    });
     assert_eq!(world.status(op), Some(Status::Unreachable));
 }
 

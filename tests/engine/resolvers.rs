@@ -4,8 +4,8 @@ use crate::asks::every_order;
 use crate::harness::{NodeIndex, World, ms, name};
 use convoke::engine::{Message, Output};
 use convoke::model::{
-    ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Deadline, Effect, Event, Machine, Payload, Pid,
-    Reason, Ref, Resolver, Status,
+    Action, Call, ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Deadline, Effect, Event, Machine,
+    Payload, Pid, Reason, Ref, Resolver, Status,
 };
 
 /// What each kind of answer does.
@@ -19,14 +19,13 @@ pub(crate) fn decided(winner: ClashWinner, loser: ClashLoser) -> ClashAnswer {
 impl World {
     pub(crate) fn register_with(&mut self, pid: Pid, text: &str, resolver: &str) -> Ref {
         let (name, resolver, deadline) = (name(text), Resolver::from_name(resolver), Deadline::FOREVER);
-        self.call(pid, |process, op| Command::Register {
-            process,
-            op,
-            name,
-            pid,
-            resolver,
-            replace: false,
-            deadline,
+        self.call(pid, |process, op| {
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Register { name, pid, resolver, replace: false },
+            })
         })
     }
 
@@ -231,14 +230,13 @@ fn the_age_of_a_binding_that_is_restored_counts_from_its_own_commit() {
         world.register_with(pids[1], "x", "keep-oldest");
         world.advance(ms(20));
         let (text, resolver) = (name("x"), Resolver::KeepOldest);
-        let op = world.call(pids[0], |process, op| Command::Register {
-            process,
-            op,
-            name: text,
-            pid: pids[0],
-            resolver,
-            replace: true,
-            deadline: Deadline::FOREVER,
+        let op = world.call(pids[0], |process, op| {
+            Command::Call(Call {
+                process,
+                op,
+                deadline: Deadline::FOREVER,
+                what: Action::Register { name: text, pid: pids[0], resolver, replace: true },
+            })
         });
         if undone {
             world.until(0, 2, |m| matches!(m, Message::Acquire { .. }));

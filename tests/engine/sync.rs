@@ -3,11 +3,11 @@
 
 use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
 use convoke::engine::{Fact, Goodbye, Message, Refusal};
-use convoke::model::{Command, Config, ConnectionId, Deadline, NodeId, Pid, Ref, Status};
+use convoke::model::{Action, Call, Command, Config, ConnectionId, Deadline, NodeId, Pid, Ref, Status};
 
 impl World {
     pub(crate) fn sync_call(&mut self, process: Pid, deadline: Deadline) -> Ref {
-        self.call(process, |process, op| Command::Sync { process, op, deadline })
+        self.call(process, |process, op| Command::Call(Call { process, op, deadline, what: Action::Sync }))
     }
 
     /// A node that was told of these addresses only, and a call of `sync` on it.
@@ -28,7 +28,10 @@ impl World {
         let node = self.add_joiner(id, seeds);
         let pid = self.spawn(node);
         let deadline = self.within(wait_ms);
-        (node, self.call(pid, |process, op| Command::Join { process, op, deadline }))
+        (
+            node,
+            self.call(pid, |process, op| Command::Call(Call { process, op, deadline, what: Action::Join })),
+        )
     }
 }
 
@@ -203,11 +206,13 @@ fn sync_does_not_wait_for_what_is_not_dialled() {
     assert_eq!(world.status(op), Some(Status::Ok));
 
     let pid = world.spawn(0);
-    let part = |process, op| Command::Disconnect {
-        process,
-        op,
-        node_name: "node1".into(),
-        deadline: Deadline::FOREVER,
+    let part = |process, op| {
+        Command::Call(Call {
+            process,
+            op,
+            deadline: Deadline::FOREVER,
+            what: Action::Disconnect { node_name: "node1".into() },
+        })
     };
     world.call(pid, part);
     let op = world.sync_call(pid, Deadline::FOREVER);

@@ -6,8 +6,8 @@ use crate::network::{Connection, Parcel, Wall};
 use crate::rng::Rng;
 use convoke::engine::{Connectivity, Engine, Identity, Message, Output, Stamped, Wire};
 use convoke::model::{
-    ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect, Machine, Members,
-    Name, NodeId, Pid, Ref, Resolver, Status, Time,
+    Action, Call, ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect,
+    Machine, Members, Name, NodeId, Pid, Ref, Resolver, Status, Time,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -178,9 +178,20 @@ impl World {
             let group = Name::new(format!("group-{host}").as_bytes());
             let (process, deadline) = (PROCESS, Deadline::FOREVER);
             let op = self.next_op();
-            self.command(host, Command::CreateGroup { process, op, group: group.clone(), deadline });
+            self.command(
+                host,
+                Command::Call(Call {
+                    process,
+                    op,
+                    deadline,
+                    what: Action::CreateGroup { group: group.clone() },
+                }),
+            );
             let (op, pid) = (self.next_op(), self.pid(host));
-            self.command(host, Command::JoinGroup { process, op, group, pid, deadline });
+            self.command(
+                host,
+                Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } }),
+            );
         }
         host
     }
@@ -210,7 +221,15 @@ impl World {
         let resolver = Resolver::from_name("referee");
         let (process, deadline) = (PROCESS, Deadline::FOREVER);
         let name = Name::new(name.as_bytes());
-        self.command(host, Command::Register { process, op, name, pid, resolver, replace: false, deadline });
+        self.command(
+            host,
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Register { name, pid, resolver, replace: false },
+            }),
+        );
         op.0
     }
 
@@ -221,7 +240,12 @@ impl World {
         let (nodes, retries, scope) = (None, None, None);
         self.command(
             host,
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope, deadline },
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Acquire { resource, requester, nodes, retries, scope },
+            }),
         );
         op.0
     }

@@ -2,7 +2,7 @@
 
 use crate::book::{GroupAct, Watch, What};
 use crate::world::{R, World};
-use convoke::model::{Command, Deadline, Name};
+use convoke::model::{Action, Call, Command, Deadline, Name};
 use std::collections::BTreeMap;
 
 pub(crate) fn group(index: usize) -> Name {
@@ -58,10 +58,18 @@ impl World {
         let what = What::Group { group: group.clone(), act };
         let op = self.operation(slot, process, what, deadline, home);
         let command = match act {
-            GroupAct::Create => Command::CreateGroup { process, op, group, deadline },
-            GroupAct::Delete => Command::DeleteGroup { process, op, group, deadline },
-            GroupAct::Join(pid) => Command::JoinGroup { process, op, group, pid, deadline },
-            GroupAct::Leave(pid) => Command::LeaveGroup { process, op, group, pid, deadline },
+            GroupAct::Create => {
+                Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group } })
+            }
+            GroupAct::Delete => {
+                Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group } })
+            }
+            GroupAct::Join(pid) => {
+                Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } })
+            }
+            GroupAct::Leave(pid) => {
+                Command::Call(Call { process, op, deadline, what: Action::LeaveGroup { group, pid } })
+            }
         };
         self.give(slot, command)
     }

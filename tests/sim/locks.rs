@@ -4,7 +4,7 @@
 use crate::book::{Watch, What};
 use crate::lock_book::Share;
 use crate::world::{R, World};
-use convoke::model::{Command, Deadline, Name, NodeId, Pid, Reason, Ref};
+use convoke::model::{Action, Call, Command, Deadline, Name, NodeId, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 /// What the lock is on.
@@ -92,7 +92,12 @@ impl World {
         }
         self.give(
             slot,
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope, deadline },
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Acquire { resource, requester, nodes, retries, scope },
+            }),
         )
     }
 
@@ -158,7 +163,15 @@ impl World {
         self.book.locks.said_of_rest = None;
         let process = share.pid.serial;
         let Share { resource, requester, .. } = share.clone();
-        self.give(slot, Command::Release { process, op, resource, requester, nodes, scope, deadline })?;
+        self.give(
+            slot,
+            Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Release { resource, requester, nodes, scope },
+            }),
+        )?;
         // What the home says to others of what is left.
         let said = self.book.locks.said_of_rest.take();
         let expected = changes.then(|| (share, after.map(|(_, nodes)| nodes)));

@@ -6,7 +6,9 @@ use crate::host::Process;
 use crate::network::{BALANCER, SERVICE};
 use crate::plan::Entrance;
 use crate::world::{Happening, R, World};
-use convoke::model::{Command, Deadline, Machine, Name, NodeId, Payload, Pid, Reason, Ref, Resolver, Time};
+use convoke::model::{
+    Action, Call, Command, Deadline, Machine, Name, NodeId, Payload, Pid, Reason, Ref, Resolver, Time,
+};
 use std::collections::BTreeSet;
 
 impl World {
@@ -95,7 +97,15 @@ impl World {
     ) -> R<Ref> {
         let what = What::Register { name: name.clone(), pid, replace, resolver: resolver.clone() };
         let op = self.operation(slot, caller, what, deadline, pid.node);
-        self.give(slot, Command::Register { process: caller, op, name, pid, resolver, replace, deadline })?;
+        self.give(
+            slot,
+            Command::Call(Call {
+                process: caller,
+                op,
+                deadline,
+                what: Action::Register { name, pid, resolver, replace },
+            }),
+        )?;
         Ok(op)
     }
 
@@ -114,7 +124,7 @@ impl World {
         let shown = self.hosts[slot].table.contains_key(&name);
         let what = What::Unregister { name: name.clone(), shown };
         let op = self.operation(slot, process, what, deadline, home);
-        self.give(slot, Command::Unregister { process, op, name, deadline })
+        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Unregister { name } }))
     }
 
     fn cancel_operation(&mut self, slot: usize) -> R {
@@ -221,7 +231,7 @@ impl World {
         let deadline = self.patience(slot);
         let what = What::IsAlive { pid, over_at_start: self.book.is_over(pid) };
         let op = self.operation(slot, process, what, deadline, pid.node);
-        self.give(slot, Command::IsAlive { process, op, pid, deadline })
+        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid } }))
     }
 
     fn monitor(&mut self, slot: usize) -> R {
@@ -302,7 +312,7 @@ impl World {
         let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
         let op = self.operation(slot, process, What::Sync, deadline, home);
-        self.give(slot, Command::Sync { process, op, deadline })
+        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Sync }))
     }
 
     /// What the node does while it is being opened.
@@ -313,7 +323,7 @@ impl World {
         let deadline = Deadline { at: deadline, no_wait: false };
         let (process, home) = (1, self.hosts[slot].id);
         let op = self.operation(slot, process, What::Join, deadline, home);
-        self.give(slot, Command::Join { process, op, deadline })
+        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Join }))
     }
 
     /// The program of a node that is open registers at once. Whoever has that name already has been met.
@@ -342,7 +352,7 @@ impl World {
         let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
         let op = self.operation(slot, process, What::Connect, deadline, home);
-        self.give(slot, Command::Connect { process, op, address, deadline })
+        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Connect { address } }))
     }
 
     fn disconnect(&mut self, slot: usize) -> R {
@@ -361,7 +371,7 @@ impl World {
             self.parted.extend([(slot, other), (other, slot)]);
         }
         self.cause = Some(Reason::DISCONNECTED);
-        self.give(slot, Command::Disconnect { process, op, node_name, deadline })
+        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } }))
     }
 
     fn close_node(&mut self, slot: usize) -> R {

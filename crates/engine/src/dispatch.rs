@@ -17,7 +17,23 @@ impl Engine {
             Command::MonitorName { process, reference, name } => self.monitor_name(process, reference, name),
             Command::MonitorNodes { process, reference } => self.monitor_nodes(process, reference),
             Command::Cancel { process, reference } => self.cancel(process, reference),
-            Command::Register { process, op, name, pid, resolver, replace, deadline } => {
+            Command::WatchLock { process, reference, resource, requester } => {
+                self.lock_watch(process, reference, resource, requester);
+            }
+            Command::MonitorGroup { process, reference, group } => {
+                self.group_monitor(process, reference, group);
+            }
+            Command::AddResolver { resolver } => self.add_resolver(resolver),
+            Command::SetSeeds { seeds } => self.set_seeds(seeds),
+            Command::TakeBack { done } => self.take_back(*done),
+            Command::Call(call) => self.call(call),
+            Command::Close => self.close(Reason::NORMAL),
+        }
+    }
+
+    fn call(&mut self, Call { process, op, deadline, what }: Call) {
+        match what {
+            Action::Register { name, pid, resolver, replace } => {
                 let task = |serial| Task::Register {
                     name: name.clone(),
                     serial,
@@ -30,64 +46,42 @@ impl Engine {
                     Ok(()) => self.call_at(process, op, pid.node, task(pid.serial), deadline),
                 }
             }
-            Command::TakeBack { done } => self.take_back(*done),
-            Command::Unregister { process, op, name, deadline } => {
+            Action::Unregister { name } => {
                 self.unregister(process, op, name, deadline);
             }
-            Command::IsAlive { process, op, pid, deadline } => {
+            Action::IsAlive { pid } => {
                 self.call_at(process, op, pid.node, Task::IsAlive { serial: pid.serial }, deadline);
             }
-            Command::Acquire { process, op, resource, requester, nodes, retries, scope, deadline } => {
+            Action::Acquire { resource, requester, nodes, retries, scope } => {
                 self.lock_acquire(process, op, resource, requester, nodes, retries, scope, deadline);
             }
-            Command::Release { process, op, resource, requester, nodes, scope, deadline } => {
+            Action::Release { resource, requester, nodes, scope } => {
                 self.lock_release(process, op, resource, requester, nodes, scope, deadline);
             }
-            Command::WatchLock { process, reference, resource, requester } => {
-                self.lock_watch(process, reference, resource, requester);
-            }
-            Command::CreateGroup { process, op, group, deadline } => {
+            Action::CreateGroup { group } => {
                 self.group_create(process, op, group, deadline);
             }
-            Command::DeleteGroup { process, op, group, deadline } => {
+            Action::DeleteGroup { group } => {
                 self.group_delete(process, op, group, deadline);
             }
-            Command::JoinGroup { process, op, group, pid, deadline } => {
+            Action::JoinGroup { group, pid } => {
                 self.group_join(process, op, group, pid, deadline);
             }
-            Command::LeaveGroup { process, op, group, pid, deadline } => {
+            Action::LeaveGroup { group, pid } => {
                 self.group_leave(process, op, group, pid, deadline);
             }
-            Command::MonitorGroup { process, reference, group } => {
-                self.group_monitor(process, reference, group);
-            }
-            Command::Sync { process, op, deadline } => self.sync(process, op, deadline),
-            Command::Join { process, op, deadline } => self.join(process, op, deadline),
-            Command::AddResolver { resolver } => self.add_resolver(resolver),
-            Command::SetSeeds { seeds } => self.set_seeds(seeds),
-            Command::Connect { process, op, address, deadline } => {
+            Action::Sync => self.sync(process, op, deadline),
+            Action::Join => self.join(process, op, deadline),
+            Action::Connect { address } => {
                 self.connect(process, op, address, deadline);
             }
-            Command::Disconnect { process, op, node_name, .. } => self.disconnect(process, op, &node_name),
-            Command::Close => self.close(Reason::NORMAL),
+            Action::Disconnect { node_name } => self.disconnect(process, op, &node_name),
         }
     }
 
     fn answer_closed(&mut self, command: Command) {
         match command {
-            Command::Register { process, op, .. }
-            | Command::Unregister { process, op, .. }
-            | Command::IsAlive { process, op, .. }
-            | Command::Acquire { process, op, .. }
-            | Command::Release { process, op, .. }
-            | Command::CreateGroup { process, op, .. }
-            | Command::DeleteGroup { process, op, .. }
-            | Command::JoinGroup { process, op, .. }
-            | Command::LeaveGroup { process, op, .. }
-            | Command::Sync { process, op, .. }
-            | Command::Join { process, op, .. }
-            | Command::Connect { process, op, .. }
-            | Command::Disconnect { process, op, .. } => {
+            Command::Call(Call { process, op, .. }) => {
                 self.event(Effect::Answer { process, op, outcome: Outcome::of(Status::Closed) });
             }
             Command::Monitor { process, reference, target } => {

@@ -26,8 +26,8 @@ impl Deadline {
     }
 }
 
-/// `process`: the serial of the process on whose behalf the command is given. `op`: where the one answer goes.
-/// Serials and refs are given out by the caller's side, each once; a process is spawned before it is named.
+/// What the caller's side asks for. `process`: the serial of the process on whose behalf. Serials and refs are given out by the
+/// caller's side, each once; a process is spawned before it is named.
 #[derive(Clone, Debug)]
 pub enum Command {
     Spawn {
@@ -67,58 +67,10 @@ pub enum Command {
         process: u64,
         reference: Ref,
     },
-    /// `pid` may live elsewhere. `replace`: re-register.
-    Register {
-        process: u64,
-        op: Ref,
-        name: Name,
-        pid: Pid,
-        resolver: Resolver,
-        replace: bool,
-        deadline: Deadline,
-    },
     /// What this command began was done after its caller had gone, who was told that it was not. It is taken back; a register, a
     /// join or an acquisition, others stand.
     TakeBack {
-        done: Box<Self>,
-    },
-    Unregister {
-        process: u64,
-        op: Ref,
-        name: Name,
-        deadline: Deadline,
-    },
-    /// Answer value: 1 alive, 0 not.
-    IsAlive {
-        process: u64,
-        op: Ref,
-        pid: Pid,
-        deadline: Deadline,
-    },
-    /// A lock for the process itself. `nodes`: names of nodes; `None`: all of the view. `retries`: so many chances more
-    /// than one, then the claim does not wait any longer (D2 of the design); `None`: no such bound. `scope`: what is
-    /// acquired is given back by the [`Release`](Command::Release) with the same; no scope has a number twice. Answer
-    /// value: the fencing token.
-    Acquire {
-        process: u64,
-        op: Ref,
-        resource: Name,
-        requester: Name,
-        nodes: Option<Vec<String>>,
-        retries: Option<u64>,
-        scope: Option<Ref>,
-        deadline: Deadline,
-    },
-    /// Gives back the process's share: on these nodes, or all of it. With a `scope`: only what the process would not hold
-    /// if it had not acquired it for this scope.
-    Release {
-        process: u64,
-        op: Ref,
-        resource: Name,
-        requester: Name,
-        nodes: Option<Vec<String>>,
-        scope: Option<Ref>,
-        deadline: Deadline,
+        done: Box<Call>,
     },
     /// [`Event::LockWanted`] whenever another requester begins to wait for a lock that the process holds.
     ///
@@ -129,33 +81,6 @@ pub enum Command {
         resource: Name,
         requester: Name,
     },
-    CreateGroup {
-        process: u64,
-        op: Ref,
-        group: Name,
-        deadline: Deadline,
-    },
-    DeleteGroup {
-        process: u64,
-        op: Ref,
-        group: Name,
-        deadline: Deadline,
-    },
-    /// `pid` may live elsewhere.
-    JoinGroup {
-        process: u64,
-        op: Ref,
-        group: Name,
-        pid: Pid,
-        deadline: Deadline,
-    },
-    LeaveGroup {
-        process: u64,
-        op: Ref,
-        group: Name,
-        pid: Pid,
-        deadline: Deadline,
-    },
     /// [`Event::GroupJoined`] for every present member, [`Event::SnapshotEnd`], then every change.
     ///
     /// [`Event::GroupJoined`]: crate::Event::GroupJoined
@@ -165,19 +90,6 @@ pub enum Command {
         reference: Ref,
         group: Name,
     },
-    /// Answered when the tables of all nodes known are merged.
-    Sync {
-        process: u64,
-        op: Ref,
-        deadline: Deadline,
-    },
-    /// The same for a node that is being opened, which is not to fail for the sake of those who say nothing: once another
-    /// node has answered they are waited for a second longer, and no longer than the deadline in any case.
-    Join {
-        process: u64,
-        op: Ref,
-        deadline: Deadline,
-    },
     /// From now on this node has a resolver function of that name.
     AddResolver {
         resolver: Name,
@@ -186,25 +98,88 @@ pub enum Command {
     SetSeeds {
         seeds: Vec<String>,
     },
-    /// Dials an address once (no back-off) and answers when the link is up.
-    Connect {
-        process: u64,
-        op: Ref,
-        address: String,
-        deadline: Deadline,
-    },
-    /// Ends the link with a node and does not dial it again until it is asked to.
-    Disconnect {
-        process: u64,
-        op: Ref,
-        node_name: String,
-        deadline: Deadline,
-    },
     /// Leaves in order: every process exits with NODE_CLOSED, every peer is told. [`Effect::Closed`] follows when all
     /// is handed over.
     ///
     /// [`Effect::Closed`]: crate::Effect::Closed
     Close,
+    /// An operation, which is answered once.
+    Call(Call),
+}
+
+/// An operation of a process. `op`: where its one answer goes.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub process: u64,
+    pub op: Ref,
+    pub deadline: Deadline,
+    pub what: Action,
+}
+
+/// What an operation does.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// `pid` may live elsewhere. `replace`: re-register.
+    Register {
+        name: Name,
+        pid: Pid,
+        resolver: Resolver,
+        replace: bool,
+    },
+    Unregister {
+        name: Name,
+    },
+    /// Answer value: 1 alive, 0 not.
+    IsAlive {
+        pid: Pid,
+    },
+    /// A lock for the process itself. `nodes`: names of nodes; `None`: all of the view. `retries`: so many chances more
+    /// than one, then the claim does not wait any longer (D2 of the design); `None`: no such bound. `scope`: what is
+    /// acquired is given back by the [`Release`](Self::Release) with the same; no scope has a number twice. Answer
+    /// value: the fencing token.
+    Acquire {
+        resource: Name,
+        requester: Name,
+        nodes: Option<Vec<String>>,
+        retries: Option<u64>,
+        scope: Option<Ref>,
+    },
+    /// Gives back the process's share: on these nodes, or all of it. With a `scope`: only what the process would not hold
+    /// if it had not acquired it for this scope.
+    Release {
+        resource: Name,
+        requester: Name,
+        nodes: Option<Vec<String>>,
+        scope: Option<Ref>,
+    },
+    CreateGroup {
+        group: Name,
+    },
+    DeleteGroup {
+        group: Name,
+    },
+    /// `pid` may live elsewhere.
+    JoinGroup {
+        group: Name,
+        pid: Pid,
+    },
+    LeaveGroup {
+        group: Name,
+        pid: Pid,
+    },
+    /// Answered when the tables of all nodes known are merged.
+    Sync,
+    /// The same for a node that is being opened, which is not to fail for the sake of those who say nothing: once another
+    /// node has answered they are waited for a second longer, and no longer than the deadline in any case.
+    Join,
+    /// Dials an address once (no back-off) and answers when the link is up.
+    Connect {
+        address: String,
+    },
+    /// Ends the link with a node and does not dial it again until it is asked to.
+    Disconnect {
+        node_name: String,
+    },
 }
 
 /// The answer to an operation.

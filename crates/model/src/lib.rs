@@ -16,7 +16,7 @@ mod resolver;
 mod status;
 mod time;
 
-pub use command::{Command, Deadline, Outcome};
+pub use command::{Action, Call, Command, Deadline, Outcome};
 pub use effect::{ClashAnswer, ClashCall, ClashLoser, ClashWinner, Effect, Event, LockRow, Output, Window};
 pub use id::{ConnectionId, Name, NodeId, Payload, Pid, Ref};
 pub use inspection::*;

@@ -1,7 +1,7 @@
 //! Locks, with what the engine would say given by hand.
 
 use super::*;
-use crate::model::{Command, Effect, LockRow, Name, NodeId, Outcome, Pid};
+use crate::model::{Action, Call, Command, Effect, LockRow, Name, NodeId, Outcome, Pid};
 use crate::node::{Attempt, Field, LockId, Reply, Request};
 
 const LOCK: LockId<'_> = LockId { resource: b"r", requester: Some(b"me") };
@@ -70,7 +70,10 @@ fn a_process_is_its_own_requester_unless_it_says_otherwise() {
     let requesters: Vec<Name> = requests(&node)
         .into_iter()
         .filter_map(|request| match request {
-            Request::Command { command: Command::Acquire { requester, .. }, .. } => Some(requester),
+            Request::Command {
+                command: Command::Call(Call { what: Action::Acquire { requester, .. }, .. }),
+                ..
+            } => Some(requester),
             _ => None,
         })
         .collect();
@@ -92,12 +95,16 @@ fn with_runs_exactly_under_the_lock_and_gives_it_back() {
         let on_a = Attempt { nodes: nodes.clone(), ..attempt() };
         let running = threads.spawn(|| process.lock_with(LOCK, on_a, |token| token + 1));
         let (command, reply) = next_operation(&node);
-        let Command::Acquire { nodes: asked, scope: Some(scope), .. } = command else { panic!() };
+        let Command::Call(Call { what: Action::Acquire { nodes: asked, scope: Some(scope), .. }, .. }) =
+            command
+        else {
+            panic!()
+        };
         assert_eq!(asked, nodes);
         answer(reply, Outcome::value(41));
         let (command, reply) = next_operation(&node);
         assert!(
-            matches!(&command, Command::Release { nodes: None, scope: Some(same), .. } if *same == scope)
+            matches!(&command, Command::Call(Call { what: Action::Release { nodes: None, scope: Some(same), .. }, .. }) if *same == scope)
         );
         answer(reply, Outcome::of(Status::Timeout));
         assert_eq!(running.join().unwrap().unwrap(), 42, "that it takes time to give it back is not told");

@@ -14,8 +14,8 @@ use crate::harness::{Cable, Frame, NodeIndex, World, config, name};
 use convoke::engine::{Ending, Engine, Message, Output, Refusal};
 use convoke::flow::{Window, cost};
 use convoke::model::{
-    ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect, Limits, Machine,
-    Members, Name, NodeId, Pid, Ref,
+    Action, Call, ClashAnswer, ClashLoser, ClashWinner, Command, Config, ConnectionId, Deadline, Effect,
+    Limits, Machine, Members, Name, NodeId, Pid, Ref,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -244,39 +244,48 @@ impl Siege {
         let kind = source.below(16);
         let mut is_operation = kind < 12;
         let reference = self.world.call(caller, |process, op| match kind {
-            0 => {
-                Command::Register { process, op, name: text, pid: caller, resolver, replace: false, deadline }
-            }
-            1 => {
-                Command::Register { process, op, name: text, pid: target, resolver, replace: false, deadline }
-            }
-            2 => Command::Unregister { process, op, name: text, deadline },
-            3 => Command::IsAlive { process, op, pid: target, deadline },
-            4 | 5 => Command::Acquire {
+            0 => Command::Call(Call {
                 process,
                 op,
-                resource: text,
-                requester: other,
-                nodes,
-                retries: None,
-                scope: None,
                 deadline,
-            },
-            6 => Command::Release {
+                what: Action::Register { name: text, pid: caller, resolver, replace: false },
+            }),
+            1 => Command::Call(Call {
                 process,
                 op,
-                resource: text,
-                requester: other,
-                nodes,
-                scope: None,
                 deadline,
-            },
-            7 => Command::CreateGroup { process, op, group: text, deadline },
-            8 => Command::DeleteGroup { process, op, group: text, deadline },
-            9 => Command::JoinGroup { process, op, group: text, pid: target, deadline },
-            10 => Command::LeaveGroup { process, op, group: text, pid: target, deadline },
-            11 if op.0.is_multiple_of(2) => Command::Join { process, op, deadline },
-            11 => Command::Sync { process, op, deadline },
+                what: Action::Register { name: text, pid: target, resolver, replace: false },
+            }),
+            2 => Command::Call(Call { process, op, deadline, what: Action::Unregister { name: text } }),
+            3 => Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: target } }),
+            4 | 5 => Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Acquire { resource: text, requester: other, nodes, retries: None, scope: None },
+            }),
+            6 => Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::Release { resource: text, requester: other, nodes, scope: None },
+            }),
+            7 => Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group: text } }),
+            8 => Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group: text } }),
+            9 => Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::JoinGroup { group: text, pid: target },
+            }),
+            10 => Command::Call(Call {
+                process,
+                op,
+                deadline,
+                what: Action::LeaveGroup { group: text, pid: target },
+            }),
+            11 if op.0.is_multiple_of(2) => Command::Call(Call { process, op, deadline, what: Action::Join }),
+            11 => Command::Call(Call { process, op, deadline, what: Action::Sync }),
             12 => Command::Monitor { process, reference: op, target },
             13 => Command::MonitorName { process, reference: op, name: text },
             14 => Command::MonitorGroup { process, reference: op, group: text },

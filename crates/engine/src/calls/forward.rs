@@ -234,20 +234,20 @@ impl Engine {
     }
 
     /// See [`Command::TakeBack`].
-    pub(crate) fn take_back(&mut self, done: Command) {
+    pub(crate) fn take_back(&mut self, Call { process, op, what, .. }: Call) {
         let deadline = Deadline::FOREVER;
-        match done {
-            Command::Register { name, pid, replace: false, .. } => {
+        match what {
+            Action::Register { name, pid, replace: false, .. } => {
                 // Unless it is somebody else's since.
                 let binding = self.names.of(&name, pid.node).filter(|binding| binding.serial == pid.serial);
                 if let Some(reg) = binding.map(|binding| binding.reg) {
                     self.run_at(Caller::Nobody, pid.node, Task::Unregister { name, reg }, deadline);
                 }
             }
-            Command::JoinGroup { group, pid, .. } => {
+            Action::JoinGroup { group, pid, .. } => {
                 self.run_at(Caller::Nobody, pid.node, Task::Leave { group, serial: pid.serial }, deadline);
             }
-            Command::Acquire { process, op, resource, requester, scope, .. } => {
+            Action::Acquire { resource, requester, scope, .. } => {
                 self.lock_release(process, op, resource, requester, None, scope, deadline);
             }
             _ => {}
