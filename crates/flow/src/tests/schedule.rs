@@ -446,7 +446,7 @@ fn run(schedule: &Schedule) -> Outcome {
 #[test]
 fn random_schedules_keep_order_memory_and_promises() {
     let sum = RefCell::new(Outcome::default());
-    let schedules = for_each_schedule(300, |schedule| {
+    let schedules = for_each_schedule(220, |schedule| {
         let (outcome, mut sum) = (run(&schedule), sum.borrow_mut());
         sum.messages += outcome.messages;
         sum.refused += outcome.refused;
