@@ -91,14 +91,14 @@ fn the_table_of_options_is_that_of_the_code() {
 fn the_tables_of_the_log_and_of_metrics_are_those_of_the_code() {
     let document = "docs/operations.md";
     let mut levels = String::from("| level | | what has it |\n|---|---|---|\n");
-    for (level, name, meaning) in Level::ALL {
-        writeln!(levels, "| `{name}` | {} | {} |", level.number(), meaning.trim()).unwrap();
+    for level in Level::ALL {
+        writeln!(levels, "| `{}` | {} | {} |", level.c_name(), level.number(), level.text()).unwrap();
     }
     let (from, to) = ("<!-- the levels are written by tests/readme.rs -->", "<!-- end of the levels -->");
     part(document, from, to, &levels);
     let mut targets = String::from("| target | what it tells of |\n|---|---|\n");
-    for (target, meaning) in Topic::ALL {
-        writeln!(targets, "| `{}` | {meaning} |", target.name()).unwrap();
+    for topic in Topic::ALL {
+        writeln!(targets, "| `{}` | {} |", topic.c_name(), topic.text()).unwrap();
     }
     let (from, to) = ("<!-- the targets are written by tests/readme.rs -->", "<!-- end of the targets -->");
     part(document, from, to, &targets);

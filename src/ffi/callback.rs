@@ -68,7 +68,8 @@ pub(super) fn logger(
     let function = function?;
     Some(Box::new(move |record| {
         let data = &data;
-        let (level, topic, text) = (i32::from(record.level.number()), record.topic.c_name(), record.text());
+        let (level, topic, text) =
+            (i32::from(record.level.number()), record.topic.name_for_c(), record.text());
         let len = text.count_bytes();
         // SAFETY: as above; the texts live until it returns.
         thread::outside(|| unsafe { function(level, topic.as_ptr(), text.as_ptr(), len, data.pointer) });

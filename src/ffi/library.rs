@@ -29,36 +29,6 @@ const fn number(digits: &str) -> u32 {
     value
 }
 
-/// Texts of the statuses with the zero at the end that C asks for, made when the library is compiled.
-struct Texts<const LEN: usize>([[u8; LEN]; Status::ALL.len()]);
-
-impl<const LEN: usize> Texts<LEN> {
-    const fn new(of_names: bool) -> Self {
-        let mut texts = [[0; LEN]; Status::ALL.len()];
-        let mut row = 0;
-        while row < texts.len() {
-            let status = Status::ALL[row];
-            let text = if of_names { status.c_name() } else { status.text() }.as_bytes();
-            assert!(text.len() < LEN, "no room for the zero");
-            let mut at = 0;
-            while at < text.len() {
-                texts[row][at] = text[at];
-                at += 1;
-            }
-            row += 1;
-        }
-        Self(texts)
-    }
-
-    fn get(&'static self, number: i32, unknown: &'static std::ffi::CStr) -> *const c_char {
-        let row = Status::ALL.iter().position(|status| *status as i32 == number);
-        row.map_or(unknown.as_ptr(), |row| self.0[row].as_ptr().cast())
-    }
-}
-
-static NAMES: Texts<32> = Texts::new(true);
-static SENTENCES: Texts<128> = Texts::new(false);
-
 /// The version of the library that is loaded, as one number: (major << 16) | (minor << 8) | patch.
 ///
 /// Compare it with CONVOKE_VERSION, the version of the header that the program was compiled with.
@@ -118,7 +88,7 @@ pub extern "C" fn convoke_check_version(header_version: u32) -> convoke_status {
 /// @since 0.1.0
 #[unsafe(no_mangle)]
 pub extern "C" fn convoke_status_name(status: convoke_status) -> *const c_char {
-    NAMES.get(status, c"CONVOKE_UNKNOWN")
+    Status::from_number(status).map_or(c"CONVOKE_UNKNOWN", Status::name_for_c).as_ptr()
 }
 
 /// What a status means, in one English sentence.
@@ -129,7 +99,8 @@ pub extern "C" fn convoke_status_name(status: convoke_status) -> *const c_char {
 /// @since 0.1.0
 #[unsafe(no_mangle)]
 pub extern "C" fn convoke_status_text(status: convoke_status) -> *const c_char {
-    SENTENCES.get(status, c"This number is not a status of this version of the library.")
+    let unknown = c"This number is not a status of this version of the library.";
+    Status::from_number(status).map_or(unknown, Status::text_for_c).as_ptr()
 }
 
 /// Whether the same call may succeed later although the caller changes nothing: a time ran out, a limit is reached, a

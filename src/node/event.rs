@@ -1,36 +1,14 @@
 //! What an application reads from a queue.
 
 use super::Record;
+use crate::model::numbered;
 use crate::model::{Event as EngineEvent, Name, NodeId, Payload, Pid, Reason, Ref, Status};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
-macro_rules! numbered {
-    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $name:ident = $number:literal, $c:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
-        #[repr(u32)]
-        pub enum $type { $($(#[$vdoc])* $name = $number,)* }
-
-        impl $type {
-            pub const ALL: &[$type] = &[$($type::$name,)*];
-            pub fn number(self) -> u32 {
-                self as u32
-            }
-            /// The symbolic name in the C header.
-            pub fn c_name(self) -> &'static str {
-                match self { $($type::$name => $c,)* }
-            }
-            pub fn from_number(number: u32) -> Option<$type> {
-                $type::ALL.iter().copied().find(|it| it.number() == number)
-            }
-        }
-    };
-}
-
 numbered! {
     /// What happened. The numbers are those of the C interface: append-only, never reused; 10 is spare.
-    EventKind {
+    EventKind: u32 {
         /// A message of another process: see convoke_send.
         Message = 1, "CONVOKE_EVENT_MESSAGE";
         /// A monitored process, or the process itself when it was killed, exited: see convoke_process_monitor.
@@ -69,7 +47,7 @@ numbered! {
 
 numbered! {
     /// A field of an event or of a row of a list. The numbers are those of the C interface: append-only.
-    Field {
+    Field: u32 {
         /// Bytes: the name concerned: of a process, a group, a lock's resource, or a node.
         Name = 1, "CONVOKE_FIELD_NAME";
         /// u64: a node's incarnation, as in pids.
@@ -348,7 +326,7 @@ impl Event {
             ) => Some(payload.as_bytes()),
             (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
             (Field::Text, Body::Log { record, .. }) => Some(record.text().to_bytes()),
-            (Field::Target, Body::Log { record, .. }) => Some(record.topic.name().as_bytes()),
+            (Field::Target, Body::Log { record, .. }) => Some(record.topic.c_name().as_bytes()),
             _ => None,
         }
     }

@@ -92,7 +92,7 @@ pub(super) fn count_dropped(count: u64) {
 }
 
 fn level(number: i32) -> Option<Level> {
-    Level::ALL.iter().map(|(level, ..)| *level).find(|level| i32::from(level.number()) == number)
+    u8::try_from(number).ok().and_then(Level::from_number)
 }
 
 /// A level of C. `Ok(None)`: off.

@@ -29,38 +29,28 @@ pub(crate) struct Constant {
     pub(crate) doc: String,
 }
 
-fn statuses() -> Vec<Constant> {
-    let constant = |status: &Status| Constant {
-        name: status.c_name().to_owned(),
-        value: i64::from(*status as i32),
-        doc: status.text().to_owned(),
+/// The constants of an enum of the library.
+macro_rules! constants_of {
+    ($type:ident) => {
+        $type::ALL.iter().map(|it| Constant {
+            name: it.c_name().to_owned(),
+            value: i64::from(it.number()),
+            doc: it.text().to_owned(),
+        })
     };
-    Status::ALL.iter().map(constant).collect()
 }
 
 fn kinds() -> Vec<Constant> {
-    let text = source("node/event.rs");
     let fields = |kind: &EventKind| {
         let (_, fields) = EVENT_FIELDS.iter().find(|row| row.0 == *kind).expect("every kind has a row");
         let names = fields.iter().map(|field| field.c_name().trim_start_matches("CONVOKE_FIELD_"));
         names.collect::<Vec<_>>().join(", ")
     };
-    let constant = |kind: &EventKind| Constant {
-        name: kind.c_name().to_owned(),
-        value: i64::from(kind.number()),
-        doc: format!("{} Fields: {}.", doc_before(&text, &format!("\"{}\"", kind.c_name())), fields(kind)),
+    let with_fields = |(constant, kind): (Constant, &EventKind)| Constant {
+        doc: format!("{} Fields: {}.", constant.doc, fields(kind)),
+        ..constant
     };
-    EventKind::ALL.iter().map(constant).collect()
-}
-
-fn fields() -> Vec<Constant> {
-    let text = source("node/event.rs");
-    let constant = |field: &Field| Constant {
-        name: field.c_name().to_owned(),
-        value: i64::from(field.number()),
-        doc: doc_before(&text, &format!("\"{}\"", field.c_name())),
-    };
-    Field::ALL.iter().map(constant).collect()
+    constants_of!(EventKind).zip(EventKind::ALL).map(with_fields).collect()
 }
 
 fn reasons() -> Vec<Constant> {
@@ -94,17 +84,13 @@ fn levels() -> Vec<Constant> {
         value: i64::from(LOG_OFF),
         doc: "No record has this level: who names it hears of nothing.".to_owned(),
     };
-    let constant = |(level, name, doc): &(Level, &str, &str)| Constant {
-        name: (*name).to_owned(),
-        value: i64::from(level.number()),
-        doc: doc.trim().to_owned(),
-    };
-    [off].into_iter().chain(Level::ALL.iter().map(constant)).collect()
+    [off].into_iter().chain(constants_of!(Level)).collect()
 }
 
 /// Every constant of the header.
 pub(crate) fn constants() -> Vec<Constant> {
-    [statuses(), kinds(), reasons(), fields(), choices(), levels()].into_iter().flatten().collect()
+    let (statuses, fields) = (constants_of!(Status).collect(), constants_of!(Field).collect());
+    [statuses, kinds(), reasons(), fields, choices(), levels()].into_iter().flatten().collect()
 }
 
 /// The documentation in front of the line with `mark`.
@@ -174,7 +160,7 @@ typedef int32_t convoke_status;
 # endif
 #endif
 ",
-        members(&statuses())
+        members(&constants_of!(Status).collect::<Vec<_>>())
     )
 }
 
@@ -275,8 +261,15 @@ pub(crate) fn header() -> String {
         "Kinds of events: values of convoke_event_kind. Each has exactly the fields that its comment names.";
     writeln!(text, "{}", open_set(what, &kinds())).unwrap();
     writeln!(text, "{}", open_set("Reasons: values of convoke_reason.", &reasons())).unwrap();
-    writeln!(text, "{}", open_set("Fields of events and lists: values of convoke_field.", &fields()))
-        .unwrap();
+    writeln!(
+        text,
+        "{}",
+        open_set(
+            "Fields of events and lists: values of convoke_field.",
+            &constants_of!(Field).collect::<Vec<_>>()
+        )
+    )
+    .unwrap();
     let what = "What a resolver function returns: one of the first three, plus one of the flags or none.";
     writeln!(text, "{}", open_set(what, &choices())).unwrap();
     writeln!(text, "{}", open_set("How much a record of the log matters.", &levels())).unwrap();

@@ -11,6 +11,7 @@ mod limits;
 mod log;
 mod machine;
 mod members;
+mod numbered;
 mod observation;
 mod resolver;
 mod status;
@@ -24,6 +25,7 @@ pub use limits::{Config, DEFAULT_REQUESTER, Limits, MAX_NAME, MAX_RESOLVER, MAX_
 pub use log::{Level, Short, Topic};
 pub use machine::Machine;
 pub use members::{Entries, Members};
+pub use numbered::text_for_c;
 pub use observation::{BUCKETS, Counters, Gauges, Histogram, Observation};
 pub use resolver::Resolver;
 pub use status::{Reason, Status};

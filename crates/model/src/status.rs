@@ -1,60 +1,67 @@
 //! How operations end, and why things end. The numbers are those of the C interface: append-only, never reused.
 
+use crate::numbered;
 use serde::{Deserialize, Serialize};
 
-macro_rules! statuses {
-    ($($(#[$doc:meta])* $name:ident = $number:literal, $c:literal, $text:literal;)*) => {
-        /// The outcome of an operation.
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash, Serialize, Deserialize)]
-        #[repr(i32)]
-        pub enum Status { $($(#[$doc])* $name = $number,)* }
-
-        impl Status {
-            /// Every status, in the order of the header.
-            pub const ALL: &[Status] = &[$(Status::$name,)*];
-            /// The symbolic name in the C header.
-            pub const fn c_name(self) -> &'static str { match self { $(Status::$name => $c,)* } }
-            /// One English sentence.
-            pub const fn text(self) -> &'static str { match self { $(Status::$name => $text,)* } }
-        }
-    };
-}
-
-statuses! {
-    Ok = 0, "CONVOKE_OK", "The call did what it says.";
-    Invalid = -1, "CONVOKE_E_INVALID", "An argument is null, out of range or not a live handle.";
-    Memory = -2, "CONVOKE_E_MEMORY", "Memory could not be allocated.";
-    Internal = -3, "CONVOKE_E_INTERNAL", "Internal error (a bug in Convoke); the node has been closed.";
-    Forked = -4, "CONVOKE_E_FORKED", "The handle was made by the parent of this forked process.";
-    Closed = -5, "CONVOKE_E_CLOSED", "The node or the queue is closed.";
-    Timeout = -6, "CONVOKE_E_TIMEOUT", "The time given to the call ran out.";
-    Cancelled = -7, "CONVOKE_E_CANCELLED", "The operation was cancelled.";
-    WouldDeadlock = -8, "CONVOKE_E_WOULD_DEADLOCK", "The call would wait for the very callback that makes it.";
-    Full = -9, "CONVOKE_E_FULL", "A limit is reached or a receiver has no room; try again later.";
-    NotFound = -10, "CONVOKE_E_NOT_FOUND", "There is no such name, group, resolver or node.";
-    Exists = -11, "CONVOKE_E_EXISTS", "The name is already in use.";
-    NotOwner = -12, "CONVOKE_E_NOT_OWNER", "The process does not hold the lock.";
-    NoProcess = -13, "CONVOKE_E_NO_PROCESS", "The process does not exist or has exited.";
-    Unreachable = -14, "CONVOKE_E_UNREACHABLE", "The node of the process cannot be reached.";
-    TooBig = -15, "CONVOKE_E_TOO_BIG", "A name or a payload is larger than the limit.";
-    Buffer = -16, "CONVOKE_E_BUFFER", "The buffer is too small; the needed length was stored.";
-    Option = -17, "CONVOKE_E_OPTION", "An option is unknown or its value is not acceptable.";
-    Auth = -18, "CONVOKE_E_AUTH", "The peer belongs to another cluster or does not share the secret.";
-    Io = -19, "CONVOKE_E_IO", "The operating system refused an operation on a file or a socket.";
-    Version = -20, "CONVOKE_E_VERSION", "The versions of header and library, or of two nodes, do not fit.";
-    Unsupported = -21, "CONVOKE_E_UNSUPPORTED", "This build or platform cannot do that.";
-    State = -22, "CONVOKE_E_STATE", "The object is not in a state that allows the call.";
-    Aborted = -23, "CONVOKE_E_ABORTED", "The lock was not obtained, and the function was not called.";
+numbered! {
+    /// The outcome of an operation.
+    #[derive(Serialize, Deserialize)]
+    Status: i32 {
+        /// The call did what it says.
+        Ok = 0, "CONVOKE_OK";
+        /// An argument is null, out of range or not a live handle.
+        Invalid = -1, "CONVOKE_E_INVALID";
+        /// Memory could not be allocated.
+        Memory = -2, "CONVOKE_E_MEMORY";
+        /// Internal error (a bug in Convoke); the node has been closed.
+        Internal = -3, "CONVOKE_E_INTERNAL";
+        /// The handle was made by the parent of this forked process.
+        Forked = -4, "CONVOKE_E_FORKED";
+        /// The node or the queue is closed.
+        Closed = -5, "CONVOKE_E_CLOSED";
+        /// The time given to the call ran out.
+        Timeout = -6, "CONVOKE_E_TIMEOUT";
+        /// The operation was cancelled.
+        Cancelled = -7, "CONVOKE_E_CANCELLED";
+        /// The call would wait for the very callback that makes it.
+        WouldDeadlock = -8, "CONVOKE_E_WOULD_DEADLOCK";
+        /// A limit is reached or a receiver has no room; try again later.
+        Full = -9, "CONVOKE_E_FULL";
+        /// There is no such name, group, resolver or node.
+        NotFound = -10, "CONVOKE_E_NOT_FOUND";
+        /// The name is already in use.
+        Exists = -11, "CONVOKE_E_EXISTS";
+        /// The process does not hold the lock.
+        NotOwner = -12, "CONVOKE_E_NOT_OWNER";
+        /// The process does not exist or has exited.
+        NoProcess = -13, "CONVOKE_E_NO_PROCESS";
+        /// The node of the process cannot be reached.
+        Unreachable = -14, "CONVOKE_E_UNREACHABLE";
+        /// A name or a payload is larger than the limit.
+        TooBig = -15, "CONVOKE_E_TOO_BIG";
+        /// The buffer is too small; the needed length was stored.
+        Buffer = -16, "CONVOKE_E_BUFFER";
+        /// An option is unknown or its value is not acceptable.
+        Option = -17, "CONVOKE_E_OPTION";
+        /// The peer belongs to another cluster or does not share the secret.
+        Auth = -18, "CONVOKE_E_AUTH";
+        /// The operating system refused an operation on a file or a socket.
+        Io = -19, "CONVOKE_E_IO";
+        /// The versions of header and library, or of two nodes, do not fit.
+        Version = -20, "CONVOKE_E_VERSION";
+        /// This build or platform cannot do that.
+        Unsupported = -21, "CONVOKE_E_UNSUPPORTED";
+        /// The object is not in a state that allows the call.
+        State = -22, "CONVOKE_E_STATE";
+        /// The lock was not obtained, and the function was not called.
+        Aborted = -23, "CONVOKE_E_ABORTED";
+    }
 }
 
 impl Status {
     /// Whether the same call may succeed later with nothing changed by the caller.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Timeout | Self::Full | Self::Unreachable | Self::Memory | Self::Io)
-    }
-    /// The status with this number, if there is one.
-    pub fn from_number(number: i32) -> Option<Self> {
-        Self::ALL.iter().copied().find(|s| *s as i32 == number)
     }
 }
 
