@@ -45,6 +45,8 @@ mod shared;
 mod tables;
 mod user_secret;
 
+/// The length of a secret, in bytes.
+pub use crate::wire::SECRET;
 pub use delivery::Delivery;
 pub use error::{Error, Result};
 pub use event::{EVENT_FIELDS, Event, EventKind, Field, FieldType};
