@@ -5,8 +5,6 @@
 //! (`limits.name`) is for the names of all. A peer that is beyond a bound is parted for a growing pause (`conduct`), with a
 //! text that names the option.
 
-use super::fault::Fault;
-use super::links::Misconduct;
 use super::machine::Engine;
 use super::*;
 use std::collections::BTreeMap;
@@ -105,25 +103,16 @@ impl Engine {
 
     /// Bytes that are kept here of what all peers have published.
     pub fn published(&self) -> usize {
-        let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
-        all - self.published_by(self.cx.config.node)
+        self.published_by_all() - self.published_by(self.cx.config.node)
+    }
+
+    pub(super) fn published_by_all(&self) -> usize {
+        self.tallies().iter().map(|tally| tally.total).sum()
     }
 
     /// The most that one of them may have: the other half is for all others.
-    fn most_of_one(&self) -> usize {
+    pub(super) fn most_of_one(&self) -> usize {
         self.cx.config.limits.published / 2
-    }
-
-    /// After a message of the peer. A peer that says too much is parted; where all do together, the one that has just said more.
-    pub(super) fn keep_within_budget(&mut self, from: NodeId) {
-        let all: usize = self.tallies().iter().map(|tally| tally.total).sum();
-        if all <= self.most_of_one() || self.is_broken(Fault::PublishedWithoutBound) {
-            return; // the rule, and quick
-        }
-        let published = self.published_by(from);
-        if published > self.most_of_one() || self.published() > self.cx.config.limits.published {
-            self.part(from, Misconduct::TooMuch { bytes: published });
-        }
     }
 
     /// Registrations that a snapshot may name.

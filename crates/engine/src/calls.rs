@@ -1,6 +1,7 @@
-//! Calls that wait for something: operations that another node runs, `sync` and `join`.
+//! Calls: who is answered, operations that another node runs, `sync` and `join`.
 
+mod answers;
 mod forward;
 mod sync;
 
-pub(crate) use forward::{Caller, Calls, Work};
+pub(crate) use answers::{Caller, Calls, Work};

@@ -1,5 +1,6 @@
 //! Claims: exclusive use of a key on a set of nodes, agreed before anything is published.
 
+mod completion;
 mod coordinator;
 mod late;
 mod operation;
@@ -9,4 +10,4 @@ mod unseen;
 mod view_changes;
 mod voter;
 
-pub(crate) use operation::{Claim, Claims, Publication};
+pub(crate) use operation::{Claim, Claims, Operation, Publication};

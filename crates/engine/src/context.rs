@@ -23,6 +23,8 @@ pub(super) struct Context {
     pub(super) counters: Counters,
     /// What is judged anew at the end of this input.
     pub(super) dirty: Dirty,
+    /// What rooms have told those above them.
+    pub(super) notices: VecDeque<Notice>,
     pub(super) out: Outputs,
     /// Records up to this level are made; 0: none.
     log_level: u8,
@@ -48,6 +50,7 @@ impl Context {
             timers: Timers::default(),
             counters: Counters::default(),
             dirty: Dirty::default(),
+            notices: VecDeque::new(),
             out: Outputs::default(),
             log_level: 0,
             clock: 0,

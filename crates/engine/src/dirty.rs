@@ -10,9 +10,11 @@ use super::*;
 
 #[derive(Default, Debug)]
 pub(super) struct Dirty {
-    names: Vec<Name>,
-    keys: Vec<Key>,
-    operations: Vec<Tx>,
+    /// Registrations of this node that are gone for good: verdicts on them are void.
+    pub(super) gone: Vec<(Name, Reg)>,
+    pub(super) names: Vec<Name>,
+    pub(super) keys: Vec<Key>,
+    pub(super) operations: Vec<Tx>,
 }
 
 /// Most inputs mark a subject or two, some of them again and again.
@@ -23,7 +25,7 @@ fn mark<T: PartialEq + Clone>(marked: &mut Vec<T>, subject: &T) {
 }
 
 /// Each once, in their order.
-fn take<T: Ord>(marked: &mut Vec<T>) -> Vec<T> {
+pub(super) fn take<T: Ord>(marked: &mut Vec<T>) -> Vec<T> {
     let mut taken = std::mem::take(marked);
     if taken.len() > 1 {
         taken.sort_unstable();
@@ -36,7 +38,7 @@ fn take<T: Ord>(marked: &mut Vec<T>) -> Vec<T> {
 const KEPT: usize = 64;
 
 /// They were reconciled: the next marks have their room.
-fn give_room<T>(marked: &mut Vec<T>, mut done: Vec<T>) {
+pub(super) fn give_room<T>(marked: &mut Vec<T>, mut done: Vec<T>) {
     if marked.capacity() == 0 && done.capacity() <= KEPT {
         done.clear();
         *marked = done;
@@ -44,6 +46,9 @@ fn give_room<T>(marked: &mut Vec<T>, mut done: Vec<T>) {
 }
 
 impl Dirty {
+    pub(super) fn mark_gone(&mut self, name: &Name, reg: Reg) {
+        self.gone.push((name.clone(), reg));
+    }
     pub(super) fn mark_name(&mut self, name: &Name) {
         mark(&mut self.names, name);
     }
@@ -54,7 +59,7 @@ impl Dirty {
         mark(&mut self.operations, &tx);
     }
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.keys.is_empty() && self.operations.is_empty()
+        self.gone.is_empty() && self.names.is_empty() && self.keys.is_empty() && self.operations.is_empty()
     }
     /// The node closes.
     pub(super) fn clear(&mut self) {
@@ -63,32 +68,6 @@ impl Dirty {
 }
 
 impl Engine {
-    /// Handles what was said to oneself and reconciles what is marked, until nothing is left of either. Names go first: a claim for
-    /// one that is taken by now must not be completed.
-    pub(super) fn settle(&mut self) {
-        loop {
-            self.drain_self_queue();
-            if self.cx.dirty.is_empty() {
-                return;
-            }
-            let names = take(&mut self.cx.dirty.names);
-            if !names.is_empty() {
-                names.iter().for_each(|name| self.reconcile_name(name));
-                give_room(&mut self.cx.dirty.names, names);
-                continue;
-            }
-            let keys = take(&mut self.cx.dirty.keys);
-            if !keys.is_empty() {
-                keys.iter().for_each(|key| self.reconcile_key(key));
-                give_room(&mut self.cx.dirty.keys, keys);
-                continue;
-            }
-            let operations = take(&mut self.cx.dirty.operations);
-            operations.iter().for_each(|tx| self.reconcile_operation(*tx));
-            give_room(&mut self.cx.dirty.operations, operations);
-        }
-    }
-
     /// After a change of the view: every name that may be concerned.
     pub(super) fn mark_all_names(&mut self) {
         let claimed = self

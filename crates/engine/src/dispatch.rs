@@ -65,17 +65,38 @@ impl Engine {
                 self.group_delete(process, op, group, deadline);
             }
             Action::JoinGroup { group, pid } => {
-                self.group_join(process, op, group, pid, deadline);
+                if let Some(task) = self.task_to_join(process, op, group, pid) {
+                    self.call_at(process, op, pid.node, task, deadline);
+                }
             }
             Action::LeaveGroup { group, pid } => {
-                self.group_leave(process, op, group, pid, deadline);
+                if let Some(task) = self.task_to_leave(process, op, group, pid) {
+                    self.call_at(process, op, pid.node, task, deadline);
+                }
             }
             Action::Sync => self.sync(process, op, deadline),
             Action::Join => self.join(process, op, deadline),
             Action::Connect { address } => {
                 self.connect(process, op, address, deadline);
             }
-            Action::Disconnect { node_name } => self.disconnect(process, op, &node_name),
+            Action::Disconnect { node_name } => {
+                let outcome = self.disconnect(process, &node_name);
+                // What ends with the link is told of before the answer.
+                self.carry_out_notices();
+                self.answer_call(process, op, outcome);
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self, serial: u64, reference: Ref) {
+        if self.cancel_monitor(serial, reference) {
+            return;
+        }
+        match self.processes.call(serial, reference).cloned() {
+            Some(calls::Work::Connect) => self.end_connect(reference, Outcome::of(Status::Cancelled)),
+            Some(calls::Work::Sync) => self.end_sync(reference, Outcome::of(Status::Cancelled)),
+            Some(work) => self.stop(work, Status::Cancelled),
+            None => {}
         }
     }
 
@@ -133,7 +154,10 @@ impl Engine {
                 Ok(())
             }
             Message::Acquire { tx, key, want, no_wait } => self.on_acquire(from, tx, key, want, no_wait),
-            Message::Grant { tx, key, epoch, regs } => self.on_grant(from, tx, key, epoch, regs),
+            Message::Grant { tx, key, epoch, regs } => {
+                let epoch = self.followed_token(epoch)?;
+                self.on_grant(from, tx, key, epoch, regs)
+            }
             Message::Queued { tx } => {
                 self.on_queued(from, tx);
                 Ok(())
@@ -166,7 +190,9 @@ impl Engine {
                 self.on_settled(from, name, reg, to, supersedes)
             }
             Message::Unregistered { name, reg, beneath, ack } => {
-                self.on_unregistered(from, name, reg, beneath, ack)
+                self.on_unregistered(from, &name, reg, beneath, ack)?;
+                self.rival_gone(&name, reg);
+                Ok(())
             }
             Message::Membership { membership, ack } => self.on_membership(from, membership, ack),
             Message::Create { group, dot, generation, ack } => {

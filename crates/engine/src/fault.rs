@@ -4,6 +4,7 @@
 //! only with the feature `faults`, and then only one at a time, if the configuration asks for it (`Engine::break_rule`); without
 //! the feature the question [`is_broken`](Engine::is_broken) is `false` at compile time and nothing of it is left.
 
+use super::claims::Operation;
 use super::machine::Engine;
 
 /// A rule that is broken. The promises are those of `docs/design.md`; which of them suffers stands behind each.
@@ -241,5 +242,30 @@ impl Engine {
     #[cfg(feature = "faults")]
     pub(super) fn is_broken(&self, fault: Fault) -> bool {
         self.cx.fault() == Some(fault)
+    }
+
+    // ---- what a broken rule does besides, across rooms
+
+    /// [`Fault::SelfMessagesAreReentrant`]
+    pub(super) fn reenter_if_broken(&mut self) {
+        if self.is_broken(Fault::SelfMessagesAreReentrant) {
+            self.drain_self_queue();
+        }
+    }
+
+    /// [`Fault::ReplacedLinkIsNotMissed`]
+    pub(super) fn settle_if_broken(&mut self) {
+        if self.is_broken(Fault::ReplacedLinkIsNotMissed) {
+            self.settle();
+        }
+    }
+
+    /// [`Fault::FailureDropsWhatWasHeld`]
+    pub(super) fn drop_what_was_held_if_broken(&mut self, op: &Operation) {
+        if self.is_broken(Fault::FailureDropsWhatWasHeld)
+            && let Some(id) = op.lock()
+        {
+            self.end_hold(&id, None);
+        }
     }
 }

@@ -3,11 +3,6 @@
 use super::machine::Engine;
 use super::timers::Timer;
 use super::*;
-use std::time::Duration;
-
-pub(super) fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
 
 impl Engine {
     pub fn inspect(&self, now: Time) -> Inspection {
@@ -55,30 +50,35 @@ impl Engine {
         }
     }
 
-    pub(super) fn node_row(&self, node: NodeId) -> NodeRow {
-        let name =
-            if node == self.cx.config.node { Some(&self.cx.config.name) } else { self.view.name(node) };
-        NodeRow { incarnation: format!("{:016x}", node.0), name: name.map(|name| Text::new(name.as_bytes())) }
-    }
-
-    pub(super) fn pid_row(&self, pid: Pid) -> PidRow {
-        PidRow { node: self.node_row(pid.node), serial: pid.serial }
-    }
-
-    pub(super) fn silent_ms(&self, now: Time, node: NodeId) -> Option<u64> {
-        self.view.last_heard(node).map(|at| ms(now.since(at)))
-    }
-
-    pub(super) fn left(&self, now: Time, timer: &Timer) -> Option<u64> {
-        self.cx.timers.at(timer).map(|at| ms(at.since(now)))
-    }
-
-    pub(super) fn caller_row(&self, caller: &calls::Caller) -> CallerRow {
-        match caller {
-            calls::Caller::Call { process, op } => CallerRow::Process { serial: *process, reference: op.0 },
-            calls::Caller::Forwarded { id } => CallerRow::Node(self.node_row(id.node)),
-            calls::Caller::Part { joint, .. } => CallerRow::PartOfCall(*joint),
-            calls::Caller::Nobody => CallerRow::Nobody,
+    /// Looks at no more than what is under way, however much there is at rest.
+    pub fn gauges(&self, now: Time) -> Gauges {
+        let me = self.cx.config.node;
+        let claims = self.claims.counts();
+        let links = self.view.nodes();
+        let (granted, granted_cap) = self.inbound.granted();
+        Gauges {
+            links: links.len() as u64,
+            links_synced: self.view.synced().len() as u64,
+            links_suspected: links.filter(|(node, _)| self.view.is_suspected(*node)).count() as u64,
+            parted: self.view.conducts().parted(now).count() as u64,
+            targets: self.view.targets() as u64,
+            names_own: self.names.count(me) as u64,
+            claims_naming: claims.naming as u64,
+            claims_locking: claims.locking as u64,
+            publications: claims.publications as u64,
+            oldest_wait: claims.oldest.map(|since| now.since(since)).unwrap_or_default(),
+            claims_here: claims.requests as u64,
+            published: self.published() as u64,
+            holds: self.holds.len() as u64,
+            holds_own: self.holds.count_own() as u64,
+            clashes_undecided: self.undecided_clashes() as u64,
+            resolvers_running: self.clashes.resolvers().residue() as u64,
+            memberships: self.groups.memberships() as u64,
+            memberships_own: self.groups.memberships_of(me) as u64,
+            forwards: self.calls.residue() as u64,
+            granted,
+            granted_cap,
+            local_health: u64::from(self.view.local_health()),
         }
     }
 }

@@ -30,9 +30,12 @@ mod locks;
 mod log;
 mod machine;
 mod names;
+mod notices;
 mod output;
 mod processes;
 mod protocol;
+mod rows;
+mod sending;
 mod timers;
 
 pub use bounds::{LAST_CLOCK, MAX_CLOCK_STEP, MAX_DOT, MAX_FRAME, MAX_LIST, SNAPSHOT_ROWS};
@@ -45,12 +48,13 @@ pub use ends::{Goodbye, Refusal};
 #[cfg(feature = "faults")]
 pub use fault::Fault;
 pub use id::{Dot, Reg, Tx};
-use inspection::ms;
 use invariants::{Sound, ensure, same};
 pub use links::Ending;
 pub use machine::Engine;
+use notices::Notice;
 pub use output::{Output, Wire};
 pub use protocol::{
     Binding, ClashMessage, Connectivity, Existence, Fact, Hold, Identity, Key, Membership, Message, Pair,
     PeerAddress, Stamped, Standing, Task, Treatment, Want,
 };
+use rows::ms;

@@ -1,5 +1,6 @@
 //! Links to other nodes: how they come and go, who is dialled, and how peers are judged.
 
+mod admission;
 mod balancer;
 mod conduct;
 mod departure;
@@ -10,6 +11,7 @@ mod liveness;
 mod lookup;
 mod paced;
 mod peer_counts;
+mod relayed;
 mod rows;
 mod target;
 mod told;

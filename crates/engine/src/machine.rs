@@ -4,6 +4,7 @@ use super::calls::Calls;
 use super::claims::Claims;
 use super::clashes::Clashes;
 use super::context::Context;
+use super::dirty::{give_room, take};
 use super::fault::Fault;
 use super::groups::Groups;
 use super::links::{Misconduct, View};
@@ -12,7 +13,6 @@ use super::message::{DataHeader, Inbound, Window};
 use super::names::Names;
 use super::processes::Processes;
 use super::*;
-use std::collections::BTreeSet;
 
 /// A node's state machine.
 ///
@@ -354,64 +354,44 @@ impl Engine {
         self.assert_invariants();
     }
 
+    /// Handles what was said to oneself and reconciles what is marked, until nothing is left of either. Names go first: a claim for
+    /// one that is taken by now must not be completed.
+    pub(super) fn settle(&mut self) {
+        loop {
+            self.carry_out_notices();
+            self.drain_self_queue();
+            if !self.cx.notices.is_empty() {
+                continue;
+            }
+            if self.cx.dirty.is_empty() {
+                return;
+            }
+            for (name, reg) in std::mem::take(&mut self.cx.dirty.gone) {
+                self.forget_verdicts(&name, reg);
+            }
+            let names = take(&mut self.cx.dirty.names);
+            if !names.is_empty() {
+                names.iter().for_each(|name| self.reconcile_name(name));
+                give_room(&mut self.cx.dirty.names, names);
+                continue;
+            }
+            let keys = take(&mut self.cx.dirty.keys);
+            if !keys.is_empty() {
+                keys.iter().for_each(|key| self.reconcile_key(key));
+                give_room(&mut self.cx.dirty.keys, keys);
+                continue;
+            }
+            let operations = take(&mut self.cx.dirty.operations);
+            operations.iter().for_each(|tx| self.reconcile_operation(*tx));
+            give_room(&mut self.cx.dirty.operations, operations);
+        }
+    }
+
     pub(super) fn drain_self_queue(&mut self) {
         while let Some(message) = self.cx.out.next_to_self() {
             let me = self.cx.config.node;
             let sane = self.message(me, message);
             debug_assert!(sane.is_ok(), "own message refused: {sane:?}");
         }
-    }
-
-    // ---- what the subjects use
-
-    /// To a linked node or to oneself; to a node without a link it is dropped: what it was about ended with the link.
-    pub(super) fn send(&mut self, to: NodeId, message: Message) {
-        if to == self.cx.config.node {
-            self.cx.out.say_to_self(message);
-            if self.is_broken(Fault::SelfMessagesAreReentrant) {
-                self.drain_self_queue();
-            }
-        } else if let Some(connection) = self.view.send_on(to, self.cx.now) {
-            let message = Stamped { clock: self.cx.clock(), message };
-            self.cx.out.order(Wire::Send { to: vec![connection], message });
-        }
-    }
-
-    /// One message to several nodes: encoded once. This node itself may be among them.
-    pub(super) fn send_to_all(&mut self, nodes: &BTreeSet<NodeId>, message: Message) {
-        let mut to = Vec::with_capacity(nodes.len());
-        to.extend(nodes.iter().filter_map(|node| self.view.send_on(*node, self.cx.now)));
-        if nodes.contains(&self.cx.config.node) {
-            self.cx.out.say_to_self(message.clone());
-            if self.is_broken(Fault::SelfMessagesAreReentrant) {
-                self.drain_self_queue();
-            }
-        }
-        if !to.is_empty() {
-            let message = Stamped { clock: self.cx.clock(), message };
-            self.cx.out.order(Wire::Send { to, message });
-        }
-    }
-
-    /// To every linked node.
-    pub(super) fn broadcast(&mut self, message: Message) {
-        let linked = self.view.linked();
-        self.send_to_all(&linked, message);
-    }
-
-    pub(super) fn next_tx(&mut self) -> Tx {
-        Tx { lamport: self.cx.tick(), node: self.cx.config.node }
-    }
-
-    pub(super) fn order(&mut self, order: Wire) {
-        self.cx.out.order(order);
-    }
-
-    pub(super) fn event(&mut self, effect: Effect) {
-        self.cx.out.event(effect);
-    }
-
-    pub(super) fn publish_peer(&mut self, effect: Effect) {
-        self.cx.out.publish(effect);
     }
 }

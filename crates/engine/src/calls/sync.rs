@@ -12,7 +12,7 @@
 //! over: a name that it has is refused by the nodes that have a link to it. Only who has answered and is not merged at the
 //! end makes a join fail.
 
-use super::forward::Work;
+use super::answers::Work;
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::timers::Timer;
@@ -98,7 +98,7 @@ impl Engine {
         self.end_sync(op, Outcome::of(if met { Status::Ok } else { Status::Timeout }));
     }
 
-    pub(super) fn end_sync(&mut self, op: Ref, outcome: Outcome) {
+    pub(crate) fn end_sync(&mut self, op: Ref, outcome: Outcome) {
         if let Some(meeting) = self.forget_sync(op) {
             self.answer_call(meeting.process, op, outcome);
         }

@@ -160,6 +160,15 @@ impl Operation {
     pub(super) fn is_on_the_view(&self) -> bool {
         !matches!(self.claim.kind, OperationKind::Lock(Locking { view: false, .. }))
     }
+    /// The lock that it is for: whose, which, and under which requester.
+    pub(crate) fn lock(&self) -> Option<(u64, Name, Name)> {
+        match (&self.key, &self.claim.kind) {
+            (Some(Key::Lock(resource)), OperationKind::Lock(locking)) => {
+                Some((self.claim.serial, resource.clone(), locking.requester.clone()))
+            }
+            _ => None,
+        }
+    }
     /// A plain registration that waits for its votes.
     pub(super) fn is_registering(&self) -> bool {
         self.is_acquiring() && self.naming().is_some_and(|naming| !naming.replace)

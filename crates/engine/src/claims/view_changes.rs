@@ -77,9 +77,7 @@ impl Engine {
         // A link that is replaced in the same moment is there again when this is judged: else OK would be answered although a linked
         // node has yet to read the snapshot.
         self.mark_all_operations();
-        if self.is_broken(Fault::ReplacedLinkIsNotMissed) {
-            self.settle();
-        }
+        self.settle_if_broken();
     }
 
     /// The node is gone, or was waited for long enough: claims go on without it.

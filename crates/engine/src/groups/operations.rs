@@ -272,19 +272,20 @@ impl Engine {
     // ---- join and leave
 
     /// "join(Name, Pid) -> ok | {error, {no_such_group, Name}}", by the table of the caller's node.
-    pub(crate) fn group_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid, deadline: Deadline) {
+    pub(crate) fn task_to_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid) -> Option<Task> {
         if self.reject_unless_valid(process, op, &group) {
-            return;
+            return None;
         }
         if !self.groups.can_be_joined(&group) {
-            return self.answer_call(process, op, Outcome::of(Status::NotFound));
+            self.answer_call(process, op, Outcome::of(Status::NotFound));
+            return None;
         }
         let dots = if pid.node == self.cx.config.node {
             BTreeSet::new()
         } else {
             self.groups.dots.some_of(&group, MOST_NAMED)
         };
-        self.call_at(process, op, pid.node, Task::Join { group, serial: pid.serial, dots }, deadline);
+        Some(Task::Join { group, serial: pid.serial, dots })
     }
 
     /// At the home. It may hear of the group only now: `dots` are those that the caller knows.
@@ -339,14 +340,15 @@ impl Engine {
     }
 
     /// "If the process is not a member of the group, ok is returned"; an unknown group is an error.
-    pub(crate) fn group_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid, deadline: Deadline) {
+    pub(crate) fn task_to_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid) -> Option<Task> {
         if self.reject_unless_valid(process, op, &group) {
-            return;
+            return None;
         }
         if !self.groups.exists(&group) {
-            return self.answer_call(process, op, Outcome::of(Status::NotFound));
+            self.answer_call(process, op, Outcome::of(Status::NotFound));
+            return None;
         }
-        self.call_at(process, op, pid.node, Task::Leave { group, serial: pid.serial }, deadline);
+        Some(Task::Leave { group, serial: pid.serial })
     }
 
     pub(crate) fn leave_here(&mut self, caller: Caller, group: Name, serial: u64, deadline: Deadline) {

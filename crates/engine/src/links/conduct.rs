@@ -356,6 +356,17 @@ impl Engine {
         true
     }
 
+    /// After a message of the peer. A peer that says too much is parted; where all do together, the one that has just said more.
+    pub(crate) fn keep_within_budget(&mut self, from: NodeId) {
+        if self.published_by_all() <= self.most_of_one() || self.is_broken(Fault::PublishedWithoutBound) {
+            return; // the rule, and quick
+        }
+        let published = self.published_by(from);
+        if published > self.most_of_one() || self.published() > self.cx.config.limits.published {
+            self.part(from, Misconduct::TooMuch { bytes: published });
+        }
+    }
+
     /// Ends the link with the peer, and leaves it alone for a while.
     pub(crate) fn part(&mut self, node: NodeId, why: Misconduct) {
         let Some(link) = self.view.links.get(&node) else { return };
@@ -380,7 +391,7 @@ impl Engine {
             let (name, seconds) = (engine.identity_of(node), pause.as_secs_f64());
             format!("node {name} is parted for {seconds} s (number {level}): {why}")
         });
-        self.link_over(node, Reason::NODE_UNREACHABLE, Some(why.goodbye()), Departure::Parted);
+        self.end_link(node, Reason::NODE_UNREACHABLE, Some(why.goodbye()), Departure::Parted);
     }
 
     // ---- links that do not last

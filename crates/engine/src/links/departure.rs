@@ -184,7 +184,8 @@ impl Engine {
                 format!("claims no longer wait for node {name}, whose link broke {ms} ms ago")
             });
         }
-        self.claims_without(node, "the link to a node of the list was lost");
+        let why = "the link to a node of the list was lost";
+        self.cx.notices.push_back(Notice::GivenUp { node, why });
     }
 
     /// It is linked and synced: whoever waited for it asks it now.
@@ -198,7 +199,8 @@ impl Engine {
                 self.confirm_death(old, "another node has its name");
             } else {
                 self.view.missing.rows.remove(&old);
-                self.claims_without(old, "a node of the list was replaced");
+                let why = "a node of the list was replaced";
+                self.cx.notices.push_back(Notice::GivenUp { node: old, why });
             }
         }
         self.arm_missing();
@@ -242,7 +244,7 @@ impl Engine {
         if let Some(missing) = self.view.missing.rows.get_mut(&node)
             && missing.confirming.take().is_some()
         {
-            self.judge_holds_on(node);
+            self.cx.notices.push_back(Notice::Unclear { node });
             self.arm_missing();
         }
     }
@@ -253,9 +255,6 @@ impl Engine {
         self.log_paced(Level::Info, Topic::Link, |_| {
             format!("node {} is dead: {how}", Short(missing.name.as_bytes()))
         });
-        self.holds_without(node, &missing.name, &Departure::Dead);
-        self.claims_without(node, "a node of the list has died");
-        self.rivals_left(node, &Default::default()); // this incarnation never comes back
-        self.mark_all_names();
+        self.cx.notices.push_back(Notice::Dead { node, name: missing.name });
     }
 }

@@ -320,7 +320,7 @@ impl Engine {
     }
 
     /// The other side, or this one, refused what was dialled.
-    pub(super) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
+    pub(crate) fn dial_ended(&mut self, address: &str, why: Refusal, peer: NodeId) {
         let linked = self.view.is_linked(peer);
         let Some(target) = self.view.dials.targets.get_mut(address) else { return };
         if target.is_name() {
@@ -572,15 +572,14 @@ impl Engine {
         }
     }
 
-    pub(crate) fn disconnect(&mut self, process: u64, op: Ref, name: &str) {
-        let outcome = match self.view.named(name) {
+    pub(crate) fn disconnect(&mut self, process: u64, name: &str) -> Outcome {
+        match self.view.named(name) {
             Some(_) if !self.processes.exists(process) => Outcome::of(Status::NoProcess),
             Some(node) => {
                 self.link_down(node, Reason::DISCONNECTED, Some(Goodbye::Disconnected));
                 Outcome::of(Status::Ok)
             }
             None => Outcome::failed(Status::NotFound, "no link to a node of that name"),
-        };
-        self.answer_call(process, op, outcome);
+        }
     }
 }

@@ -72,7 +72,7 @@ impl Engine {
 
     /// A registration of mine is taken back before all have acknowledged it: what it stood on is back, here and everywhere.
     pub(crate) fn undo_registration(&mut self, name: &Name, reg: Reg) {
-        self.forget_verdicts(name, reg);
+        self.cx.dirty.mark_gone(name, reg);
         if self.is_broken(Fault::NothingIsRestored) {
             self.names.cut(name, u64::MAX);
         }
@@ -100,7 +100,7 @@ impl Engine {
     /// beneath it goes with it.
     pub(crate) fn retire(&mut self, name: &Name, reg: Reg, ack: Option<Tx>) {
         self.remove_mine(name, reg);
-        self.forget_verdicts(name, reg);
+        self.cx.dirty.mark_gone(name, reg);
         self.broadcast(Message::Unregistered { name: name.clone(), reg, beneath: None, ack });
     }
 
@@ -118,7 +118,7 @@ impl Engine {
     pub(crate) fn on_unregistered(
         &mut self,
         from: NodeId,
-        name: Name,
+        name: &Name,
         reg: Reg,
         beneath: Option<Binding>,
         ack: Option<Tx>,
@@ -126,20 +126,19 @@ impl Engine {
         if reg.node != from || beneath.as_ref().is_some_and(|b| b.reg.node != from) {
             return Err(Violation("a node withdraws a binding of another"));
         }
-        if self.names.of(&name, from).is_some_and(|shown| shown.reg == reg) {
+        if self.names.of(name, from).is_some_and(|shown| shown.reg == reg) {
             match beneath {
-                Some(binding) => self.install(&name, binding),
+                Some(binding) => self.install(name, binding),
                 None => {
-                    self.names.remove(&name, from);
-                    self.row_changed(&name);
+                    self.names.remove(name, from);
+                    self.row_changed(name);
                 }
             }
         }
         if let Some(tx) = ack {
             self.send(from, Message::Ack { tx });
         }
-        self.rival_gone(&name, reg);
-        self.cx.dirty.mark_name(&name);
+        self.cx.dirty.mark_name(name);
         Ok(())
     }
 
