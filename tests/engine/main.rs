@@ -50,6 +50,7 @@ mod reregister;
 mod resolver_functions;
 mod resolver_homes;
 mod resolvers;
+mod rooms;
 mod rules;
 mod sync;
 mod tables;
