@@ -9,4 +9,4 @@ mod shares;
 
 pub(crate) use acquire::Acquired;
 pub(crate) use hold::Holds;
-pub(crate) use shares::Bound;
+pub(crate) use shares::LockState;

@@ -2,7 +2,7 @@
 
 use super::queue::{Queue, Request};
 use crate::fault::Fault;
-use crate::locks::Bound;
+use crate::locks::LockState;
 use crate::machine::Engine;
 use crate::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,11 +42,11 @@ impl Ballot {
 }
 
 impl Engine {
-    /// Who has the key for good. A name that somebody has is not claimed: its claims are not admitted.
-    fn bound(&self, key: &Key) -> Bound<'_> {
+    /// A name is none that is held for good: while somebody has it claims of it are not admitted.
+    fn lock_state(&self, key: &Key) -> LockState<'_> {
         match key {
-            Key::Lock(resource) => self.holds.bound(resource),
-            Key::Name(_) => Bound::Nobody,
+            Key::Lock(resource) => self.holds.state(resource),
+            Key::Name(_) => LockState::Free,
         }
     }
 
@@ -55,17 +55,17 @@ impl Engine {
     }
 
     fn is_free(&self, key: &Key) -> bool {
-        self.bound(key) == Bound::Nobody && !self.is_granted(key)
+        self.lock_state(key) == LockState::Free && !self.is_granted(key)
     }
 
     /// The one requester of all who have the lock, complete or not.
     fn sharer(&self, key: &Key) -> Option<&Name> {
         let ballot = self.claims.ballots.get(key);
         let holding = ballot.and_then(|ballot| ballot.granted.values().next()?.requester());
-        match self.bound(key) {
-            Bound::Nobody => holding,
-            Bound::One(bound) => holding.is_none_or(|holding| holding == bound).then_some(bound),
-            Bound::Several => None,
+        match self.lock_state(key) {
+            LockState::Free => holding,
+            LockState::HeldBy(bound) => holding.is_none_or(|holding| holding == bound).then_some(bound),
+            LockState::Conflict => None,
         }
     }
 
@@ -123,7 +123,7 @@ impl Engine {
     /// Somebody else has the key for good, or an older claim of somebody else is here. A waiter that is not admitted is
     /// in nobody's way.
     fn is_behind(&self, tx: Tx, key: &Key, request: &Request) -> bool {
-        if self.bound(key).is_by_another_than(request.requester()) {
+        if self.lock_state(key).is_held_by_another_than(request.requester()) {
             return true;
         }
         let Some(ballot) = self.claims.ballots.get(key) else { return false };
@@ -207,7 +207,7 @@ impl Engine {
         };
         let ballot = self.claims.ballots.get(key);
         let older = ballot.and_then(|ballot| ballot.queue.oldest_other(requester));
-        self.bound(key) != Bound::Nobody
+        self.lock_state(key) != LockState::Free
             || older.is_none_or(|(oldest, _)| oldest > tx)
             || self.is_broken(Fault::SharerPassesOlder)
     }
@@ -220,7 +220,7 @@ impl Engine {
         }
         let Some(ballot) = self.claims.ballots.get(key) else { return };
         let Some((oldest_granted, holder)) = ballot.granted.first_key_value() else { return };
-        let from = if self.bound(key) == Bound::Nobody {
+        let from = if self.lock_state(key) == LockState::Free {
             let in_the_way =
                 |(_, waiter): &(Tx, &Request)| !waiter.shares_with(holder) && self.is_admitted(key, waiter);
             let Some((oldest, _)) = ballot.queue.iter().find(in_the_way) else { return };

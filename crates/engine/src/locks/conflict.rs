@@ -14,7 +14,7 @@
 //!   already that others may hold the lock, and who does shall not suffer from it.
 
 use super::hold::Share;
-use super::shares::Bound;
+use super::shares::LockState;
 use crate::fault::Fault;
 use crate::machine::Engine;
 use crate::*;
@@ -70,7 +70,7 @@ impl Engine {
     }
 
     fn are_rivals_bound(&self, resource: &Name) -> bool {
-        self.holds.bound(resource) == Bound::Several
+        self.holds.state(resource) == LockState::Conflict
     }
 
     fn begin_round(&mut self, resource: &Name) {

@@ -9,7 +9,7 @@ use super::acquire::Watches;
 use super::conflict::Conflicts;
 use super::node_set::NodeSets;
 use super::own::Own;
-use super::shares::{Bound, Row, Shares};
+use super::shares::{LockState, Row, Shares};
 use crate::budget::{self, Tally};
 use crate::fault::Fault;
 use crate::machine::Engine;
@@ -107,8 +107,8 @@ impl Holds {
         })
     }
     /// Who has the lock here for good.
-    pub(crate) fn bound(&self, resource: &Name) -> Bound<'_> {
-        self.locks.get(resource).map_or(Bound::Nobody, |lock| lock.shares.bound())
+    pub(crate) fn state(&self, resource: &Name) -> LockState<'_> {
+        self.locks.get(resource).map_or(LockState::Free, |lock| lock.shares.state())
     }
     pub(crate) fn epoch(&self, resource: &Name) -> u64 {
         self.locks.get(resource).map_or(0, |lock| lock.epoch)
@@ -121,7 +121,7 @@ impl Holds {
     /// Nobody claims the lock here: unless it is held nothing of it is kept.
     pub(crate) fn forget_if_unused(&mut self, resource: &Name) {
         let Some(lock) = self.locks.get_mut(resource) else { return };
-        if lock.shares.bound() == Bound::Nobody {
+        if lock.shares.state() == LockState::Free {
             lock.epoch = 0;
         }
         if lock.shares.is_empty() {
@@ -236,7 +236,7 @@ impl Engine {
         let lock = self.holds.locks.get(&share.resource);
         let before = lock.and_then(|lock| lock.shares.get(&share.requester, share.pid));
         let meets_another =
-            lock.is_some_and(|lock| lock.shares.bound().is_by_another_than(Some(&share.requester)));
+            lock.is_some_and(|lock| lock.shares.state().is_held_by_another_than(Some(&share.requester)));
         let bound_before = before.is_some_and(|row| row.binds);
         let same_before = before.is_some_and(|row| row.binds && row.token == token);
         let since = before.map_or(self.cx.now, |row| row.since);

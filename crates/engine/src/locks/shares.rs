@@ -16,21 +16,22 @@ pub(crate) struct Row {
     pub(super) watched: bool,
 }
 
-/// Who has a lock here for good: the requesters of the shares that bind. More than one only after a split.
+/// The state of a lock at this voter: by the requesters of the shares that bind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Bound<'a> {
-    Nobody,
-    One(&'a Name),
-    Several,
+pub(crate) enum LockState<'a> {
+    Free,
+    HeldBy(&'a Name),
+    /// By several, after a split.
+    Conflict,
 }
 
-impl Bound<'_> {
+impl LockState<'_> {
     /// Does anybody but this requester have it?
-    pub(crate) fn is_by_another_than(self, requester: Option<&Name>) -> bool {
+    pub(crate) fn is_held_by_another_than(self, requester: Option<&Name>) -> bool {
         match self {
-            Bound::Nobody => false,
-            Bound::One(bound) => Some(bound) != requester,
-            Bound::Several => true,
+            LockState::Free => false,
+            LockState::HeldBy(holder) => Some(holder) != requester,
+            LockState::Conflict => true,
         }
     }
 }
@@ -151,14 +152,14 @@ impl Shares {
         rows.filter(|(.., row)| row.watched).map(|(requester, pid, _)| (requester, pid))
     }
 
-    pub(crate) fn bound(&self) -> Bound<'_> {
+    pub(crate) fn state(&self) -> LockState<'_> {
         match self {
-            Self::One(requester, _, row) if row.binds => Bound::One(requester),
-            Self::None | Self::One(..) => Bound::Nobody,
+            Self::One(requester, _, row) if row.binds => LockState::HeldBy(requester),
+            Self::None | Self::One(..) => LockState::Free,
             Self::Many(many) => match (many.bound.keys().next(), many.bound.len()) {
-                (None, _) => Bound::Nobody,
-                (Some(requester), 1) => Bound::One(requester),
-                _ => Bound::Several,
+                (None, _) => LockState::Free,
+                (Some(requester), 1) => LockState::HeldBy(requester),
+                _ => LockState::Conflict,
             },
         }
     }
@@ -180,25 +181,25 @@ mod tests {
     fn one_and_many_are_told_alike() {
         let (a, b) = (Name::new(b"a"), Name::new(b"b"));
         let mut shares = Shares::default();
-        assert_eq!(shares.bound(), Bound::Nobody);
+        assert_eq!(shares.state(), LockState::Free);
         assert_eq!(shares.put(a.clone(), pid(1), row(5, true)), None);
-        assert_eq!(shares.bound(), Bound::One(&a));
+        assert_eq!(shares.state(), LockState::HeldBy(&a));
         assert_eq!(shares.put(a.clone(), pid(1), row(6, false)), Some(row(5, true)));
-        assert_eq!((shares.bound(), shares.watched().count()), (Bound::Nobody, 0));
+        assert_eq!((shares.state(), shares.watched().count()), (LockState::Free, 0));
         shares.put(a.clone(), pid(1), row(6, true));
         shares.put(b.clone(), pid(2), row(7, true));
         shares.put(b.clone(), pid(3), row(8, true));
-        assert_eq!(shares.bound(), Bound::Several);
-        assert!(shares.bound().is_by_another_than(Some(&b)));
+        assert_eq!(shares.state(), LockState::Conflict);
+        assert!(shares.state().is_held_by_another_than(Some(&b)));
         assert_eq!(shares.iter().map(|(_, pid, _)| pid.serial).collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(shares.remove(&a, pid(2)), None);
         assert_eq!(shares.remove(&a, pid(1)), Some(row(6, true)));
-        assert!(shares.bound() == Bound::One(&b) && !shares.bound().is_by_another_than(Some(&b)));
+        assert!(shares.state() == LockState::HeldBy(&b) && !shares.state().is_held_by_another_than(Some(&b)));
         assert_eq!(shares.put(b.clone(), pid(2), row(9, false)), Some(row(7, true)));
         assert_eq!(shares.watched().collect::<Vec<_>>(), [(&b, pid(3))]);
         shares.remove(&b, pid(3));
         assert!(matches!(shares, Shares::One(..)), "what one needs no more is given back");
-        assert_eq!(shares.bound(), Bound::Nobody);
+        assert_eq!(shares.state(), LockState::Free);
         shares.remove(&b, pid(2));
         assert!(shares.is_empty());
     }
