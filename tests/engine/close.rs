@@ -4,7 +4,7 @@ use crate::harness::{World, address, ms, name};
 use crate::namesakes::namesake;
 use convoke::engine::{Engine, Goodbye, Message, Refusal};
 use convoke::model::{
-    Action, Call, Command, Config, ConnectionId, Deadline, Machine, Payload, Reason, Ref, Status,
+    Action, Command, Config, ConnectionId, Deadline, Machine, Payload, Reason, Ref, Status,
 };
 
 /// "Answers everything with E_CLOSED, goodbye on every link", and nothing is pending afterwards.
@@ -28,9 +28,7 @@ fn close_leaves_in_order() {
         world.unregister(pid, "own"),
         world.unregister(pid, "far"),
         world.connect_call(pid, "elsewhere:1", Deadline::FOREVER),
-        world.call(pid, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: far } })
-        }),
+        world.operate(pid, deadline, Action::IsAlive { pid: far }),
     ];
     world.command(0, Command::Close);
     assert_eq!(calls.map(|op| world.status(op)), [Some(Status::Closed); 7]);
@@ -70,17 +68,8 @@ fn a_closed_node_answers_everything() {
         world.register_as(pid, "x", far, true, deadline),
         world.unregister(pid, "x"),
         world.connect_call(pid, &address(1), Deadline::FOREVER),
-        world.call(pid, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: far } })
-        }),
-        world.call(pid, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Disconnect { node_name: "node1".into() },
-            })
-        }),
+        world.operate(pid, deadline, Action::IsAlive { pid: far }),
+        world.operate(pid, deadline, Action::Disconnect { node_name: "node1".into() }),
     ];
     assert_eq!(calls.map(|op| world.status(op)), [Some(Status::Closed); 6]);
     let monitor = world.monitor(pid, far);

@@ -3,9 +3,7 @@
 use crate::harness::{DETECTION, Frame, NodeIndex, World, address, config, ms};
 use crate::holds::by;
 use convoke::engine::{Ending, Engine, Message, Stamped};
-use convoke::model::{
-    Action, Call, Command, Config, ConnectionId, Deadline, Machine, NodeId, Pid, Reason, Status,
-};
+use convoke::model::{Action, Command, Config, ConnectionId, Deadline, Machine, NodeId, Pid, Reason, Status};
 
 const CONFIRMATION: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -20,14 +18,7 @@ impl World {
 
     fn shut_out(&mut self, node: NodeIndex, other: NodeIndex) {
         let process = self.spawn(node);
-        self.call(process, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline: Deadline::FOREVER,
-                what: Action::Disconnect { node_name: format!("node{other}") },
-            })
-        });
+        self.operate(process, Deadline::FOREVER, Action::Disconnect { node_name: format!("node{other}") });
         self.settle();
     }
 

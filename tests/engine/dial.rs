@@ -3,7 +3,7 @@
 use crate::asks::every_order;
 use crate::harness::{DETECTION, Frame, HEARTBEAT, NodeIndex, World, address, config, ms};
 use convoke::engine::{Fact, Goodbye, Message, PeerAddress, Refusal};
-use convoke::model::{Action, Call, Command, Config, Deadline, Machine, NodeId, Pid, Ref, Status};
+use convoke::model::{Action, Command, Config, Deadline, Machine, NodeId, Pid, Ref, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -14,16 +14,12 @@ pub(crate) fn with_seeds(index: NodeIndex, seeds: &[&str]) -> Config {
 impl World {
     pub(crate) fn connect_call(&mut self, process: Pid, address: &str, deadline: Deadline) -> Ref {
         let address = address.to_owned();
-        self.call(process, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::Connect { address } })
-        })
+        self.operate(process, deadline, Action::Connect { address })
     }
 
     pub(crate) fn disconnect_call(&mut self, process: Pid, node_name: &str) -> Ref {
         let (node_name, deadline) = (node_name.to_owned(), Deadline::FOREVER);
-        self.call(process, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } })
-        })
+        self.operate(process, deadline, Action::Disconnect { node_name })
     }
 
     /// How long it takes from now until the node dials this address.

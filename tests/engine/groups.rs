@@ -9,39 +9,27 @@ use convoke::model::{
 impl World {
     pub(crate) fn create(&mut self, caller: Pid, group: &str) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group } })
-        })
+        self.operate(caller, deadline, Action::CreateGroup { group })
     }
     pub(crate) fn delete(&mut self, caller: Pid, group: &str) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group } })
-        })
+        self.operate(caller, deadline, Action::DeleteGroup { group })
     }
     pub(crate) fn join(&mut self, caller: Pid, group: &str, pid: Pid) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } })
-        })
+        self.operate(caller, deadline, Action::JoinGroup { group, pid })
     }
     pub(crate) fn leave(&mut self, caller: Pid, group: &str, pid: Pid) -> Ref {
         let (group, deadline) = (name(group), Deadline::FOREVER);
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::LeaveGroup { group, pid } })
-        })
+        self.operate(caller, deadline, Action::LeaveGroup { group, pid })
     }
     pub(crate) fn join_within(&mut self, caller: Pid, group: &str, pid: Pid, timeout_ms: i64) -> Ref {
         let (group, deadline) = (name(group), self.within(timeout_ms));
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } })
-        })
+        self.operate(caller, deadline, Action::JoinGroup { group, pid })
     }
     pub(crate) fn create_within(&mut self, caller: Pid, group: &str, timeout_ms: i64) -> Ref {
         let (group, deadline) = (name(group), self.within(timeout_ms));
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group } })
-        })
+        self.operate(caller, deadline, Action::CreateGroup { group })
     }
     pub(crate) fn watch_group(&mut self, watcher: Pid, group: &str) -> Ref {
         let group = name(group);

@@ -4,9 +4,7 @@
 use crate::harness::{HEARTBEAT, World, config, name};
 use crate::hostile::{ENGINE, FRIEND, PUPPET, State, friend, me, puppet, tx, world};
 use convoke::engine::{Dot, Existence, Fact, Goodbye, MAX_DOT, Membership, Message, Task, Tx};
-use convoke::model::{
-    Action, Call, Command, Config, Deadline, Limits, Members, Name, NodeId, Reason, Status,
-};
+use convoke::model::{Action, Config, Deadline, Limits, Members, Name, NodeId, Reason, Status};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -148,9 +146,7 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
         let pid = world.spawn(FRIEND);
         world.settle();
         let deadline = Deadline::FOREVER;
-        world.call(pid, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group: name("x") } })
-        });
+        world.operate(pid, deadline, Action::DeleteGroup { group: name("x") });
         for peer in [ENGINE, FRIEND] {
             world.cut(peer, PUPPET);
         }
@@ -165,9 +161,7 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
             world.link(ENGINE, FRIEND);
         }
         let pid = world.spawn(ENGINE);
-        let op = world.call(pid, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group: name("new") } })
-        });
+        let op = world.operate(pid, deadline, Action::CreateGroup { group: name("new") });
         world.agree();
         // A node that is said to have made its last dot goes on under another number.
         for _ in 0..2 {
@@ -180,9 +174,7 @@ fn a_lie_about_an_honest_node_does_not_part_the_honest() {
             world.link(ENGINE, FRIEND);
             world.agree();
         }
-        let op = world.call(pid, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group: name("new") } })
-        });
+        let op = world.operate(pid, deadline, Action::DeleteGroup { group: name("new") });
         world.agree();
         assert_eq!(world.status(op), Some(Status::Ok), "{lie:?}");
         assert!(names_shown(&world).iter().all(|shown| !shown.contains(&name("new"))), "{lie:?}");
@@ -207,14 +199,7 @@ fn a_dot_that_is_said_to_be_deleted_before_it_is_made() {
         let pid = world.spawn(ENGINE);
         for group in ["new", "newer", "new"] {
             let deadline = Deadline::FOREVER;
-            world.call(pid, |process, op| {
-                Command::Call(Call {
-                    process,
-                    op,
-                    deadline,
-                    what: Action::CreateGroup { group: name(group) },
-                })
-            });
+            world.operate(pid, deadline, Action::CreateGroup { group: name(group) });
             world.agree();
             let [here, there] = names_shown(&world);
             assert_eq!(here, there, "{lie:?}");

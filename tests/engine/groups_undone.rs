@@ -2,7 +2,7 @@
 
 use crate::harness::{World, config, ms, name};
 use convoke::engine::Message;
-use convoke::model::{Action, Call, Command, Pid, Ref, Status};
+use convoke::model::{Action, Pid, Ref, Status};
 
 /// How a call ends before all have acknowledged it.
 const ENDS: [&str; 3] = ["deadline", "cancel", "exit"];
@@ -384,9 +384,7 @@ fn leave_and_delete_are_done() {
         let (mut world, pids) = hung();
         let caller = world.spawn(1);
         let (group, deadline, pid) = (name("g"), world.within(1000), pids[0]);
-        let op = world.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::LeaveGroup { group, pid } })
-        });
+        let op = world.operate(caller, deadline, Action::LeaveGroup { group, pid });
         end_early(&mut world, caller, op, how);
         assert_eq!(world.members(1, "g"), Some(vec![]), "{how}");
         wake(&mut world);
@@ -396,9 +394,7 @@ fn leave_and_delete_are_done() {
         let (mut world, _) = hung();
         let caller = world.spawn(1);
         let (group, deadline) = (name("g"), world.within(1000));
-        let op = world.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group } })
-        });
+        let op = world.operate(caller, deadline, Action::DeleteGroup { group });
         end_early(&mut world, caller, op, how);
         assert_eq!(world.members(1, "g"), None, "{how}");
         wake(&mut world);

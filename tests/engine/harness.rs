@@ -254,6 +254,11 @@ impl World {
         op
     }
 
+    /// An operation of `process` at its own node.
+    pub(crate) fn operate(&mut self, process: Pid, deadline: Deadline, what: Action) -> Ref {
+        self.call(process, |process, op| Command::Call(Call { process, op, deadline, what }))
+    }
+
     pub(crate) fn register_as(
         &mut self,
         caller: Pid,
@@ -263,14 +268,7 @@ impl World {
         deadline: Deadline,
     ) -> Ref {
         let (name, resolver) = (name(name_), Resolver::RandomExit);
-        self.call(caller, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Register { name, pid, resolver, replace },
-            })
-        })
+        self.operate(caller, deadline, Action::Register { name, pid, resolver, replace })
     }
 
     pub(crate) fn register(&mut self, pid: Pid, name: &str) -> Ref {
@@ -283,9 +281,7 @@ impl World {
 
     pub(crate) fn unregister(&mut self, caller: Pid, name_: &str) -> Ref {
         let (name, deadline) = (name(name_), Deadline::FOREVER);
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::Unregister { name } })
-        })
+        self.operate(caller, deadline, Action::Unregister { name })
     }
 
     pub(crate) fn monitor(&mut self, watcher: Pid, target: Pid) -> Ref {

@@ -2,7 +2,7 @@
 
 use crate::harness::{NodeIndex, World, name};
 use convoke::engine::Message;
-use convoke::model::{Action, Call, Command, Deadline, Event, Machine, Name, Pid, Reason, Ref, Status};
+use convoke::model::{Action, Command, Deadline, Event, Machine, Name, Pid, Reason, Ref, Status};
 
 /// Who a test locks for: the requester that it names.
 pub(crate) struct Lock<'a> {
@@ -46,27 +46,13 @@ impl World {
     pub(crate) fn acquire(&mut self, pid: Pid, lock: Lock<'_>) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
         let (retries, scope, deadline) = (lock.retries, lock.scope, lock.deadline);
-        self.call(pid, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Acquire { resource, requester, nodes, retries, scope },
-            })
-        })
+        self.operate(pid, deadline, Action::Acquire { resource, requester, nodes, retries, scope })
     }
 
     pub(crate) fn release(&mut self, pid: Pid, lock: Lock<'_>) -> Ref {
         let (resource, requester, nodes) = (name(lock.resource), name(lock.requester), lock.nodes());
         let (scope, deadline) = (lock.scope, lock.deadline);
-        self.call(pid, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Release { resource, requester, nodes, scope },
-            })
-        })
+        self.operate(pid, deadline, Action::Release { resource, requester, nodes, scope })
     }
 
     pub(crate) fn watch(&mut self, pid: Pid, lock: Lock<'_>) -> Ref {

@@ -3,7 +3,7 @@
 use crate::harness::{Frame, NodeIndex, World};
 use crate::holds::by;
 use convoke::engine::Message;
-use convoke::model::{Action, Call, Command, Deadline, NodeId, Pid, Reason, Status};
+use convoke::model::{Action, Deadline, NodeId, Pid, Reason, Status};
 
 pub(crate) fn link_all(world: &mut World, pairs: &[(NodeIndex, NodeIndex)]) {
     for (a, b) in pairs {
@@ -153,9 +153,7 @@ fn who_comes_back_only_to_leave_is_not_missed() {
     world.connect(0, 1);
     assert!(world.engine(0).links().any(|(node, synced)| node == NodeId(2) && !synced));
     let (node_name, deadline) = ("node1".to_owned(), Deadline::FOREVER);
-    world.call(pid, |process, op| {
-        Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } })
-    });
+    world.operate(pid, deadline, Action::Disconnect { node_name });
     world.settle();
     assert_eq!(world.lost_locks(pid), []);
     assert_eq!(world.check(pid, "me"), Some(token));

@@ -3,9 +3,7 @@
 use crate::asks::every_order;
 use crate::harness::{DETECTION, World, config, ms, name};
 use convoke::engine::{Message, SNAPSHOT_ROWS};
-use convoke::model::{
-    Action, Call, Command, Config, Deadline, Limits, Name, NodeId, Pid, Ref, Resolver, Status,
-};
+use convoke::model::{Action, Config, Deadline, Limits, Name, NodeId, Pid, Ref, Resolver, Status};
 
 /// "Register: all granted -> the home publishes the binding (commit) and waits for the acknowledgement of every node it
 /// has a link to: 2 round trips"; 4 messages for each other node.
@@ -89,14 +87,11 @@ fn names_are_any_bytes_up_to_the_limit() {
                 continue;
             }
             let name = Name::new(&bytes);
-            let op = world.call(pid, |process, op| {
-                Command::Call(Call {
-                    process,
-                    op,
-                    deadline: Deadline::FOREVER,
-                    what: Action::Register { name, pid, resolver: Resolver::RandomExit, replace },
-                })
-            });
+            let op = world.operate(
+                pid,
+                Deadline::FOREVER,
+                Action::Register { name, pid, resolver: Resolver::RandomExit, replace },
+            );
             world.settle();
             assert_eq!(world.status(op), Some(status), "{} bytes", bytes.len());
             let shown = (status == Status::Ok).then_some(pid);
@@ -104,9 +99,7 @@ fn names_are_any_bytes_up_to_the_limit() {
         }
     }
     let (name, deadline) = (Name::new(&[]), Deadline::FOREVER);
-    let op = world.call(pid, |process, op| {
-        Command::Call(Call { process, op, deadline, what: Action::Unregister { name } })
-    });
+    let op = world.operate(pid, deadline, Action::Unregister { name });
     assert_eq!(world.status(op), Some(Status::Invalid));
     world.assert_at_rest();
 }
@@ -257,9 +250,7 @@ fn unregister_at_its_deadline_is_not_undone() {
     world.settle();
     world.hang(1);
     let deadline = world.within(100);
-    let op = world.call(pid, |process, op| {
-        Command::Call(Call { process, op, deadline, what: Action::Unregister { name: name("x") } })
-    });
+    let op = world.operate(pid, deadline, Action::Unregister { name: name("x") });
     world.advance(ms(99));
     assert_eq!(world.status(op), None);
     world.advance(ms(1));

@@ -134,9 +134,7 @@ impl World {
     fn disconnect(&mut self, node: NodeIndex, other: NodeIndex) {
         let caller = self.spawn(node);
         let (node_name, deadline) = (format!("node{other}"), Deadline::FOREVER);
-        self.call(caller, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } })
-        });
+        self.operate(caller, deadline, Action::Disconnect { node_name });
     }
 }
 
@@ -308,20 +306,9 @@ fn a_process_that_is_gone_can_do_nothing() {
         world.register_as(gone, "x", other, false, deadline),
         world.unregister(gone, "taken"),
         world.unregister(gone, "unknown"),
-        world.call(gone, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: other } })
-        }),
-        world.call(gone, |process, op| {
-            Command::Call(Call { process, op, deadline, what: Action::Connect { address: address() } })
-        }),
-        world.call(gone, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Disconnect { node_name: "node1".into() },
-            })
-        }),
+        world.operate(gone, deadline, Action::IsAlive { pid: other }),
+        world.operate(gone, deadline, Action::Connect { address: address() }),
+        world.operate(gone, deadline, Action::Disconnect { node_name: "node1".into() }),
     ];
     world.monitor(gone, other);
     world.call(gone, |process, reference| Command::MonitorName { process, reference, name: name("taken") });
@@ -425,9 +412,7 @@ fn is_alive_asks_the_home() {
         let target = world.spawn(node);
         let ask = |world: &mut World, pid| {
             let deadline = Deadline::FOREVER;
-            let op = world.call(caller, |process, op| {
-                Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid } })
-            });
+            let op = world.operate(caller, deadline, Action::IsAlive { pid });
             world.settle();
             world.outcome(op).expect("an answer")
         };
@@ -438,9 +423,7 @@ fn is_alive_asks_the_home() {
     }
     let pid = Pid { node: NodeId(99), serial: 1 };
     let deadline = Deadline::FOREVER;
-    let op = world.call(caller, |process, op| {
-        Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid } })
-    });
+    let op = world.operate(caller, deadline, Action::IsAlive { pid });
     assert_eq!(world.status(op), Some(Status::Unreachable));
 }
 

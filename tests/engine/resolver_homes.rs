@@ -5,7 +5,7 @@ use crate::harness::{DETECTION, World, config, name};
 use crate::resolvers::{KEEP_A, apart, decided, told, two};
 use convoke::engine::{ClashMessage, Message, Pair, Reg};
 use convoke::model::{
-    Action, Call, ClashAnswer, ClashLoser, ClashWinner, Command, Deadline, NodeId, Pid, Resolver, Status,
+    Action, ClashAnswer, ClashLoser, ClashWinner, Command, Deadline, NodeId, Pid, Resolver, Status,
 };
 
 // ---- homes without a link
@@ -123,14 +123,11 @@ fn an_unknown_function_is_not_found() {
         for replace in [false, true] {
             let text = name(&format!("{resolver} {replace} {pid:?}"));
             let (copy, resolver) = (text.clone(), Resolver::from_name(resolver));
-            let op = world.call(caller, |process, op| {
-                Command::Call(Call {
-                    process,
-                    op,
-                    deadline: Deadline::FOREVER,
-                    what: Action::Register { name: copy, pid, resolver, replace },
-                })
-            });
+            let op = world.operate(
+                caller,
+                Deadline::FOREVER,
+                Action::Register { name: copy, pid, resolver, replace },
+            );
             world.settle();
             assert_eq!(world.status(op), Some(expected), "{text:?}");
             let shown = world.engine(0).whereis(text.as_bytes());
@@ -149,14 +146,11 @@ fn a_function_at_a_forwarded_home_is_called_there() {
     let (caller, pid, rival) = (world.spawn(0), world.spawn(1), world.spawn(2));
     let resolver = Resolver::from_name("f");
     let text = name("x");
-    let op = world.call(caller, |process, op| {
-        Command::Call(Call {
-            process,
-            op,
-            deadline: Deadline::FOREVER,
-            what: Action::Register { name: text, pid, resolver, replace: false },
-        })
-    });
+    let op = world.operate(
+        caller,
+        Deadline::FOREVER,
+        Action::Register { name: text, pid, resolver, replace: false },
+    );
     world.settle();
     assert_eq!(world.status(op), Some(Status::Ok));
     world.register(rival, "x");

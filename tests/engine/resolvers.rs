@@ -4,7 +4,7 @@ use crate::asks::every_order;
 use crate::harness::{NodeIndex, World, ms, name};
 use convoke::engine::{Message, Output};
 use convoke::model::{
-    Action, Call, ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Deadline, Effect, Event, Machine,
+    Action, ClashAnswer, ClashCall, ClashLoser, ClashWinner, Command, Deadline, Effect, Event, Machine,
     Payload, Pid, Reason, Ref, Resolver, Status,
 };
 
@@ -19,14 +19,7 @@ pub(crate) fn decided(winner: ClashWinner, loser: ClashLoser) -> ClashAnswer {
 impl World {
     pub(crate) fn register_with(&mut self, pid: Pid, text: &str, resolver: &str) -> Ref {
         let (name, resolver, deadline) = (name(text), Resolver::from_name(resolver), Deadline::FOREVER);
-        self.call(pid, |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Register { name, pid, resolver, replace: false },
-            })
-        })
+        self.operate(pid, deadline, Action::Register { name, pid, resolver, replace: false })
     }
 
     pub(crate) fn add_resolver(&mut self, node: NodeIndex, resolver: &str) {
@@ -230,14 +223,11 @@ fn the_age_of_a_binding_that_is_restored_counts_from_its_own_commit() {
         world.register_with(pids[1], "x", "keep-oldest");
         world.advance(ms(20));
         let (text, resolver) = (name("x"), Resolver::KeepOldest);
-        let op = world.call(pids[0], |process, op| {
-            Command::Call(Call {
-                process,
-                op,
-                deadline: Deadline::FOREVER,
-                what: Action::Register { name: text, pid: pids[0], resolver, replace: true },
-            })
-        });
+        let op = world.operate(
+            pids[0],
+            Deadline::FOREVER,
+            Action::Register { name: text, pid: pids[0], resolver, replace: true },
+        );
         if undone {
             world.until(0, 2, |m| matches!(m, Message::Acquire { .. }));
             world.until(2, 0, |m| matches!(m, Message::Grant { .. }));

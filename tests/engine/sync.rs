@@ -7,7 +7,7 @@ use convoke::model::{Action, Call, Command, Config, ConnectionId, Deadline, Node
 
 impl World {
     pub(crate) fn sync_call(&mut self, process: Pid, deadline: Deadline) -> Ref {
-        self.call(process, |process, op| Command::Call(Call { process, op, deadline, what: Action::Sync }))
+        self.operate(process, deadline, Action::Sync)
     }
 
     /// A node that was told of these addresses only, and a call of `sync` on it.
@@ -28,10 +28,7 @@ impl World {
         let node = self.add_joiner(id, seeds);
         let pid = self.spawn(node);
         let deadline = self.within(wait_ms);
-        (
-            node,
-            self.call(pid, |process, op| Command::Call(Call { process, op, deadline, what: Action::Join })),
-        )
+        (node, self.operate(pid, deadline, Action::Join))
     }
 }
 

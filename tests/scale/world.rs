@@ -176,22 +176,9 @@ impl World {
         }
         if host < self.plan.groups {
             let group = Name::new(format!("group-{host}").as_bytes());
-            let (process, deadline) = (PROCESS, Deadline::FOREVER);
-            let op = self.next_op();
-            self.command(
-                host,
-                Command::Call(Call {
-                    process,
-                    op,
-                    deadline,
-                    what: Action::CreateGroup { group: group.clone() },
-                }),
-            );
-            let (op, pid) = (self.next_op(), self.pid(host));
-            self.command(
-                host,
-                Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } }),
-            );
+            self.operate(host, Action::CreateGroup { group: group.clone() });
+            let pid = self.pid(host);
+            self.operate(host, Action::JoinGroup { group, pid });
         }
         host
     }
@@ -216,38 +203,22 @@ impl World {
     }
 
     /// The answer comes under the number.
-    pub(crate) fn register(&mut self, host: usize, name: &str) -> u64 {
-        let (op, pid) = (self.next_op(), self.pid(host));
-        let resolver = Resolver::from_name("referee");
-        let (process, deadline) = (PROCESS, Deadline::FOREVER);
-        let name = Name::new(name.as_bytes());
-        self.command(
-            host,
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Register { name, pid, resolver, replace: false },
-            }),
-        );
+    fn operate(&mut self, host: usize, what: Action) -> u64 {
+        let (process, op, deadline) = (PROCESS, self.next_op(), Deadline::FOREVER);
+        self.command(host, Command::Call(Call { process, op, deadline, what }));
         op.0
     }
 
+    pub(crate) fn register(&mut self, host: usize, name: &str) -> u64 {
+        let (name, pid) = (Name::new(name.as_bytes()), self.pid(host));
+        let resolver = Resolver::from_name("referee");
+        self.operate(host, Action::Register { name, pid, resolver, replace: false })
+    }
+
     pub(crate) fn acquire(&mut self, host: usize, resource: &str) -> u64 {
-        let op = self.next_op();
         let (resource, requester) = (Name::new(resource.as_bytes()), Name::new(b"requester"));
-        let (process, deadline) = (PROCESS, Deadline::FOREVER);
         let (nodes, retries, scope) = (None, None, None);
-        self.command(
-            host,
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Acquire { resource, requester, nodes, retries, scope },
-            }),
-        );
-        op.0
+        self.operate(host, Action::Acquire { resource, requester, nodes, retries, scope })
     }
 
     // ---- time
