@@ -326,7 +326,8 @@ impl Event {
             ) => Some(payload.as_bytes()),
             (Field::Detail, Body::Done { detail, .. }) => Some(detail.to_bytes()),
             (Field::Text, Body::Log { record, .. }) => Some(record.text().to_bytes()),
-            (Field::Target, Body::Log { record, .. }) => Some(record.topic.c_name().as_bytes()),
+            // With a zero behind it, as C has texts.
+            (Field::Target, Body::Log { record, .. }) => Some(record.topic.name_for_c().to_bytes()),
             _ => None,
         }
     }
