@@ -36,7 +36,7 @@ pub enum Request {
 }
 
 impl Request {
-    /// A quarter of the window that every pair has is much; less is told in passing.
+    /// An eighth of the window that every pair has is much; less is told in passing.
     fn is_urgent(&self) -> bool {
         match self {
             Self::Command { .. }
@@ -48,7 +48,7 @@ impl Request {
             #[cfg(feature = "test-hooks")]
             Self::Hook(_) => true,
             Self::Taken { messages, bytes, .. } => {
-                *messages >= INITIAL_CREDIT.messages / 4 || *bytes >= INITIAL_CREDIT.bytes / 4
+                *messages >= INITIAL_CREDIT.messages / 8 || *bytes >= INITIAL_CREDIT.bytes / 8
             }
         }
     }

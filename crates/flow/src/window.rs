@@ -4,10 +4,11 @@ use super::inbound::Violation;
 use super::pool::{Pool, Share};
 use super::{Credit, INITIAL_CREDIT, MAX_WINDOW};
 
-/// What was taken is told in parts of a window: of these at most one, and of those in which the application's reading is
-/// reported half of one more, is taken and not told. So whoever keeps less than half of a window unread, or on its way, is
-/// never refused for what was read already.
-const TOLD_IN: u64 = 4;
+/// What was taken is told in parts of a window: of these at most one is taken and not told, and of those in which the application's
+/// reading is reported one more. A credit takes its way meanwhile: of what was read in one go no credit has come back yet when as
+/// much is sent again. So whoever keeps a quarter of a window unread, or on its way, is not refused for what was read already:
+/// that quarter, another one of which the credit is under way, and a few of these parts.
+const TOLD_IN: u64 = 8;
 
 /// Numbers count from the moment the link came up; what is told is never taken back.
 /// taken <= arrived <= told.

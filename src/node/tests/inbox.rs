@@ -67,7 +67,7 @@ fn small_reports_do_not_wake() {
     let taken =
         |to, messages| Request::Taken { window: Window { from: NodeId(1), link: 1, to }, messages, bytes: 0 };
     assert!(inbox.prepare_sleep());
-    for _ in 0..15 {
+    for _ in 0..7 {
         inbox.push(taken(1, 1)).unwrap();
     }
     assert!(!is_signalled(&inbox));

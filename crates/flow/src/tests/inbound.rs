@@ -206,13 +206,13 @@ fn pieces_become_a_message() {
 }
 
 #[test]
-fn a_quarter_of_a_window_taken_gives_credit() {
+fn an_eighth_of_a_window_taken_gives_credit() {
     let mut inbound = inbound();
     for _ in 0..40 {
         assert_eq!(frame(&mut inbound, A, message(1, 2), 8), got(A, 1, 2, 8));
     }
-    assert_eq!(inbound.taken(window(A, 2), 15, 15 * cost(8)), []);
-    let after = credit(16, 16 * cost(8), INITIAL_CREDIT.bytes);
+    assert_eq!(inbound.taken(window(A, 2), 7, 7 * cost(8)), []);
+    let after = credit(8, 8 * cost(8), INITIAL_CREDIT.bytes);
     assert_eq!(inbound.taken(window(A, 2), 1, cost(8)), [(A, 2, after)]);
     // More than there is: only what is there counts.
     let after = credit(40, 40 * cost(8), INITIAL_CREDIT.bytes);
@@ -227,9 +227,9 @@ fn a_quarter_of_a_window_taken_gives_credit() {
 fn who_waits_is_answered_when_it_fits_or_all_is_taken() {
     let mut inbound = inbound();
     for _ in 0..3 {
-        frame(&mut inbound, A, message(1, 2), 20 << 10).unwrap();
+        frame(&mut inbound, A, message(1, 2), 10 << 10).unwrap();
     }
-    let one = cost(20 << 10);
+    let one = cost(10 << 10);
     let wait = |bytes| DataHeader::Wait { to: 2, want: Credit { messages: 4, bytes, taken: 3 * one } };
     assert_eq!(frame(&mut inbound, A, wait(INITIAL_CREDIT.bytes + one), 0), NOTHING);
     assert_eq!(inbound.taken(window(A, 2), 1, one), [(A, 2, credit(1, one, INITIAL_CREDIT.bytes))]);
