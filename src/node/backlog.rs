@@ -260,10 +260,9 @@ fn key_of(serial: u64, body: &Body) -> Option<Key> {
             Some(Key::Passed(serial, *reference))
         }
         Body::Sendable { receiver } => Some(Key::Sendable(serial, *receiver)),
-        Body::Engine(EngineEvent::GroupJoined { reference, pid, .. })
-        | Body::Engine(EngineEvent::GroupLeft { reference, pid, .. }) => {
-            Some(Key::Member(serial, *reference, *pid))
-        }
+        Body::Engine(
+            EngineEvent::GroupJoined { reference, pid, .. } | EngineEvent::GroupLeft { reference, pid, .. },
+        ) => Some(Key::Member(serial, *reference, *pid)),
         Body::Engine(EngineEvent::LockWanted { reference, .. }) => Some(Key::Wanted(serial, *reference)),
         _ => None,
     }
@@ -283,16 +282,19 @@ fn coalesce(waiting: Body, newer: Body) -> Option<Body> {
             changes: changes + more,
         })),
         (
-            Body::Engine(EngineEvent::GroupJoined { reference, group, pid, old, .. })
-            | Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, .. }),
-            Body::Engine(EngineEvent::GroupJoined { count, .. })
-            | Body::Engine(EngineEvent::GroupLeft { count, .. }),
+            Body::Engine(
+                EngineEvent::GroupJoined { reference, group, pid, old, .. }
+                | EngineEvent::GroupLeft { reference, group, pid, old, .. },
+            ),
+            Body::Engine(EngineEvent::GroupJoined { count, .. } | EngineEvent::GroupLeft { count, .. }),
         ) if count > old => {
             Some(Body::Engine(EngineEvent::GroupJoined { reference, group, pid, old, count }))
         }
         (
-            Body::Engine(EngineEvent::GroupJoined { reference, group, pid, old, .. })
-            | Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, .. }),
+            Body::Engine(
+                EngineEvent::GroupJoined { reference, group, pid, old, .. }
+                | EngineEvent::GroupLeft { reference, group, pid, old, .. },
+            ),
             Body::Engine(EngineEvent::GroupLeft { count, reason, .. }),
         )
         | (
@@ -302,8 +304,8 @@ fn coalesce(waiting: Body, newer: Body) -> Option<Body> {
             Some(Body::Engine(EngineEvent::GroupLeft { reference, group, pid, old, count, reason }))
         }
         (
-            Body::Engine(EngineEvent::GroupJoined { .. }) | Body::Engine(EngineEvent::GroupLeft { .. }),
-            Body::Engine(EngineEvent::GroupJoined { .. }) | Body::Engine(EngineEvent::GroupLeft { .. }),
+            Body::Engine(EngineEvent::GroupJoined { .. } | EngineEvent::GroupLeft { .. }),
+            Body::Engine(EngineEvent::GroupJoined { .. } | EngineEvent::GroupLeft { .. }),
         ) => None,
         (Body::Engine(EngineEvent::LockWanted { .. }), newer) => Some(newer),
         (waiting, _) => Some(waiting),

@@ -1,8 +1,7 @@
 //! What an application reads from a queue.
 
 use super::Record;
-use crate::model::numbered;
-use crate::model::{Event as EngineEvent, Name, NodeId, Payload, Pid, Reason, Ref, Status};
+use crate::model::{Event as EngineEvent, Name, NodeId, Payload, Pid, Reason, Ref, Status, numbered};
 use std::ffi::{CStr, CString};
 use std::sync::Arc;
 
@@ -267,11 +266,13 @@ impl Event {
     /// `Reason::NORMAL` for kinds that have none.
     pub fn reason(&self) -> Reason {
         match &self.body {
-            Body::Engine(EngineEvent::Exit { reason, .. })
-            | Body::Engine(EngineEvent::NameConflict { reason, .. })
-            | Body::Engine(EngineEvent::NodeDown { reason, .. })
-            | Body::Engine(EngineEvent::GroupLeft { reason, .. })
-            | Body::Engine(EngineEvent::LockLost { reason, .. })
+            Body::Engine(
+                EngineEvent::Exit { reason, .. }
+                | EngineEvent::NameConflict { reason, .. }
+                | EngineEvent::NodeDown { reason, .. }
+                | EngineEvent::GroupLeft { reason, .. }
+                | EngineEvent::LockLost { reason, .. },
+            )
             | Body::NodeClosed { reason } => *reason,
             _ => Reason::NORMAL,
         }
@@ -297,28 +298,28 @@ impl Event {
         match (field, &self.body) {
             (
                 Field::Name,
-                Body::Engine(EngineEvent::NameConflict { name, .. })
-                | Body::Engine(EngineEvent::NameChanged { name, .. })
+                Body::Engine(EngineEvent::NameConflict { name, .. } | EngineEvent::NameChanged { name, .. })
                 | Body::Clash { name, .. }
-                | Body::Engine(EngineEvent::GroupJoined { group: name, .. })
-                | Body::Engine(EngineEvent::GroupLeft { group: name, .. })
-                | Body::Engine(EngineEvent::LockLost { resource: name, .. })
-                | Body::Engine(EngineEvent::LockWanted { resource: name, .. }),
+                | Body::Engine(
+                    EngineEvent::GroupJoined { group: name, .. }
+                    | EngineEvent::GroupLeft { group: name, .. }
+                    | EngineEvent::LockLost { resource: name, .. }
+                    | EngineEvent::LockWanted { resource: name, .. },
+                ),
             ) => Some(name.as_bytes()),
             (
                 Field::Requester,
-                Body::Engine(EngineEvent::LockLost { requester, .. })
-                | Body::Engine(EngineEvent::LockWanted { requester, .. }),
+                Body::Engine(
+                    EngineEvent::LockLost { requester, .. } | EngineEvent::LockWanted { requester, .. },
+                ),
             ) => Some(requester.as_bytes()),
             (
                 Field::Name,
-                Body::Engine(EngineEvent::NodeUp { name, .. })
-                | Body::Engine(EngineEvent::NodeDown { name, .. }),
+                Body::Engine(EngineEvent::NodeUp { name, .. } | EngineEvent::NodeDown { name, .. }),
             ) => Some(name.as_bytes()),
             (
                 Field::Address,
-                Body::Engine(EngineEvent::NodeUp { address, .. })
-                | Body::Engine(EngineEvent::NodeDown { address, .. }),
+                Body::Engine(EngineEvent::NodeUp { address, .. } | EngineEvent::NodeDown { address, .. }),
             ) => Some(address.as_bytes()),
             (
                 Field::Payload,
@@ -343,15 +344,18 @@ impl Event {
             (Field::Peer, Body::Sendable { receiver }) => Some(*receiver),
             (
                 Field::Peer,
-                Body::Engine(EngineEvent::GroupJoined { pid, .. })
-                | Body::Engine(EngineEvent::GroupLeft { pid, .. })
-                | Body::Engine(EngineEvent::LockWanted { waiter: pid, .. })
+                Body::Engine(
+                    EngineEvent::GroupJoined { pid, .. }
+                    | EngineEvent::GroupLeft { pid, .. }
+                    | EngineEvent::LockWanted { waiter: pid, .. },
+                )
                 | Body::Clash { other: pid, .. },
             ) => Some(*pid),
             (
                 Field::Peer,
-                Body::Engine(EngineEvent::NameConflict { winner: pid, .. })
-                | Body::Engine(EngineEvent::NameChanged { new: pid, .. }),
+                Body::Engine(
+                    EngineEvent::NameConflict { winner: pid, .. } | EngineEvent::NameChanged { new: pid, .. },
+                ),
             )
             | (Field::OldPid, Body::Engine(EngineEvent::NameChanged { old: pid, .. }))
             | (Field::KilledBy, Body::Engine(EngineEvent::Exit { by: pid, .. })) => {
@@ -366,39 +370,42 @@ impl Event {
         match (field, &self.body) {
             (
                 Field::Node,
-                Body::Engine(EngineEvent::NodeUp { node, .. })
-                | Body::Engine(EngineEvent::NodeDown { node, .. }),
+                Body::Engine(EngineEvent::NodeUp { node, .. } | EngineEvent::NodeDown { node, .. }),
             ) => Some(node.0),
             (
                 Field::Reason,
-                Body::Engine(EngineEvent::Exit { reason, .. })
-                | Body::Engine(EngineEvent::NameConflict { reason, .. })
-                | Body::Engine(EngineEvent::NodeDown { reason, .. })
-                | Body::Engine(EngineEvent::GroupLeft { reason, .. })
-                | Body::Engine(EngineEvent::LockLost { reason, .. })
+                Body::Engine(
+                    EngineEvent::Exit { reason, .. }
+                    | EngineEvent::NameConflict { reason, .. }
+                    | EngineEvent::NodeDown { reason, .. }
+                    | EngineEvent::GroupLeft { reason, .. }
+                    | EngineEvent::LockLost { reason, .. },
+                )
                 | Body::NodeClosed { reason },
             ) => Some(u64::from(reason.0)),
             (
                 Field::Ref,
                 Body::Engine(EngineEvent::Exit { reference, .. })
                 | Body::Done { op: reference, .. }
-                | Body::Engine(EngineEvent::NameChanged { reference, .. })
-                | Body::Engine(EngineEvent::NodeUp { reference, .. })
-                | Body::Engine(EngineEvent::NodeDown { reference, .. })
-                | Body::Engine(EngineEvent::GroupJoined { reference, .. })
-                | Body::Engine(EngineEvent::GroupLeft { reference, .. })
-                | Body::Engine(EngineEvent::LockWanted { reference, .. })
-                | Body::Engine(EngineEvent::SnapshotEnd { reference }),
+                | Body::Engine(
+                    EngineEvent::NameChanged { reference, .. }
+                    | EngineEvent::NodeUp { reference, .. }
+                    | EngineEvent::NodeDown { reference, .. }
+                    | EngineEvent::GroupJoined { reference, .. }
+                    | EngineEvent::GroupLeft { reference, .. }
+                    | EngineEvent::LockWanted { reference, .. }
+                    | EngineEvent::SnapshotEnd { reference },
+                ),
             ) => Some(reference.0),
             (
                 Field::Count,
-                Body::Engine(EngineEvent::GroupJoined { count, .. })
-                | Body::Engine(EngineEvent::GroupLeft { count, .. }),
+                Body::Engine(EngineEvent::GroupJoined { count, .. } | EngineEvent::GroupLeft { count, .. }),
             ) => Some(*count),
             (
                 Field::Changes,
-                Body::Engine(EngineEvent::NameChanged { changes, .. })
-                | Body::Engine(EngineEvent::NodeDown { changes, .. }),
+                Body::Engine(
+                    EngineEvent::NameChanged { changes, .. } | EngineEvent::NodeDown { changes, .. },
+                ),
             ) => Some(*changes),
             (Field::Fence, Body::Engine(EngineEvent::LockLost { token, .. })) => Some(*token),
             (Field::AgeMs, Body::Clash { age_ms, .. }) => Some(*age_ms),

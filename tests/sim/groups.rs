@@ -2,7 +2,7 @@
 
 use crate::book::{GroupAct, Watch, What};
 use crate::world::{R, World};
-use convoke::model::{Action, Call, Command, Deadline, Name};
+use convoke::model::{Action, Command, Deadline, Name};
 use std::collections::BTreeMap;
 
 pub(crate) fn group(index: usize) -> Name {
@@ -57,21 +57,13 @@ impl World {
         };
         let what = What::Group { group: group.clone(), act };
         let op = self.operation(slot, process, what, deadline, home);
-        let command = match act {
-            GroupAct::Create => {
-                Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group } })
-            }
-            GroupAct::Delete => {
-                Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group } })
-            }
-            GroupAct::Join(pid) => {
-                Command::Call(Call { process, op, deadline, what: Action::JoinGroup { group, pid } })
-            }
-            GroupAct::Leave(pid) => {
-                Command::Call(Call { process, op, deadline, what: Action::LeaveGroup { group, pid } })
-            }
+        let action = match act {
+            GroupAct::Create => Action::CreateGroup { group },
+            GroupAct::Delete => Action::DeleteGroup { group },
+            GroupAct::Join(pid) => Action::JoinGroup { group, pid },
+            GroupAct::Leave(pid) => Action::LeaveGroup { group, pid },
         };
-        self.give(slot, command)
+        self.operate(slot, process, op, deadline, action)
     }
 
     pub(crate) fn watch_group(&mut self, slot: usize) -> R {

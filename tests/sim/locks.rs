@@ -4,7 +4,7 @@
 use crate::book::{Watch, What};
 use crate::lock_book::Share;
 use crate::world::{R, World};
-use convoke::model::{Action, Call, Command, Deadline, Name, NodeId, Pid, Reason, Ref};
+use convoke::model::{Action, Command, Deadline, Name, NodeId, Pid, Reason, Ref};
 use std::collections::BTreeSet;
 
 /// What the lock is on.
@@ -90,14 +90,12 @@ impl World {
         if nodes.is_none() {
             self.note_needs(slot, op);
         }
-        self.give(
+        self.operate(
             slot,
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Acquire { resource, requester, nodes, retries, scope },
-            }),
+            process,
+            op,
+            deadline,
+            Action::Acquire { resource, requester, nodes, retries, scope },
         )
     }
 
@@ -163,15 +161,7 @@ impl World {
         self.book.locks.said_of_rest = None;
         let process = share.pid.serial;
         let Share { resource, requester, .. } = share.clone();
-        self.give(
-            slot,
-            Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Release { resource, requester, nodes, scope },
-            }),
-        )?;
+        self.operate(slot, process, op, deadline, Action::Release { resource, requester, nodes, scope })?;
         // What the home says to others of what is left.
         let said = self.book.locks.said_of_rest.take();
         let expected = changes.then(|| (share, after.map(|(_, nodes)| nodes)));

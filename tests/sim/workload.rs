@@ -97,15 +97,7 @@ impl World {
     ) -> R<Ref> {
         let what = What::Register { name: name.clone(), pid, replace, resolver: resolver.clone() };
         let op = self.operation(slot, caller, what, deadline, pid.node);
-        self.give(
-            slot,
-            Command::Call(Call {
-                process: caller,
-                op,
-                deadline,
-                what: Action::Register { name, pid, resolver, replace },
-            }),
-        )?;
+        self.operate(slot, caller, op, deadline, Action::Register { name, pid, resolver, replace })?;
         Ok(op)
     }
 
@@ -124,7 +116,7 @@ impl World {
         let shown = self.hosts[slot].table.contains_key(&name);
         let what = What::Unregister { name: name.clone(), shown };
         let op = self.operation(slot, process, what, deadline, home);
-        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Unregister { name } }))
+        self.operate(slot, process, op, deadline, Action::Unregister { name })
     }
 
     fn cancel_operation(&mut self, slot: usize) -> R {
@@ -231,7 +223,7 @@ impl World {
         let deadline = self.patience(slot);
         let what = What::IsAlive { pid, over_at_start: self.book.is_over(pid) };
         let op = self.operation(slot, process, what, deadline, pid.node);
-        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid } }))
+        self.operate(slot, process, op, deadline, Action::IsAlive { pid })
     }
 
     fn monitor(&mut self, slot: usize) -> R {
@@ -312,7 +304,7 @@ impl World {
         let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
         let op = self.operation(slot, process, What::Sync, deadline, home);
-        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Sync }))
+        self.operate(slot, process, op, deadline, Action::Sync)
     }
 
     /// What the node does while it is being opened.
@@ -323,7 +315,7 @@ impl World {
         let deadline = Deadline { at: deadline, no_wait: false };
         let (process, home) = (1, self.hosts[slot].id);
         let op = self.operation(slot, process, What::Join, deadline, home);
-        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Join }))
+        self.operate(slot, process, op, deadline, Action::Join)
     }
 
     /// The program of a node that is open registers at once. Whoever has that name already has been met.
@@ -352,7 +344,7 @@ impl World {
         let deadline = self.patience(slot);
         let home = self.hosts[slot].id;
         let op = self.operation(slot, process, What::Connect, deadline, home);
-        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Connect { address } }))
+        self.operate(slot, process, op, deadline, Action::Connect { address })
     }
 
     fn disconnect(&mut self, slot: usize) -> R {
@@ -371,13 +363,24 @@ impl World {
             self.parted.extend([(slot, other), (other, slot)]);
         }
         self.cause = Some(Reason::DISCONNECTED);
-        self.give(slot, Command::Call(Call { process, op, deadline, what: Action::Disconnect { node_name } }))
+        self.operate(slot, process, op, deadline, Action::Disconnect { node_name })
     }
 
     fn close_node(&mut self, slot: usize) -> R {
         self.hosts[slot].closing = true;
         self.cause = Some(Reason::NODE_CLOSED);
         self.give(slot, Command::Close)
+    }
+
+    pub(crate) fn operate(
+        &mut self,
+        slot: usize,
+        process: u64,
+        op: Ref,
+        deadline: Deadline,
+        what: Action,
+    ) -> R {
+        self.give(slot, Command::Call(Call { process, op, deadline, what }))
     }
 
     pub(crate) fn give(&mut self, slot: usize, command: Command) -> R {

@@ -10,7 +10,7 @@ enum Role {
     Kept,
     /// The requester of a lock. What a process is told apart by where it gave no name is none.
     Requester,
-    /// The sender passes on what a third node has made, and is innocent of its length.
+    /// It may be what a third node has made, and the sender is innocent of its length.
     PassedOn,
 }
 

@@ -22,7 +22,8 @@ impl Engine {
     /// After any input. Goes through everything, so it is for tests: the simulator asks after every step of some runs, builds with debug
     /// assertions after some inputs, as long as the state is small.
     pub fn check_invariants(&self) -> Result<(), String> {
-        same("what is marked", self.cx.dirty.is_empty(), true)?;
+        ensure(self.cx.dirty.is_empty(), || "something is marked and not reconciled".to_owned())?;
+        ensure(self.cx.notices.is_empty(), || format!("not carried out: {:?}", self.cx.notices))?;
         self.view.check_invariants()?;
         self.claims.check_invariants()?;
         self.names.check_invariants()?;

@@ -10,8 +10,8 @@ pub(super) enum Notice {
     // ---- links
     /// The connection has become the link with this peer. `dialled`: the address, if this node dialled it.
     LinkUp { connection: ConnectionId, peer: Identity, dialled: Option<String> },
-    /// The link is over. `goodbye`: this side gives it up, and tells the peer why. `refused`: the peer refuses this node, whom
-    /// these addresses have led to it.
+    /// The link is over. `goodbye`: this side gives it up, and tells the peer why. `refused`: the peer refuses this node,
+    /// which these addresses have led to it.
     LinkOver {
         node: NodeId,
         reason: Reason,
@@ -29,7 +29,7 @@ pub(super) enum Notice {
     NameTaken,
     // ---- claims
     /// Somebody waits for this lock here.
-    Waits { resource: Name },
+    Wanted { resource: Name },
 }
 
 impl Engine {
@@ -52,7 +52,7 @@ impl Engine {
                 }
                 Notice::Unclear { node } => self.judge_holds_on(node),
                 Notice::NameTaken => self.close(Reason::NAME_TAKEN),
-                Notice::Waits { resource } => self.tell_first_waiter(&resource),
+                Notice::Wanted { resource } => self.tell_first_waiter(&resource),
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Parts of what rooms tell of themselves.
+//! Rows of an inspection that several rooms have.
 
 use super::machine::Engine;
 use super::timers::Timer;

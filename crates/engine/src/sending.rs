@@ -1,4 +1,4 @@
-//! How rooms say something: to peers and to this node itself, to callers and readers.
+//! What leaves the engine, or comes back to it: messages to peers and to this node itself, orders, events, published tables.
 
 use super::machine::Engine;
 use super::*;

@@ -243,53 +243,32 @@ impl Siege {
         }
         let kind = source.below(16);
         let mut is_operation = kind < 12;
-        let reference = self.world.call(caller, |process, op| match kind {
-            0 => Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Register { name: text, pid: caller, resolver, replace: false },
-            }),
-            1 => Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Register { name: text, pid: target, resolver, replace: false },
-            }),
-            2 => Command::Call(Call { process, op, deadline, what: Action::Unregister { name: text } }),
-            3 => Command::Call(Call { process, op, deadline, what: Action::IsAlive { pid: target } }),
-            4 | 5 => Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Acquire { resource: text, requester: other, nodes, retries: None, scope: None },
-            }),
-            6 => Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::Release { resource: text, requester: other, nodes, scope: None },
-            }),
-            7 => Command::Call(Call { process, op, deadline, what: Action::CreateGroup { group: text } }),
-            8 => Command::Call(Call { process, op, deadline, what: Action::DeleteGroup { group: text } }),
-            9 => Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::JoinGroup { group: text, pid: target },
-            }),
-            10 => Command::Call(Call {
-                process,
-                op,
-                deadline,
-                what: Action::LeaveGroup { group: text, pid: target },
-            }),
-            11 if op.0.is_multiple_of(2) => Command::Call(Call { process, op, deadline, what: Action::Join }),
-            11 => Command::Call(Call { process, op, deadline, what: Action::Sync }),
-            12 => Command::Monitor { process, reference: op, target },
-            13 => Command::MonitorName { process, reference: op, name: text },
-            14 => Command::MonitorGroup { process, reference: op, group: text },
-            _ => Command::WatchLock { process, reference: op, resource: text, requester: other },
+        let reference = self.world.call(caller, |process, op| {
+            let operate = |what| Command::Call(Call { process, op, deadline, what });
+            match kind {
+                0 => operate(Action::Register { name: text, pid: caller, resolver, replace: false }),
+                1 => operate(Action::Register { name: text, pid: target, resolver, replace: false }),
+                2 => operate(Action::Unregister { name: text }),
+                3 => operate(Action::IsAlive { pid: target }),
+                4 | 5 => operate(Action::Acquire {
+                    resource: text,
+                    requester: other,
+                    nodes,
+                    retries: None,
+                    scope: None,
+                }),
+                6 => operate(Action::Release { resource: text, requester: other, nodes, scope: None }),
+                7 => operate(Action::CreateGroup { group: text }),
+                8 => operate(Action::DeleteGroup { group: text }),
+                9 => operate(Action::JoinGroup { group: text, pid: target }),
+                10 => operate(Action::LeaveGroup { group: text, pid: target }),
+                11 if op.0.is_multiple_of(2) => operate(Action::Join),
+                11 => operate(Action::Sync),
+                12 => Command::Monitor { process, reference: op, target },
+                13 => Command::MonitorName { process, reference: op, name: text },
+                14 => Command::MonitorGroup { process, reference: op, group: text },
+                _ => Command::WatchLock { process, reference: op, resource: text, requester: other },
+            }
         });
         if kind == 12 {
             self.monitors.push((caller, reference, target));

@@ -138,7 +138,7 @@ impl Engine {
     fn enqueue(&mut self, tx: Tx, key: &Key, request: Request) {
         self.claims.ballots.entry(key.clone()).or_default().queue.insert(tx, request);
         if let Key::Lock(resource) = key {
-            self.cx.notices.push_back(Notice::Waits { resource: resource.clone() });
+            self.cx.notices.push_back(Notice::Wanted { resource: resource.clone() });
         }
     }
 

@@ -272,6 +272,7 @@ impl Engine {
     // ---- join and leave
 
     /// "join(Name, Pid) -> ok | {error, {no_such_group, Name}}", by the table of the caller's node.
+    /// What is to be done at the home of the process; `None`: the call is answered.
     pub(crate) fn task_to_join(&mut self, process: u64, op: Ref, group: Name, pid: Pid) -> Option<Task> {
         if self.reject_unless_valid(process, op, &group) {
             return None;
@@ -340,6 +341,7 @@ impl Engine {
     }
 
     /// "If the process is not a member of the group, ok is returned"; an unknown group is an error.
+    /// What is to be done at the home of the process; `None`: the call is answered.
     pub(crate) fn task_to_leave(&mut self, process: u64, op: Ref, group: Name, pid: Pid) -> Option<Task> {
         if self.reject_unless_valid(process, op, &group) {
             return None;

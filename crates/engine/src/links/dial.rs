@@ -572,6 +572,7 @@ impl Engine {
         }
     }
 
+    /// Ends the link with the node of this name. The answer is to follow what ends with the link.
     pub(crate) fn disconnect(&mut self, process: u64, name: &str) -> Outcome {
         match self.view.named(name) {
             Some(_) if !self.processes.exists(process) => Outcome::of(Status::NoProcess),

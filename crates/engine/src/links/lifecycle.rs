@@ -283,6 +283,7 @@ impl Engine {
         self.claims = Default::default();
         self.view.conducts.forget_all_owed();
         self.cx.dirty.clear();
+        self.cx.notices.clear();
         self.forget_all_holds();
         self.calls = Default::default();
         self.groups.forget_work();
